@@ -1,0 +1,114 @@
+#ifndef HUB_STR_H
+#define HUB_STR_H
+
+/*
+ * Text: views that borrow, buffers that own, numbers, hexadecimal and base64.
+ * ASCII classes are here, too, since <ctype.h> has a locale and a sign.
+ */
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A view: not terminated, never freed. */
+struct str {
+	const char *s;
+	size_t n;
+};
+
+/* For "%.*s". */
+#define STRF(x) (int)((x).n > 512 ? 512 : (x).n), (x).s
+
+struct str str_of(const char *s); /* NULL gives an empty view */
+struct str str_make(const char *s, size_t n);
+bool str_eq(struct str a, const char *b);
+bool str_same(struct str a, struct str b);
+bool str_eq_nocase(struct str a, const char *b); /* ASCII only */
+bool str_starts(struct str s, const char *prefix);
+bool str_ends(struct str s, const char *suffix);
+struct str str_trim(struct str s); /* without blanks and tabs at both ends */
+char *str_dup(struct str s);	   /* the caller frees */
+
+/* Cuts s at the first c. False, and nothing set, if there is none. */
+bool str_cut(struct str s, char c, struct str *before, struct str *after);
+
+/* Reads all of s as a number of base 10 or 16 no larger than max: no sign, no
+ * space, at least one digit. */
+int str_num(struct str s, unsigned base, uint64_t max, uint64_t *out);
+
+bool chr_digit(char c);
+bool chr_alpha(char c); /* ASCII letters */
+char chr_lower(char c);
+int chr_hex(char c); /* 0..15, or -1 */
+
+/* True if s is n lower-case hexadecimal digits. */
+bool str_is_hex(struct str s, size_t n);
+
+/* out gets 2 * n digits and '\0'. */
+void hex_encode(const unsigned char *in, size_t n, char *out);
+
+/* s must be exactly 2 * n digits of either case. */
+int hex_decode(struct str s, unsigned char *out, size_t n);
+
+/* True if all of s is well-formed UTF-8 (RFC 3629: no surrogates, shortest
+ * forms, at most U+10FFFF). */
+bool utf8_valid(struct str s);
+
+/* Length of the UTF-8 sequence that s begins with; 0 if it is none. */
+size_t utf8_length(struct str s);
+
+/* Writes code point c as UTF-8 and returns the number of bytes, 1 to 4. c is
+ * at most U+10FFFF. */
+size_t utf8_encode(uint32_t c, char out[4]);
+
+/* Replaces each control character (C0, DEL, C1) and each byte that is not
+ * UTF-8 by '?', in place: for text of strangers that goes to a terminal. */
+void str_printable(char *s);
+
+/*
+ * Text that grows up to a limit.
+ *
+ * Invariants, before and after every call:
+ *   len <= max, and max < SIZE_MAX / 2
+ *   s is NULL if nothing was ever added, else s[len] is '\0'
+ *   full says that something did not fit: it was left out, whole, and so is
+ *   all that is added later. Check it once, when the text is complete.
+ */
+struct buf {
+	char *s;
+	size_t len, cap, max;
+	bool full;
+};
+
+struct buf buf_make(size_t max);
+void buf_add(struct buf *b, const void *p, size_t n);
+void buf_putc(struct buf *b, char c);
+void buf_puts(struct buf *b, const char *s);
+void buf_str_add(struct buf *b, struct str s);
+void buf_printf(struct buf *b, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+/* Standard alphabet, padded (RFC 4648, section 4). */
+void buf_base64(struct buf *b, const void *p, size_t n);
+
+/* Room for n more bytes behind the text, to be filled by the caller and then
+ * taken with buf_added(); NULL, and full is set, if the limit is in the way. */
+char *buf_room(struct buf *b, size_t n);
+void buf_added(struct buf *b, size_t n);
+
+/* Drops the first n bytes; n <= len. */
+void buf_drop(struct buf *b, size_t n);
+void buf_clear(struct buf *b); /* empty again, keeps the memory and the limit */
+struct str buf_str(const struct buf *b);
+
+/* The text as a C string, "" if there is none; it belongs to b. */
+const char *buf_cstr(const struct buf *b);
+
+/* Gives the text to the caller, who frees it, and leaves b empty. Never NULL. */
+char *buf_detach(struct buf *b);
+void buf_release(struct buf *b);
+
+#endif
