@@ -1,0 +1,42 @@
+#ifndef HUB_ENV_H
+#define HUB_ENV_H
+
+/*
+ * The text of a .env file to variables, with the syntax of python-dotenv:
+ * comments, export, single and double quotes with their escapes, values over
+ * several lines, ${VAR} and ${VAR:-default}, CRLF, BOM. Pure.
+ *
+ * Where python-dotenv warns about a line and goes on, this is an error with
+ * the line's number: a token that is not found for a missing quote costs an
+ * hour.
+ */
+
+#include "str.h"
+
+struct err;
+
+/* Longest .env that is accepted. */
+#define ENV_MAX (1 << 20)
+
+struct env_pair {
+	char *name, *value; /* value is NULL for a name without '=' */
+};
+
+struct env {
+	struct env_pair *pair;
+	size_t n;
+};
+
+/* lookup gives the real environment for ${VAR} (NULL: unset); a variable that
+ * is set there wins over one of the same file, as with python-dotenv's default
+ * override=False. Errors are ERR_USAGE. */
+int env_parse(struct str text, const char *(*lookup)(void *ctx, const char *name),
+    void *ctx, struct env *out, struct err *e);
+
+/* The last value of name; NULL if it has none. It belongs to v. */
+const char *env_get(const struct env *v, const char *name);
+
+/* Wipes and frees. */
+void env_release(struct env *v);
+
+#endif

@@ -1,0 +1,79 @@
+#ifndef HUB_HASH_H
+#define HUB_HASH_H
+
+/*
+ * The two hashes that name content on the Hub: SHA-256 of the bytes (LFS and
+ * Xet files) and the git blob id (SHA-1 over "blob SIZE\0" and the bytes) for
+ * the rest. The fastest code that this CPU has is chosen at run time: SHA
+ * instructions of x86 and ARMv8, vectors (AVX2, AVX-512), else BearSSL.
+ *
+ * A state can be kept and taken up again (hash_save, hash_load), so that what
+ * was hashed before a kill need not be hashed again.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "str.h"
+
+enum hash_kind { HASH_SHA256, HASH_GIT };
+
+#define HASH_SIZE_MAX 32
+
+/* The name of a content: kind, digest and length together. */
+struct digest {
+	enum hash_kind kind;
+	unsigned char b[HASH_SIZE_MAX]; /* 32 bytes of SHA-256 or 20 of SHA-1 */
+};
+
+size_t digest_size(const struct digest *d); /* 32 or 20 */
+bool digest_same(const struct digest *a, const struct digest *b);
+
+/* 64 hex digits are a SHA-256, 40 a git blob id; all else is refused. */
+int digest_parse(struct str hex, struct digest *out);
+
+/* At most 64 digits and '\0'. */
+void digest_hex(const struct digest *d, char out[2 * HASH_SIZE_MAX + 1]);
+
+#define HASH_BLOCK 64
+
+/* A hash under way. Fields are the unit's; it may be copied as a whole. */
+struct hash {
+	enum hash_kind kind;
+	uint32_t h[8];
+	uint64_t count; /* bytes so far, the git header included */
+	unsigned char block[HASH_BLOCK];
+};
+
+/* size is the length of the content that is to come; only HASH_GIT needs it. */
+void hash_init(struct hash *h, enum hash_kind kind, uint64_t size);
+void hash_update(struct hash *h, const void *p, size_t n);
+/* h itself is not changed, so hashing may go on. */
+void hash_final(const struct hash *h, struct digest *out);
+
+/* Several hashes side by side, in vector lanes where that is faster than one
+ * after the other: h[i] takes n[i] bytes from p[i]. No two h may be the same. */
+void hash_update_many(struct hash *const h[], const void *const p[],
+    const size_t n[], size_t count);
+
+/* The number of hashes for which hash_update_many() pays on this CPU (1: none). */
+unsigned hash_lanes(void);
+
+/* The state in HASH_SAVED bytes, little-endian, for a file; load refuses what
+ * is not a state of that kind. The content so far is a multiple of 64 bytes or
+ * any other length: the open block is kept, too. */
+#define HASH_SAVED 112
+void hash_save(const struct hash *h, unsigned char out[HASH_SAVED]);
+int hash_load(struct hash *h, const unsigned char in[HASH_SAVED]);
+
+/* Bytes of content hashed so far (without the git header). */
+uint64_t hash_length(const struct hash *h);
+
+/* What was chosen: "x86 SHA", "AVX2", "ARMv8 SHA", "portable". */
+const char *hash_implementation(void);
+
+/* CRC-32 (IEEE 802.3), for state files. */
+uint32_t crc32_of(const void *p, size_t n);
+
+#endif

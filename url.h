@@ -1,0 +1,74 @@
+#ifndef HUB_URL_H
+#define HUB_URL_H
+
+/*
+ * URLs of http and https (RFC 3986): parse, join, quote, compare, show.
+ * Pure; no allocation but where stated.
+ */
+
+#include <stdbool.h>
+
+#include "str.h"
+
+struct err;
+
+/* Longest URL that is accepted anywhere: signed ones have about 1.5 kB. */
+#define URL_MAX 16384
+
+/*
+ * A parsed absolute URL; the views point into the text it was parsed from.
+ * host is without brackets and not lower-cased in place (compare with
+ * str_eq_nocase); user is the raw "user:password" before '@' or empty.
+ * target is what goes into a request line: path and query, without fragment,
+ * at least "/" (url_target), here as two views: path may be empty.
+ */
+struct url {
+	struct str text;   /* all of it, without fragment */
+	bool secure;	   /* https */
+	struct str user;   /* before '@' in the authority, or empty */
+	struct str host;   /* never empty */
+	bool ipv6;	   /* host is an IPv6 literal and stood in brackets */
+	unsigned port;	   /* explicit or the scheme's */
+	struct str path;   /* "" or begins with '/' */
+	struct str query;  /* after '?', without it; empty if none */
+	bool has_query;	   /* "x?" has an empty query, "x" has none */
+};
+
+/* Refuses other schemes, an empty host, control characters, blanks, ports
+ * outside 1..65535, texts over URL_MAX. Bytes above 0x7f are refused: a URL is
+ * ASCII. The reason is set with ERR_OTHER; a caller may change the kind. */
+int url_parse(struct str text, struct url *out, struct err *e);
+
+/* The URL that reference ref means at base (RFC 3986, section 5.2: absolute,
+ * "//host/x", "/x", "x", "?x"), dot segments removed, as a string that the
+ * caller frees; NULL and an error if it is none. Blanks and bytes above 0x7f
+ * in ref, which some servers send, come out percent-encoded. */
+char *url_join(const struct url *base, struct str ref, struct err *e);
+
+/* Same scheme, host (ignoring case) and port. */
+bool url_same_origin(const struct url *a, const struct url *b);
+
+/* "localhost", 127.0.0.0/8 or [::1]: clear text stays on this machine. */
+bool url_is_loopback(const struct url *u);
+
+/* Appends s percent-encoded: all bytes outside A-Z a-z 0-9 _ . - ~ and keep. */
+void url_quote(struct buf *b, struct str s, const char *keep);
+
+/* Decodes %XX; -1 for a broken escape or an escaped NUL. The result is never
+ * longer than s. */
+int url_unquote(struct str s, struct buf *out);
+
+/* The value of name in a query "a=1&b=2", still quoted; false if absent. */
+bool url_query_get(struct str query, const char *name, struct str *value);
+
+/* "https://host:port/path" without user, query and fragment, for people: a
+ * query may hold a signature. The port only where it is not the default. */
+void url_show(struct buf *b, const struct url *u);
+
+/*
+ * When a signed URL lapses, as Unix seconds: from "Expires=" (CloudFront), or
+ * "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it does not say.
+ */
+uint64_t url_expiry(const struct url *u);
+
+#endif

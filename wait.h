@@ -1,0 +1,54 @@
+#ifndef HUB_WAIT_H
+#define HUB_WAIT_H
+
+/*
+ * Time, and every wait of the program: each has a deadline and ends when a
+ * signal asks for the end.
+ *
+ * Times are milliseconds of the monotonic clock, so that a clock which jumps
+ * changes nothing. WAIT_FOREVER is a deadline that never comes; it is for waits
+ * that something else limits.
+ */
+
+#include <stdint.h>
+
+struct err;
+
+#define WAIT_FOREVER UINT64_MAX
+
+uint64_t wait_now(void);
+
+/* Waits until fd is ready for events (POLLIN, POLLOUT). Fails with ERR_NET
+ * ("timed out") at the deadline, with ERR_STOPPED soon after a signal. */
+int wait_fd(int fd, short events, uint64_t deadline, struct err *e);
+
+/* Sleeps until the deadline; fails only with ERR_STOPPED. */
+int wait_until(uint64_t deadline, struct err *e);
+
+/* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
+ * the flag that every wait looks at, the second ends the process at once (with
+ * 128 + its number). SIGPIPE is ignored. SIGUSR1 asks for a status line. */
+void wait_signals(void);
+
+/* The signal that asked for the end; 0 if none did. */
+int wait_stop(void);
+
+/* 0, or -1 with ERR_STOPPED if a signal asked for the end. */
+int wait_check(struct err *e);
+
+/* True once after each SIGUSR1. */
+_Bool wait_status_asked(void);
+
+/*
+ * The wait before the next try, in milliseconds: full jitter, that is an even
+ * choice from 0 to base * 2^failed, capped at cap; but never less than what the
+ * server asked for (asked, in seconds; to this up to one second of jitter is
+ * added). random is an even random number.
+ */
+uint64_t wait_backoff(unsigned failed, uint64_t base, uint64_t cap,
+    unsigned asked, uint64_t random);
+
+/* 64 bits from the system's generator (getrandom). */
+uint64_t wait_random(void);
+
+#endif
