@@ -1,0 +1,124 @@
+#ifndef HUB_CLIENT_H
+#define HUB_CLIENT_H
+
+/*
+ * An HTTP/1.1 client: requests over a pool of kept connections, redirects,
+ * proxies, the retry rule, the rate limit. Knows nothing of models.
+ *
+ * The token belongs to one origin, the endpoint's. It is added here and
+ * nowhere else, and only to a request whose URL has exactly that scheme, host
+ * and port. An https URL never redirects to http; an http URL is only used if
+ * it is on loopback or the endpoint itself is plain http (ERR_OTHER else).
+ *
+ * One client serves all threads of a run.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http.h"
+#include "net.h"
+#include "proxy.h"
+#include "url.h"
+
+struct err;
+struct tls_trust;
+struct client;
+
+/* Strings and trust are borrowed for the life of the client. Times in ms. */
+struct client_opts {
+	const char *endpoint; /* checked before: url_parse takes it */
+	const char *token;    /* NULL: none */
+	const char *user_agent;
+	const struct tls_trust *trust;
+	struct proxy_rules proxy;
+	enum net_family family;
+	unsigned connect_ms; /* name, TCP, proxy and TLS together */
+	unsigned answer_ms;  /* from request to first byte of the answer */
+	unsigned stall_ms;   /* a body that does not move (see response_read) */
+	unsigned retries;    /* tries after the first, for client_call */
+	uint64_t rate;	     /* bytes a second over all connections; 0: no limit */
+	/* -v: one line a request, "GET https://host/path 206", never with a
+	 * query; called from any thread; NULL: silent. */
+	void (*log)(void *ctx, const char *line);
+	/* A retry is about to wait; for messages. May be NULL. */
+	void (*waiting)(void *ctx, const struct err *why, uint64_t ms);
+	void *ctx;
+};
+
+struct client *client_open(const struct client_opts *o, struct err *e);
+void client_close(struct client *c);
+
+/* A request. All zero but method and url is a plain one. */
+struct request {
+	const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
+	const char *url;
+	bool no_token; /* even to the endpoint (signed completion URLs) */
+	bool no_follow; /* give a redirect as it is */
+	bool ranged;   /* ask for bytes first..last, last inclusive */
+	uint64_t first, last;
+	const char *accept;	  /* NULL: none is sent */
+	const char *content_type; /* NULL: none is sent */
+	/* The body: of that length, read in pieces by body_read from offset 0
+	 * in order (again from 0 for a redirect with 307/308 or another try);
+	 * it fills up to cap bytes, at least one. NULL and body (length bytes in
+	 * memory) may be used instead. Without either there is none, and
+	 * Content-Length: 0 is sent for POST and PUT. */
+	const void *body;
+	uint64_t length;
+	int (*body_read)(void *ctx, uint64_t offset, void *p, size_t cap,
+	    size_t *n, struct err *e);
+	/* Each answer on the way, redirects too, before it is followed; a
+	 * failure ends the request. url is the one asked. May be NULL. */
+	int (*check)(void *ctx, const struct http_head *h,
+	    const struct url *url, struct err *e);
+	void *ctx;
+};
+
+struct response;
+
+/*
+ * One try: sends, follows redirects (at most 10, with the method and body rules
+ * of RFC 9110, 15.4), returns at the head of the last answer. Any status is
+ * a success here. A kept connection that turns out to be dead before the first
+ * byte of an answer is replaced once, silently, for requests that are safe to
+ * repeat (GET, HEAD, PUT) and counts as no try.
+ * NULL: ERR_NET for all that a later try may mend.
+ */
+struct response *client_send(struct client *c, const struct request *r,
+    struct err *e);
+
+const struct http_head *response_head(const struct response *r);
+const struct url *response_url(const struct response *r); /* the last one */
+
+/* Body bytes, at most cap, straight into p; *n is 0 when the body is complete.
+ * ERR_NET if it ends early, or brings less than one byte within stall_ms. An
+ * encoded body is refused (we ask for identity). */
+int response_read(struct response *r, void *p, size_t cap, size_t *n,
+    struct err *e);
+
+/* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. */
+int response_text(struct response *r, struct buf *b, struct err *e);
+
+/* Ends it: a connection whose body is complete, or nearly (a few kB, already
+ * here), goes back to the pool, else it is closed. Takes NULL. */
+void response_close(struct response *r);
+
+/*
+ * A request with the retry rule, its answer in memory: tries again on ERR_NET
+ * and on transient statuses, with full jitter from 1 s to 8 s, or as long as
+ * the server asks. Gives the last answer, whatever its status: fails only where there
+ * is none. *text is that of the body (limit: that of *text as given).
+ */
+struct response *client_call(struct client *c, const struct request *r,
+    struct buf *text, struct err *e);
+
+/* Bytes of content received and sent so far, over all threads. */
+uint64_t client_received(const struct client *c);
+uint64_t client_sent(const struct client *c);
+
+/* All idle connections are closed (after a network change, a long pause). */
+void client_forget(struct client *c);
+
+#endif

@@ -1,0 +1,49 @@
+#ifndef HUB_CONN_H
+#define HUB_CONN_H
+
+/*
+ * One connection to an origin: TCP, through a proxy if one is given (CONNECT
+ * for https, RFC 9110, 9.3.6), and TLS for https. A byte stream with deadlines.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "net.h"
+#include "url.h"
+
+struct tls_trust;
+struct tls_resume;
+
+struct conn;
+
+struct conn_how {
+	const struct tls_trust *trust;
+	const struct url *proxy; /* NULL: direct. With user: Basic login. */
+	enum net_family family;
+	const char *user_agent; /* for CONNECT */
+	uint64_t deadline;	/* for all of it, up to the finished handshake */
+};
+
+/* resume is read, and written when the handshake gave a new session; NULL if
+ * target is plain http. A proxy that refuses is named in the error (ERR_NET for 5xx
+ * and for no answer, ERR_AUTH for 407, ERR_OTHER for the rest). */
+struct conn *conn_open(const struct url *target, const struct conn_how *how,
+    struct tls_resume *resume, struct err *e);
+
+/* As net_read and net_write. A TLS stream that was cut without close_notify
+ * ends like any other; conn_cut() tells. */
+int conn_read(struct conn *c, void *p, size_t cap, size_t *n,
+    uint64_t deadline, struct err *e);
+int conn_write(struct conn *c, const void *p, size_t n, uint64_t deadline,
+    struct err *e);
+bool conn_cut(const struct conn *c);
+
+/* True if nothing has arrived and the peer has not closed: an idle connection
+ * may be used again. */
+bool conn_idle_ok(struct conn *c);
+
+void conn_close(struct conn *c); /* takes NULL */
+
+#endif

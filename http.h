@@ -1,0 +1,115 @@
+#ifndef HUB_HTTP_H
+#define HUB_HTTP_H
+
+/*
+ * The grammar of HTTP/1.1 (RFC 9110, 9112): response heads, fields, framing,
+ * chunked bodies, and the fields that this program reads. Pure: no I/O, no
+ * allocation; results point into the caller's text.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "str.h"
+
+struct err;
+
+/* Limits on what a server can make long. Signed Locations have 1.5 kB. */
+#define HTTP_HEAD_MAX 65536
+#define HTTP_LINE_MAX 16384
+#define HTTP_FIELDS_MAX 200
+
+struct http_head {
+	unsigned status; /* 100..599 */
+	unsigned minor;	 /* HTTP/1.minor: 0 or 1 */
+	struct str reason;
+	struct str fields; /* the field lines, each with its line end */
+};
+
+/* The length of the head that text begins with, the blank line included; 0 if
+ * it is not all there yet. from is where to look on (0 at first; give what
+ * text.n was at the last call), so that a head which comes byte by byte costs
+ * linear time. */
+size_t http_head_length(struct str text, size_t from);
+
+/* Parses and checks a whole head: status line, each field line, limits. Folded
+ * lines, a blank before the colon, control characters and bare CR are refused
+ * (RFC 9112, 5). A bare LF as line end is accepted (2.2). ERR_NET, since a
+ * garbled answer may be a passing one. */
+int http_head_parse(struct str text, struct http_head *out, struct err *e);
+
+struct http_field {
+	struct str name, value;
+};
+
+/* Takes the next field off *rest (start with head.fields). */
+bool http_next(struct str *rest, struct http_field *f);
+
+/* The first field of that name, in any case; false if there is none. */
+bool http_get(const struct http_head *h, const char *name, struct str *value);
+
+/* How the body is delimited (RFC 9112, 6.3). */
+enum http_framing { HTTP_EMPTY, HTTP_LENGTH, HTTP_CHUNKED, HTTP_TO_CLOSE };
+
+/* Refuses (ERR_NET) conflicting or broken lengths, Content-Length beside
+ * Transfer-Encoding, codings other than a single "chunked". head_request: the
+ * answer to HEAD has no body whatever it says. */
+int http_framing(const struct http_head *h, bool head_request,
+    enum http_framing *framing, uint64_t *length, struct err *e);
+
+/* The connection may carry another request. */
+bool http_keeps_alive(const struct http_head *h);
+
+/* True if the content type (before ';') is that. */
+bool http_type_is(const struct http_head *h, const char *type);
+
+/* True if there is a Content-Encoding other than identity. */
+bool http_is_encoded(const struct http_head *h);
+
+/*
+ * A chunked body, decoded in place as it comes (RFC 9112, 7.1). Fields are the
+ * unit's; all zero is the start.
+ */
+struct http_chunks {
+	int state;
+	uint64_t left;	   /* of this chunk */
+	unsigned digits;   /* of its size so far */
+	size_t overhead;   /* bytes of extensions and trailers so far; limited */
+};
+
+/*
+ * Reads in[0..n): sets *used to the bytes consumed, and *data / *length to the
+ * next run of body bytes within in (length 0 if none). Call again with the
+ * rest until used == n or done. Returns 1 when the last chunk and the trailers
+ * are through, 0 if there is more to come, -1 (ERR_NET) if it is broken.
+ */
+int http_chunks_feed(struct http_chunks *c, const char *in, size_t n,
+    size_t *used, const char **data, size_t *length, struct err *e);
+
+/* "bytes 0-99/1234": *total is UINT64_MAX for "*". -1 if it is not that. */
+int http_content_range(struct str value, uint64_t *first, uint64_t *last,
+    uint64_t *total);
+
+/* The target of the first link with that rel in a Link field (RFC 8288), over
+ * all Link fields of the head; false if there is none. */
+bool http_link(const struct http_head *h, const char *rel, struct str *target);
+
+/* RateLimit: "api";r=12;t=55 : -1 if absent or broken. */
+int http_ratelimit(const struct http_head *h, uint64_t *remaining,
+    uint64_t *seconds);
+
+/* Seconds that a 429 or 5xx asks to wait, by section 6.5 of hub-protocol.md:
+ * RateLimit with r = 0 gives t + 1 (429 only), else Retry-After of digits gives
+ * that + 1, else 0. At most 3600. */
+unsigned http_asked_wait(const struct http_head *h);
+
+/* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */
+int http_date(struct str value, uint64_t *seconds);
+
+/* 408, 429, 500, 502, 503, 504, and CloudFront's 522 and 524. */
+bool http_status_transient(unsigned status);
+
+bool http_is_token(struct str s); /* RFC 9110, 5.6.2 */
+
+#endif

@@ -1,0 +1,17 @@
+#ifndef HUB_ROOTS_H
+#define HUB_ROOTS_H
+
+/*
+ * The built-in trust anchors. roots.c is made at build time by tools/roots
+ * from Debian's ca-certificates; it is not in the repository.
+ */
+
+#include <stddef.h>
+
+struct br_x509_trust_anchor_;
+
+extern const size_t roots_count;
+extern const char roots_date[];	  /* date of the newest root file, "2023-03-11" */
+extern const char roots_sha256[]; /* of the PEM files in the order of their names */
+
+#endif

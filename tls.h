@@ -1,0 +1,80 @@
+#ifndef HUB_TLS_H
+#define HUB_TLS_H
+
+/*
+ * A TLS 1.2 client session with BearSSL, over a connected non-blocking socket.
+ *
+ * AES-GCM is offered first where the CPU has AES instructions, ChaCha20
+ * elsewhere. Receives are large: a buffer of TLS_RECV bytes takes many records
+ * in one system call. The host name is always checked; there is no switch to
+ * turn that off. Renegotiation is refused. ALPN offers "http/1.1".
+ *
+ * Not checked, since BearSSL does not: revocation and name constraints.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "str.h"
+
+struct err;
+
+#define TLS_RECV 65536
+
+/* The roots of trust: the built-in ones (roots.h) and what was added. Filled before
+ * the first session, read-only from then on, so threads may share it. */
+struct tls_trust;
+
+struct tls_trust *tls_trust_open(void);
+void tls_trust_close(struct tls_trust *t);
+
+/* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
+ * is none or one cannot be read. */
+int tls_trust_add_pem(struct tls_trust *t, struct str pem, const char *name,
+    struct err *e);
+/* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for each
+ * file of a folder (those which hold no certificate are passed over). */
+int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
+int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
+
+/* How many roots there are in all. */
+size_t tls_trust_count(const struct tls_trust *t);
+
+/* What a later session to the same host can resume with (RFC 5246, 7.3). The
+ * caller keeps one for each origin and locks it: a session is copied in and out
+ * under lock by tls_open and tls_close. All zero is "none yet". */
+struct tls_resume {
+	unsigned char id[32], master[48];
+	unsigned id_len;
+	uint16_t version, suite;
+};
+
+struct tls;
+
+/*
+ * The handshake. host is a name or an address literal; fd stays the caller's.
+ * resume may be all zero; on success tls_session() gives what to keep.
+ * An untrusted certificate is ERR_OTHER with the issuer's name in the sentence
+ * and a hint that names --ca-file; a wrong clock is named as such; all that
+ * another try may mend (reset, timeout, early close) is ERR_NET.
+ */
+struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust,
+    const struct tls_resume *resume, uint64_t deadline, struct err *e);
+void tls_session(const struct tls *t, struct tls_resume *out);
+
+/* Decrypted bytes, at most cap; waits for the first. *n is 0 at the end of the
+ * stream; tls_closed_well() then says whether the peer had said so
+ * (close_notify), or the stream was cut. */
+int tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
+    struct err *e);
+bool tls_closed_well(const struct tls *t);
+
+/* Sends all n bytes, flushed. */
+int tls_write(struct tls *t, const void *p, size_t n, uint64_t deadline,
+    struct err *e);
+
+/* Sends close_notify if that goes without waiting, wipes the keys, frees. */
+void tls_close(struct tls *t);
+
+#endif
