@@ -1,0 +1,68 @@
+#ifndef HUB_CONFIG_H
+#define HUB_CONFIG_H
+
+/*
+ * Every setting, decided once from options, configuration file, environment,
+ * .env and token file, in that order of strength (CLI.md, "Settings"). Reads
+ * files and the environment at the start of the run; what it gives is read-only
+ * after that.
+ *
+ * Only tokens are taken from a .env: an endpoint, proxy or CA there could be a
+ * trap that collects the token, and is ignored with a note.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net.h"
+#include "option.h"
+#include "proxy.h"
+#include "repoid.h"
+#include "str.h"
+
+struct err;
+
+struct config {
+	char *endpoint;	    /* without '/' at the end */
+	char *token;	    /* NULL: none */
+	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
+	bool offline;	    /* HF_HUB_OFFLINE */
+	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
+	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
+	struct proxy_rules proxy;  /* strings belong to the config */
+	enum net_family family;
+	/* CA files and folders to add to the built-in roots. */
+	char *ca_file[4]; /* --ca-file, SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE */
+	const char *ca_source[4];
+	char *ca_dir; /* SSL_CERT_DIR; may be a list with ':' */
+	unsigned connect_ms, answer_ms, stall_ms;
+	unsigned retries; /* tries after the first without progress */
+	unsigned jobs;	  /* connections in total */
+	uint64_t rate;	  /* 0: no limit */
+	enum progress_mode progress; /* AUTO is resolved by progress.c */
+	bool quiet, verbose, json, no_color;
+	/* Notes for the user, one a line, for -v or always (each is a full
+	 * sentence, without "hub: "). */
+	struct buf notes;
+};
+
+enum config_purpose { CONFIG_READ, CONFIG_WRITE }; /* which token comes first */
+
+/* getenv_fn is getenv in the program and a table in tests. */
+struct config_input {
+	const struct options *options;
+	enum config_purpose purpose;
+	const char *(*getenv_fn)(void *ctx, const char *name);
+	void *ctx;
+};
+
+/* Errors are ERR_USAGE (bad configuration or .env line, a named file that
+ * cannot be read), or ERR_FILE. */
+int config_load(const struct config_input *in, struct config *out,
+    struct err *e);
+void config_release(struct config *c); /* wipes the token */
+
+/* What was looked at for a token, for the sentence when one is missing: "--api_token, HUGGINGFACE_WRITE_API, ...". */
+const char *config_token_places(enum config_purpose p);
+
+#endif

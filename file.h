@@ -1,0 +1,99 @@
+#ifndef HUB_FILE_H
+#define HUB_FILE_H
+
+/*
+ * Files below one folder, reached only through it: names that come from a
+ * server are checked, and no step follows a symbolic link inside the folder.
+ * Publishing is atomic and lasting. Errors are ERR_FILE unless said otherwise.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "str.h"
+
+struct err;
+
+/*
+ * Checks a path of the repository before it may name a file below a folder:
+ * refused (ERR_CONTENT, since the listing is not what a Hub sends) are empty
+ * and absolute paths, empty parts, ".", "..", parts over 255 bytes, paths over
+ * 4096, NUL and control characters, broken UTF-8, backslashes and drive letters
+ * (another system would read them as separators), and everything below
+ * ".cache/huggingface" (ours), compared without case.
+ */
+int path_check(struct str path, struct err *e);
+
+/* A folder that is the root of what follows. */
+struct folder {
+	int fd;	    /* O_PATH or O_RDONLY of the folder; -1: closed */
+	char *path; /* as the user gave it, for messages */
+};
+
+/* Opens it; with create, makes it and its missing parents first (0777 and
+ * umask). The path itself may lead through symbolic links: it is the user's. */
+int folder_open(struct folder *f, const char *path, bool create,
+    struct err *e);
+void folder_close(struct folder *f);
+
+/* The functions below take checked relative paths (path_check, or own names).
+ * Parents are opened one by one with O_NOFOLLOW. */
+
+/* Opens below the folder. flags as open(2); with O_CREAT missing parents are
+ * made. Returns a descriptor, close-on-exec; -1 and ERR_FILE, errno kept (so that a caller can look for ENOENT). */
+int folder_openat(const struct folder *f, const char *path, int flags,
+    struct err *e);
+
+/* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */
+int folder_stat(const struct folder *f, const char *path, struct stat *st,
+    struct err *e);
+
+/* Makes the parents of path. */
+int folder_make_parents(const struct folder *f, const char *path,
+    struct err *e);
+
+/*
+ * Renames from to to, over what is there, both below the folder, after making
+ * to's parents. The file must have been synced. A folder or symbolic link at
+ * to: a link is replaced itself (its target is not touched), a folder is an
+ * error. With sync the folder of to is synced, too.
+ */
+int folder_publish(const struct folder *f, const char *from, const char *to,
+    bool sync, struct err *e);
+
+/* Removes a file; one that is not there is fine. */
+int folder_remove(const struct folder *f, const char *path, struct err *e);
+
+/* fsync of the folder that path is in. */
+int folder_sync(const struct folder *f, const char *path, struct err *e);
+
+/* Writes a small file whole: temporary name beside it, fsync if lasting, rename. */
+int folder_write(const struct folder *f, const char *path, struct str text,
+    bool lasting, struct err *e);
+
+/* Reads a small file whole; one larger than b's limit is an error. 1 if there
+ * is none. */
+int folder_read(const struct folder *f, const char *path, struct buf *b,
+    struct err *e);
+
+/* What the file system is like. */
+struct folder_traits {
+	uint64_t free;	   /* bytes that we may still write; UINT64_MAX: unknown */
+	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
+	bool network;	   /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
+	bool sparse;	   /* holes cost nothing (not FAT, exFAT) */
+	bool caseless;	   /* "A" and "a" are one file (looked at by trying) */
+};
+int folder_traits(const struct folder *f, struct folder_traits *t,
+    struct err *e);
+
+/* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
+ * fewer is ERR_FILE ("ends early"). name is for messages. */
+int file_pread(int fd, void *p, size_t n, uint64_t offset, const char *name,
+    struct err *e);
+int file_pwrite(int fd, const void *p, size_t n, uint64_t offset,
+    const char *name, struct err *e);
+
+#endif

@@ -1,0 +1,77 @@
+#ifndef HUB_PROGRESS_H
+#define HUB_PROGRESS_H
+
+/*
+ * What the user sees while it runs, on standard error: a live display at a
+ * terminal, lines elsewhere, JSON lines, or nothing. Workers only add to
+ * counters and report events, from any thread; progress_tick(), called by the
+ * main thread a few times a second, draws.
+ *
+ * Names come from strangers: they are made printable here.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "option.h"
+
+struct progress;
+
+struct progress_opts {
+	enum progress_mode mode; /* AUTO: bar at a terminal (not with TERM=dumb
+				  * or CI set), else lines */
+	bool quiet;		 /* only errors: mode NONE and no notes */
+	bool no_color;
+	const char *verb; /* "downloading" */
+	/* Told by the caller, so that this unit reads no environment. */
+	const char *term; /* TERM; may be NULL */
+	bool ci;	  /* CI is set */
+};
+
+struct progress *progress_open(const struct progress_opts *o);
+
+/* Restores the terminal: the live display is gone, the cursor below it. */
+void progress_close(struct progress *p);
+
+/* A new phase ("hashing", "downloading", "committing") with its own totals; 0
+ * files and bytes if not known. */
+void progress_phase(struct progress *p, const char *verb, uint64_t files,
+    uint64_t bytes);
+
+/* A file begins, with have bytes there from an earlier run; name is copied.
+ * Returns its number for the calls below. */
+unsigned progress_start(struct progress *p, const char *name, uint64_t size,
+    uint64_t have);
+void progress_add(struct progress *p, unsigned file, uint64_t bytes);
+/* Bytes that turned out to be useless (to be fetched again). */
+void progress_lost(struct progress *p, unsigned file, uint64_t bytes);
+
+enum progress_outcome { PROGRESS_DONE, PROGRESS_KEPT, PROGRESS_FAILED };
+/* KEPT: was there already. why is for FAILED, else NULL. */
+void progress_finish(struct progress *p, unsigned file,
+    enum progress_outcome how, const char *why);
+
+/* Connections in use, for the display. */
+void progress_connections(struct progress *p, unsigned n);
+
+/* A sentence for the user, printed as "hub: TEXT" above the display; a note is
+ * not shown when quiet. In JSON mode it is an event. */
+void progress_note(struct progress *p, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/* For -v lines: printed as they are. */
+void progress_log(struct progress *p, const char *line);
+
+/* Draws if it is time to; status asks for a status line now (SIGUSR1). */
+void progress_tick(struct progress *p, bool status);
+
+/* "1.34 GB", "512 B": SI units, three digits. out has room for 16 bytes. */
+void size_show(uint64_t bytes, char out[16]);
+/* "1:02:03", "4:05", "12 s"; out has room for 16 bytes. */
+void duration_show(uint64_t seconds, char out[16]);
+
+#endif

@@ -1,0 +1,65 @@
+#ifndef HUB_TRANSFER_H
+#define HUB_TRANSFER_H
+
+/*
+ * Contents from addresses to partial files: one queue of byte ranges over all
+ * files, on up to N connections; workers, retries, rates, stalls. Knows nothing of the Hub: a
+ * content is "size bytes with this digest, at this address".
+ *
+ * Every request for content carries a Range and is believed only with 206 and
+ * the right Content-Range (200 only from offset 0 of a whole file). Hashing
+ * runs beside the transfer, in order; a file is read back only for what came
+ * out of order. The address that a redirect leads to is kept for all ranges of
+ * a file, and asked for anew before it lapses and on 401, 403 and 404 of a foreign host.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+
+struct client;
+struct err;
+struct http_head;
+struct partial;
+struct progress;
+struct url;
+
+struct content {
+	const char *name; /* for messages and the display */
+	uint64_t size;
+	struct digest digest;
+};
+
+struct transfer_ops {
+	/* Content i is about to be fetched: gives where its bytes go, and the
+	 * address to ask (which the caller of transfer_run frees with free()). */
+	struct partial *(*begin)(void *ctx, size_t i, char **url,
+	    struct err *e);
+	/* Each answer on the way to content i, redirects too. */
+	int (*check)(void *ctx, size_t i, const struct http_head *h,
+	    const struct url *url, struct err *e);
+	/* The bytes are here and verified: publish. p stays the transfer's. */
+	int (*done)(void *ctx, size_t i, struct partial *p, struct err *e);
+	/* Content i is given up. */
+	void (*failed)(void *ctx, size_t i, const struct err *e);
+};
+
+struct transfer {
+	struct client *client;
+	const struct content *content;
+	size_t count;
+	unsigned jobs;	  /* connections at the most */
+	unsigned retries; /* tries in a row without progress, for each content */
+	struct progress *progress;
+	const struct transfer_ops *ops;
+	void *ctx;
+};
+
+/* Runs to the end: every content is done or failed. One that fails does not
+ * stop the others, but what concerns all (disk full, stopped by a signal, not
+ * allowed) does. Returns -1 with that, else 0. */
+int transfer_run(const struct transfer *t, struct err *e);
+
+#endif
