@@ -10,6 +10,7 @@
  * that something else limits.
  */
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct err;
@@ -48,7 +49,13 @@ _Bool wait_status_asked(void);
 uint64_t wait_backoff(unsigned failed, uint64_t base, uint64_t cap,
     unsigned asked, uint64_t random);
 
-/* 64 bits from the system's generator (getrandom). */
+/* Fills p with n bytes fit for keys, from getrandom(), or from /dev/urandom on
+ * kernels before 3.17. A system that has just started may have to gather them
+ * first: fails with ERR_NET at the deadline, ERR_OTHER if there is no source. */
+int wait_entropy(void *p, size_t n, uint64_t deadline, struct err *e);
+
+/* 64 random bits for jitter and names, not for keys: they are always there, at
+ * worst made of the clock and the process's number. */
 uint64_t wait_random(void);
 
 #endif

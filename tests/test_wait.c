@@ -1,0 +1,211 @@
+#include "wait.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "mem.h"
+#include "test.h"
+
+static void
+test_backoff(void)
+{
+	static const struct {
+		unsigned failed;
+		uint64_t base, cap;
+		unsigned asked;
+		uint64_t random, want;
+	} rows[] = {
+	    {0, 500, 8000, 0, 0, 0},
+	    {0, 500, 8000, 0, 500, 500},
+	    {0, 500, 8000, 0, 501, 0},
+	    {1, 500, 8000, 0, 1000, 1000},
+	    {3, 500, 8000, 0, 4000, 4000},
+	    {4, 500, 8000, 0, 8000, 8000},
+	    {5, 500, 8000, 0, 8000, 8000},
+	    {5, 500, 8000, 0, 8001, 0},
+	    {4000000000u, 500, 8000, 0, 8000, 8000},
+	    {64, 1, UINT64_MAX, 0, UINT64_MAX, UINT64_MAX},
+	    {63, 1, UINT64_MAX, 0, UINT64_C(1) << 63, UINT64_C(1) << 63},
+	    {9, 9000, 8000, 0, 8000, 8000}, /* base over the cap */
+	    {9, 0, 8000, 0, 7777, 0},
+	    {0, 500, 8000, 30, 0, 30000},
+	    {0, 500, 8000, 30, 1000, 31000},
+	    {0, 500, 8000, 30, 1001, 30000},
+	    {9, 500, 80000, 30, 70000, 70000}, /* own choice is longer */
+	    {0, 500, 8000, 4294967295u, 0, UINT64_C(4294967295000)},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++)
+		CHECK_ROW(
+		    i, wait_backoff(rows[i].failed, rows[i].base, rows[i].cap,
+			   rows[i].asked, rows[i].random) == rows[i].want);
+}
+
+static void
+test_fd(void)
+{
+	struct err e = {0};
+	uint64_t start;
+	int p[2];
+
+	CHECK(pipe(p) == 0);
+	start = wait_now();
+	CHECK(wait_fd(p[0], POLLIN, start + 20, &e) < 0);
+	CHECK(e.kind == ERR_NET && !strcmp(e.msg, "timed out"));
+	CHECK(wait_now() - start >= 20 && wait_now() - start < 5000);
+	CHECK(wait_fd(p[0], POLLIN, 0, &e) < 0);
+	CHECK(wait_fd(p[1], POLLOUT, 0, &e) == 0); /* ready is never late */
+	CHECK(wait_fd(p[1], POLLOUT, WAIT_FOREVER, &e) == 0);
+	CHECK(write(p[1], "x", 1) == 1);
+	CHECK(wait_fd(p[0], POLLIN, WAIT_FOREVER, &e) == 0);
+	close(p[1]);
+	CHECK(wait_fd(p[0], POLLIN, 0, &e) == 0); /* the end is news, too */
+	close(p[0]);
+	CHECK(wait_fd(p[0], POLLIN, WAIT_FOREVER, &e) < 0);
+	CHECK(e.kind == ERR_OTHER);
+}
+
+static void
+test_until(void)
+{
+	struct err e = {0};
+	uint64_t start = wait_now();
+
+	CHECK(wait_until(0, &e) == 0);
+	CHECK(wait_until(start + 30, &e) == 0);
+	CHECK(wait_now() >= start + 30);
+	CHECK(e.kind == ERR_NONE);
+}
+
+static void
+test_random(void)
+{
+	unsigned char a[64] = {0}, b[64] = {0};
+	struct err e = {0};
+
+	CHECK(wait_random() != wait_random());
+	CHECK(wait_entropy(a, sizeof(a), wait_now() + 5000, &e) == 0);
+	CHECK(wait_entropy(b, sizeof(b), wait_now() + 5000, &e) == 0);
+	CHECK(memcmp(a, b, sizeof(a)) != 0);
+	b[1] = 7;
+	CHECK(wait_entropy(b, 1, wait_now() + 5000, &e) == 0 && b[1] == 7);
+	CHECK(wait_entropy(b, 0, 0, &e) == 0);
+}
+
+/* Runs f in a child, since a stop lasts; returns how that ended. */
+static int
+in_child(int (*f)(void))
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0)
+		_exit(f());
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -1;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int
+stop_once(void)
+{
+	struct err e = {0};
+
+	wait_signals();
+	if (wait_check(&e) < 0 || wait_stop())
+		return 1;
+	raise(SIGTERM);
+	if (wait_stop() != SIGTERM || wait_check(&e) == 0)
+		return 2;
+	if (e.kind != ERR_STOPPED || wait_until(WAIT_FOREVER, &e) == 0)
+		return 3;
+	e = (struct err){0};
+	if (wait_fd(0, 0, WAIT_FOREVER, &e) == 0 || e.kind != ERR_STOPPED)
+		return 4;
+	return 0;
+}
+
+static int
+stop_twice(void)
+{
+	wait_signals();
+	raise(SIGINT);
+	raise(SIGHUP);
+	return 0;
+}
+
+static int
+ignored_stays_ignored(void)
+{
+	signal(SIGHUP, SIG_IGN);
+	wait_signals();
+	raise(SIGHUP);
+	raise(SIGHUP);
+	return wait_stop();
+}
+
+static int
+pipe_and_status(void)
+{
+	wait_signals();
+	raise(SIGPIPE);
+	if (wait_stop() || wait_status_asked())
+		return 1;
+	raise(SIGUSR1);
+	raise(SIGUSR1);
+	return wait_status_asked() && !wait_status_asked() ? 0 : 2;
+}
+
+static void *
+wait_on_pipe(void *arg)
+{
+	struct err e = {0};
+	int r = wait_fd(*(int *)arg, POLLIN, WAIT_FOREVER, &e);
+
+	return r < 0 && e.kind == ERR_STOPPED ? arg : NULL;
+}
+
+/* The signal reaches this thread; the one that waits must notice, too. */
+static int
+other_thread(void)
+{
+	void *said = NULL;
+	pthread_t t;
+	int p[2];
+
+	wait_signals();
+	if (pipe(p) < 0 || pthread_create(&t, NULL, wait_on_pipe, &p[0]))
+		return 1;
+	pthread_kill(pthread_self(), SIGINT);
+	pthread_join(t, &said);
+	return said ? 0 : 2;
+}
+
+static void
+test_signals(void)
+{
+	CHECK(in_child(stop_once) == 0);
+	CHECK(in_child(stop_twice) == 128 + SIGHUP);
+	CHECK(in_child(ignored_stays_ignored) == 0);
+	CHECK(in_child(pipe_and_status) == 0);
+	CHECK(in_child(other_thread) == 0);
+}
+
+int
+main(void)
+{
+	test_backoff();
+	test_fd();
+	test_until();
+	test_random();
+	test_signals();
+	return test_end();
+}

@@ -1,0 +1,223 @@
+#include "wait.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+
+/* A signal goes to any one thread; the others see the flag when their slice of
+ * a wait is over. */
+#define SLICE 250
+
+static volatile sig_atomic_t stop_signal, status_asked;
+
+uint64_t
+wait_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void
+on_stop(int number)
+{
+	if (stop_signal)
+		_exit(128 + number);
+	stop_signal = number;
+}
+
+static void
+on_status(int number)
+{
+	(void)number;
+	status_asked = 1;
+}
+
+/* A signal that was ignored from the start stays so: nohup, and a shell that
+ * runs the program in the background, want it that way. */
+static void catch (int number, void (*handler)(int), int flags)
+{
+	struct sigaction old, act = {0};
+
+	if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+		return;
+	act.sa_handler = handler;
+	act.sa_flags = flags;
+	sigemptyset(&act.sa_mask);
+	sigaction(number, &act, NULL);
+}
+
+void
+wait_signals(void)
+{
+	/* Without SA_RESTART, so that a system call that waits ends, too. */
+	catch (SIGINT, on_stop, 0);
+	catch (SIGTERM, on_stop, 0);
+	catch (SIGHUP, on_stop, 0);
+	catch (SIGUSR1, on_status, SA_RESTART);
+	catch (SIGPIPE, SIG_IGN, 0);
+}
+
+int
+wait_stop(void)
+{
+	return stop_signal;
+}
+
+int
+wait_check(struct err *e)
+{
+	if (stop_signal)
+		return err_set(e, ERR_STOPPED, "stopped");
+	return 0;
+}
+
+_Bool
+wait_status_asked(void)
+{
+	if (!status_asked)
+		return false;
+	status_asked = 0;
+	return true;
+}
+
+/* Milliseconds of the next slice; 0 at the deadline. */
+static int
+slice(uint64_t deadline)
+{
+	uint64_t now = wait_now();
+
+	if (now >= deadline)
+		return 0;
+	return deadline - now < SLICE ? (int)(deadline - now) : SLICE;
+}
+
+int
+wait_fd(int fd, short events, uint64_t deadline, struct err *e)
+{
+	struct pollfd p = {.fd = fd, .events = events};
+
+	for (;;) {
+		int n, ms = slice(deadline);
+
+		if (wait_check(e) < 0)
+			return -1;
+		n = poll(&p, 1, ms);
+		/* POLLERR and POLLHUP are for the call that follows to tell. */
+		if (n > 0 && !(p.revents & POLLNVAL))
+			return 0;
+		if (n > 0)
+			errno = EBADF;
+		if (n > 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+			return err_sys(e, ERR_OTHER, "cannot wait");
+		if (n == 0 && !ms)
+			return err_set(e, ERR_NET, "timed out");
+	}
+}
+
+int
+wait_until(uint64_t deadline, struct err *e)
+{
+	for (;;) {
+		int ms = slice(deadline);
+
+		if (wait_check(e) < 0)
+			return -1;
+		if (!ms)
+			return 0;
+		poll(NULL, 0, ms);
+	}
+}
+
+/* base * 2^failed, at most cap. */
+static uint64_t
+backoff_limit(unsigned failed, uint64_t base, uint64_t cap)
+{
+	for (; failed && base < cap; failed--)
+		base = base > cap / 2 ? cap : base * 2;
+	return base < cap ? base : cap;
+}
+
+uint64_t
+wait_backoff(unsigned failed, uint64_t base, uint64_t cap, unsigned asked,
+    uint64_t random)
+{
+	uint64_t limit = backoff_limit(failed, base, cap);
+	uint64_t own = limit < UINT64_MAX ? random % (limit + 1) : random;
+	uint64_t theirs = asked ? (uint64_t)asked * 1000 + random % 1001 : 0;
+
+	return own > theirs ? own : theirs;
+}
+
+/* One read of the device, for kernels that have no getrandom(). */
+static ssize_t
+read_device(void *p, size_t n)
+{
+	int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+	ssize_t got;
+
+	if (fd < 0)
+		return -1;
+	got = read(fd, p, n);
+	if (got == 0) /* a file where the device should be */
+		errno = EIO;
+	close(fd);
+	return got > 0 ? got : -1;
+}
+
+static ssize_t
+random_some(void *p, size_t n)
+{
+	ssize_t got = getrandom(p, n, GRND_NONBLOCK);
+
+	return got < 0 && errno == ENOSYS ? read_device(p, n) : got;
+}
+
+int
+wait_entropy(void *p, size_t n, uint64_t deadline, struct err *e)
+{
+	unsigned char *to = p;
+
+	while (n) {
+		ssize_t got = random_some(to, n);
+
+		if (got > 0) {
+			to += got;
+			n -= (size_t)got;
+			continue;
+		}
+		if (errno != EAGAIN && errno != EINTR)
+			return err_sys(
+			    e, ERR_OTHER, "no random numbers from the system");
+		if (wait_now() >= deadline)
+			return err_set(
+			    e, ERR_NET, "the system has no random numbers yet");
+		if (wait_until(wait_now() + 50, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+uint64_t
+wait_random(void)
+{
+	struct timespec t;
+	uint64_t r;
+
+	if (random_some(&r, sizeof(r)) == (ssize_t)sizeof(r))
+		return r;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	r = (uint64_t)t.tv_nsec << 32 ^ (uint64_t)t.tv_sec << 16 ^
+	    (uint64_t)getpid();
+	/* The odd number of Fibonacci hashing spreads the low bits upwards. */
+	r *= UINT64_C(0x9E3779B97F4A7C15);
+	return r ^ r >> 32;
+}
