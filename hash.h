@@ -43,7 +43,9 @@ struct hash {
 	enum hash_kind kind;
 	uint32_t h[8];
 	uint64_t count; /* bytes so far, the git header included */
+	unsigned header; /* bytes of the git header, 0 for SHA-256 */
 	unsigned char block[HASH_BLOCK];
+	const struct hash_impl *impl; /* the code for this CPU, hash_impl.h */
 };
 
 /* size is the length of the content that is to come; only HASH_GIT needs it. */

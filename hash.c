@@ -1,0 +1,324 @@
+#include "hash.h"
+
+#include <bearssl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "hash_impl.h"
+
+/*
+ * A saved state, all numbers little-endian:
+ *   0  CRC-32 of what follows
+ *   4  kind (1 SHA-256, 2 git)
+ *   5  length of the git header
+ *   6  two zeros
+ *   8  the state words, unused ones zero
+ *  40  count
+ *  48  the open block, the rest of it zero
+ */
+enum {
+	SAVED_CRC = 0,
+	SAVED_KIND = 4,
+	SAVED_HEADER = 5,
+	SAVED_ZERO = 6,
+	SAVED_STATE = 8,
+	SAVED_COUNT = 40,
+	SAVED_BLOCK = 48
+};
+
+/* FIPS 180-4, 5.3.1 and 5.3.3. */
+static const uint32_t start_sha1[8] = {
+    0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
+static const uint32_t start_sha256[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
+    0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+static void
+put32be(unsigned char *p, uint32_t x)
+{
+	p[0] = (unsigned char)(x >> 24);
+	p[1] = (unsigned char)(x >> 16 & 0xff);
+	p[2] = (unsigned char)(x >> 8 & 0xff);
+	p[3] = (unsigned char)(x & 0xff);
+}
+
+static uint32_t
+get32be(const unsigned char *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
+	       (uint32_t)p[2] << 8 | p[3];
+}
+
+static void
+put_le(unsigned char *p, uint64_t x, size_t n)
+{
+	for (size_t i = 0; i < n; i++, x >>= 8)
+		p[i] = (unsigned char)(x & 0xff);
+}
+
+static uint64_t
+get_le(const unsigned char *p, size_t n)
+{
+	uint64_t x = 0;
+
+	while (n > 0)
+		x = x << 8 | p[--n];
+	return x;
+}
+
+void
+hash_sha256_portable(uint32_t h[8], const unsigned char *p, size_t n)
+{
+	br_sha256_context c;
+	unsigned char state[32];
+
+	for (size_t i = 0; i < 8; i++)
+		put32be(state + 4 * i, h[i]);
+	br_sha256_init(&c);
+	br_sha256_set_state(&c, state, 0);
+	br_sha256_update(&c, p, n * HASH_BLOCK);
+	br_sha256_state(&c, state);
+	for (size_t i = 0; i < 8; i++)
+		h[i] = get32be(state + 4 * i);
+}
+
+void
+hash_sha1_portable(uint32_t h[8], const unsigned char *p, size_t n)
+{
+	br_sha1_context c;
+	unsigned char state[20];
+
+	for (size_t i = 0; i < 5; i++)
+		put32be(state + 4 * i, h[i]);
+	br_sha1_init(&c);
+	br_sha1_set_state(&c, state, 0);
+	br_sha1_update(&c, p, n * HASH_BLOCK);
+	br_sha1_state(&c, state);
+	for (size_t i = 0; i < 5; i++)
+		h[i] = get32be(state + 4 * i);
+}
+
+size_t
+hash_impls(const struct hash_impl *out[HASH_IMPLS_MAX])
+{
+	static const struct hash_impl portable = {
+	    "portable", hash_sha256_portable, hash_sha1_portable, NULL, 1, 1};
+	size_t n = 0;
+
+	n += hash_impls_x86(out + n);
+	n += hash_impls_arm(out + n);
+	out[n++] = &portable;
+	return n;
+}
+
+static const struct hash_impl *
+best_impl(void)
+{
+	const struct hash_impl *all[HASH_IMPLS_MAX];
+
+	hash_impls(all);
+	return all[0];
+}
+
+size_t
+digest_size(const struct digest *d)
+{
+	return d->kind == HASH_SHA256 ? 32 : 20;
+}
+
+bool
+digest_same(const struct digest *a, const struct digest *b)
+{
+	return a->kind == b->kind && memcmp(a->b, b->b, digest_size(a)) == 0;
+}
+
+int
+digest_parse(struct str hex, struct digest *out)
+{
+	struct digest d = {.kind = hex.n == 64 ? HASH_SHA256 : HASH_GIT};
+
+	if (hex_decode(hex, d.b, digest_size(&d)) < 0)
+		return -1;
+	*out = d;
+	return 0;
+}
+
+void
+digest_hex(const struct digest *d, char out[2 * HASH_SIZE_MAX + 1])
+{
+	hex_encode(d->b, digest_size(d), out);
+}
+
+void
+hash_init(struct hash *h, enum hash_kind kind, uint64_t size)
+{
+	char head[32]; /* "blob ", up to 20 digits, '\0' */
+	int n;
+
+	*h = (struct hash){.kind = kind, .impl = best_impl()};
+	memcpy(h->h, kind == HASH_SHA256 ? start_sha256 : start_sha1,
+	    sizeof(h->h));
+	if (kind != HASH_GIT)
+		return;
+	n = snprintf(head, sizeof(head), "blob %" PRIu64, size);
+	h->header = (unsigned)n + 1;
+	hash_update(h, head, h->header);
+}
+
+static void
+add_blocks(struct hash *h, const unsigned char *p, size_t n)
+{
+	if (h->kind == HASH_SHA256)
+		h->impl->sha256(h->h, p, n);
+	else
+		h->impl->sha1(h->h, p, n);
+}
+
+/* Fills the open block, if there is one, and returns how much that took. */
+static size_t
+close_block(struct hash *h, const unsigned char *p, size_t n)
+{
+	size_t have = h->count % HASH_BLOCK, room = HASH_BLOCK - have;
+
+	if (have == 0)
+		return 0;
+	if (n > room)
+		n = room;
+	memcpy(h->block + have, p, n);
+	h->count += n;
+	if (n == room)
+		add_blocks(h, h->block, 1);
+	return n;
+}
+
+void
+hash_update(struct hash *h, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+	size_t k;
+
+	if (n == 0)
+		return; /* and p may be NULL */
+	k = close_block(h, p, n);
+	p += k;
+	n -= k;
+	if (n >= HASH_BLOCK) {
+		k = n / HASH_BLOCK;
+		add_blocks(h, p, k);
+		p += k * HASH_BLOCK;
+		n -= k * HASH_BLOCK;
+		h->count += k * (uint64_t)HASH_BLOCK;
+	}
+	if (n > 0) {
+		memcpy(h->block, p, n);
+		h->count += n;
+	}
+}
+
+void
+hash_final(const struct hash *h, struct digest *out)
+{
+	static const unsigned char pad[HASH_BLOCK] = {0x80};
+	struct hash c = *h;
+	unsigned char bits[8];
+
+	/* FIPS 180-4, 5.1.1: a one bit, zeros, the length in bits at the end
+	 * of a block. */
+	put32be(bits, (uint32_t)(h->count >> 29));
+	put32be(bits + 4, (uint32_t)(h->count << 3 & 0xffffffff));
+	hash_update(&c, pad, 1 + (119 - h->count % HASH_BLOCK) % HASH_BLOCK);
+	hash_update(&c, bits, sizeof(bits));
+	*out = (struct digest){.kind = h->kind};
+	for (size_t i = 0; i < digest_size(out) / 4; i++)
+		put32be(out->b + 4 * i, c.h[i]);
+}
+
+void
+hash_update_many(struct hash *const h[], const void *const p[],
+    const size_t n[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		hash_update(h[i], p[i], n[i]);
+}
+
+unsigned
+hash_lanes(void)
+{
+	return best_impl()->lanes;
+}
+
+const char *
+hash_implementation(void)
+{
+	return best_impl()->name;
+}
+
+uint64_t
+hash_length(const struct hash *h)
+{
+	return h->count - h->header;
+}
+
+void
+hash_save(const struct hash *h, unsigned char out[HASH_SAVED])
+{
+	memset(out, 0, HASH_SAVED);
+	out[SAVED_KIND] = h->kind == HASH_SHA256 ? 1 : 2;
+	out[SAVED_HEADER] = (unsigned char)h->header;
+	for (size_t i = 0; i < 8; i++)
+		put_le(out + SAVED_STATE + 4 * i, h->h[i], 4);
+	put_le(out + SAVED_COUNT, h->count, 8);
+	memcpy(out + SAVED_BLOCK, h->block, h->count % HASH_BLOCK);
+	put_le(out, crc32_of(out + SAVED_KIND, HASH_SAVED - SAVED_KIND), 4);
+}
+
+/* Whether header and count are possible: "blob 0" and '\0' are 7 bytes, with
+ * 20 digits they are 26. */
+static bool
+has_sane_header(enum hash_kind kind, unsigned header, uint64_t count)
+{
+	if (kind == HASH_SHA256)
+		return header == 0;
+	return header >= 7 && header <= 26 && count >= header;
+}
+
+int
+hash_load(struct hash *h, const unsigned char in[HASH_SAVED])
+{
+	struct hash x = {.header = in[SAVED_HEADER]};
+
+	if (get_le(in + SAVED_CRC, 4) !=
+	    crc32_of(in + SAVED_KIND, HASH_SAVED - SAVED_KIND))
+		return -1;
+	if (in[SAVED_KIND] != 1 && in[SAVED_KIND] != 2)
+		return -1;
+	x.kind = in[SAVED_KIND] == 1 ? HASH_SHA256 : HASH_GIT;
+	x.count = get_le(in + SAVED_COUNT, 8);
+	if (!has_sane_header(x.kind, x.header, x.count))
+		return -1;
+	for (size_t i = 0; i < 8; i++)
+		x.h[i] = (uint32_t)get_le(in + SAVED_STATE + 4 * i, 4);
+	memcpy(x.block, in + SAVED_BLOCK, HASH_BLOCK);
+	x.impl = best_impl();
+	*h = x;
+	return 0;
+}
+
+/* The polynomial 0xedb88320, bits reversed, four of them a step. */
+uint32_t
+crc32_of(const void *data, size_t n)
+{
+	static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8,
+	    0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+	    0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0,
+	    0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+	const unsigned char *p = data;
+	uint32_t c = 0xffffffff;
+
+	for (size_t i = 0; i < n; i++) {
+		c ^= p[i];
+		c = c >> 4 ^ table[c & 15];
+		c = c >> 4 ^ table[c & 15];
+	}
+	return c ^ 0xffffffff;
+}
