@@ -1,0 +1,849 @@
+#define _GNU_SOURCE /* O_PATH */
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/vfs.h>
+#endif
+
+#include "err.h"
+#include "mem.h"
+#include "wait.h"
+
+#define PATH_LIMIT 4096
+#define PART_LIMIT 255
+
+/* A name beside a file, for what is not complete: ".hub-", 16 digits, ".tmp".
+ * Not derived from the file's name, which may already be as long as can be. */
+#define TEMP_NAME 32
+
+enum parents { PARENTS_FIND, PARENTS_MAKE, PARENTS_MAKE_LASTING };
+
+/* The part without what some file system ignores when it compares names:
+ * trailing dots and blanks (FAT), and characters of no width (the case-folding
+ * ext4), for which all that is not ASCII is left out. out has n bytes. */
+static struct str
+skeleton(struct str part, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < part.n; i++)
+		if ((unsigned char)part.s[i] < 0x80)
+			out[n++] = part.s[i];
+	while (n && (out[n - 1] == '.' || out[n - 1] == ' '))
+		n--;
+	return str_make(out, n);
+}
+
+/* Whether a file system could take the part for own, also under the short alias
+ * that FAT gives to a long name: two letters at least, '~', and a number. */
+static bool
+names_ours(struct str part, const char *own)
+{
+	char out[PART_LIMIT];
+	struct str s = skeleton(part, out);
+	const char *letters = own + (own[0] == '.');
+
+	if (str_eq_nocase(s, own))
+		return true;
+	return s.n > 2 && memchr(s.s, '~', s.n) &&
+	       chr_lower(s.s[0]) == letters[0] &&
+	       chr_lower(s.s[1]) == letters[1];
+}
+
+static const char *
+part_fault(struct str part)
+{
+	if (!part.n)
+		return "has an empty part";
+	if (part.n > PART_LIMIT)
+		return "has a part of more than 255 bytes";
+	if (str_eq(part, ".") || str_eq(part, ".."))
+		return "has a part '.' or '..'";
+	return NULL;
+}
+
+static bool
+has_control(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+
+		if (c < 32 || c == 127)
+			return true;
+		/* U+0080 to U+009F; the text is known to be UTF-8. */
+		if (c == 0xc2 && (unsigned char)s.s[i + 1] < 0xa0)
+			return true;
+	}
+	return false;
+}
+
+static const char *
+text_fault(struct str path)
+{
+	if (!path.n)
+		return "is empty";
+	if (path.n > PATH_LIMIT)
+		return "is longer than 4096 bytes";
+	if (!utf8_valid(path))
+		return "is not UTF-8";
+	if (has_control(path))
+		return "has a control character";
+	if (memchr(path.s, '\\', path.n))
+		return "has a backslash";
+	if (path.s[0] == '/')
+		return "is absolute";
+	if (path.n > 1 && chr_alpha(path.s[0]) && path.s[1] == ':')
+		return "begins with a drive letter";
+	return NULL;
+}
+
+static const char *
+path_fault(struct str path)
+{
+	static const char *const own[] = {".cache", "huggingface"};
+	const char *fault = text_fault(path);
+	struct str part, rest = path;
+	size_t i = 0, same = 0;
+
+	for (bool more = true; more && !fault; i++) {
+		more = str_cut(rest, '/', &part, &rest);
+		if (!more)
+			part = rest;
+		fault = part_fault(part);
+		if (!fault && i < countof(own) && names_ours(part, own[i]))
+			same++;
+	}
+	if (!fault && same == countof(own))
+		return "is in the folder where hub keeps its own files";
+	return fault;
+}
+
+int
+path_check(struct str path, struct err *e)
+{
+	const char *fault = path_fault(path);
+
+	if (!fault)
+		return 0;
+	return err_set(
+	    e, ERR_CONTENT, "the file name '%.*s' %s", STRF(path), fault);
+}
+
+/* What to do about the failures that a user can do something about. */
+static void
+hint(struct err *e, int error)
+{
+	static const struct {
+		int error;
+		const char *text;
+	} t[] = {
+	    {ENOSPC, "make room and run again with -d: what has arrived is "
+		     "kept"},
+	    {EDQUOT, "make room within your quota and run again with -d: what "
+		     "has arrived is kept"},
+	    {EFBIG,
+		"a folder on another file system, since this one (or ulimit "
+		"-f) does not allow files of this size"},
+	    {EROFS, "another folder with -p: this file system is read-only"},
+	    {EACCES, "another folder with -p, or the rights to write there"},
+	    {EPERM, "another folder with -p, or the rights to write there"},
+	    {EMFILE, "fewer connections with -j, or a higher ulimit -n"},
+	    {EXDEV, "the folder inside as -p itself: it is on another file "
+		    "system"},
+	};
+
+	for (size_t i = 0; i < countof(t); i++)
+		if (t[i].error == error)
+			err_hint(e, "%s", t[i].text);
+}
+
+/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. */
+static int
+fail(const struct folder *f, const char *path, const char *what, struct err *e)
+{
+	int saved = errno;
+	size_t n = strlen(f->path);
+	const char *slash = n && f->path[n - 1] == '/' ? "" : "/";
+
+	err_sys(e, ERR_FILE, "cannot %s '%s%s%s'", what, f->path, slash, path);
+	hint(e, saved);
+	errno = saved;
+	return -1;
+}
+
+/* close() that leaves errno alone. */
+static void
+shut(int fd)
+{
+	int saved = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = saved;
+}
+
+static int
+open_again(int at, const char *name, int flags)
+{
+	int fd;
+
+	do
+		fd = openat(at, name, flags | O_CLOEXEC | O_NOCTTY, 0666);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+/* One step into a folder; extra is O_NOFOLLOW or 0. */
+static int
+open_step(int at, const char *name, int extra)
+{
+	int fd = open_again(at, name, O_RDONLY | O_DIRECTORY | extra);
+
+#ifdef O_PATH
+	/* Search without read permission is enough to pass through. */
+	if (fd < 0 && errno == EACCES)
+		fd = open_again(at, name, O_PATH | O_DIRECTORY | extra);
+#endif
+	return fd;
+}
+
+/* File systems and systems that cannot sync a folder say so in many ways; it
+ * was asked for, and there is nothing else that one could do. */
+static int
+sync_folder(int fd)
+{
+	int rv;
+
+	do
+		rv = fsync(fd);
+	while (rv < 0 && errno == EINTR);
+	if (rv < 0 && (errno == EINVAL || errno == EBADF || errno == ENOTSUP ||
+			  errno == ENOSYS || errno == EACCES))
+		return 0;
+	return rv;
+}
+
+/* Opens the folder name in at, making it if how says so. */
+static int
+enter(int at, const char *name, enum parents how)
+{
+	int fd = open_step(at, name, O_NOFOLLOW);
+
+	if (fd >= 0 || errno != ENOENT || how == PARENTS_FIND)
+		return fd;
+	if (mkdirat(at, name, 0777) < 0 && errno != EEXIST)
+		return -1;
+	if (how == PARENTS_MAKE_LASTING && sync_folder(at) < 0)
+		return -1;
+	return open_step(at, name, O_NOFOLLOW);
+}
+
+/* Says why name, a part of path that lies in at, is in the way, if it is that;
+ * keeps errno. */
+static int
+refuse(const struct folder *f, const char *path, int at, const char *name,
+    struct err *e)
+{
+	int saved = errno;
+	struct stat st;
+	const char *kind = NULL;
+
+	fail(f, path, "open", e);
+	if (saved != ENOTDIR && saved != ELOOP && saved != ENXIO &&
+	    saved != EINVAL)
+		return -1;
+	if (fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (S_ISLNK(st.st_mode))
+			kind = "a symbolic link, which is not followed";
+		else if (S_ISREG(st.st_mode) && saved == ENOTDIR)
+			kind = "a file, not a folder";
+		else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
+			kind = "no regular file";
+	}
+	if (kind)
+		err_set(e, ERR_FILE, "cannot open '%s/%s': '%s' is %s", f->path,
+		    path, name, kind);
+	errno = saved;
+	return -1;
+}
+
+/* Opens the folder that path is in, which is f->fd itself for a path without
+ * parents: give it back with leave(). base gets the last part. */
+static int
+walk(const struct folder *f, const char *path, enum parents how,
+    const char **base, struct err *e)
+{
+	int at = f->fd;
+	char part[PART_LIMIT + 1];
+	const char *rest = path, *slash;
+
+	for (; (slash = strchr(rest, '/')); rest = slash + 1) {
+		size_t n = (size_t)(slash - rest);
+		int next = -1;
+
+		errno = ENAMETOOLONG;
+		if (n < sizeof(part)) {
+			memcpy(part, rest, n);
+			part[n] = '\0';
+			next = enter(at, part, how);
+		}
+		if (next < 0)
+			refuse(f, path, at, part, e);
+		if (at != f->fd)
+			shut(at);
+		if (next < 0)
+			return -1;
+		at = next;
+	}
+	*base = rest;
+	return at;
+}
+
+static void
+leave(const struct folder *f, int at)
+{
+	if (at != f->fd)
+		shut(at);
+}
+
+/* mkdir -p. The path is the user's: links are followed. */
+static int
+make_all(const char *path)
+{
+	char *copy = xstrdup(path), *p = copy;
+	int rv = 0, saved;
+
+	while (rv == 0 && *p) {
+		char c;
+
+		p += strspn(p, "/");
+		p += strcspn(p, "/");
+		c = *p;
+		*p = '\0';
+		rv = mkdir(copy, 0777);
+		/* Whatever is there, open() decides; and no right to write, or a
+		 * file system that is read-only, is no failure where a folder is
+		 * there already. */
+		saved = errno;
+		if (rv < 0 && access(copy, F_OK) == 0)
+			rv = 0;
+		errno = saved;
+		*p = c;
+	}
+	free(copy);
+	return rv;
+}
+
+int
+folder_open(struct folder *f, const char *path, bool create, struct err *e)
+{
+	int fd = open_step(AT_FDCWD, path, 0), saved;
+
+	if (fd < 0 && errno == ENOENT && create && *path && make_all(path) == 0)
+		fd = open_step(AT_FDCWD, path, 0);
+	*f = (struct folder){.fd = fd};
+	if (fd < 0) {
+		saved = errno;
+		err_sys(e, ERR_FILE, "cannot open the folder '%s'", path);
+		hint(e, saved);
+		errno = saved;
+		return -1;
+	}
+	f->path = xstrdup(path);
+	return 0;
+}
+
+void
+folder_close(struct folder *f)
+{
+	if (f->fd >= 0)
+		close(f->fd);
+	free(f->path);
+	*f = (struct folder){.fd = -1};
+}
+
+/* Opens a regular file (or a folder, with O_DIRECTORY) and nothing else. A pipe
+ * or a device would block or act when it is opened: O_NONBLOCK is against the
+ * first, and means nothing for regular files. */
+static int
+open_plain(int at, const char *name, int flags)
+{
+	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) == 0 &&
+	    (S_ISREG(st.st_mode) || (flags & O_DIRECTORY)))
+		return fd;
+	close(fd);
+	errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	return -1;
+}
+
+int
+folder_openat(
+    const struct folder *f, const char *path, int flags, struct err *e)
+{
+	enum parents how = flags & O_CREAT ? PARENTS_MAKE : PARENTS_FIND;
+	const char *base;
+	int at = walk(f, path, how, &base, e), fd;
+
+	if (at < 0)
+		return -1;
+	fd = open_plain(at, base, flags);
+	if (fd < 0)
+		refuse(f, path, at, base, e);
+	leave(f, at);
+	return fd;
+}
+
+int
+folder_stat(
+    const struct folder *f, const char *path, struct stat *st, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_FIND, &base, e), rv;
+
+	if (at < 0)
+		return errno == ENOENT ? 1 : -1;
+	rv = fstatat(at, base, st, AT_SYMLINK_NOFOLLOW);
+	if (rv < 0 && errno == ENOENT)
+		rv = 1;
+	else if (rv < 0)
+		fail(f, path, "look at", e);
+	leave(f, at);
+	return rv;
+}
+
+int
+folder_make_parents(const struct folder *f, const char *path, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_MAKE, &base, e);
+
+	if (at < 0)
+		return -1;
+	leave(f, at);
+	return 0;
+}
+
+int
+folder_publish(const struct folder *f, const char *from, const char *to,
+    bool sync, struct err *e)
+{
+	enum parents how = sync ? PARENTS_MAKE_LASTING : PARENTS_MAKE;
+	const char *old, *new;
+	int rv = -1, source = walk(f, from, PARENTS_FIND, &old, e), target;
+
+	if (source < 0)
+		return -1;
+	target = walk(f, to, how, &new, e);
+	if (target >= 0) {
+		rv = renameat(source, old, target, new);
+		if (rv == 0 && sync)
+			rv = sync_folder(target);
+		if (rv < 0)
+			fail(f, to, "put in place", e);
+		leave(f, target);
+	}
+	leave(f, source);
+	return rv;
+}
+
+int
+folder_remove(const struct folder *f, const char *path, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_FIND, &base, e), rv;
+
+	if (at < 0)
+		return errno == ENOENT ? 0 : -1;
+	rv = unlinkat(at, base, 0);
+	if (rv < 0 && errno == ENOENT)
+		rv = 0;
+	if (rv < 0)
+		fail(f, path, "remove", e);
+	leave(f, at);
+	return rv;
+}
+
+int
+folder_sync(const struct folder *f, const char *path, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_FIND, &base, e), rv;
+
+	if (at < 0)
+		return -1;
+	rv = sync_folder(at);
+	if (rv < 0)
+		fail(f, path, "sync the folder of", e);
+	leave(f, at);
+	return rv;
+}
+
+static int
+sync_file(int fd)
+{
+	int rv;
+
+	do
+		rv = fsync(fd);
+	while (rv < 0 && errno == EINTR);
+	/* There are file systems in user space without it. */
+	return rv < 0 && (errno == EINVAL || errno == ENOSYS) ? 0 : rv;
+}
+
+/* Makes a file of a new name in at. */
+static int
+open_temp(int at, char name[TEMP_NAME])
+{
+	int fd;
+
+	do {
+		snprintf(
+		    name, TEMP_NAME, ".hub-%016" PRIx64 ".tmp", wait_random());
+		fd = open_plain(at, name, O_RDWR | O_CREAT | O_EXCL);
+	} while (fd < 0 && errno == EEXIST);
+	return fd;
+}
+
+static int
+write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t done = write(fd, p, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -1;
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+/* Leaves errno as the failure set it. */
+static int
+write_in(int at, const char *base, struct str text, bool lasting)
+{
+	char name[TEMP_NAME];
+	int fd = open_temp(at, name), rv, saved;
+
+	if (fd < 0)
+		return -1;
+	rv = write_all(fd, text.s, text.n);
+	if (rv == 0 && lasting)
+		rv = sync_file(fd);
+	saved = errno;
+	/* A network file system may tell only now that the disk is full. */
+	if (close(fd) < 0 && rv == 0 && errno != EINTR) {
+		saved = errno;
+		rv = -1;
+	}
+	errno = saved;
+	if (rv == 0)
+		rv = renameat(at, name, at, base);
+	if (rv == 0)
+		return lasting ? sync_folder(at) : 0;
+	saved = errno;
+	unlinkat(at, name, 0);
+	errno = saved;
+	return -1;
+}
+
+int
+folder_write(const struct folder *f, const char *path, struct str text,
+    bool lasting, struct err *e)
+{
+	enum parents how = lasting ? PARENTS_MAKE_LASTING : PARENTS_MAKE;
+	const char *base;
+	int at = walk(f, path, how, &base, e), rv;
+
+	if (at < 0)
+		return -1;
+	rv = write_in(at, base, text, lasting);
+	if (rv < 0)
+		fail(f, path, "write", e);
+	leave(f, at);
+	return rv;
+}
+
+/* 0 at the end of the file, 1 if it does not fit, -1 with errno. */
+static int
+read_all(int fd, struct buf *b)
+{
+	for (;;) {
+		size_t room = b->max - b->len;
+		char extra, *p = &extra;
+		ssize_t n;
+
+		if (room > 4096)
+			room = 4096;
+		if (room)
+			p = buf_room(b, room);
+		if (!p)
+			return 1;
+		n = read(fd, p, room ? room : 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return (int)n;
+		if (!room)
+			return 1;
+		buf_added(b, (size_t)n);
+	}
+}
+
+int
+folder_read(
+    const struct folder *f, const char *path, struct buf *b, struct err *e)
+{
+	int fd = folder_openat(f, path, O_RDONLY, e), rv;
+
+	if (fd < 0)
+		return errno == ENOENT ? 1 : -1;
+	rv = read_all(fd, b);
+	if (rv < 0)
+		fail(f, path, "read", e);
+	if (rv > 0)
+		rv = err_set(e, ERR_FILE,
+		    "'%s/%s' is larger than the %zu bytes that it may have",
+		    f->path, path, b->max);
+	shut(fd);
+	return rv;
+}
+
+#ifdef __linux__
+
+enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8 };
+
+/* By statfs(2) and the kernel's include/uapi/linux/magic.h. What is not here is
+ * a local file system with holes and locks. */
+static unsigned
+kind_of(uint32_t magic)
+{
+	static const struct {
+		uint32_t magic;
+		unsigned kind;
+	} t[] = {
+	    {0x4d44, NO_HOLES | MAX_4G},           /* FAT */
+	    {0x2011bab0, NO_HOLES},                /* exFAT */
+	    {0x4244, NO_HOLES},                    /* HFS */
+	    {0x482b, NO_HOLES},                    /* HFS+ */
+	    {0x5346544e, NO_HOLES},                /* NTFS */
+	    {0x7366746e, NO_HOLES},                /* NTFS3 */
+	    {0x65735546, NETWORK | UNKNOWN_HOLES}, /* FUSE */
+	    {0x517b, NETWORK | UNKNOWN_HOLES},     /* SMB */
+	    {0xff534d42, NETWORK | UNKNOWN_HOLES}, /* CIFS */
+	    {0xfe534d42, NETWORK | UNKNOWN_HOLES}, /* SMB2 */
+	    {0x01021997, NETWORK | UNKNOWN_HOLES}, /* 9P */
+	    {0x786f4256, NETWORK | UNKNOWN_HOLES}, /* VirtualBox */
+	    {0xbacbacbc, NETWORK | UNKNOWN_HOLES}, /* VMware */
+	    {0x7c7c6673, NETWORK | UNKNOWN_HOLES}, /* Parallels */
+	    {0x6969, NETWORK},                     /* NFS */
+	    {0x0bd00bd0, NETWORK},                 /* Lustre */
+	    {0x00c36400, NETWORK},                 /* Ceph */
+	    {0x47504653, NETWORK},                 /* GPFS */
+	    {0x19830326, NETWORK},                 /* BeeGFS */
+	    {0xaad7aaea, NETWORK},                 /* PanFS */
+	    {0x20030528, NETWORK},                 /* OrangeFS */
+	    {0x5346414f, NETWORK},                 /* AFS */
+	    {0x6b414653, NETWORK},                 /* AFS of the kernel */
+	    {0x73757245, NETWORK},                 /* Coda */
+	    {0x564c, NETWORK},                     /* NCP */
+	    {0x7461636f, NETWORK},                 /* OCFS2 */
+	    {0x01161970, NETWORK},                 /* GFS2 */
+	};
+
+	for (size_t i = 0; i < countof(t); i++)
+		if (t[i].magic == magic)
+			return t[i].kind;
+	return 0;
+}
+
+static unsigned
+kind_here(int fd)
+{
+	struct statfs s;
+
+	if (fstatfs(fd, &s) < 0)
+		return 0;
+	return kind_of((uint32_t)s.f_type);
+}
+
+#else
+
+enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8 };
+
+static unsigned
+kind_here(int fd)
+{
+	(void)fd;
+	return UNKNOWN_HOLES;
+}
+
+#endif
+
+static uint64_t
+free_here(int fd)
+{
+	struct statvfs s;
+	uint64_t unit;
+
+	if (fstatvfs(fd, &s) < 0 || s.f_blocks == 0)
+		return UINT64_MAX;
+	unit = s.f_frsize ? s.f_frsize : s.f_bsize;
+	if (unit && s.f_bavail > UINT64_MAX / unit)
+		return UINT64_MAX;
+	return s.f_bavail * unit;
+}
+
+static uint64_t
+largest(unsigned kind)
+{
+	uint64_t max = kind & MAX_4G ? UINT32_MAX : UINT64_MAX;
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_FSIZE, &r) == 0 && r.rlim_cur != RLIM_INFINITY &&
+	    r.rlim_cur < max)
+		max = r.rlim_cur;
+	return max;
+}
+
+/* Whether a file of a hole and one byte takes the room of one byte. */
+static bool
+holes_are_cheap(int fd)
+{
+	const off_t hole = 1 << 20;
+	struct stat st;
+
+	return pwrite(fd, "", 1, hole) == 1 && fstat(fd, &st) == 0 &&
+	       st.st_blocks < hole / 512 / 2;
+}
+
+static bool
+upper_case_is(int at, const char *name)
+{
+	char upper[TEMP_NAME];
+	struct stat a, b;
+	size_t i = 0;
+
+	for (; name[i]; i++)
+		upper[i] = name[i] >= 'a' && name[i] <= 'z'
+			       ? (char)(name[i] - 'a' + 'A')
+			       : name[i];
+	upper[i] = '\0';
+	return fstatat(at, upper, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(at, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_ino == b.st_ino;
+}
+
+/* A folder in which nothing can be written stays as it was assumed. */
+static void
+probe(int at, unsigned kind, struct folder_traits *t)
+{
+	char name[TEMP_NAME];
+	int fd = open_temp(at, name);
+
+	if (fd < 0)
+		return;
+	t->caseless = upper_case_is(at, name);
+	if (kind & UNKNOWN_HOLES)
+		t->sparse = holes_are_cheap(fd);
+	close(fd);
+	unlinkat(at, name, 0);
+}
+
+int
+folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
+{
+	unsigned kind = kind_here(f->fd);
+	struct stat st;
+
+	if (fstat(f->fd, &st) < 0)
+		return fail(f, "", "look at", e);
+	*t = (struct folder_traits){
+	    .free = free_here(f->fd),
+	    .max_file = largest(kind),
+	    .network = (kind & NETWORK) != 0,
+	    .sparse = (kind & NO_HOLES) == 0,
+	};
+	probe(f->fd, kind, t);
+	return 0;
+}
+
+static int
+beyond(uint64_t offset, size_t n, const char *what, const char *name,
+    struct err *e)
+{
+	if (offset <= INT64_MAX && n <= INT64_MAX - offset)
+		return 0;
+	errno = EFBIG;
+	return err_sys(e, ERR_FILE, "cannot %s '%s'", what, name);
+}
+
+int
+file_pread(
+    int fd, void *p, size_t n, uint64_t offset, const char *name, struct err *e)
+{
+	unsigned char *to = p;
+
+	if (beyond(offset, n, "read", name, e) < 0)
+		return -1;
+	while (n) {
+		ssize_t got = pread(fd, to, n, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return err_sys(e, ERR_FILE, "cannot read '%s'", name);
+		if (got == 0)
+			return err_set(e, ERR_FILE,
+			    "cannot read '%s': it ends early", name);
+		to += got;
+		n -= (size_t)got;
+		offset += (uint64_t)got;
+	}
+	return 0;
+}
+
+int
+file_pwrite(int fd, const void *p, size_t n, uint64_t offset, const char *name,
+    struct err *e)
+{
+	const unsigned char *from = p;
+
+	if (beyond(offset, n, "write", name, e) < 0)
+		return -1;
+	while (n) {
+		ssize_t put = pwrite(fd, from, n, (off_t)offset);
+		int saved = put == 0 ? EIO : errno;
+
+		if (put < 0 && saved == EINTR)
+			continue;
+		if (put <= 0) {
+			errno = saved;
+			err_sys(e, ERR_FILE, "cannot write '%s'", name);
+			hint(e, saved);
+			return -1;
+		}
+		from += put;
+		n -= (size_t)put;
+		offset += (uint64_t)put;
+	}
+	return 0;
+}

@@ -1,0 +1,679 @@
+#define _GNU_SOURCE /* unshare, for a small file system of our own */
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "mem.h"
+#include "test.h"
+
+/* A new folder with the folder "in" and, beside it, "out" with a file. */
+struct place {
+	char root[32];
+	struct folder in;
+};
+
+static void
+place_init(struct place *p)
+{
+	struct err e;
+	char path[64];
+	int fd;
+
+	strcpy(p->root, "/tmp/test_file.XXXXXX");
+	CHECK(mkdtemp(p->root) != NULL);
+	snprintf(path, sizeof(path), "%s/in", p->root);
+	CHECK(folder_open(&p->in, path, true, &e) == 0);
+	snprintf(path, sizeof(path), "%s/out", p->root);
+	CHECK(mkdir(path, 0777) == 0);
+	snprintf(path, sizeof(path), "%s/out/file", p->root);
+	fd = open(path, O_WRONLY | O_CREAT, 0666);
+	CHECK(write(fd, "outside", 7) == 7);
+	close(fd);
+}
+
+static void
+place_release(struct place *p)
+{
+	char cmd[64];
+
+	folder_close(&p->in);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
+	CHECK(system(cmd) == 0);
+}
+
+/* What lies outside is as it was. */
+static bool
+outside_is_whole(const struct place *p)
+{
+	char cmd[160];
+
+	snprintf(cmd, sizeof(cmd),
+	    "test \"$(ls -A %s/out)\" = file && "
+	    "test \"$(cat %s/out/file)\" = outside",
+	    p->root, p->root);
+	return system(cmd) == 0;
+}
+
+static struct str
+exact(const char *s, size_t n)
+{
+	char *copy = xmalloc(n);
+
+	memcpy(copy, s, n);
+	return (struct str){copy, n};
+}
+
+static bool
+accepts(const char *s, size_t n)
+{
+	struct err e = {0};
+	struct str path = exact(s, n);
+	int rv = path_check(path, &e);
+	bool told = e.kind == ERR_CONTENT && e.msg[0];
+
+	free((void *)(uintptr_t)path.s);
+	CHECK(rv == 0 ? e.kind == ERR_NONE : told);
+	return rv == 0;
+}
+
+static void
+test_path_good(void)
+{
+	static const char *const t[] = {
+	    "a",
+	    "config.json",
+	    "a/b/c",
+	    ".gitattributes",
+	    ".cache",
+	    ".cache/other/x",
+	    "x/.cache/huggingface/y",
+	    "huggingface/.cache",
+	    "...",
+	    "..a/b",
+	    "a..",
+	    "a b/c d",
+	    " a",
+	    "1:b",
+	    "x/C:y",
+	    "M\xc3\xbcller/\xe6\xa8\xa1\xe5\x9e\x8b.bin",
+	    "\xf0\x9f\x98\x80",
+	    "-rf",
+	    "~",
+	    "a*?<>|\"'",
+	    ".cache/huggingfaces/x",
+	    ".caches/huggingface",
+	    "cache/huggingface",
+	};
+
+	for (size_t i = 0; i < countof(t); i++)
+		CHECK_ROW(i, accepts(t[i], strlen(t[i])));
+}
+
+static void
+test_path_bad(void)
+{
+	static const struct str t[] = {
+#define T(s) {s, sizeof(s) - 1}
+	    T(""),
+	    T("/"),
+	    T("/etc/passwd"),
+	    T("//a"),
+	    T("."),
+	    T(".."),
+	    T("../a"),
+	    T("a/.."),
+	    T("a/../b"),
+	    T("a/./b"),
+	    T("./a"),
+	    T("a/."),
+	    T("a//b"),
+	    T("a/"),
+	    T("a/b/"),
+	    T("a\0b"),
+	    T("\0"),
+	    T("a\nb"),
+	    T("a\rb"),
+	    T("a\tb"),
+	    T("a\x1b[31mb"),
+	    T("a\x7f"),
+	    T("a\xc2\x85"),
+	    T("\xc2\x80"),
+	    T("a\x80"),
+	    T("\xff"),
+	    T("a\xc3"),
+	    T("\xc0\xae\xc0\xae/a"),
+	    T("\xe0\x80\xae"),
+	    T("\xed\xa0\x80"),
+	    T("\xf4\x90\x80\x80"),
+	    T("a\\b"),
+	    T("..\\a"),
+	    T("\\\\host\\share"),
+	    T("C:"),
+	    T("c:a"),
+	    T("a:b"),
+	    T("C:/a"),
+	    T(".cache/huggingface"),
+	    T(".cache/huggingface/x"),
+	    T(".cache/huggingface/download/a.metadata"),
+	    T(".CACHE/HuggingFace/x"),
+	    T(".cache./huggingface/x"),
+	    T(".cache/huggingface./x"),
+	    T(".cache /huggingface. ./x"),
+	    T(".ca\xe2\x80\x8b"
+	      "che/huggingface/x"),
+	    T(".cache/hugging\xc2\xad"
+	      "face/x"),
+	    T("CACHE~1/HUGGIN~1/x"),
+	    T(".cache/HUGGIN~1/x"),
+	    T(".cache/HU12AB~1/x"),
+#undef T
+	};
+
+	for (size_t i = 0; i < countof(t); i++)
+		CHECK_ROW(i, !accepts(t[i].s, t[i].n));
+}
+
+static void
+test_path_length(void)
+{
+	char s[4200];
+
+	memset(s, 'a', sizeof(s));
+	CHECK(accepts(s, 255));
+	CHECK(!accepts(s, 256));
+	for (size_t i = 200; i < sizeof(s); i += 200)
+		s[i] = '/';
+	CHECK(accepts(s, 4096));
+	CHECK(!accepts(s, 4097));
+	/* Cut anywhere: never an overread, and right up to the slashes. */
+	for (size_t n = 0; n < 420; n++)
+		CHECK_ROW(n, accepts(s, n) == (n && s[n - 1] != '/'));
+}
+
+static void
+test_open(void)
+{
+	struct place p;
+	struct folder f;
+	struct err e;
+	struct stat st;
+	char path[96];
+
+	place_init(&p);
+	snprintf(path, sizeof(path), "%s/x//y/z/", p.root);
+	CHECK(folder_open(&f, path, false, &e) < 0 && errno == ENOENT);
+	CHECK(e.kind == ERR_FILE && strstr(e.msg, "/x//y/z/'"));
+	CHECK(f.fd == -1 && !f.path);
+	folder_close(&f);
+	CHECK(folder_open(&f, path, true, &e) == 0);
+	CHECK(fstat(f.fd, &st) == 0 && S_ISDIR(st.st_mode));
+	folder_close(&f);
+	folder_close(&f);
+	CHECK(folder_open(&f, "", true, &e) < 0);
+	snprintf(path, sizeof(path), "%s/out/file", p.root);
+	CHECK(folder_open(&f, path, true, &e) < 0);
+	snprintf(path, sizeof(path), "%s/out/file/x", p.root);
+	CHECK(folder_open(&f, path, true, &e) < 0);
+	CHECK(folder_open(&f, "/proc/no/such", true, &e) < 0);
+	CHECK(folder_open(&f, "/", true, &e) == 0);
+	folder_close(&f);
+	/* A link in the user's own path is followed. */
+	snprintf(path, sizeof(path), "%s/link", p.root);
+	CHECK(symlink("out", path) == 0);
+	CHECK(folder_open(&f, path, true, &e) == 0);
+	CHECK(folder_stat(&f, "file", &st, &e) == 0);
+	folder_close(&f);
+	place_release(&p);
+}
+
+static int
+put(const struct folder *f, const char *path, const char *text, struct err *e)
+{
+	return folder_write(f, path, str_of(text), true, e);
+}
+
+static bool
+holds(const struct folder *f, const char *path, const char *text)
+{
+	struct buf b = buf_make(100);
+	struct err e;
+	bool ok =
+	    folder_read(f, path, &b, &e) == 0 && str_eq(buf_str(&b), text);
+
+	buf_release(&b);
+	return ok;
+}
+
+static void
+test_round(void)
+{
+	struct place p;
+	struct err e;
+	struct stat st;
+	char name[256];
+	int fd;
+
+	place_init(&p);
+	CHECK(folder_stat(&p.in, "a", &st, &e) == 1);
+	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 1);
+	CHECK(folder_remove(&p.in, "a/b/c", &e) == 0);
+	CHECK(put(&p.in, "a/b/c", "one", &e) == 0);
+	CHECK(holds(&p.in, "a/b/c", "one"));
+	CHECK(folder_write(&p.in, "a/b/c", str_of(""), false, &e) == 0);
+	CHECK(holds(&p.in, "a/b/c", ""));
+	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 0 && st.st_size == 0);
+	CHECK(folder_publish(&p.in, "a/b/c", "d/e", true, &e) == 0);
+	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 1);
+	CHECK(holds(&p.in, "d/e", ""));
+	CHECK(put(&p.in, "f", "new", &e) == 0);
+	CHECK(folder_publish(&p.in, "f", "d/e", false, &e) == 0);
+	CHECK(holds(&p.in, "d/e", "new"));
+	CHECK(folder_sync(&p.in, "d/e", &e) == 0);
+	CHECK(folder_publish(&p.in, "none", "d/e", true, &e) < 0);
+	CHECK(e.kind == ERR_FILE && holds(&p.in, "d/e", "new"));
+	CHECK(folder_remove(&p.in, "d/e", &e) == 0);
+	CHECK(folder_remove(&p.in, "d/e", &e) == 0);
+	CHECK(folder_make_parents(&p.in, "g/h/i", &e) == 0);
+	CHECK(folder_stat(&p.in, "g/h", &st, &e) == 0 && S_ISDIR(st.st_mode));
+	CHECK(folder_remove(&p.in, "g/h", &e) < 0);
+	/* The longest name leaves no room for a suffix, and needs none. */
+	memset(name, 'n', 255);
+	name[255] = '\0';
+	CHECK(put(&p.in, name, "long", &e) == 0);
+	CHECK(holds(&p.in, name, "long"));
+	fd = folder_openat(&p.in, "k/l", O_RDWR | O_CREAT, &e);
+	CHECK(fd >= 0 && (fcntl(fd, F_GETFD) & FD_CLOEXEC));
+	close(fd);
+	CHECK(folder_openat(&p.in, "k/m", O_RDWR, &e) < 0 && errno == ENOENT);
+	CHECK(folder_openat(&p.in, "q/m", O_RDWR, &e) < 0 && errno == ENOENT);
+	place_release(&p);
+}
+
+static void
+test_mode(void)
+{
+	struct place p;
+	struct err e;
+	struct stat st;
+	mode_t old = umask(027);
+
+	place_init(&p);
+	CHECK(put(&p.in, "a/b", "x", &e) == 0);
+	CHECK(folder_stat(&p.in, "a/b", &st, &e) == 0);
+	CHECK((st.st_mode & 0777) == 0640);
+	CHECK(folder_stat(&p.in, "a", &st, &e) == 0);
+	CHECK((st.st_mode & 0777) == 0750);
+	umask(old);
+	place_release(&p);
+}
+
+static void
+test_read_limit(void)
+{
+	struct place p;
+	struct err e;
+	struct buf b;
+
+	place_init(&p);
+	CHECK(put(&p.in, "a", "12345", &e) == 0);
+	for (size_t max = 0; max < 8; max++) {
+		b = buf_make(max);
+		CHECK_ROW(
+		    max, folder_read(&p.in, "a", &b, &e) == (max < 5 ? -1 : 0));
+		CHECK_ROW(max, max < 5 || b.len == 5);
+		buf_release(&b);
+	}
+	b = buf_make(10);
+	CHECK(folder_read(&p.in, "none", &b, &e) == 1);
+	CHECK(folder_read(&p.in, "no/ne", &b, &e) == 1);
+	buf_release(&b);
+	place_release(&p);
+}
+
+/* Every function, with a path that leads outside; is_last: by its last part,
+ * which may be replaced or removed, but not followed. */
+static void
+refuse_all(struct place *p, const char *path, bool is_last, long row)
+{
+	struct err e;
+	struct stat st;
+	struct buf b = buf_make(100);
+
+	CHECK_ROW(row, folder_openat(&p->in, path, O_RDONLY, &e) < 0);
+	CHECK_ROW(row, e.kind == ERR_FILE && strstr(e.msg, "symbolic link"));
+	CHECK_ROW(row,
+	    folder_openat(&p->in, path, O_RDWR | O_CREAT | O_TRUNC, &e) < 0);
+	CHECK_ROW(row, folder_read(&p->in, path, &b, &e) < 0);
+	CHECK_ROW(row, outside_is_whole(p));
+	if (is_last)
+		return;
+	CHECK_ROW(row, folder_stat(&p->in, path, &st, &e) < 0);
+	CHECK_ROW(row, strstr(e.msg, "symbolic link") != NULL);
+	CHECK_ROW(row, folder_make_parents(&p->in, path, &e) < 0);
+	CHECK_ROW(row, put(&p->in, path, "bad", &e) < 0);
+	CHECK_ROW(row, put(&p->in, "mine", "bad", &e) == 0);
+	CHECK_ROW(row, folder_publish(&p->in, "mine", path, true, &e) < 0);
+	CHECK_ROW(row, folder_publish(&p->in, path, "new", true, &e) < 0);
+	CHECK_ROW(row, folder_remove(&p->in, path, &e) < 0);
+	CHECK_ROW(row, folder_sync(&p->in, path, &e) < 0);
+	CHECK_ROW(row, outside_is_whole(p));
+}
+
+static void
+test_links(void)
+{
+	static const struct {
+		const char *target, *link, *path;
+	} t[] = {
+	    {"../out", "l1", "l1/file"},
+	    {"../out", "l1", "l1/new"},
+	    {"../out", "l1", "l1/x/new"},
+	    {"../../out", "a/l2", "a/l2/file"},
+	    {"../../../out", "a/b/l3", "a/b/l3/sub/file"},
+	    {"../out/file", "l4", "l4"},
+	    {"../../out/file", "a/l5", "a/l5"},
+	    {"/", "l6", "l6/tmp/x"},
+	    {".", "l7", "l7/mine"},
+	    {"nowhere", "l8", "l8"},
+	    {"../out/new", "l9", "l9"},
+	    {"../out/new", "l10", "l10/x"},
+	    {"l11", "l11", "l11/x"},
+	};
+	struct place p;
+	struct err e;
+	char name[96];
+
+	for (size_t i = 0; i < countof(t); i++) {
+		place_init(&p);
+		CHECK(put(&p.in, "a/b/c", "x", &e) == 0);
+		snprintf(name, sizeof(name), "%s/in/%s", p.root, t[i].link);
+		CHECK_ROW(i, symlink(t[i].target, name) == 0);
+		refuse_all(
+		    &p, t[i].path, strcmp(t[i].path, t[i].link) == 0, (long)i);
+		place_release(&p);
+	}
+}
+
+/* A link in the last place is replaced or removed itself. */
+static void
+test_link_replaced(void)
+{
+	struct place p;
+	struct err e;
+	struct stat st;
+	char name[96];
+
+	place_init(&p);
+	snprintf(name, sizeof(name), "%s/in/l", p.root);
+	CHECK(symlink("../out/file", name) == 0);
+	CHECK(folder_stat(&p.in, "l", &st, &e) == 0 && S_ISLNK(st.st_mode));
+	CHECK(put(&p.in, "l", "mine", &e) == 0);
+	CHECK(holds(&p.in, "l", "mine") && outside_is_whole(&p));
+	CHECK(folder_remove(&p.in, "l", &e) == 0);
+	CHECK(symlink("../out/file", name) == 0);
+	CHECK(folder_remove(&p.in, "l", &e) == 0 && outside_is_whole(&p));
+	CHECK(symlink("../out", name) == 0);
+	CHECK(put(&p.in, "n", "mine", &e) == 0);
+	CHECK(folder_publish(&p.in, "n", "l", true, &e) == 0);
+	CHECK(holds(&p.in, "l", "mine") && outside_is_whole(&p));
+	place_release(&p);
+}
+
+static void
+test_not_files(void)
+{
+	struct place p;
+	struct err e;
+	struct stat st;
+	char name[96];
+
+	place_init(&p);
+	snprintf(name, sizeof(name), "%s/in/pipe", p.root);
+	CHECK(mkfifo(name, 0666) == 0);
+	CHECK(folder_openat(&p.in, "pipe", O_RDONLY, &e) < 0);
+	CHECK(strstr(e.msg, "no regular file") != NULL);
+	CHECK(folder_openat(&p.in, "pipe", O_WRONLY, &e) < 0);
+	CHECK(folder_openat(&p.in, "pipe", O_RDWR | O_CREAT, &e) < 0);
+	CHECK(folder_openat(&p.in, "pipe/x", O_RDONLY, &e) < 0);
+	CHECK(put(&p.in, "dir/x", "x", &e) == 0);
+	CHECK(folder_openat(&p.in, "dir", O_RDONLY, &e) < 0);
+	CHECK(errno == EISDIR);
+	CHECK(folder_openat(&p.in, "dir", O_RDWR | O_CREAT, &e) < 0);
+	CHECK(folder_openat(&p.in, "dir/x", O_RDONLY | O_DIRECTORY, &e) < 0);
+	CHECK(put(&p.in, "dir", "x", &e) < 0);
+	CHECK(folder_publish(&p.in, "dir/x", "dir", true, &e) < 0);
+	CHECK(holds(&p.in, "dir/x", "x"));
+	CHECK(folder_stat(&p.in, "dir/x/y", &st, &e) < 0);
+	CHECK(strstr(e.msg, "'x' is a file, not a folder") != NULL);
+	CHECK(folder_make_parents(&p.in, "dir/x/y/z", &e) < 0);
+	CHECK(put(&p.in, "pipe", "x", &e) == 0 && holds(&p.in, "pipe", "x"));
+	/* Nothing half-written was left behind. */
+	snprintf(name, sizeof(name), "ls -A %s/in | grep -q '^[.]hub'", p.root);
+	CHECK(system(name) != 0);
+	place_release(&p);
+}
+
+/* Runs try(p) as a user without rights; its exit status says what failed. */
+static int
+as_nobody(struct place *p, int (*try)(struct place *))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (geteuid() == 0 && (setgid(65534) < 0 || setuid(65534) < 0))
+			_exit(0);
+		_exit(try(p));
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 99;
+}
+
+static int
+try_no_rights(struct place *p)
+{
+	struct err e;
+	struct stat st;
+
+	if (put(&p->in, "ro/new", "x", &e) == 0 || e.kind != ERR_FILE)
+		return 1;
+	if (!e.hint[0] || !strstr(e.msg, "/in/ro/new'"))
+		return 2;
+	if (folder_openat(&p->in, "none/x", O_RDONLY, &e) >= 0)
+		return 3;
+	if (errno != EACCES)
+		return 4;
+	/* Search alone is enough on the way. */
+	if (folder_stat(&p->in, "pass/x", &st, &e) != 0)
+		return 5;
+	if (!holds(&p->in, "pass/x", "x"))
+		return 6;
+	return 0;
+}
+
+static void
+test_rights(void)
+{
+	struct place p;
+	struct err e;
+	char cmd[160];
+
+	place_init(&p);
+	CHECK(put(&p.in, "ro/x", "x", &e) == 0);
+	CHECK(put(&p.in, "none/x", "x", &e) == 0);
+	CHECK(put(&p.in, "pass/x", "x", &e) == 0);
+	snprintf(cmd, sizeof(cmd),
+	    "cd %s && chmod 755 . && cd in && "
+	    "chmod 555 ro && chmod 0 none && chmod 111 pass",
+	    p.root);
+	CHECK(system(cmd) == 0);
+	CHECK(as_nobody(&p, try_no_rights) == 0);
+	snprintf(cmd, sizeof(cmd), "chmod -R u+rwx %s", p.root);
+	CHECK(system(cmd) == 0);
+	place_release(&p);
+}
+
+static int
+try_large(struct place *p)
+{
+	struct rlimit r = {1000, 1000};
+	struct folder_traits t;
+	struct err e;
+	int fd = folder_openat(&p->in, "big", O_RDWR | O_CREAT, &e);
+
+	signal(SIGXFSZ, SIG_IGN);
+	if (setrlimit(RLIMIT_FSIZE, &r) < 0)
+		return 1;
+	if (file_pwrite(fd, "abc", 3, 998, "big", &e) == 0)
+		return 2;
+	if (e.kind != ERR_FILE || !strstr(e.hint, "size"))
+		return 3;
+	return folder_traits(&p->in, &t, &e) < 0 || t.max_file != 1000;
+}
+
+static void
+test_pread_pwrite(void)
+{
+	struct place p;
+	struct err e;
+	char got[8] = "";
+	int fd, status;
+	pid_t pid;
+
+	place_init(&p);
+	fd = folder_openat(&p.in, "a", O_RDWR | O_CREAT, &e);
+	CHECK(file_pwrite(fd, "abc", 3, 5, "a", &e) == 0);
+	CHECK(file_pwrite(fd, "", 0, 5, "a", &e) == 0);
+	CHECK(file_pread(fd, got, 3, 5, "a", &e) == 0);
+	CHECK(memcmp(got, "abc", 3) == 0);
+	CHECK(file_pread(fd, got, 8, 0, "a", &e) == 0);
+	CHECK(file_pread(fd, got, 3, 6, "a", &e) < 0);
+	CHECK(e.kind == ERR_FILE && strstr(e.msg, "'a': it ends early"));
+	CHECK(file_pread(fd, got, 1, 1000, "a", &e) < 0);
+	CHECK(file_pread(fd, got, 1, INT64_MAX, "a", &e) < 0);
+	CHECK(file_pwrite(fd, got, 2, INT64_MAX - 1, "a", &e) < 0);
+	CHECK(file_pwrite(fd, got, 1, UINT64_MAX, "a", &e) < 0);
+	CHECK(e.kind == ERR_FILE);
+	close(fd);
+	CHECK(file_pread(-1, got, 1, 0, "a", &e) < 0);
+	CHECK(file_pwrite(-1, got, 1, 0, "a", &e) < 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(try_large(&p));
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	place_release(&p);
+}
+
+static void
+test_traits(void)
+{
+	struct place p;
+	struct folder_traits t;
+	struct folder proc;
+	struct err e;
+	char cmd[64];
+
+	place_init(&p);
+	CHECK(folder_traits(&p.in, &t, &e) == 0);
+	CHECK(t.free > 0 && t.max_file > 0 && !t.caseless);
+	snprintf(cmd, sizeof(cmd), "test -z \"$(ls -A %s/in)\"", p.root);
+	CHECK(system(cmd) == 0);
+	place_release(&p);
+	/* Nothing can be written there, and that is no error. */
+	CHECK(folder_open(&proc, "/proc", false, &e) == 0);
+	CHECK(folder_traits(&proc, &t, &e) == 0 && !t.caseless);
+	CHECK(put(&proc, "x", "y", &e) < 0);
+	folder_close(&proc);
+}
+
+/* In a file system of 64 KiB. */
+static int
+try_full(struct place *p)
+{
+	static char text[128 << 10];
+	struct folder f;
+	struct folder_traits t;
+	struct err e;
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/in", p->root);
+	if (folder_open(&f, path, false, &e) < 0)
+		return 1;
+	if (folder_traits(&f, &t, &e) < 0 || t.free > 64 << 10)
+		return 2;
+	if (put(&f, "a", "old", &e) < 0)
+		return 3;
+	if (folder_write(&f, "a", str_make(text, sizeof(text)), true, &e) == 0)
+		return 4;
+	if (e.kind != ERR_FILE || !strstr(e.hint, "-d"))
+		return 5;
+	if (!holds(&f, "a", "old"))
+		return 6;
+	snprintf(path, sizeof(path), "test \"$(ls -A %s/in)\" = a", p->root);
+	if (system(path) != 0)
+		return 7;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return 8;
+	snprintf(path, sizeof(path), "%s/in", p->root);
+	if (mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		return 9;
+	if (put(&f, "b", "x", &e) == 0 || !strstr(e.hint, "read-only"))
+		return 10;
+	return holds(&f, "a", "old") ? 0 : 11;
+}
+
+/* Needs the right to mount; without it there is nothing to check. */
+static void
+test_full(void)
+{
+	struct place p;
+	char path[64];
+	int status;
+	pid_t pid;
+
+	place_init(&p);
+	snprintf(path, sizeof(path), "%s/in", p.root);
+	pid = fork();
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("t", path, "tmpfs", 0, "size=64k") < 0)
+			_exit(0);
+		_exit(try_full(&p));
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_ROW(WEXITSTATUS(status), status == 0);
+	place_release(&p);
+}
+
+int
+main(void)
+{
+	test_path_good();
+	test_path_bad();
+	test_path_length();
+	test_open();
+	test_round();
+	test_mode();
+	test_read_limit();
+	test_links();
+	test_link_replaced();
+	test_not_files();
+	test_rights();
+	test_pread_pwrite();
+	test_traits();
+	test_full();
+	return test_end();
+}
