@@ -22,11 +22,21 @@ BEARSSL_INC = -I$(BEARSSL)/inc
 BEARSSL_LIB = $(BEARSSL)/build/libbearssl.a
 else
 BEARSSL_INC = -idirafter /usr/include
-BEARSSL_LIB = $(shell $(HOSTCC) -print-file-name=libbearssl.a)
+BEARSSL_LIB := $(shell $(HOSTCC) -print-file-name=libbearssl.a)
 endif
 
 # Where Debian's ca-certificates puts the roots that are built in.
 ROOTS = /usr/share/ca-certificates/mozilla
+
+# Stop with a clear sentence; they are the first line of what needs the package.
+NEED_BEARSSL = $(if $(wildcard $(BEARSSL_LIB)),,$(error $(BEARSSL_LIB) is \
+               missing: install libbearssl-dev, or set BEARSSL to a built tree))
+NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
+             $(ROOTS): install ca-certificates, or set ROOTS))
+
+# A clock that is before this day is wrong (tls.c): seconds since 1970.
+BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
+             2>/dev/null),$(shell date +%s))
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wconversion \
        -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
@@ -51,13 +61,32 @@ $O/test_%: $O/tests/test_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 # All units but main; a program takes from it what it needs.
-$(LIB): $(UNITS:%=$O/%.o)
+$(LIB): $(UNITS:%=$O/%.o) $O/roots.o
 	rm -f $@
 	$(AR) rcs $@ $^
 
 $O/%.o: %.c Makefile
+	$(NEED_BEARSSL)
 	@mkdir -p $(@D)
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
+
+$O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
+
+# The roots of trust as C, made by a program that runs here.
+$O/roots.o: $O/roots.c
+	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
+
+$O/roots.c: $O/roots $(wildcard $(ROOTS)/*.crt)
+	$(NEED_ROOTS)
+	$O/roots $(ROOTS) >$@.new
+	mv $@.new $@
+
+ROOTS_FROM = tools/roots.c anchor.c cert.c str.c mem.c err.c
+$O/roots: $(ROOTS_FROM) anchor.h cert.h str.h mem.h err.h Makefile
+	$(if $(wildcard /usr/include/bearssl.h),,$(error install libbearssl-dev))
+	@mkdir -p $(@D)
+	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -O1 \
+	    -I. -o $@ $(ROOTS_FROM) -lbearssl
 
 -include $(wildcard $O/*.d $O/tests/*.d)
 

@@ -1,0 +1,267 @@
+#include "cert.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "mem.h"
+
+enum {
+	DER_OCTETS = 0x04,
+	DER_OID = 0x06,
+	DER_BMP = 0x1e,
+	DER_UTC_TIME = 0x17,
+	DER_TIME = 0x18,
+	DER_SEQUENCE = 0x30,
+	DER_SET = 0x31,
+	SAN_IP = 0x87, /* [7], primitive */
+};
+
+static unsigned
+byte(struct str s, size_t i)
+{
+	return (unsigned char)s.s[i];
+}
+
+/* Takes any element: lengths of up to four bytes, one-byte tags. */
+static bool
+take_any(struct str *in, unsigned *tag, struct str *body)
+{
+	size_t head = 2, n;
+
+	if (in->n < 2 || (byte(*in, 0) & 0x1f) == 0x1f)
+		return false;
+	n = byte(*in, 1);
+	if (n >= 0x80) {
+		size_t bytes = n & 0x7f;
+
+		if (bytes < 1 || bytes > 4 || in->n - 2 < bytes)
+			return false;
+		for (n = 0; bytes; bytes--)
+			n = n << 8 | byte(*in, head++);
+	}
+	if (n > in->n - head)
+		return false;
+	*tag = byte(*in, 0);
+	*body = str_make(in->s + head, n);
+	*in = str_make(in->s + head + n, in->n - head - n);
+	return true;
+}
+
+/* Takes the next element if it has this tag. */
+static bool
+take(struct str *in, unsigned tag, struct str *body)
+{
+	struct str rest = *in;
+	unsigned found;
+
+	if (!take_any(&rest, &found, body) || found != tag)
+		return false;
+	*in = rest;
+	return true;
+}
+
+static bool
+skip(struct str *in, unsigned tag)
+{
+	struct str body;
+
+	return take(in, tag, &body);
+}
+
+static bool
+same(struct str s, const char *bytes, size_t n)
+{
+	return s.n == n && memcmp(s.s, bytes, n) == 0;
+}
+
+static int64_t
+days_before(unsigned year, unsigned month)
+{
+	static const unsigned short sum[] = {
+	    0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+	int64_t y = (int64_t)year - (month <= 2);
+	int64_t leap = y / 4 - y / 100 + y / 400;
+
+	/* 719527 days lie between the years 0 and 1970, so counted. */
+	return (int64_t)year * 365 + leap + sum[month - 1] - 719527;
+}
+
+/* Takes two digits at *at; 100 if there are none. */
+static unsigned
+two(struct str s, size_t *at)
+{
+	uint64_t n;
+
+	if (s.n - *at < 2 || str_num(str_make(s.s + *at, 2), 10, 99, &n) < 0)
+		return 100;
+	*at += 2;
+	return (unsigned)n;
+}
+
+/* YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ, as RFC 5280, 4.1.2.5 wants them. */
+static bool
+take_time(struct str *in, int64_t *out)
+{
+	unsigned tag, year, f[5];
+	struct str s;
+	size_t at = 0;
+
+	if (!take_any(in, &tag, &s))
+		return false;
+	if (s.n != (tag == DER_TIME ? 15 : 13) || s.s[s.n - 1] != 'Z' ||
+	    (tag != DER_TIME && tag != DER_UTC_TIME))
+		return false;
+	year = two(s, &at);
+	if (tag == DER_TIME)
+		year = year * 100 + two(s, &at);
+	else
+		year += year < 50 ? 2000 : 1900;
+	for (size_t i = 0; i < 5; i++)
+		f[i] = two(s, &at);
+	if (at != s.n - 1 || f[0] < 1 || f[0] > 12 || f[1] < 1 || f[1] > 31 ||
+	    f[2] > 23 || f[3] > 59 || f[4] > 60)
+		return false;
+	*out = (days_before(year, f[0]) + f[1] - 1) * 86400 + f[2] * 3600L +
+	       f[3] * 60L + f[4];
+	return true;
+}
+
+/* Finds the subject alternative names among the extensions. */
+static bool
+parse_extensions(struct str in, struct str *san)
+{
+	struct str list, one, oid, value;
+
+	if (!take(&in, DER_SEQUENCE, &list) || in.n)
+		return false;
+	while (list.n) {
+		if (!take(&list, DER_SEQUENCE, &one) ||
+		    !take(&one, DER_OID, &oid))
+			return false;
+		skip(&one, 0x01); /* critical */
+		if (!take(&one, DER_OCTETS, &value) || one.n)
+			return false;
+		if (same(oid, "\x55\x1d\x11", 3) &&
+		    (!take(&value, DER_SEQUENCE, san) || value.n))
+			return false;
+	}
+	return true;
+}
+
+static bool
+parse_body(struct str in, struct cert *c)
+{
+	struct str dates, extensions;
+
+	skip(&in, 0xa0);                                    /* version */
+	if (!skip(&in, 0x02) || !skip(&in, DER_SEQUENCE) || /* serial, type */
+	    !take(&in, DER_SEQUENCE, &c->issuer) ||
+	    !take(&in, DER_SEQUENCE, &dates) || !take_time(&dates, &c->from) ||
+	    !take_time(&dates, &c->until) ||
+	    !take(&in, DER_SEQUENCE, &c->subject) ||
+	    !skip(&in, DER_SEQUENCE)) /* key */
+		return false;
+	skip(&in, 0x81); /* unique identifiers: nobody uses them */
+	skip(&in, 0x82);
+	if (take(&in, 0xa3, &extensions) &&
+	    !parse_extensions(extensions, &c->san))
+		return false;
+	return in.n == 0;
+}
+
+bool
+cert_parse(const void *der, size_t n, struct cert *c)
+{
+	struct str in = str_make(der, n), outer, body;
+
+	*c = (struct cert){0};
+	return take(&in, DER_SEQUENCE, &outer) && !in.n &&
+	       take(&outer, DER_SEQUENCE, &body) && parse_body(body, c);
+}
+
+/* Adds a string of a name as UTF-8. All types but BMPString are taken as they
+ * are. */
+static void
+add_text(struct buf *out, unsigned tag, struct str s)
+{
+	char utf8[4];
+
+	if (tag != DER_BMP) {
+		buf_str_add(out, s);
+		return;
+	}
+	for (size_t i = 0; i + 1 < s.n; i += 2)
+		buf_add(out, utf8,
+		    utf8_encode(byte(s, i) << 8 | byte(s, i + 1), utf8));
+}
+
+/* Adds the last attribute of this type: the most specific one. */
+static void
+add_attribute(struct buf *out, struct str dn, char type)
+{
+	const char oid[3] = {0x55, 0x04, type};
+	struct str set, one, name, text, found = {0};
+	unsigned tag, found_tag = 0;
+
+	while (take(&dn, DER_SET, &set)) {
+		while (take(&set, DER_SEQUENCE, &one)) {
+			if (!take(&one, DER_OID, &name) ||
+			    !same(name, oid, sizeof(oid)) ||
+			    !take_any(&one, &tag, &text))
+				continue;
+			found = text;
+			found_tag = tag;
+		}
+	}
+	add_text(out, found_tag, found);
+}
+
+void
+cert_name(struct str dn, char *out, size_t size)
+{
+	struct buf name = buf_make(4096), org = buf_make(4096);
+
+	add_attribute(&name, dn, 3); /* common name */
+	add_attribute(&org, dn, 10); /* organisation */
+	if (!name.len)
+		add_attribute(&name, dn, 11); /* unit */
+	if (name.len && org.len && !str_same(buf_str(&name), buf_str(&org)))
+		buf_puts(&name, ", ");
+	if (!str_same(buf_str(&name), buf_str(&org)))
+		buf_str_add(&name, buf_str(&org));
+	if (!name.len)
+		buf_puts(&name, "(no name)");
+	snprintf(out, size, "%s", buf_cstr(&name));
+	buf_release(&name);
+	buf_release(&org);
+}
+
+bool
+cert_has_ip(const struct cert *c, const unsigned char *ip, size_t n)
+{
+	struct str names = c->san, name;
+	unsigned tag;
+
+	while (take_any(&names, &tag, &name))
+		if (tag == SAN_IP && name.n == n && !memcmp(name.s, ip, n))
+			return true;
+	return false;
+}
+
+void
+cert_day(int64_t t, char out[32])
+{
+	time_t when = (time_t)t;
+	struct tm tm;
+
+	if ((int64_t)when != t || !gmtime_r(&when, &tm) ||
+	    !strftime(out, 32, "%Y-%m-%d", &tm))
+		snprintf(out, 32, "(no date)");
+}
+
+int64_t
+cert_clock(int64_t system, int64_t build)
+{
+	return system < build ? build : system;
+}
