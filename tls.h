@@ -30,7 +30,8 @@ struct tls_trust *tls_trust_open(void);
 void tls_trust_close(struct tls_trust *t);
 
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
- * is none or one cannot be read. */
+ * is none or one is broken. Those with a kind of key that BearSSL does not have
+ * are passed over, and each is kept once. */
 int tls_trust_add_pem(struct tls_trust *t, struct str pem, const char *name,
     struct err *e);
 /* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for each

@@ -1,0 +1,600 @@
+#include "tls.h"
+
+#include <bearssl.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "anchor.h"
+#include "chain.h"
+#include "err.h"
+#include "mem.h"
+#include "roots.h"
+#include "wait.h"
+
+#define TRUST_MAX 16777216 /* bytes of a file of certificates */
+
+struct tls_trust {
+	struct anchors anchors;
+};
+
+/* BearSSL's contexts hold pointers into themselves: this is never moved. */
+struct tls {
+	br_ssl_client_context client;
+	struct chain chain;
+	int fd;
+	bool open;      /* the handshake is done */
+	bool eof;       /* the peer's stream has ended */
+	bool filled;    /* the last receive took all that had room: ask again */
+	size_t at, end; /* in[at..end] was received and not given to BearSSL */
+	char host[256];
+	const char *protocols[1]; /* for ALPN; BearSSL keeps the address */
+	unsigned char in[TLS_RECV];
+	unsigned char ibuf[BR_SSL_BUFSIZE_INPUT];
+	unsigned char obuf[BR_SSL_BUFSIZE_OUTPUT];
+};
+
+struct tls_trust *
+tls_trust_open(void)
+{
+	struct tls_trust *t = xcalloc(1, sizeof(*t));
+
+	anchors_add_packed(&t->anchors, roots, roots_size);
+	return t;
+}
+
+void
+tls_trust_close(struct tls_trust *t)
+{
+	if (!t)
+		return;
+	anchors_release(&t->anchors);
+	free(t);
+}
+
+size_t
+tls_trust_count(const struct tls_trust *t)
+{
+	return t->anchors.n;
+}
+
+int
+tls_trust_add_pem(
+    struct tls_trust *t, struct str pem, const char *name, struct err *e)
+{
+	size_t added = 0;
+
+	if (anchors_add_pem(&t->anchors, pem, &added, e) < 0)
+		return err_in(e, "'%s'", name);
+	if (!added)
+		return err_set(e, ERR_USAGE,
+		    "'%s' holds no certificate in PEM "
+		    "form that can be used",
+		    name);
+	return 0;
+}
+
+static int
+read_file(const char *path, struct buf *text, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : 1;
+	char *room;
+
+	while (n > 0 && (room = buf_room(text, 16384))) {
+		n = read(fd, room, 16384);
+		if (n > 0)
+			buf_added(text, (size_t)n);
+	}
+	if (n < 0)
+		err_sys(e, ERR_USAGE, "cannot read '%s'", path);
+	else if (text->full)
+		err_set(e, ERR_USAGE, "'%s' is larger than 16 MiB", path);
+	if (fd >= 0)
+		close(fd);
+	return n < 0 || text->full ? -1 : 0;
+}
+
+int
+tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e)
+{
+	struct buf text = buf_make(TRUST_MAX);
+	int r = read_file(path, &text, e);
+
+	if (r == 0)
+		r = tls_trust_add_pem(t, buf_str(&text), path, e);
+	buf_release(&text);
+	return r;
+}
+
+/* As tls_trust_add_file(), but it may hold none. */
+static int
+add_member(struct tls_trust *t, const char *path, struct err *e)
+{
+	struct buf text = buf_make(TRUST_MAX);
+	size_t added = 0;
+	int r = read_file(path, &text, e);
+
+	if (r == 0 &&
+	    anchors_add_pem(&t->anchors, buf_str(&text), &added, e) < 0)
+		r = err_in(e, "'%s'", path);
+	buf_release(&text);
+	return r;
+}
+
+int
+tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
+{
+	DIR *dir = opendir(path);
+	const struct dirent *d;
+	int r = 0;
+
+	if (!dir)
+		return err_sys(e, ERR_USAGE, "cannot read '%s'", path);
+	while (r == 0 && (d = readdir(dir))) {
+		struct buf name = buf_make(8192);
+		struct stat st;
+
+		buf_printf(&name, "%s/%s", path, d->d_name);
+		/* A dangling link of a package that is gone is no error. */
+		if (stat(buf_cstr(&name), &st) == 0 && S_ISREG(st.st_mode))
+			r = add_member(t, buf_cstr(&name), e);
+		buf_release(&name);
+	}
+	closedir(dir);
+	return r;
+}
+
+/* Six suites from the first or, where AES is fast, from the third on. */
+static void
+set_suites(br_ssl_engine_context *eng)
+{
+	static const uint16_t suites[] = {
+	    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	    BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	    BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+	    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+	};
+	bool fast =
+	    br_aes_x86ni_ctr_get_vtable() || br_aes_pwr8_ctr_get_vtable();
+
+	br_ssl_engine_set_suites(eng, fast ? suites + 2 : suites, 6);
+}
+
+static void
+set_engine(br_ssl_engine_context *eng)
+{
+	br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
+	set_suites(eng);
+	/* Each of these asks the CPU and takes the fastest of what runs in
+	 * constant time. */
+	br_ssl_engine_set_default_aes_gcm(eng);
+	br_ssl_engine_set_default_chapol(eng);
+	br_ssl_engine_set_default_ec(eng);
+	br_ssl_engine_set_default_rsavrfy(eng);
+	br_ssl_engine_set_default_ecdsa(eng);
+	br_ssl_engine_set_hash(eng, br_sha256_ID, &br_sha256_vtable);
+	br_ssl_engine_set_hash(eng, br_sha384_ID, &br_sha384_vtable);
+	br_ssl_engine_set_hash(eng, br_sha512_ID, &br_sha512_vtable);
+	br_ssl_engine_set_prf_sha256(eng, br_tls12_sha256_prf);
+	br_ssl_engine_set_prf_sha384(eng, br_tls12_sha384_prf);
+	br_ssl_engine_add_flags(eng, BR_OPT_NO_RENEGOTIATION);
+}
+
+static int
+seed(br_ssl_engine_context *eng, uint64_t deadline, struct err *e)
+{
+	unsigned char bytes[48];
+
+	if (wait_entropy(bytes, sizeof(bytes), deadline, e) < 0)
+		return -1;
+	br_ssl_engine_inject_entropy(eng, bytes, sizeof(bytes));
+	mem_wipe(bytes, sizeof(bytes));
+	return 0;
+}
+
+static void
+set_resume(br_ssl_engine_context *eng, const struct tls_resume *from)
+{
+	br_ssl_session_parameters p = {
+	    .version = from->version, .cipher_suite = from->suite};
+
+	if (!from->id_len || from->id_len > sizeof(p.session_id))
+		return;
+	p.session_id_len = (unsigned char)from->id_len;
+	memcpy(p.session_id, from->id, from->id_len);
+	memcpy(p.master_secret, from->master, sizeof(p.master_secret));
+	br_ssl_engine_set_session_parameters(eng, &p);
+	mem_wipe(&p, sizeof(p));
+}
+
+void
+tls_session(const struct tls *t, struct tls_resume *out)
+{
+	br_ssl_session_parameters p;
+
+	br_ssl_engine_get_session_parameters(&t->client.eng, &p);
+	*out = (struct tls_resume){.id_len = p.session_id_len,
+	    .version = p.version,
+	    .suite = p.cipher_suite};
+	memcpy(out->id, p.session_id, p.session_id_len);
+	memcpy(out->master, p.master_secret, sizeof(out->master));
+	mem_wipe(&p, sizeof(p));
+}
+
+/* Codes of alerts are the number and BR_ERR_RECV_FATAL_ALERT. What another try
+ * may mend is ERR_NET: broken bytes on the way, a server that is in trouble. */
+static const struct cause {
+	int code;
+	enum err_kind kind;
+	const char *text;
+} causes[] = {
+    {BR_ERR_UNSUPPORTED_VERSION, ERR_OTHER,
+	"the server does not offer TLS 1.2"},
+    {BR_ERR_BAD_VERSION, ERR_OTHER, "what the server sends is not TLS"},
+    {BR_ERR_BAD_LENGTH, ERR_NET, "a record has a wrong length"},
+    {BR_ERR_TOO_LARGE, ERR_OTHER, "a record of the server is too large"},
+    {BR_ERR_BAD_MAC, ERR_NET, "bytes were changed on their way"},
+    {BR_ERR_NO_RANDOM, ERR_OTHER, "no random numbers from the system"},
+    {BR_ERR_UNKNOWN_TYPE, ERR_OTHER, "what the server sends is not TLS"},
+    {BR_ERR_UNEXPECTED, ERR_OTHER, "the server sent what was not its turn"},
+    {BR_ERR_BAD_CIPHER_SUITE, ERR_OTHER, "no cipher in common"},
+    {BR_ERR_BAD_SECRENEG, ERR_OTHER, "a bad renegotiation was asked for"},
+    {BR_ERR_BAD_SNI, ERR_OTHER, "a bad server name was answered"},
+    {BR_ERR_BAD_FINISHED, ERR_NET, "the handshake was changed on its way"},
+    {BR_ERR_RESUME_MISMATCH, ERR_NET, "the session was resumed wrongly"},
+    {BR_ERR_INVALID_ALGORITHM, ERR_OTHER, "no signature kind in common"},
+    {BR_ERR_BAD_SIGNATURE, ERR_NET, "the server's signature is wrong"},
+    {BR_ERR_WRONG_KEY_USAGE, ERR_OTHER,
+	"the certificate's key is not meant for this"},
+    {BR_ERR_NO_CLIENT_AUTH, ERR_OTHER, "the server wants a certificate of us"},
+    {256 + 10, ERR_OTHER, "the server says: unexpected message"},
+    {256 + 20, ERR_NET, "the server says: bytes were changed on their way"},
+    {256 + 40, ERR_OTHER,
+	"the server refuses: no cipher or version in common (hub speaks TLS "
+	"1.2 with ECDHE and AES-GCM or ChaCha20)"},
+    {256 + 42, ERR_OTHER, "the server refuses: bad certificate"},
+    {256 + 47, ERR_OTHER, "the server refuses: illegal parameter"},
+    {256 + 49, ERR_OTHER, "the server refuses: access denied"},
+    {256 + 50, ERR_OTHER, "the server refuses: cannot decode"},
+    {256 + 51, ERR_NET, "the server says: a signature or hash is wrong"},
+    {256 + 70, ERR_OTHER,
+	"the server refuses TLS 1.2, and hub speaks no other version"},
+    {256 + 71, ERR_OTHER, "the server wants stronger ciphers"},
+    {256 + 80, ERR_NET, "the server has an internal error"},
+    {256 + 90, ERR_NET, "the server was stopped"},
+    {256 + 112, ERR_OTHER, "the server does not know the host name"},
+    {256 + 116, ERR_OTHER, "the server wants a certificate of us"},
+    {256 + 120, ERR_OTHER, "the server does not offer HTTP/1.1"},
+};
+
+static int
+explain(const struct tls *t, struct err *e)
+{
+	int code = br_ssl_engine_last_error(&t->client.eng);
+
+	if (code >= BR_ERR_X509_OK && code < 256)
+		return chain_explain(&t->chain, code, e);
+	for (size_t i = 0; i < countof(causes); i++)
+		if (causes[i].code == code)
+			return err_set(e, causes[i].kind, "TLS with '%s': %s",
+			    t->host, causes[i].text);
+	if (code >= BR_ERR_SEND_FATAL_ALERT)
+		return err_set(e, ERR_OTHER, "TLS with '%s': ended by alert %d",
+		    t->host, code - BR_ERR_SEND_FATAL_ALERT);
+	if (code >= BR_ERR_RECV_FATAL_ALERT)
+		return err_set(e, ERR_OTHER,
+		    "TLS with '%s': the server ended it with alert %d", t->host,
+		    code - BR_ERR_RECV_FATAL_ALERT);
+	return err_set(e, ERR_OTHER,
+	    "TLS with '%s': the server breaks the protocol (%d)", t->host,
+	    code);
+}
+
+static bool
+peer_gone(void)
+{
+	return errno == EPIPE || errno == ECONNRESET;
+}
+
+/* Sends some of the record that waits. A reader does not care if nobody takes
+ * it any more: it is an alert, and the receive that follows tells more. */
+static int
+send_some(struct tls *t, bool reading, uint64_t deadline, struct err *e)
+{
+	size_t n;
+	const unsigned char *p = br_ssl_engine_sendrec_buf(&t->client.eng, &n);
+	ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL);
+
+	if (sent < 0 && reading && peer_gone())
+		sent = (ssize_t)n;
+	if (sent >= 0) {
+		br_ssl_engine_sendrec_ack(&t->client.eng, (size_t)sent);
+		return 0;
+	}
+	if (errno == EINTR)
+		return wait_check(e);
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return wait_fd(t->fd, POLLOUT, deadline, e);
+	return err_sys(e, ERR_NET, "cannot send to '%s'", t->host);
+}
+
+/* One recv() into in, which is empty. -1 with errno. */
+static int
+receive_now(struct tls *t)
+{
+	ssize_t n = recv(t->fd, t->in, sizeof(t->in), 0);
+
+	if (n < 0)
+		return -1;
+	t->at = 0;
+	t->end = (size_t)n;
+	t->eof = n == 0;
+	t->filled = t->end == sizeof(t->in);
+	return 0;
+}
+
+static int
+receive(struct tls *t, uint64_t deadline, struct err *e)
+{
+	if (receive_now(t) == 0)
+		return 0;
+	if (errno == EINTR)
+		return wait_check(e);
+	if (errno == EAGAIN || errno == EWOULDBLOCK)
+		return wait_fd(t->fd, POLLIN, deadline, e);
+	return err_sys(e, ERR_NET, "cannot receive from '%s'", t->host);
+}
+
+/* Gives BearSSL what it has room for; false if there is nothing to give or no
+ * room. */
+static bool
+feed(struct tls *t)
+{
+	size_t n = t->end - t->at, room;
+	unsigned char *to;
+
+	if (!n)
+		return false;
+	to = br_ssl_engine_recvrec_buf(&t->client.eng, &room);
+	if (!to)
+		return false;
+	if (n > room)
+		n = room;
+	memcpy(to, t->in + t->at, n);
+	t->at += n;
+	br_ssl_engine_recvrec_ack(&t->client.eng, n);
+	return true;
+}
+
+/* The pump: all I/O goes through it. Records are sent before anything else.
+ * Ends well when BearSSL is in the state asked for, or can no longer get
+ * there: it is closed, or the peer's stream has ended. */
+static int
+run_until(struct tls *t, unsigned target, uint64_t deadline, struct err *e)
+{
+	for (unsigned received = 0;;) {
+		unsigned state = br_ssl_engine_current_state(&t->client.eng);
+
+		if (state & BR_SSL_SENDREC) {
+			if (send_some(
+				t, target == BR_SSL_RECVAPP, deadline, e) < 0)
+				return -1;
+			continue;
+		}
+		if (state & (target | BR_SSL_CLOSED))
+			return 0;
+		if (feed(t))
+			continue;
+		if (t->eof)
+			return 0;
+		/* A peer that sends and sends without getting on. */
+		if (received++ > 16 && wait_now() >= deadline)
+			return err_set(e, ERR_NET, "timed out");
+		if (receive(t, deadline, e) < 0)
+			return -1;
+	}
+}
+
+/* Why BearSSL cannot do what was asked. */
+static int
+explain_end(const struct tls *t, const char *when, struct err *e)
+{
+	if (br_ssl_engine_last_error(&t->client.eng) != BR_ERR_OK)
+		return explain(t, e);
+	return err_set(
+	    e, ERR_NET, "'%s' closed the connection %s", t->host, when);
+}
+
+static int
+handshake(struct tls *t, uint64_t deadline, struct err *e)
+{
+	br_ssl_engine_context *eng = &t->client.eng;
+
+	if (run_until(t, BR_SSL_SENDAPP, deadline, e) < 0)
+		return err_in(e, "TLS handshake");
+	if (!(br_ssl_engine_current_state(eng) & BR_SSL_SENDAPP))
+		return explain_end(t, "in the TLS handshake", e);
+	t->open = true;
+	chain_release(&t->chain);
+	return 0;
+}
+
+/* The name without the dot that may end it; false if it is no name. */
+static bool
+set_host(struct tls *t, const char *host)
+{
+	size_t n = strlen(host);
+
+	if (n && host[n - 1] == '.')
+		n--;
+	/* BearSSL takes an empty name for "do not check". */
+	if (!n || n >= sizeof(t->host))
+		return false;
+	memcpy(t->host, host, n);
+	return true;
+}
+
+static int
+start(struct tls *t, const struct tls_trust *trust,
+    const struct tls_resume *resume, uint64_t deadline, struct err *e)
+{
+	br_ssl_engine_context *eng = &t->client.eng;
+
+	t->protocols[0] = "http/1.1";
+	br_ssl_client_zero(&t->client);
+	set_engine(eng);
+	chain_init(&t->chain, &trust->anchors, t->host, (int64_t)time(NULL),
+	    HUB_BUILD_TIME);
+	br_ssl_engine_set_x509(eng, &t->chain.vtable);
+	br_ssl_engine_set_buffers_bidi(
+	    eng, t->ibuf, sizeof(t->ibuf), t->obuf, sizeof(t->obuf));
+	br_ssl_engine_set_protocol_names(eng, t->protocols, 1);
+	if (seed(eng, deadline, e) < 0)
+		return -1;
+	set_resume(eng, resume);
+	if (!br_ssl_client_reset(&t->client, chain_name(&t->chain), 1))
+		return explain(t, e);
+	return handshake(t, deadline, e);
+}
+
+struct tls *
+tls_open(int fd, const char *host, const struct tls_trust *trust,
+    const struct tls_resume *resume, uint64_t deadline, struct err *e)
+{
+	struct tls *t = xcalloc(1, sizeof(*t));
+
+	t->fd = fd;
+	if (!set_host(t, host))
+		err_set(e, ERR_USAGE, "'%s' is no host name", host);
+	else if (start(t, trust, resume, deadline, e) == 0)
+		return t;
+	tls_close(t);
+	return NULL;
+}
+
+/* Copies what is decrypted, and what can be from bytes that are here. */
+static size_t
+take(struct tls *t, unsigned char *to, size_t cap)
+{
+	size_t got = 0;
+
+	while (got < cap) {
+		size_t n;
+		const unsigned char *p;
+
+		p = br_ssl_engine_recvapp_buf(&t->client.eng, &n);
+		if (!p) {
+			if (!feed(t))
+				break;
+			continue;
+		}
+		if (n > cap - got)
+			n = cap - got;
+		memcpy(to + got, p, n);
+		got += n;
+		br_ssl_engine_recvapp_ack(&t->client.eng, n);
+	}
+	return got;
+}
+
+int
+tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
+    struct err *e)
+{
+	br_ssl_engine_context *eng = &t->client.eng;
+	unsigned char *to = p;
+
+	*n = 0;
+	if (run_until(t, BR_SSL_RECVAPP, deadline, e) < 0)
+		return -1;
+	if (!(br_ssl_engine_current_state(eng) & BR_SSL_RECVAPP)) {
+		if (br_ssl_engine_last_error(eng) != BR_ERR_OK)
+			return explain(t, e);
+		return 0;
+	}
+	*n = take(t, to, cap);
+	/* Where a receive was full there is more, without waiting. */
+	while (*n < cap && t->filled && receive_now(t) == 0)
+		*n += take(t, to + *n, cap - *n);
+	return 0;
+}
+
+bool
+tls_closed_well(const struct tls *t)
+{
+	const br_ssl_engine_context *eng = &t->client.eng;
+
+	return br_ssl_engine_current_state(eng) == BR_SSL_CLOSED &&
+	       br_ssl_engine_last_error(eng) == BR_ERR_OK;
+}
+
+int
+tls_write(
+    struct tls *t, const void *p, size_t n, uint64_t deadline, struct err *e)
+{
+	br_ssl_engine_context *eng = &t->client.eng;
+	const unsigned char *from = p;
+
+	for (;;) {
+		size_t room;
+		unsigned char *to;
+
+		if (run_until(t, BR_SSL_SENDAPP, deadline, e) < 0)
+			return -1;
+		to = br_ssl_engine_sendapp_buf(eng, &room);
+		if (!to)
+			return explain_end(t, "before all was sent", e);
+		if (!n)
+			return 0;
+		if (room > n)
+			room = n;
+		memcpy(to, from, room);
+		from += room;
+		n -= room;
+		br_ssl_engine_sendapp_ack(eng, room);
+		if (!n)
+			br_ssl_engine_flush(eng, 0);
+	}
+}
+
+static void
+say_goodbye(struct tls *t)
+{
+	br_ssl_engine_context *eng = &t->client.eng;
+	const unsigned char *p;
+	size_t n;
+
+	br_ssl_engine_close(eng);
+	while ((p = br_ssl_engine_sendrec_buf(eng, &n))) {
+		ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL);
+
+		if (sent <= 0)
+			return;
+		br_ssl_engine_sendrec_ack(eng, (size_t)sent);
+	}
+}
+
+void
+tls_close(struct tls *t)
+{
+	if (!t)
+		return;
+	if (t->open && !t->eof)
+		say_goodbye(t);
+	chain_release(&t->chain);
+	mem_wipe(t, sizeof(*t));
+	free(t);
+}
