@@ -256,8 +256,10 @@ class Api:
                 made["xetHash"] = entry.xet if seen else STARS
         if expand:
             made["lastCommit"] = {"id": commit.oid, "title": commit.title, "date": commit.date}
-            made["securityFileStatus"] = {"status": "safe", "avScan": {
-                "status": "safe", "version": "1.4.2/27730"}}
+            made["securityFileStatus"] = {
+                "status": "safe", "avScan": {"status": "safe", "version": "1.4.2/27730"},
+                "pickleImportScan": {"status": "unscanned", "pickleImports": [],
+                                     "version": "0.0.0"}}
         return made
 
     def paths_info(self, call):
