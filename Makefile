@@ -60,6 +60,9 @@ $O/hub: $O/hub.o $(LIB)
 $O/test_%: $O/tests/test_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
+$O/bench_%: $O/tests/bench_%.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
+
 # All units but main; a program takes from it what it needs.
 $(LIB): $(UNITS:%=$O/%.o) $O/roots.o
 	rm -f $@

@@ -33,6 +33,19 @@ static const uint32_t start_sha1[8] = {
 static const uint32_t start_sha256[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
     0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
+const uint32_t hash_sha256_k[64] = {0x428a2f98, 0x71374491, 0xb5c0fbcf,
+    0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98,
+    0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7,
+    0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f,
+    0x4a7484aa, 0x5cb0a9dc, 0x76f988da, 0x983e5152, 0xa831c66d, 0xb00327c8,
+    0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967, 0x27b70a85,
+    0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e,
+    0x92722c85, 0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819,
+    0xd6990624, 0xf40e3585, 0x106aa070, 0x19a4c116, 0x1e376c08, 0x2748774c,
+    0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3, 0x748f82ee,
+    0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
+    0xc67178f2};
+
 static void
 put32be(unsigned char *p, uint32_t x)
 {
@@ -180,7 +193,7 @@ close_block(struct hash *h, const unsigned char *p, size_t n)
 {
 	size_t have = h->count % HASH_BLOCK, room = HASH_BLOCK - have;
 
-	if (have == 0)
+	if (have == 0 || n == 0)
 		return 0;
 	if (n > room)
 		n = room;
@@ -233,12 +246,95 @@ hash_final(const struct hash *h, struct digest *out)
 		put32be(out->b + 4 * i, c.h[i]);
 }
 
+/* One stream of hash_update_many(). */
+struct job {
+	struct hash *h;
+	const unsigned char *p;
+	size_t n;
+};
+
+/* The streams that are in lanes now, and where the others come from. */
+struct crew {
+	const struct hash_impl *impl;
+	struct job job[HASH_LANES_MAX];
+	unsigned busy;
+	struct hash *const *h;
+	const void *const *p;
+	const size_t *n;
+	size_t next, count;
+};
+
+/* Takes streams until all lanes are busy or none is left. What cannot go into
+ * a lane is hashed at once: of another kind, too short. */
+static void
+crew_fill(struct crew *c)
+{
+	for (; c->busy < c->impl->lanes && c->next < c->count; c->next++) {
+		struct job j = {c->h[c->next], c->p[c->next], c->n[c->next]};
+		size_t k = 0;
+
+		if (j.h->kind == HASH_SHA256 && j.h->impl == c->impl) {
+			k = close_block(j.h, j.p, j.n);
+			if (j.n - k >= HASH_BLOCK) {
+				j.p += k;
+				j.n -= k;
+				c->job[c->busy++] = j;
+				continue;
+			}
+		}
+		if (j.n > k)
+			hash_update(j.h, j.p + k, j.n - k);
+	}
+}
+
+/* As many blocks as the shortest stream has; those that have less than a block
+ * left give up their lanes. */
+static void
+crew_work(struct crew *c)
+{
+	uint32_t idle[HASH_LANES_MAX][8] = {{0}}, *state[HASH_LANES_MAX];
+	const unsigned char *p[HASH_LANES_MAX];
+	size_t n = SIZE_MAX;
+
+	for (unsigned i = 0; i < c->impl->lanes; i++) {
+		const struct job *j = &c->job[i < c->busy ? i : 0];
+
+		state[i] = i < c->busy ? j->h->h : idle[i];
+		p[i] = j->p;
+		if (j->n / HASH_BLOCK < n)
+			n = j->n / HASH_BLOCK;
+	}
+	c->impl->many(state, p, n);
+	for (unsigned i = c->busy; i-- > 0;) {
+		struct job *j = &c->job[i];
+
+		j->h->count += n * (uint64_t)HASH_BLOCK;
+		j->p += n * HASH_BLOCK;
+		j->n -= n * HASH_BLOCK;
+		if (j->n >= HASH_BLOCK)
+			continue;
+		hash_update(j->h, j->p, j->n);
+		*j = c->job[--c->busy];
+	}
+}
+
 void
 hash_update_many(struct hash *const h[], const void *const p[],
     const size_t n[], size_t count)
 {
-	for (size_t i = 0; i < count; i++)
-		hash_update(h[i], p[i], n[i]);
+	struct crew c = {.h = h, .p = p, .n = n, .count = count};
+
+	if (count > 0)
+		c.impl = h[0]->impl;
+	if (count == 0 || !c.impl->many) {
+		for (size_t i = 0; i < count; i++)
+			hash_update(h[i], p[i], n[i]);
+		return;
+	}
+	for (crew_fill(&c); c.busy > 0 && c.busy >= c.impl->pays; crew_fill(&c))
+		crew_work(&c);
+	for (unsigned i = 0; i < c.busy; i++)
+		hash_update(c.job[i].h, c.job[i].p, c.job[i].n);
 }
 
 unsigned
@@ -275,31 +371,29 @@ hash_save(const struct hash *h, unsigned char out[HASH_SAVED])
 /* Whether header and count are possible: "blob 0" and '\0' are 7 bytes, with
  * 20 digits they are 26. */
 static bool
-has_sane_header(enum hash_kind kind, unsigned header, uint64_t count)
+has_sane_header(const struct hash *h)
 {
-	if (kind == HASH_SHA256)
-		return header == 0;
-	return header >= 7 && header <= 26 && count >= header;
+	if (h->kind == HASH_SHA256)
+		return h->header == 0;
+	return h->header >= 7 && h->header <= 26 && h->count >= h->header;
 }
 
 int
 hash_load(struct hash *h, const unsigned char in[HASH_SAVED])
 {
-	struct hash x = {.header = in[SAVED_HEADER]};
+	struct hash x = {.header = in[SAVED_HEADER], .impl = best_impl()};
+	unsigned char again[HASH_SAVED];
 
-	if (get_le(in + SAVED_CRC, 4) !=
-	    crc32_of(in + SAVED_KIND, HASH_SAVED - SAVED_KIND))
-		return -1;
-	if (in[SAVED_KIND] != 1 && in[SAVED_KIND] != 2)
-		return -1;
 	x.kind = in[SAVED_KIND] == 1 ? HASH_SHA256 : HASH_GIT;
 	x.count = get_le(in + SAVED_COUNT, 8);
-	if (!has_sane_header(x.kind, x.header, x.count))
-		return -1;
-	for (size_t i = 0; i < 8; i++)
+	for (size_t i = 0; i < (x.kind == HASH_SHA256 ? 8 : 5); i++)
 		x.h[i] = (uint32_t)get_le(in + SAVED_STATE + 4 * i, 4);
-	memcpy(x.block, in + SAVED_BLOCK, HASH_BLOCK);
-	x.impl = best_impl();
+	memcpy(x.block, in + SAVED_BLOCK, x.count % HASH_BLOCK);
+	/* What is not in x is zero, and the CRC is of the rest: so saving it
+	 * must give the same bytes. */
+	hash_save(&x, again);
+	if (!has_sane_header(&x) || memcmp(in, again, HASH_SAVED) != 0)
+		return -1;
 	*h = x;
 	return 0;
 }

@@ -42,7 +42,7 @@ void digest_hex(const struct digest *d, char out[2 * HASH_SIZE_MAX + 1]);
 struct hash {
 	enum hash_kind kind;
 	uint32_t h[8];
-	uint64_t count; /* bytes so far, the git header included */
+	uint64_t count;  /* bytes so far, the git header included */
 	unsigned header; /* bytes of the git header, 0 for SHA-256 */
 	unsigned char block[HASH_BLOCK];
 	const struct hash_impl *impl; /* the code for this CPU, hash_impl.h */

@@ -30,6 +30,9 @@ struct hash_impl {
 	unsigned pays;          /* from how many on it beats sha256 */
 };
 
+/* The constants K of FIPS 180-4, 4.2.2. */
+extern const uint32_t hash_sha256_k[64];
+
 /* What every CPU can do. */
 hash_blocks hash_sha256_portable, hash_sha1_portable;
 
@@ -40,5 +43,10 @@ size_t hash_impls(const struct hash_impl *out[HASH_IMPLS_MAX]);
  * CPU is of another. */
 size_t hash_impls_x86(const struct hash_impl *out[]);
 size_t hash_impls_arm(const struct hash_impl *out[]);
+
+/* SHA-256 with the vectors of x86 (hash_vec.c). avx2 wants BMI1 and BMI2, too,
+ * avx512 F and BW. The first of many has 8 lanes, the second 16. */
+hash_blocks hash_sha256_avx2;
+hash_blocks_many hash_sha256_avx2_many, hash_sha256_avx512_many;
 
 #endif
