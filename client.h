@@ -7,8 +7,10 @@
  *
  * The token belongs to one origin, the endpoint's. It is added here and
  * nowhere else, and only to a request whose URL has exactly that scheme, host
- * and port. An https URL never redirects to http; an http URL is only used if
- * it is on loopback or the endpoint itself is plain http (ERR_OTHER else).
+ * and port, in TLS or on loopback without a proxy, and not if a redirect on the
+ * way there came from elsewhere. An https URL never redirects to http; an http
+ * URL is only used if it is on loopback or the endpoint itself is plain http
+ * (ERR_OTHER else).
  *
  * One client serves all threads of a run.
  */
@@ -20,6 +22,7 @@
 #include "http.h"
 #include "net.h"
 #include "proxy.h"
+#include "str.h"
 #include "url.h"
 
 struct err;
@@ -38,7 +41,7 @@ struct client_opts {
 	unsigned answer_ms;  /* from request to first byte of the answer */
 	unsigned stall_ms;   /* a body that does not move (see response_read) */
 	unsigned retries;    /* tries after the first, for client_call */
-	uint64_t rate;	     /* bytes a second over all connections; 0: no limit */
+	uint64_t rate; /* bytes a second over all connections; 0: no limit */
 	/* -v: one line a request, "GET https://host/path 206", never with a
 	 * query; called from any thread; NULL: silent. */
 	void (*log)(void *ctx, const char *line);
@@ -54,11 +57,11 @@ void client_close(struct client *c);
 struct request {
 	const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
 	const char *url;
-	bool no_token; /* even to the endpoint (signed completion URLs) */
+	bool no_token;  /* even to the endpoint (signed completion URLs) */
 	bool no_follow; /* give a redirect as it is */
-	bool ranged;   /* ask for bytes first..last, last inclusive */
+	bool ranged;    /* ask for bytes first..last, last inclusive */
 	uint64_t first, last;
-	const char *accept;	  /* NULL: none is sent */
+	const char *accept;       /* NULL: none is sent */
 	const char *content_type; /* NULL: none is sent */
 	/* The body: of that length, read in pieces by body_read from offset 0
 	 * in order (again from 0 for a redirect with 307/308 or another try);
@@ -86,17 +89,18 @@ struct response;
  * repeat (GET, HEAD, PUT) and counts as no try.
  * NULL: ERR_NET for all that a later try may mend.
  */
-struct response *client_send(struct client *c, const struct request *r,
-    struct err *e);
+struct response *client_send(
+    struct client *c, const struct request *r, struct err *e);
 
 const struct http_head *response_head(const struct response *r);
 const struct url *response_url(const struct response *r); /* the last one */
 
 /* Body bytes, at most cap, straight into p; *n is 0 when the body is complete.
- * ERR_NET if it ends early, or brings less than one byte within stall_ms. An
- * encoded body is refused (we ask for identity). */
-int response_read(struct response *r, void *p, size_t cap, size_t *n,
-    struct err *e);
+ * What is in p behind the first *n bytes is not defined. ERR_NET if it ends
+ * early, or brings less than one byte within stall_ms. An encoded body is
+ * refused (we ask for identity). */
+int response_read(
+    struct response *r, void *p, size_t cap, size_t *n, struct err *e);
 
 /* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. */
 int response_text(struct response *r, struct buf *b, struct err *e);
@@ -108,11 +112,11 @@ void response_close(struct response *r);
 /*
  * A request with the retry rule, its answer in memory: tries again on ERR_NET
  * and on transient statuses, with full jitter from 1 s to 8 s, or as long as
- * the server asks. Gives the last answer, whatever its status: fails only where there
- * is none. *text is that of the body (limit: that of *text as given).
+ * the server asks. Gives the last answer, whatever its status: fails only where
+ * there is none. *text is that of the body (limit: that of *text as given).
  */
-struct response *client_call(struct client *c, const struct request *r,
-    struct buf *text, struct err *e);
+struct response *client_call(
+    struct client *c, const struct request *r, struct buf *text, struct err *e);
 
 /* Bytes of content received and sent so far, over all threads. */
 uint64_t client_received(const struct client *c);

@@ -1,0 +1,689 @@
+#include "client.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conn.h"
+#include "err.h"
+#include "exchange.h"
+#include "mem.h"
+#include "meter.h"
+#include "pool.h"
+#include "str.h"
+#include "tls.h"
+#include "wait.h"
+
+#define REDIRECTS_MAX 10
+
+/* A target, a token and some fields; the rest is small. */
+#define REQUEST_MAX (2 * URL_MAX + 8192)
+
+/* Bodies are asked for in such pieces. */
+#define BODY_READ 65536
+
+/* The waits of client_call(), in ms. */
+#define RETRY_BASE 1000
+#define RETRY_CAP 8000
+
+/* response_text() grows by that much. */
+#define TEXT_READ 16384
+
+struct client {
+	struct client_opts o;
+	struct url endpoint;
+	struct pool *pool;
+	struct meter *meter;
+};
+
+/* One request on its way through redirects, and then its answer. The first
+ * half changes from hop to hop. */
+struct response {
+	struct client *client;
+	const struct request *request; /* NULL once client_send() is through */
+	const char *method;
+	char *text; /* what url points into */
+	struct url url;
+	struct buf via;   /* what proxy points into */
+	struct url proxy; /* set if proxied */
+	bool proxied;
+	bool token_lost; /* it was led away from the endpoint */
+	bool bodiless;   /* a redirect has made it a GET */
+	struct buf key;  /* of the pool */
+	struct conn *conn;
+	struct exchange x;
+};
+
+static bool
+clean(const char *s)
+{
+	for (; s && *s; s++)
+		if (*s < 0x20 || *s == 0x7f)
+			return false;
+	return true;
+}
+
+struct client *
+client_open(const struct client_opts *o, struct err *e)
+{
+	struct client *c = xcalloc(1, sizeof(*c));
+
+	c->o = *o;
+	if (url_parse(str_of(o->endpoint), &c->endpoint, e)) {
+		free(c);
+		return NULL;
+	}
+	/* A line end in these would be another field. */
+	if (!clean(o->token) || !clean(o->user_agent)) {
+		free(c);
+		err_set(e, ERR_USAGE,
+		    "the token contains characters that no token has");
+		return NULL;
+	}
+	c->pool = pool_open();
+	c->meter = meter_open(o->rate);
+	return c;
+}
+
+void
+client_close(struct client *c)
+{
+	if (!c)
+		return;
+	pool_close(c->pool);
+	meter_close(c->meter);
+	free(c);
+}
+
+uint64_t
+client_received(const struct client *c)
+{
+	return meter_received(c->meter);
+}
+
+uint64_t
+client_sent(const struct client *c)
+{
+	return meter_sent(c->meter);
+}
+
+void
+client_forget(struct client *c)
+{
+	pool_forget(c->pool);
+}
+
+/* Puts the URL before the sentence, without its query. */
+static int
+err_in_url(struct err *e, const struct url *u)
+{
+	struct buf b = buf_make(URL_MAX);
+
+	url_show(&b, u);
+	err_in(e, "'%s'", buf_cstr(&b));
+	buf_release(&b);
+	return -1;
+}
+
+static void
+log_answer(const struct response *r)
+{
+	const struct client_opts *o = &r->client->o;
+	struct buf b = buf_make(URL_MAX + 64);
+
+	if (!o->log)
+		return;
+	buf_printf(&b, "%s ", r->method);
+	url_show(&b, &r->url);
+	buf_printf(&b, " %u", r->x.head.status);
+	o->log(o->ctx, buf_cstr(&b));
+	buf_release(&b);
+}
+
+static void
+log_failure(const struct response *r, const struct err *why)
+{
+	const struct client_opts *o = &r->client->o;
+	struct buf b = buf_make(URL_MAX + sizeof(why->msg));
+
+	if (!o->log)
+		return;
+	buf_printf(&b, "%s ", r->method);
+	url_show(&b, &r->url);
+	buf_printf(&b, ": %s", why->msg);
+	o->log(o->ctx, buf_cstr(&b));
+	buf_release(&b);
+}
+
+/* The token goes to its origin, never in clear text off this machine, and not
+ * where a foreign host has led us, even if that is the endpoint again. */
+static bool
+gets_token(const struct response *r)
+{
+	const struct client *c = r->client;
+
+	if (!c->o.token || r->request->no_token || r->token_lost)
+		return false;
+	return r->url.secure || (url_is_loopback(&r->url) && !r->proxied);
+}
+
+static void
+put_host(struct buf *b, const struct url *u)
+{
+	buf_puts(b, u->ipv6 ? "[" : "");
+	buf_str_add(b, u->host);
+	buf_puts(b, u->ipv6 ? "]" : "");
+	if (u->port != (u->secure ? 443 : 80))
+		buf_printf(b, ":%u", u->port);
+}
+
+static void
+put_target(struct buf *b, const struct url *u, bool absolute)
+{
+	if (absolute) {
+		buf_puts(b, u->secure ? "https://" : "http://");
+		put_host(b, u);
+	}
+	if (u->path.n)
+		buf_str_add(b, u->path);
+	else
+		buf_putc(b, '/');
+	if (u->has_query) {
+		buf_putc(b, '?');
+		buf_str_add(b, u->query);
+	}
+}
+
+static void
+put_field(struct buf *b, const char *name, const char *value)
+{
+	if (value)
+		buf_printf(b, "%s: %s\r\n", name, value);
+}
+
+static bool
+has_body(const struct response *r)
+{
+	const struct request *q = r->request;
+
+	return !r->bodiless && (q->body || q->body_read);
+}
+
+static void
+put_body_fields(struct buf *b, const struct response *r)
+{
+	if (has_body(r)) {
+		put_field(b, "Content-Type", r->request->content_type);
+		buf_printf(b, "Content-Length: %llu\r\n",
+		    (unsigned long long)r->request->length);
+		return;
+	}
+	if (!strcmp(r->method, "POST") || !strcmp(r->method, "PUT"))
+		put_field(b, "Content-Length", "0");
+}
+
+static int
+put_request(struct buf *b, const struct response *r, struct err *e)
+{
+	const struct request *q = r->request;
+	bool absolute = r->proxied && !r->url.secure;
+
+	buf_printf(b, "%s ", r->method);
+	put_target(b, &r->url, absolute);
+	buf_puts(b, " HTTP/1.1\r\nHost: ");
+	put_host(b, &r->url);
+	buf_puts(b, "\r\n");
+	put_field(b, "User-Agent", r->client->o.user_agent);
+	put_field(b, "Accept", q->accept);
+	put_field(b, "Accept-Encoding", "identity");
+	put_field(b, "Connection", "keep-alive");
+	if (q->ranged)
+		buf_printf(b, "Range: bytes=%llu-%llu\r\n",
+		    (unsigned long long)q->first, (unsigned long long)q->last);
+	if (gets_token(r))
+		buf_printf(
+		    b, "Authorization: Bearer %s\r\n", r->client->o.token);
+	if (absolute && conn_login(&r->proxy, b, e))
+		return -1;
+	put_body_fields(b, r);
+	buf_puts(b, "\r\n");
+	if (b->full)
+		return err_set(e, ERR_OTHER, "the request is too long");
+	return 0;
+}
+
+static int
+send_head(struct response *r, struct err *e)
+{
+	struct buf b = buf_make(REQUEST_MAX);
+	int rc;
+
+	/* At once, so that growing leaves no copies of the token behind. */
+	buf_room(&b, b.max);
+	rc = put_request(&b, r, e);
+	if (!rc)
+		rc = exchange_head(&r->x, buf_str(&b), e);
+	mem_wipe(b.s, b.len);
+	buf_release(&b);
+	return rc;
+}
+
+static int
+send_stream(struct response *r, struct err *e)
+{
+	const struct request *q = r->request;
+	unsigned char *piece = xmalloc(BODY_READ);
+	uint64_t at = 0;
+	int rc = 0;
+
+	while (!rc && at < q->length) {
+		size_t cap = BODY_READ, n = 0;
+
+		if (cap > q->length - at)
+			cap = (size_t)(q->length - at);
+		rc = q->body_read(q->ctx, at, piece, cap, &n, e);
+		if (!rc && (!n || n > cap))
+			rc = err_set(e, ERR_OTHER,
+			    "what is to be sent has become shorter");
+		if (!rc)
+			rc = exchange_body(&r->x, piece, n, e);
+		at += n;
+	}
+	free(piece);
+	return rc;
+}
+
+static int
+send_body(struct response *r, struct err *e)
+{
+	const struct request *q = r->request;
+
+	if (!has_body(r))
+		return 0;
+	if (!q->body)
+		return send_stream(r, e);
+	if (q->length > SIZE_MAX)
+		return err_set(e, ERR_OTHER, "the request is too long");
+	return exchange_body(&r->x, q->body, (size_t)q->length, e);
+}
+
+/* Sends the request and reads the head of the answer. */
+static int
+converse(struct response *r, struct err *e)
+{
+	const struct client_opts *o = &r->client->o;
+	int rc;
+
+	r->x =
+	    exchange_make(r->conn, r->client->meter, o->answer_ms, o->stall_ms);
+	rc = send_head(r, e);
+	if (!rc)
+		rc = send_body(r, e);
+	if (rc < 0)
+		return -1;
+	return exchange_answer(&r->x, !strcmp(r->method, "HEAD"), e);
+}
+
+static void
+hang_up(struct response *r)
+{
+	conn_close(r->conn);
+	r->conn = NULL;
+	exchange_release(&r->x);
+}
+
+static int
+open_conn(struct response *r, struct err *e)
+{
+	struct client *c = r->client;
+	const struct conn_how how = {
+	    .trust = c->o.trust,
+	    .proxy = r->proxied ? &r->proxy : NULL,
+	    .family = c->o.family,
+	    .user_agent = c->o.user_agent,
+	    .deadline = wait_now() + c->o.connect_ms,
+	};
+	const char *key = buf_cstr(&r->key);
+	struct tls_resume resume;
+
+	pool_session(c->pool, key, &resume);
+	r->conn = conn_open(&r->url, &how, &resume, e);
+	if (r->conn && r->url.secure)
+		pool_keep_session(c->pool, key, &resume);
+	mem_wipe(&resume, sizeof(resume));
+	return r->conn ? 0 : -1;
+}
+
+/* RFC 9110, 9.2.2; DELETE is idempotent, too, but the second one fails. */
+static bool
+repeatable(const char *method)
+{
+	return !strcmp(method, "GET") || !strcmp(method, "HEAD") ||
+	       !strcmp(method, "PUT");
+}
+
+/* A kept connection that the server had closed, as far as one can tell. */
+static bool
+was_dead(const struct response *r, const struct err *e)
+{
+	return e->kind == ERR_NET && !r->x.begun && !r->x.late &&
+	       repeatable(r->method);
+}
+
+static int
+ask(struct response *r, struct err *e)
+{
+	r->conn = pool_take(r->client->pool, buf_cstr(&r->key));
+	if (r->conn) {
+		if (!converse(r, e))
+			return 0;
+		hang_up(r);
+		if (!was_dead(r, e))
+			return -1;
+	}
+	if (open_conn(r, e))
+		return -1;
+	if (!converse(r, e))
+		return 0;
+	hang_up(r);
+	return -1;
+}
+
+/* Where the connection goes back to the pool. */
+static void
+part(struct response *r)
+{
+	if (r->conn && exchange_finish(&r->x)) {
+		pool_put(r->client->pool, buf_cstr(&r->key), r->conn);
+		r->conn = NULL;
+	}
+	hang_up(r);
+}
+
+static int
+check_url(const struct response *r, struct err *e)
+{
+	const struct url *u = &r->url;
+
+	if (u->user.n)
+		return err_set(
+		    e, ERR_OTHER, "an address with a login is not followed");
+	if (!u->secure && !url_is_loopback(u) && r->client->endpoint.secure)
+		return err_set(e, ERR_OTHER,
+		    "an http address is not followed, only https");
+	return 0;
+}
+
+static void
+put_key(struct response *r)
+{
+	buf_clear(&r->key);
+	buf_puts(&r->key, r->url.secure ? "https://" : "http://");
+	put_host(&r->key, &r->url);
+	for (size_t i = 0; i < r->key.len; i++)
+		r->key.s[i] = chr_lower(r->key.s[i]);
+	if (!r->proxied)
+		return;
+	buf_puts(&r->key, " via ");
+	buf_str_add(&r->key, r->proxy.text);
+}
+
+/* Sets the URL of the next hop; text is taken over. */
+static int
+aim(struct response *r, char *text, struct err *e)
+{
+	int rc;
+
+	free(r->text);
+	r->text = text;
+	if (url_parse(str_of(text), &r->url, e))
+		return -1;
+	if (check_url(r, e))
+		return err_in_url(e, &r->url);
+	if (!url_same_origin(&r->url, &r->client->endpoint))
+		r->token_lost = true;
+	buf_clear(&r->via);
+	rc = proxy_for(&r->client->o.proxy, &r->url, &r->via, &r->proxy, e);
+	if (rc < 0)
+		return -1;
+	r->proxied = rc == 1;
+	put_key(r);
+	return 0;
+}
+
+static bool
+is_redirect(unsigned status)
+{
+	return status == 301 || status == 302 || status == 303 ||
+	       status == 307 || status == 308;
+}
+
+/* RFC 9110, 15.4.2 to 15.4.4: what every client makes of these. */
+static void
+change_method(struct response *r)
+{
+	unsigned status = r->x.head.status;
+	bool post = !strcmp(r->method, "POST");
+
+	if (((status == 301 || status == 302) && post) ||
+	    (status == 303 && strcmp(r->method, "HEAD") != 0)) {
+		r->method = "GET";
+		r->bodiless = true;
+	}
+}
+
+/* Where a redirect leads to, as the caller's string. */
+static char *
+next_url(const struct response *r, struct err *e)
+{
+	struct str location;
+
+	if (!http_get(&r->x.head, "Location", &location) || !location.n) {
+		err_set(e, ERR_OTHER, "it does not say where to");
+		return NULL;
+	}
+	return url_join(&r->url, location, e);
+}
+
+/* From a redirect to the next hop. */
+static int
+follow(struct response *r, struct err *e)
+{
+	struct buf from = buf_make(URL_MAX);
+	bool secure = r->url.secure;
+	char *next = next_url(r, e);
+	int rc = -1;
+
+	url_show(&from, &r->url);
+	if (next) {
+		change_method(r);
+		part(r);
+		rc = aim(r, next, e);
+	}
+	if (!rc && secure && !r->url.secure)
+		rc = err_set(e, ERR_OTHER, "from https to http");
+	if (rc)
+		err_in(
+		    e, "cannot follow the redirect of '%s'", buf_cstr(&from));
+	buf_release(&from);
+	return rc;
+}
+
+/* One hop: 1 with the answer that counts, 0 after a redirect. */
+static int
+hop(struct response *r, struct err *e)
+{
+	const struct request *q = r->request;
+
+	if (ask(r, e)) {
+		log_failure(r, e);
+		return err_in_url(e, &r->url);
+	}
+	log_answer(r);
+	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
+		return -1;
+	if (q->no_follow || !is_redirect(r->x.head.status))
+		return 1;
+	return follow(r, e);
+}
+
+static int
+run_hops(struct response *r, struct err *e)
+{
+	for (unsigned i = 0; i <= REDIRECTS_MAX; i++) {
+		int rc = hop(r, e);
+
+		if (rc)
+			return rc < 0 ? -1 : 0;
+	}
+	return err_set(e, ERR_OTHER, "more than %d redirects", REDIRECTS_MAX);
+}
+
+struct response *
+client_send(struct client *c, const struct request *q, struct err *e)
+{
+	struct response *r = xcalloc(1, sizeof(*r));
+
+	r->client = c;
+	r->request = q;
+	r->method = q->method;
+	r->via = buf_make(URL_MAX + 16);
+	r->key = buf_make(4 * URL_MAX);
+	if (aim(r, xstrdup(q->url), e) || run_hops(r, e)) {
+		hang_up(r);
+		response_close(r);
+		return NULL;
+	}
+	r->request = NULL;
+	return r;
+}
+
+const struct http_head *
+response_head(const struct response *r)
+{
+	return &r->x.head;
+}
+
+const struct url *
+response_url(const struct response *r)
+{
+	return &r->url;
+}
+
+int
+response_read(struct response *r, void *p, size_t cap, size_t *n, struct err *e)
+{
+	if (exchange_read(&r->x, p, cap, n, e))
+		return err_in_url(e, &r->url);
+	return 0;
+}
+
+/* Whether the body ends where b is full. */
+static int
+text_end(struct response *r, struct err *e)
+{
+	char byte;
+	size_t n;
+
+	if (response_read(r, &byte, 1, &n, e))
+		return -1;
+	if (!n)
+		return 0;
+	err_set(e, ERR_OTHER, "the answer is larger than expected");
+	return err_in_url(e, &r->url);
+}
+
+int
+response_text(struct response *r, struct buf *b, struct err *e)
+{
+	for (;;) {
+		size_t room = b->max - b->len, n;
+		int rc;
+
+		if (room > TEXT_READ)
+			room = TEXT_READ;
+		if (!room)
+			return text_end(r, e);
+		rc = response_read(r, buf_room(b, room), room, &n, e);
+		/* Also for nothing: the room was written to. */
+		buf_added(b, rc ? 0 : n);
+		if (rc || !n)
+			return rc;
+	}
+}
+
+void
+response_close(struct response *r)
+{
+	if (!r)
+		return;
+	part(r);
+	buf_release(&r->key);
+	buf_release(&r->via);
+	free(r->text);
+	free(r);
+}
+
+/* One try of client_call(). The text of an answer that is an error anyway is
+ * only for its sentence, and may be missing. */
+static struct response *
+try_once(
+    struct client *c, const struct request *q, struct buf *text, struct err *e)
+{
+	struct response *r = client_send(c, q, e);
+
+	buf_clear(text);
+	if (!r || !response_text(r, text, e))
+		return r;
+	if (r->x.head.status >= 400 && e->kind != ERR_STOPPED) {
+		buf_clear(text);
+		return r;
+	}
+	response_close(r);
+	return NULL;
+}
+
+/* Makes the reason for another try from a transient status. */
+static void
+name_status(const struct response *r, struct err *e)
+{
+	const struct http_head *h = &r->x.head;
+
+	err_set(e, ERR_NET, "%u %.*s", h->status, STRF(h->reason));
+	e->wait = http_asked_wait(h);
+	err_in_url(e, &r->url);
+}
+
+static int
+wait_for_retry(
+    struct client *c, unsigned failed, const struct err *why, struct err *e)
+{
+	uint64_t ms = wait_backoff(
+	    failed, RETRY_BASE, RETRY_CAP, why->wait, wait_random());
+
+	if (c->o.waiting)
+		c->o.waiting(c->o.ctx, why, ms);
+	return wait_until(wait_now() + ms, e);
+}
+
+struct response *
+client_call(
+    struct client *c, const struct request *q, struct buf *text, struct err *e)
+{
+	for (unsigned failed = 0;; failed++) {
+		struct response *r = try_once(c, q, text, e);
+		struct err why;
+
+		if (r && !http_status_transient(r->x.head.status))
+			return r;
+		if (!r && e->kind != ERR_NET)
+			return NULL;
+		if (failed >= c->o.retries)
+			return r;
+		if (r)
+			name_status(r, e);
+		response_close(r);
+		why = *e;
+		if (wait_for_retry(c, failed, &why, e))
+			return NULL;
+	}
+}

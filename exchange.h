@@ -1,0 +1,67 @@
+#ifndef HUB_EXCHANGE_H
+#define HUB_EXCHANGE_H
+
+/*
+ * One request and its answer on one connection (RFC 9112): the request's bytes
+ * out, the final head in, the body straight into the reader's buffer. Knows no
+ * pool, no redirects, no retries.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "http.h"
+#include "str.h"
+
+struct conn;
+struct err;
+struct meter;
+
+/* How many interim (1xx) answers may come before the one that counts. */
+#define EXCHANGE_INTERIM_MAX 16
+
+/*
+ * Set up with exchange_make(). Invariants: at <= in.len; head points into the
+ * first at bytes of in, which do not move once the answer is there; left counts
+ * only while framing is HTTP_LENGTH.
+ */
+struct exchange {
+	struct conn *conn;
+	struct meter *meter;
+	unsigned answer_ms, stall_ms;
+	struct buf in; /* the head, then what came with it */
+	size_t at;     /* of in: the first byte that is not read yet */
+	struct http_head head;
+	enum http_framing framing;
+	uint64_t left;
+	struct http_chunks chunks;
+	unsigned interim; /* 1xx answers so far */
+	bool begun;       /* a byte of an answer has come */
+	bool late;        /* it failed by a deadline */
+	bool spoiled;     /* the connection can carry no other request */
+	bool done;        /* the body is complete */
+};
+
+/* conn and meter are borrowed. */
+struct exchange exchange_make(struct conn *conn, struct meter *meter,
+    unsigned answer_ms, unsigned stall_ms);
+void exchange_release(struct exchange *x);
+
+/* Sends a part of the request. 0: sent. 1: the server answered already, so
+ * that sending on has no use (RFC 9112, 9.5); now comes exchange_answer(). */
+int exchange_head(struct exchange *x, struct str text, struct err *e);
+int exchange_body(struct exchange *x, const void *p, size_t n, struct err *e);
+
+/* Reads the head of the final answer. */
+int exchange_answer(struct exchange *x, bool head_request, struct err *e);
+
+/* As response_read() of client.h. */
+int exchange_read(
+    struct exchange *x, void *p, size_t cap, size_t *n, struct err *e);
+
+/* True if the connection can carry another request: reads what little is left
+ * of the body, if that has come already. */
+bool exchange_finish(struct exchange *x);
+
+#endif
