@@ -1,0 +1,454 @@
+#include "url.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "mem.h"
+
+static bool
+unreserved(char c)
+{
+	return chr_alpha(c) || chr_digit(c) || (c && strchr("_.-~", c));
+}
+
+/* Visible ASCII: what may stand in a URL at all. */
+static bool
+visible(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.s[i] <= ' ' || s.s[i] > '~')
+			return false;
+	return true;
+}
+
+static struct str
+from(struct str s, size_t i)
+{
+	return str_make(s.s + i, s.n - i);
+}
+
+/* "http://" or "https://", in any case. */
+static bool
+take_scheme(struct str *s, bool *secure)
+{
+	struct str scheme, rest;
+
+	if (!str_cut(*s, ':', &scheme, &rest) || !str_starts(rest, "//"))
+		return false;
+	*secure = str_eq_nocase(scheme, "https");
+	if (!*secure && !str_eq_nocase(scheme, "http"))
+		return false;
+	*s = from(rest, 2);
+	return true;
+}
+
+/* The characters of a registered name or an IPv4 address (RFC 3986, 3.2.2),
+ * without percent-encoding, which no host of ours has. */
+static bool
+is_host(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!unreserved(s.s[i]))
+			return false;
+	return s.n > 0 && s.n <= 255;
+}
+
+static bool
+is_ipv6(struct str s)
+{
+	bool colon = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		colon = colon || s.s[i] == ':';
+		if (chr_hex(s.s[i]) < 0 && s.s[i] != ':' && s.s[i] != '.')
+			return false;
+	}
+	return colon && s.n <= 45;
+}
+
+static int
+parse_port(struct str text, struct url *u, struct err *e)
+{
+	uint64_t port;
+
+	/* "host:" is the default port (RFC 3986, 3.2.3). */
+	if (!text.n)
+		return 0;
+	if (str_num(text, 10, 65535, &port) < 0 || !port)
+		return err_set(e, ERR_OTHER, "'%.*s' is no port", STRF(text));
+	u->port = (unsigned)port;
+	return 0;
+}
+
+static int
+parse_host(struct str s, struct url *u, struct err *e)
+{
+	struct str host = s, port = str_of("");
+
+	if (str_starts(s, "[")) {
+		if (!str_cut(from(s, 1), ']', &host, &port) || !is_ipv6(host))
+			return err_set(
+			    e, ERR_OTHER, "'%.*s' is no IPv6 address", STRF(s));
+		u->ipv6 = true;
+		if (port.n && port.s[0] != ':')
+			return err_set(
+			    e, ERR_OTHER, "'%.*s' is no host", STRF(s));
+		if (port.n)
+			port = from(port, 1);
+	} else {
+		str_cut(s, ':', &host, &port);
+		if (!is_host(host))
+			return err_set(
+			    e, ERR_OTHER, "'%.*s' is no host name", STRF(host));
+	}
+	u->host = host;
+	return parse_port(port, u, e);
+}
+
+int
+url_parse(struct str text, struct url *out, struct err *e)
+{
+	struct url u = {.port = 80};
+	struct str rest = text, authority, ignored;
+	size_t n = 0;
+
+	if (text.n > URL_MAX)
+		return err_set(e, ERR_OTHER, "an address is too long");
+	if (!visible(text))
+		return err_set(e, ERR_OTHER,
+		    "an address has blanks or control characters in it");
+	str_cut(text, '#', &text, &ignored);
+	rest = text;
+	if (!take_scheme(&rest, &u.secure))
+		return err_set(e, ERR_OTHER,
+		    "'%.*s' is no http:// or https:// address", STRF(text));
+	if (u.secure)
+		u.port = 443;
+	while (n < rest.n && rest.s[n] != '/' && rest.s[n] != '?')
+		n++;
+	authority = str_make(rest.s, n);
+	u.text = text;
+	u.path = from(rest, n);
+	u.has_query = str_cut(u.path, '?', &u.path, &u.query);
+	/* The last '@': a password may have one, a host may not. */
+	for (size_t i = authority.n; i > 0; i--)
+		if (authority.s[i - 1] == '@') {
+			u.user = str_make(authority.s, i - 1);
+			authority = from(authority, i);
+			break;
+		}
+	if (parse_host(authority, &u, e) < 0)
+		return -1;
+	*out = u;
+	return 0;
+}
+
+/* Drops the last segment that was put after start, with its slash. */
+static void
+drop_segment(struct buf *b, size_t start)
+{
+	while (b->len > start && b->s[b->len - 1] != '/')
+		b->len--;
+	if (b->len > start)
+		b->len--;
+	if (b->s)
+		b->s[b->len] = '\0';
+}
+
+/* Appends an absolute path without its dot segments (RFC 3986, 5.2.4). */
+static void
+put_path(struct buf *b, struct str path)
+{
+	size_t start = b->len;
+
+	while (path.n) {
+		struct str rest = from(path, 1), segment = rest;
+		bool more = str_cut(rest, '/', &segment, &rest);
+
+		if (!more)
+			rest = str_of("");
+		if (str_eq(segment, ".") || str_eq(segment, "..")) {
+			if (segment.n == 2)
+				drop_segment(b, start);
+			if (!more)
+				buf_putc(b, '/');
+		} else {
+			buf_putc(b, '/');
+			buf_str_add(b, segment);
+		}
+		path = more ? str_make(rest.s - 1, rest.n + 1) : rest;
+	}
+	if (b->len == start)
+		buf_putc(b, '/');
+}
+
+/* Encodes what may not stand in a URL but is sent by some servers. */
+static void
+put_cleaned(struct buf *b, struct str s)
+{
+	static const char digit[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+
+		if (c == ' ' || c > 0x7e) {
+			buf_putc(b, '%');
+			buf_putc(b, digit[c >> 4]);
+			buf_putc(b, digit[c & 15]);
+		} else {
+			buf_putc(b, s.s[i]);
+		}
+	}
+}
+
+static void
+put_authority(struct buf *b, const struct url *base)
+{
+	buf_puts(b, base->secure ? "https://" : "http://");
+	buf_puts(b, base->ipv6 ? "[" : "");
+	buf_str_add(b, base->host);
+	buf_puts(b, base->ipv6 ? "]" : "");
+	if (base->port != (base->secure ? 443u : 80u))
+		buf_printf(b, ":%u", base->port);
+}
+
+/* The path that a relative reference is relative to: all up to the last '/'. */
+static struct str
+base_folder(const struct url *base)
+{
+	struct str path = base->path;
+
+	while (path.n && path.s[path.n - 1] != '/')
+		path.n--;
+	return path.n ? path : str_of("/");
+}
+
+/* "x:..." with a scheme in front (RFC 3986, 3.1), not "a/b:c". */
+static bool
+has_scheme(struct str s)
+{
+	struct str scheme, rest;
+
+	if (!str_cut(s, ':', &scheme, &rest) || !scheme.n ||
+	    !chr_alpha(scheme.s[0]))
+		return false;
+	for (size_t i = 0; i < scheme.n; i++)
+		if (!chr_alpha(scheme.s[i]) && !chr_digit(scheme.s[i]) &&
+		    !strchr("+-.", scheme.s[i]))
+			return false;
+	return true;
+}
+
+static void
+put_relative(struct buf *b, const struct url *base, struct str ref)
+{
+	struct buf path = buf_make(2 * URL_MAX);
+	struct str query = str_of("");
+	bool has_query = str_cut(ref, '?', &ref, &query);
+
+	put_authority(b, base);
+	if (!ref.n) {
+		put_path(b, base->path);
+		if (!has_query) {
+			has_query = base->has_query;
+			query = base->query;
+		}
+	} else {
+		if (ref.s[0] != '/')
+			buf_str_add(&path, base_folder(base));
+		buf_str_add(&path, ref);
+		put_path(b, buf_str(&path));
+	}
+	if (has_query)
+		buf_putc(b, '?');
+	buf_str_add(b, query);
+	buf_release(&path);
+}
+
+char *
+url_join(const struct url *base, struct str ref, struct err *e)
+{
+	struct buf clean = buf_make(URL_MAX), out = buf_make(URL_MAX);
+	struct str fragment;
+	struct url checked;
+	int rv = 0;
+
+	put_cleaned(&clean, ref);
+	ref = buf_str(&clean);
+	str_cut(ref, '#', &ref, &fragment);
+	if (has_scheme(ref)) {
+		buf_str_add(&out, ref);
+	} else if (str_starts(ref, "//")) {
+		buf_puts(&out, base->secure ? "https:" : "http:");
+		buf_str_add(&out, ref);
+	} else {
+		put_relative(&out, base, ref);
+	}
+	if (clean.full || out.full)
+		rv = err_set(e, ERR_OTHER, "an address is too long");
+	else
+		rv = url_parse(buf_str(&out), &checked, e);
+	buf_release(&clean);
+	if (rv == 0)
+		return buf_detach(&out);
+	buf_release(&out);
+	return NULL;
+}
+
+bool
+url_same_origin(const struct url *a, const struct url *b)
+{
+	if (a->secure != b->secure || a->port != b->port ||
+	    a->host.n != b->host.n)
+		return false;
+	for (size_t i = 0; i < a->host.n; i++)
+		if (chr_lower(a->host.s[i]) != chr_lower(b->host.s[i]))
+			return false;
+	return true;
+}
+
+static bool
+is_127(struct str host)
+{
+	struct str part;
+	unsigned parts = 0;
+	uint64_t n;
+	bool more = true;
+
+	if (!str_starts(host, "127."))
+		return false;
+	for (; more; parts++) {
+		part = host;
+		more = str_cut(host, '.', &part, &host);
+		if (str_num(part, 10, 255, &n) < 0)
+			return false;
+	}
+	return parts == 4;
+}
+
+bool
+url_is_loopback(const struct url *u)
+{
+	return str_eq_nocase(u->host, "localhost") || is_127(u->host) ||
+	       (u->ipv6 && str_eq(u->host, "::1"));
+}
+
+void
+url_quote(struct buf *b, struct str s, const char *keep)
+{
+	static const char digit[] = "0123456789ABCDEF";
+
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+
+		if (unreserved(s.s[i]) || (c && strchr(keep, s.s[i]))) {
+			buf_putc(b, s.s[i]);
+		} else {
+			buf_putc(b, '%');
+			buf_putc(b, digit[c >> 4]);
+			buf_putc(b, digit[c & 15]);
+		}
+	}
+}
+
+int
+url_unquote(struct str s, struct buf *out)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		int hi, lo;
+
+		if (s.s[i] != '%') {
+			buf_putc(out, s.s[i]);
+			continue;
+		}
+		if (s.n - i < 3)
+			return -1;
+		hi = chr_hex(s.s[i + 1]);
+		lo = chr_hex(s.s[i + 2]);
+		if (hi < 0 || lo < 0 || hi + lo == 0)
+			return -1;
+		buf_putc(out, (char)(hi * 16 + lo));
+		i += 2;
+	}
+	return 0;
+}
+
+bool
+url_query_get(struct str query, const char *name, struct str *value)
+{
+	while (query.n) {
+		struct str pair = query, rest = str_of(""), key, v;
+
+		str_cut(query, '&', &pair, &rest);
+		key = pair;
+		v = str_of("");
+		str_cut(pair, '=', &key, &v);
+		if (str_eq(key, name)) {
+			*value = v;
+			return true;
+		}
+		query = rest;
+	}
+	return false;
+}
+
+void
+url_show(struct buf *b, const struct url *u)
+{
+	put_authority(b, u);
+	buf_str_add(b, u->path);
+}
+
+/* Days since 1970-01-01 of a date of the Gregorian calendar: years that begin
+ * in March make the leap day the last one. */
+static uint64_t
+days(uint64_t y, uint64_t m, uint64_t d)
+{
+	uint64_t march = (m + 9) % 12;
+
+	y -= m < 3;
+	return y * 365 + y / 4 - y / 100 + y / 400 + (march * 306 + 5) / 10 +
+	       d - 1 - 719468;
+}
+
+static bool
+number_in(struct str s, uint64_t low, uint64_t high, uint64_t *out)
+{
+	return str_num(s, 10, high, out) == 0 && *out >= low;
+}
+
+/* "20260823T195455Z" to Unix seconds; 0 if it is not that. */
+static uint64_t
+amz_date(struct str s)
+{
+	uint64_t y, mon, d, h, min, sec;
+
+	if (s.n != 16 || s.s[8] != 'T' || s.s[15] != 'Z' ||
+	    !number_in(str_make(s.s, 4), 1970, 9999, &y) ||
+	    !number_in(str_make(s.s + 4, 2), 1, 12, &mon) ||
+	    !number_in(str_make(s.s + 6, 2), 1, 31, &d) ||
+	    !number_in(str_make(s.s + 9, 2), 0, 23, &h) ||
+	    !number_in(str_make(s.s + 11, 2), 0, 59, &min) ||
+	    !number_in(str_make(s.s + 13, 2), 0, 60, &sec))
+		return 0;
+	return days(y, mon, d) * 86400 + h * 3600 + min * 60 + sec;
+}
+
+uint64_t
+url_expiry(const struct url *u)
+{
+	struct str value;
+	uint64_t seconds, begin;
+
+	if (url_query_get(u->query, "Expires", &value) &&
+	    str_num(value, 10, INT64_MAX, &seconds) == 0)
+		return seconds;
+	if (!url_query_get(u->query, "X-Amz-Date", &value))
+		return 0;
+	begin = amz_date(value);
+	if (!begin || !url_query_get(u->query, "X-Amz-Expires", &value) ||
+	    str_num(value, 10, 1u << 30, &seconds) < 0)
+		return 0;
+	return begin + seconds;
+}
