@@ -257,8 +257,13 @@ struct object {
 static void
 object_begin(struct object *o, const char *name)
 {
-	o->wanted =
-	    !strcmp(name, "CERTIFICATE") || !strcmp(name, "X509 CERTIFICATE");
+	size_t n = strlen(name);
+
+	/* BearSSL leaves the dashes in lines that end as Windows's do. */
+	while (n && (name[n - 1] == '\r' || name[n - 1] == '-'))
+		n--;
+	o->wanted = str_eq(str_make(name, n), "CERTIFICATE") ||
+		    str_eq(str_make(name, n), "X509 CERTIFICATE");
 	buf_clear(&o->der);
 }
 

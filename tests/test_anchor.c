@@ -1,0 +1,204 @@
+#include "anchor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "mem.h"
+#include "pem.h"
+#include "roots.h"
+#include "test.h"
+
+static void
+test_built_in(void)
+{
+	struct anchors list = {0};
+	struct buf again = buf_make(1 << 20);
+	size_t authorities = 0;
+
+	CHECK(anchors_add_packed(&list, roots, roots_size));
+	CHECK(list.n == roots_count && list.lent == list.n && list.n > 50);
+	for (size_t i = 0; i < list.n; i++) {
+		authorities += (list.a[i].flags & BR_X509_TA_CA) != 0;
+		anchor_pack(&list.a[i], &again);
+	}
+	CHECK(authorities == list.n);
+	CHECK(again.len == roots_size);
+	CHECK(memcmp(again.s, roots, roots_size) == 0);
+	CHECK(str_is_hex(str_of(roots_sha256), 64));
+	CHECK(strlen(roots_date) == 10);
+	buf_release(&again);
+	anchors_release(&list);
+	anchors_release(&list);
+}
+
+/* Two packed anchors, cut everywhere. */
+static void
+test_packed_cuts(void)
+{
+	struct anchors list = {0};
+	struct buf packed = buf_make(65536), pem;
+	struct err e = {0};
+	size_t added = 0, first;
+
+	pem = pem_text("ca");
+	CHECK(anchors_add_pem(&list, buf_str(&pem), &added, &e) == 0);
+	buf_release(&pem);
+	pem = pem_text("rsa");
+	CHECK(anchors_add_pem(&list, buf_str(&pem), &added, &e) == 0);
+	buf_release(&pem);
+	CHECK(added == 2 && list.n == 2 && list.lent == 0);
+	anchor_pack(&list.a[0], &packed);
+	first = packed.len;
+	anchor_pack(&list.a[1], &packed);
+	for (size_t n = 0; n <= packed.len; n++) {
+		struct anchors part = {0};
+		char *copy = malloc(n ? n : 1);
+		bool whole = n == 0 || n == first || n == packed.len;
+
+		if (!copy)
+			abort();
+		memcpy(copy, packed.s, n);
+		CHECK_ROW(n, anchors_add_packed(&part, copy, n) == whole);
+		CHECK_ROW(n, part.n == (n == packed.len ? 2u : n >= first));
+		anchors_release(&part);
+		free(copy);
+	}
+	buf_release(&packed);
+	anchors_release(&list);
+}
+
+/* Adds the parts, each the name of a file or text with a blank in it. */
+static struct buf
+compose(const char *const *parts)
+{
+	struct buf text = buf_make(65536);
+
+	for (; *parts; parts++) {
+		struct buf file;
+
+		if (strpbrk(*parts, " \n")) {
+			buf_puts(&text, *parts);
+			continue;
+		}
+		file = pem_text(*parts);
+		buf_str_add(&text, buf_str(&file));
+		buf_release(&file);
+	}
+	return text;
+}
+
+static void
+test_pem(void)
+{
+	static const struct {
+		const char *parts[6];
+		int ok;
+		size_t added, kept;
+	} rows[] = {
+	    {{"ca"}, 1, 1, 1},
+	    {{"ca", "ca"}, 1, 2, 1}, /* twice is once */
+	    {{"ca", "rsa", "other"}, 1, 3, 3},
+	    {{"# a comment\n", "ca", "text between\n\n", "rsa", " end"}, 1, 2,
+		2},
+	    {{"key", "ca"}, 1, 1, 1},
+	    {{"ed25519", "ca"}, 1, 1, 1},
+	    {{"ed25519"}, 1, 0, 0},
+	    {{"key"}, 1, 0, 0},
+	    {{" "}, 1, 0, 0},
+	    {{"-----BEGIN X509 CRL-----\n*\n", "ca"}, 1, 1, 1},
+	    {{"ca", "-----BEGIN CERTIFICATE-----\nMIIB\n"}, 0, 1, 1},
+	    {{"-----BEGIN CERTIFICATE-----\n*\n", "ca"}, 0, 0, 0},
+	    {{"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"}, 0, 0,
+		0},
+	    {{"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
+		0, 0, 0},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct buf text = compose(rows[i].parts);
+		struct anchors list = {0};
+		struct err e = {0};
+		size_t added = 0;
+		int r = anchors_add_pem(&list, buf_str(&text), &added, &e);
+
+		CHECK_ROW(i, (r == 0) == rows[i].ok);
+		CHECK_ROW(i, r == 0 || (e.kind == ERR_USAGE && e.msg[0]));
+		CHECK_ROW(i, added == rows[i].added && list.n == rows[i].kept);
+		anchors_release(&list);
+		buf_release(&text);
+	}
+}
+
+/* A cut certificate is refused; but all of it is there before the last line is,
+ * of which BearSSL wants "-----END ". */
+static void
+test_pem_cuts(void)
+{
+	struct buf text = pem_text("ca");
+	size_t whole = text.len - strlen("CERTIFICATE-----\n");
+
+	for (size_t n = 0; n <= text.len; n++) {
+		struct anchors list = {0};
+		struct err e = {0};
+		size_t added = 0;
+		char *copy = malloc(n ? n : 1);
+
+		if (!copy)
+			abort();
+		memcpy(copy, text.s, n);
+		anchors_add_pem(&list, str_make(copy, n), &added, &e);
+		CHECK_ROW(n, added == (n >= whole));
+		CHECK_ROW(n, added || n < 28 || e.kind == ERR_USAGE);
+		free(copy);
+		anchors_release(&list);
+	}
+	buf_release(&text);
+}
+
+static void
+test_windows_lines(void)
+{
+	struct buf text = pem_text("ca"), crlf = buf_make(65536);
+	struct anchors list = {0};
+	struct err e = {0};
+	size_t added = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.s[i] == '\n')
+			buf_putc(&crlf, '\r');
+		buf_putc(&crlf, text.s[i]);
+	}
+	CHECK(anchors_add_pem(&list, buf_str(&crlf), &added, &e) == 0);
+	CHECK(added == 1);
+	anchors_release(&list);
+	buf_release(&crlf);
+	buf_release(&text);
+}
+
+/* What is no authority is an anchor for itself only. */
+static void
+test_flags(void)
+{
+	struct buf text = pem_text("good");
+	struct anchors list = {0};
+	struct err e = {0};
+	size_t added = 0;
+
+	CHECK(anchors_add_pem(&list, buf_str(&text), &added, &e) == 0);
+	CHECK(list.n == 1 && list.a[0].flags == 0);
+	anchors_release(&list);
+	buf_release(&text);
+}
+
+int
+main(void)
+{
+	test_built_in();
+	test_packed_cuts();
+	test_pem();
+	test_pem_cuts();
+	test_windows_lines();
+	test_flags();
+	return test_end();
+}

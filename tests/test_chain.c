@@ -1,0 +1,217 @@
+#include "chain.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "anchor.h"
+#include "err.h"
+#include "mem.h"
+#include "pem.h"
+#include "test.h"
+
+#define Y2001 INT64_C(990000000)
+#define Y2026 INT64_C(1780000000)
+#define Y2110 INT64_C(4430000000)
+
+/* Feeds a chain of one certificate in two pieces, as a handshake would. */
+static int
+run(struct chain *c, struct str der, size_t cut)
+{
+	const br_x509_class **ctx = &c->vtable;
+	const br_x509_class *v = c->vtable;
+
+	v->start_chain(ctx, "");
+	v->start_cert(ctx, (uint32_t)der.n);
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = i ? der.n - cut : cut;
+		unsigned char *copy = malloc(n ? n : 1);
+
+		if (!copy)
+			abort();
+		memcpy(copy, der.s + (i ? cut : 0), n);
+		if (n)
+			v->append(ctx, copy, n);
+		free(copy);
+	}
+	v->end_cert(ctx);
+	return (int)v->end_chain(ctx);
+}
+
+static struct anchors
+trust(const char *name)
+{
+	struct buf text = pem_text(name);
+	struct anchors list = {0};
+	struct err e = {0};
+	size_t added = 0;
+
+	CHECK(anchors_add_pem(&list, buf_str(&text), &added, &e) == 0);
+	buf_release(&text);
+	return list;
+}
+
+static void
+test_verdicts(void)
+{
+	static const struct {
+		const char *root, *cert, *host;
+		int64_t clock, build;
+		const char *says; /* "": accepted */
+		const char *hint;
+	} rows[] = {
+	    {"ca", "good", "hub.test", Y2026, Y2026, "", ""},
+	    {"ca", "good", "HUB.test", Y2026, Y2026, "", ""},
+	    {"ca", "good", "a.wild.test", Y2026, Y2026, "", ""},
+	    {"ca", "good", "127.0.0.1", Y2026, Y2026, "", ""},
+	    {"ca", "good", "fd00::1", Y2026, Y2026, "", ""},
+	    {"ca", "good", "FD00:0:0::0:1", Y2026, Y2026, "", ""},
+	    {"good", "good", "hub.test", Y2026, Y2026, "", ""}, /* itself */
+	    {"ca", "good", "hub.test", 0, Y2026, "", ""}, /* clock is wrong */
+	    {"ca", "good", "wild.test", Y2026, Y2026,
+		"the certificate is not for 'wild.test' but for 'hub.test'",
+		""},
+	    {"ca", "good", "a.b.wild.test", Y2026, Y2026,
+		"the certificate is not for 'a.b.wild.test' but for 'hub.test'",
+		""},
+	    {"ca", "good", "hub.test.evil", Y2026, Y2026,
+		"the certificate is not for 'hub.test.evil' but for 'hub.test'",
+		""},
+	    {"ca", "good", "127.0.0.2", Y2026, Y2026,
+		"the certificate is not for '127.0.0.2' but for 'hub.test'",
+		""},
+	    /* a dNSName of "127.0.0.1" is not that address */
+	    {"ca", "noip", "127.0.0.1", Y2026, Y2026,
+		"the certificate is not for '127.0.0.1' but for 'hub.test'",
+		""},
+	    {"good", "good", "127.0.0.2", Y2026, Y2026,
+		"the certificate is not for '127.0.0.2' but for 'hub.test'",
+		""},
+	    {"other", "good", "hub.test", Y2026, Y2026,
+		"the certificate of 'hub.test' is issued by "
+		"'Throw-away CA, Test only', which is not trusted",
+		"--ca-file FILE with the certificate of that issuer"},
+	    {"other", "good", "127.0.0.1", Y2026, Y2026,
+		"the certificate of '127.0.0.1' is issued by "
+		"'Throw-away CA, Test only', which is not trusted",
+		"--ca-file FILE with the certificate of that issuer"},
+	    {"ca", "expired", "hub.test", Y2026, Y2026,
+		"the certificate of 'hub.test' has expired on 2002-01-01, and "
+		"this machine's clock says 2026-05-28",
+		""},
+	    {"ca", "expired", "hub.test", 0, Y2026,
+		"the certificate of 'hub.test' has expired on 2002-01-01, and "
+		"this machine's clock says 1970-01-01",
+		"setting this machine's clock"},
+	    {"ca", "expired", "hub.test", Y2001, Y2001, "", ""},
+	    {"ca", "good", "hub.test", 0, Y2001,
+		"the certificate of 'hub.test' is valid only from 2020-01-01, "
+		"and this machine's clock says 1970-01-01",
+		"setting this machine's clock"},
+	    {"ca", "future", "hub.test", Y2026, Y2026,
+		"the certificate of 'hub.test' is valid only from 2100-01-01, "
+		"and this machine's clock says 2026-05-28",
+		"setting this machine's clock"},
+	    {"ca", "future", "hub.test", Y2110, Y2026, "", ""},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct anchors list = trust(rows[i].root);
+		struct buf der = pem_der(rows[i].cert);
+		struct err e = {0};
+		struct chain c;
+		int code;
+
+		chain_init(
+		    &c, &list, rows[i].host, rows[i].clock, rows[i].build);
+		code = run(&c, buf_str(&der), i);
+		CHECK_ROW(i, (code == 0) == !rows[i].says[0]);
+		if (code)
+			CHECK_ROW(i, chain_explain(&c, code, &e) < 0);
+		CHECK_ROW(i, !strcmp(e.msg, rows[i].says));
+		CHECK_ROW(i, !strcmp(e.hint, rows[i].hint));
+		CHECK_ROW(i, !code || e.kind == ERR_OTHER);
+		chain_release(&c);
+		buf_release(&der);
+		anchors_release(&list);
+	}
+}
+
+static void
+test_cuts(void)
+{
+	struct anchors list = trust("ca");
+	struct buf der = pem_der("good");
+
+	for (size_t cut = 0; cut <= der.len; cut += 17) {
+		struct chain c;
+
+		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		CHECK_ROW(cut, run(&c, buf_str(&der), cut) == 0);
+		CHECK_ROW(cut, run(&c, buf_str(&der), cut) == 0); /* again */
+		chain_release(&c);
+		chain_release(&c);
+	}
+	buf_release(&der);
+	anchors_release(&list);
+}
+
+/* No changed byte of a certificate passes, whatever it is. */
+static void
+test_changes(void)
+{
+	struct anchors list = trust("ca");
+	struct buf der = pem_der("good");
+
+	for (size_t i = 0; i < der.len; i += 5) {
+		struct err e = {0};
+		struct chain c;
+		int code;
+
+		der.s[i] = (char)(der.s[i] ^ 1);
+		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		code = run(&c, buf_str(&der), 0);
+		CHECK_ROW(i, code != 0);
+		CHECK_ROW(i, chain_explain(&c, code, &e) < 0 && e.msg[0]);
+		chain_release(&c);
+		der.s[i] = (char)(der.s[i] ^ 1);
+	}
+	buf_release(&der);
+	anchors_release(&list);
+}
+
+static void
+test_odd(void)
+{
+	struct anchors list = trust("ca");
+	const br_x509_class **ctx;
+	struct chain c;
+	static const unsigned char zero[1024];
+
+	chain_init(&c, &list, "hub.test", Y2026, Y2026);
+	CHECK(!strcmp(chain_name(&c), "hub.test"));
+	ctx = &c.vtable;
+	c.vtable->start_chain(ctx, NULL);
+	CHECK(c.vtable->end_chain(ctx) != 0); /* no certificate at all */
+	/* one that is larger than what is looked at */
+	c.vtable->start_chain(ctx, NULL);
+	c.vtable->start_cert(ctx, 65536);
+	for (size_t i = 0; i < 64; i++)
+		c.vtable->append(ctx, zero, sizeof(zero));
+	c.vtable->end_cert(ctx);
+	CHECK(c.vtable->end_chain(ctx) != 0);
+	chain_release(&c);
+	chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+	CHECK(!chain_name(&c));
+	chain_release(&c);
+	anchors_release(&list);
+}
+
+int
+main(void)
+{
+	test_verdicts();
+	test_cuts();
+	test_changes();
+	test_odd();
+	return test_end();
+}
