@@ -285,6 +285,9 @@ explain(const struct tls *t, struct err *e)
 {
 	int code = br_ssl_engine_last_error(&t->client.eng);
 
+	/* BearSSL says this also if the head of a record is none at all. */
+	if (code == BR_ERR_UNSUPPORTED_VERSION && t->ibuf[1] != 3)
+		code = BR_ERR_BAD_VERSION;
 	if (code >= BR_ERR_X509_OK && code < 256)
 		return chain_explain(&t->chain, code, e);
 	for (size_t i = 0; i < countof(causes); i++)
