@@ -273,7 +273,7 @@ crew_fill(struct crew *c)
 		struct job j = {c->h[c->next], c->p[c->next], c->n[c->next]};
 		size_t k = 0;
 
-		if (j.h->kind == HASH_SHA256 && j.h->impl == c->impl) {
+		if (j.h->kind == HASH_SHA256) {
 			k = close_block(j.h, j.p, j.n);
 			if (j.n - k >= HASH_BLOCK) {
 				j.p += k;

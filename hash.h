@@ -5,7 +5,8 @@
  * The two hashes that name content on the Hub: SHA-256 of the bytes (LFS and
  * Xet files) and the git blob id (SHA-1 over "blob SIZE\0" and the bytes) for
  * the rest. The fastest code that this CPU has is chosen at run time: SHA
- * instructions of x86 and ARMv8, vectors (AVX2, AVX-512), else BearSSL.
+ * instructions of x86 and ARMv8, vectors (AVX2, AVX-512), else BearSSL. Asking
+ * the CPU costs microseconds in a virtual machine: each hash_init() does.
  *
  * A state can be kept and taken up again (hash_save, hash_load), so that what
  * was hashed before a kill need not be hashed again.
@@ -72,7 +73,7 @@ int hash_load(struct hash *h, const unsigned char in[HASH_SAVED]);
 /* Bytes of content hashed so far (without the git header). */
 uint64_t hash_length(const struct hash *h);
 
-/* What was chosen: "x86 SHA", "AVX2", "ARMv8 SHA", "portable". */
+/* What was chosen: "x86 SHA", "AVX-512", "AVX2", "ARMv8 SHA", "portable". */
 const char *hash_implementation(void);
 
 /* CRC-32 (IEEE 802.3), for state files. */

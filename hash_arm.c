@@ -9,8 +9,13 @@
 #include <arm_neon.h>
 #include <sys/auxv.h>
 
-#define SHA_TARGET __attribute__((target("+sha2")))
-#define SHA_INLINE static inline __attribute__((always_inline, target("+sha2")))
+/* +crypto is AES and both hashes; gcc before 13 has no less. */
+#if defined(__clang__) && __clang_major__ < 16
+#define SHA_TARGET
+#else
+#define SHA_TARGET __attribute__((target("+crypto")))
+#endif
+#define SHA_INLINE static inline __attribute__((always_inline)) SHA_TARGET
 
 /* From the kernel's interface: bits of AT_HWCAP. */
 enum { CAP_SHA1 = 1 << 5, CAP_SHA2 = 1 << 6 };

@@ -124,6 +124,14 @@ sha256_sha(uint32_t h[8], const unsigned char *p, size_t n)
 	sha256_lane_close(&s, h);
 }
 
+SHA_INLINE void
+sha256_step_two(
+    struct sha256_lane *s, struct sha256_lane *t, int i, const uint32_t *k)
+{
+	sha256_lane_step(s, i, k);
+	sha256_lane_step(t, i, k);
+}
+
 /* Two streams: sha256rnds2 has a latency of some cycles but can start more
  * often, so the rounds of one stream fill the waits of the other. */
 static SHA_TARGET void
@@ -141,14 +149,10 @@ sha256_sha_two(uint32_t *const h[], const unsigned char *const p[], size_t n)
 		sha256_lane_load(&s, p[0] + 64 * i);
 		sha256_lane_load(&t, p[1] + 64 * i);
 		for (const uint32_t *k = hash_sha256_k; k < end; k += 16) {
-			sha256_lane_step(&s, 0, k);
-			sha256_lane_step(&t, 0, k);
-			sha256_lane_step(&s, 1, k);
-			sha256_lane_step(&t, 1, k);
-			sha256_lane_step(&s, 2, k);
-			sha256_lane_step(&t, 2, k);
-			sha256_lane_step(&s, 3, k);
-			sha256_lane_step(&t, 3, k);
+			sha256_step_two(&s, &t, 0, k);
+			sha256_step_two(&s, &t, 1, k);
+			sha256_step_two(&s, &t, 2, k);
+			sha256_step_two(&s, &t, 3, k);
 		}
 #pragma GCC unroll 4
 		for (int j = 0; j < 4; j++) {
