@@ -45,7 +45,7 @@ struct options {
 	enum command command;
 	enum command about; /* for COMMAND_HELP; COMMAND_NONE: the overview */
 	const char *repo_id, *local_path, *repo_type, *config_path;
-	const char *api_token; /* a copy; the bytes in argv are overwritten */
+	char *api_token; /* a copy; the bytes in argv are overwritten */
 	const char *token_file, *revision, *output;
 	bool file, resume, force, dry_run, cache, json, quiet, verbose;
 	bool ipv4, ipv6;

@@ -1,0 +1,762 @@
+#include "option.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "mem.h"
+
+#define SECONDS_MAX 86400
+#define JOBS_MAX 64
+#define RETRIES_MAX 1000000
+#define RATE_MAX UINT64_C(1000000000000000) /* 1 PB a second */
+
+/* Longer words are no misspelling of ours. */
+#define WORD_MAX 32
+
+enum type {
+	FLAG,
+	TEXT,
+	TEXT_OR_EMPTY,
+	TOKEN,
+	LIST,
+	JOBS,
+	SECONDS,
+	RETRIES,
+	RATE,
+	PROGRESS,
+	STDOUT,
+};
+
+/* Which commands take an option. */
+#define ON(c) (1u << (c))
+#define DOWNLOAD ON(COMMAND_DOWNLOAD)
+#define ALL DOWNLOAD
+
+/* The table that makes parsing and help; the order is that of the help. A row
+ * without name is a heading there. */
+struct row {
+	char letter; /* 0: none */
+	const char *name, *alias;
+	const char *value; /* its name in the help; NULL: a flag */
+	unsigned commands;
+	enum type type;
+	size_t at; /* where in struct options it goes */
+	const char *help;
+};
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct row table[] = {
+    {'r', "repo_id", NULL, "REPO", ALL, TEXT, AT(repo_id),
+	"the repository, \"namespace/name\""},
+    {'p', "local_path", "local-dir", "PATH", DOWNLOAD, TEXT, AT(local_path),
+	"where to put it: a directory, or with -f a file"},
+    {'t', "repo_type", NULL, "TYPE", ALL, TEXT, AT(repo_type),
+	"model (default), dataset or space"},
+    {'c', "config_path", NULL, "FILE", ALL, TEXT, AT(config_path),
+	"a JSON configuration, which names the .env file"},
+    {'a', "api_token", "token", "TOKEN", ALL, TOKEN, AT(api_token),
+	"the token; safer: HF_TOKEN, .env, --token-file"},
+    {'f', "file", NULL, NULL, DOWNLOAD, FLAG, AT(file),
+	"the local path is a file"},
+    {'d', "resume", NULL, NULL, DOWNLOAD, FLAG, AT(resume),
+	"continue what an earlier run left unfinished"},
+
+    {.help = "What", .commands = DOWNLOAD},
+    {0, "revision", NULL, "REV", ALL, TEXT, AT(revision),
+	"branch, tag or commit (default: main)"},
+    {0, "include", NULL, "GLOB", ALL, LIST, AT(include),
+	"only files that match; may be repeated"},
+    {0, "exclude", NULL, "GLOB", ALL, LIST, AT(exclude),
+	"no files that match; may be repeated"},
+    {0, "force", "force-download", NULL, DOWNLOAD, FLAG, AT(force),
+	"transfer what is in place already, too"},
+    {0, "dry-run", NULL, NULL, ALL, FLAG, AT(dry_run),
+	"say what would be transferred, and how much"},
+    {'o', "output", NULL, "-", DOWNLOAD, STDOUT, AT(output),
+	"one file, to standard output"},
+
+    {.help = "How", .commands = ALL},
+    {'j', "jobs", "max-workers", "N", ALL, JOBS, AT(jobs),
+	"connections in total, 1 to 64 (default: 8)"},
+    {0, "limit-rate", NULL, "RATE", ALL, RATE, AT(limit_rate),
+	"bytes a second over all connections: 500K, 2M"},
+    {0, "retries", NULL, "N", ALL, RETRIES, AT(retries),
+	"further tries when nothing arrives"},
+    {0, "timeout", NULL, "SECS", ALL, SECONDS, AT(timeout),
+	"to connect, and to the first byte"},
+    {0, "stall-timeout", NULL, "SECS", ALL, SECONDS, AT(stall_timeout),
+	"to give up a connection that stands still"},
+    {'4', "ipv4", NULL, NULL, ALL, FLAG, AT(ipv4), "only IPv4"},
+    {'6', "ipv6", NULL, NULL, ALL, FLAG, AT(ipv6), "only IPv6"},
+    {0, "endpoint", NULL, "URL", ALL, TEXT, AT(endpoint),
+	"the Hub, or a mirror of it"},
+    {0, "proxy", NULL, "URL", ALL, TEXT_OR_EMPTY, AT(proxy),
+	"through this proxy; \"\" for none"},
+    {0, "ca-file", NULL, "FILE", ALL, TEXT, AT(ca_file),
+	"trust these certificates as well"},
+    {0, "token-file", NULL, "FILE", ALL, TEXT, AT(token_file),
+	"read the token from FILE; - is standard input"},
+
+    {.help = "Output", .commands = ALL},
+    {'q', "quiet", NULL, NULL, ALL, FLAG, AT(quiet), "only errors"},
+    {'v', "verbose", NULL, NULL, ALL, FLAG, AT(verbose),
+	"each request and its status"},
+    {0, "progress", NULL, "MODE", ALL, PROGRESS, AT(progress),
+	"auto (default), bar, lines, json or none"},
+    {0, "json", NULL, NULL, ALL, FLAG, AT(json),
+	"one JSON object on standard output at the end"},
+};
+
+static const struct {
+	enum command command;
+	const char *name, *help, *usage, *text;
+} commands[] = {
+    {COMMAND_DOWNLOAD, "download", "fetch a repository, or files of it",
+	"  hub download -r REPO -p DIR [FILE...]\n"
+	"  hub download -r REPO -p PATH -f [FILE]\n"
+	"  hub download REPO -o - FILE\n",
+	"Without FILE it fetches the whole repository, as of one commit. Without\n"
+	"-r the first argument is the repository. With -f the last part of PATH\n"
+	"names the file, if FILE does not.\n"},
+    {COMMAND_HELP, "help", "say more about a command", NULL, NULL},
+    {COMMAND_VERSION, "version", "say which hub this is", NULL, NULL},
+};
+
+static const struct {
+	const char *name;
+	enum progress_mode mode;
+} modes[] = {
+    {"auto", PROGRESS_AUTO},
+    {"bar", PROGRESS_BAR},
+    {"lines", PROGRESS_LINES},
+    {"json", PROGRESS_JSON},
+    {"none", PROGRESS_NONE},
+};
+
+/* Option names are the same with '_' and '-'. */
+static char
+plain(char c)
+{
+	return c == '_' ? '-' : c;
+}
+
+/* True if the first n letters are the same. */
+static bool
+same_letters(struct str word, const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (plain(word.s[i]) != plain(name[i]))
+			return false;
+	return true;
+}
+
+static bool
+same_name(struct str word, const char *name)
+{
+	return name && word.n == strlen(name) &&
+	       same_letters(word, name, word.n);
+}
+
+static size_t
+least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The number of letters to insert, delete, change, or swap with their
+ * neighbour, that makes name of word; WORD_MAX if it is too far to tell. */
+static size_t
+distance(struct str word, const char *name)
+{
+	unsigned char d[3][WORD_MAX + 1] = {{0}};
+	size_t n = strlen(name);
+
+	if (word.n > WORD_MAX || n > WORD_MAX)
+		return WORD_MAX;
+	for (size_t j = 0; j <= n; j++)
+		d[0][j] = (unsigned char)j;
+	for (size_t i = 1; i <= word.n; i++) {
+		unsigned char *row = d[i % 3], *up = d[(i + 2) % 3];
+		unsigned char *upper = d[(i + 1) % 3];
+
+		row[0] = (unsigned char)i;
+		for (size_t j = 1; j <= n; j++) {
+			bool same = plain(word.s[i - 1]) == plain(name[j - 1]);
+			size_t v = least(up[j - 1] + !same,
+			    least(up[j], row[j - 1]) + (size_t)1);
+
+			if (i > 1 && j > 1 &&
+			    plain(word.s[i - 1]) == plain(name[j - 2]) &&
+			    plain(word.s[i - 2]) == plain(name[j - 1]))
+				v = least(v, upper[j - 2] + (size_t)1);
+			row[j] = (unsigned char)v; /* at most WORD_MAX */
+		}
+	}
+	return d[word.n % 3][n];
+}
+
+static bool
+begins(struct str word, const char *name)
+{
+	return word.n < strlen(name) && same_letters(word, name, word.n);
+}
+
+/* Keeps in *best the name that is nearest to word: one that begins with it, or
+ * of which two thirds are right. */
+static void
+nearer(struct str word, const char *name, const char **best, size_t *least_d)
+{
+	size_t n = strlen(name);
+	size_t d = word.n > 2 && begins(word, name) ? 1 : distance(word, name);
+
+	if (d * 3 <= (word.n > n ? word.n : n) && d < *least_d) {
+		*best = name;
+		*least_d = d;
+	}
+}
+
+static const char *
+command_name(enum command c)
+{
+	for (size_t i = 0; i < countof(commands); i++)
+		if (commands[i].command == c)
+			return commands[i].name;
+	return "";
+}
+
+static enum command
+command_of(struct str word)
+{
+	for (size_t i = 0; i < countof(commands); i++)
+		if (str_eq(word, commands[i].name))
+			return commands[i].command;
+	return COMMAND_NONE;
+}
+
+static int
+unknown_command(struct str word, struct err *e)
+{
+	const char *best = NULL;
+	size_t d = WORD_MAX;
+
+	for (size_t i = 0; i < countof(commands); i++)
+		nearer(word, commands[i].name, &best, &d);
+	err_set(e, ERR_USAGE, "there is no command '%.*s'", STRF(word));
+	return best ? err_hint(e, "hub %s", best) : err_hint(e, "hub help");
+}
+
+static bool
+takes(const struct row *r, enum command c)
+{
+	return r->name && (r->commands & ON(c));
+}
+
+static const struct row *
+row_of_name(struct str word, enum command c)
+{
+	for (size_t i = 0; i < countof(table); i++)
+		if (takes(&table[i], c) && (same_name(word, table[i].name) ||
+					       same_name(word, table[i].alias)))
+			return &table[i];
+	return NULL;
+}
+
+static const struct row *
+row_of_letter(char letter, enum command c)
+{
+	for (size_t i = 0; i < countof(table); i++)
+		if (letter && takes(&table[i], c) && table[i].letter == letter)
+			return &table[i];
+	return NULL;
+}
+
+/* Suggests what word, without its dashes, may have meant. */
+static int
+suggest(struct str word, enum command c, struct err *e)
+{
+	const char *best = NULL;
+	size_t d = WORD_MAX;
+
+	for (size_t i = 0; i < countof(table); i++) {
+		if (!takes(&table[i], c))
+			continue;
+		nearer(word, table[i].name, &best, &d);
+		if (table[i].alias)
+			nearer(word, table[i].alias, &best, &d);
+	}
+	nearer(word, "help", &best, &d);
+	nearer(word, "version", &best, &d);
+	if (best)
+		return err_hint(e, "--%s", best);
+	return err_hint(e, "hub help %s", command_name(c));
+}
+
+static struct str
+without_last(struct str s, size_t n)
+{
+	return str_make(s.s, s.n - n);
+}
+
+/* Takes the unit from the end of *s: "", "K", "KB", "KiB" and so on. 0 if there
+ * is no such unit. */
+static uint64_t
+take_unit(struct str *s)
+{
+	static const char letters[] = "kmgt";
+	bool binary = str_ends(*s, "iB");
+	uint64_t base = binary ? 1024 : 1000, unit = 1;
+	const char *at;
+
+	if (str_ends(*s, "B"))
+		*s = without_last(*s, binary ? 2 : 1);
+	if (!s->n || !chr_alpha(s->s[s->n - 1]))
+		return binary ? 0 : 1;
+	at = strchr(letters, chr_lower(s->s[s->n - 1]));
+	if (!at)
+		return 0;
+	*s = without_last(*s, 1);
+	for (const char *p = letters; p <= at; p++)
+		unit *= base;
+	return unit;
+}
+
+/* At most six digits behind the point: times 2^40 they stay in 64 bits. */
+static int
+rate_number(struct str s, uint64_t unit, uint64_t *out)
+{
+	struct str whole = s, rest;
+	uint64_t n, part = 0, scale = 1;
+
+	if (str_cut(s, '.', &whole, &rest)) {
+		for (size_t i = 0; i < rest.n && i < 6; i++)
+			scale *= 10;
+		if (unit == 1 || str_num(rest, 10, scale - 1, &part) < 0 ||
+		    rest.n > 6)
+			return -1;
+	}
+	if (str_num(whole, 10, RATE_MAX / unit, &n) < 0)
+		return -1;
+	*out = n * unit + part * unit / scale;
+	return *out ? 0 : -1;
+}
+
+int
+rate_parse(const char *text, uint64_t *out, struct err *e)
+{
+	struct str s = str_of(text);
+	uint64_t unit = take_unit(&s);
+
+	if (unit && rate_number(s, unit, out) == 0)
+		return 0;
+	err_set(e, ERR_USAGE, "'%s' is no rate", text);
+	err_hint(e, "bytes a second, as in 500K, 2M or 1.5MiB");
+	return -1;
+}
+
+/* The state of one parse. */
+struct scan {
+	struct options *o;
+	int argc, next;
+	char **argv;
+	bool ended; /* "--" was there */
+};
+
+static int
+number(struct str s, uint64_t min, uint64_t max, unsigned *out, struct err *e)
+{
+	uint64_t n;
+
+	if (str_num(s, 10, max, &n) < 0 || n < min)
+		return err_set(e, ERR_USAGE,
+		    "'%.*s' is no number from %u to %u", STRF(s), (unsigned)min,
+		    (unsigned)max);
+	*out = (unsigned)n;
+	return 0;
+}
+
+static int
+progress_mode(const char *s, enum progress_mode *out, struct err *e)
+{
+	for (size_t i = 0; i < countof(modes); i++)
+		if (!strcmp(s, modes[i].name)) {
+			*out = modes[i].mode;
+			return 0;
+		}
+	return err_set(
+	    e, ERR_USAGE, "'%s' is none of auto, bar, lines, json, none", s);
+}
+
+static void
+list_add(struct string_list *l, const char *s)
+{
+	l->s = xreallocarray(l->s, l->n + 1, sizeof(*l->s));
+	l->s[l->n++] = s;
+}
+
+/* Whoever looks at the processes of the machine sees the arguments. */
+static void
+take_token(char *s, char **token)
+{
+	size_t n = strlen(s);
+
+	if (*token) {
+		mem_wipe(*token, strlen(*token));
+		free(*token);
+	}
+	*token = xstrndup(s, n);
+	memset(s, '*', n);
+}
+
+static int
+store(struct options *o, const struct row *r, char *value, struct err *e)
+{
+	void *at = (char *)o + r->at;
+
+	if (r->type != FLAG && r->type != TEXT_OR_EMPTY && !*value)
+		return err_set(e, ERR_USAGE, "it is empty");
+	switch (r->type) {
+	case FLAG:
+		*(bool *)at = true;
+		return 0;
+	case TEXT:
+	case TEXT_OR_EMPTY:
+		*(const char **)at = value;
+		return 0;
+	case TOKEN:
+		take_token(value, at);
+		return 0;
+	case LIST:
+		list_add(at, value);
+		return 0;
+	case JOBS:
+		return number(str_of(value), 1, JOBS_MAX, at, e);
+	case SECONDS:
+		return number(str_of(value), 1, SECONDS_MAX, at, e);
+	case RETRIES:
+		o->has_retries = true;
+		return number(str_of(value), 0, RETRIES_MAX, at, e);
+	case RATE:
+		return rate_parse(value, at, e);
+	case PROGRESS:
+		return progress_mode(value, at, e);
+	case STDOUT:
+		*(const char **)at = value;
+		if (!strcmp(value, "-"))
+			return 0;
+		err_set(
+		    e, ERR_USAGE, "'%s' is not '-', standard output", value);
+		return err_hint(e, "to write a file: -p PATH -f");
+	}
+	return 0;
+}
+
+/* Puts value, or NULL, to option r, which the user called shown. */
+static int
+set(struct scan *s, const struct row *r, const char *shown, char *value,
+    struct err *e)
+{
+	if (r->value && !value && s->next < s->argc &&
+	    (s->argv[s->next][0] != '-' || !s->argv[s->next][1]))
+		value = s->argv[s->next++];
+	if (r->value && !value) {
+		err_set(e, ERR_USAGE, "option '%s' needs a value", shown);
+		return err_hint(e, "--%s=%s", r->name, r->value);
+	}
+	if (!r->value && value)
+		return err_set(
+		    e, ERR_USAGE, "option '%s' takes no value", shown);
+	if (store(s->o, r, value, e) < 0)
+		return err_in(e, "option '%s'", shown);
+	return 0;
+}
+
+static int
+unknown_option(
+    const struct scan *s, const char *shown, struct str word, struct err *e)
+{
+	enum command c = s->o->command;
+
+	if (c == COMMAND_NONE) {
+		err_set(e, ERR_USAGE, "option '%s' stands before the command",
+		    shown);
+		return err_hint(e, "hub COMMAND %s", shown);
+	}
+	err_set(e, ERR_USAGE, "'hub %s' has no option '%s'", command_name(c),
+	    shown);
+	return suggest(word, c, e);
+}
+
+/* Help and version win over all that stands beside them. */
+static int
+ask(struct scan *s, enum command c)
+{
+	s->o->about = s->o->command;
+	s->o->command = c;
+	s->o->args.n = 0;
+	s->next = s->argc;
+	return 0;
+}
+
+static int
+scan_long(struct scan *s, char *arg, struct err *e)
+{
+	struct str word = str_of(arg + 2), rest;
+	const struct row *r;
+	char *value = NULL, shown[WORD_MAX + 8];
+
+	/* What follows the '=' may be a token: it is never shown. */
+	if (str_cut(word, '=', &word, &rest))
+		value = arg + 2 + word.n + 1;
+	snprintf(shown, sizeof(shown), "--%.*s", STRF(word));
+	if (!value && str_eq(word, "help"))
+		return ask(s, COMMAND_HELP);
+	if (!value && str_eq(word, "version"))
+		return ask(s, COMMAND_VERSION);
+	r = row_of_name(word, s->o->command);
+	if (!r)
+		return unknown_option(s, shown, word, e);
+	return set(s, r, shown, value, e);
+}
+
+static int
+scan_short(struct scan *s, char *arg, struct err *e)
+{
+	for (char *p = arg + 1; *p; p++) {
+		char shown[] = {'-', *p, '\0'};
+		const struct row *r = row_of_letter(*p, s->o->command);
+
+		if (*p == 'h')
+			return ask(s, COMMAND_HELP);
+		if (*p == 'V')
+			return ask(s, COMMAND_VERSION);
+		if (!r)
+			return unknown_option(s, shown, str_of(arg + 1), e);
+		if (r->value)
+			return set(s, r, shown, p[1] ? p + 1 : NULL, e);
+		if (set(s, r, shown, NULL, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+scan_argument(struct scan *s, char *arg, struct err *e)
+{
+	struct options *o = s->o;
+	struct str word = str_of(arg);
+
+	if (o->command != COMMAND_NONE) {
+		list_add(&o->args, arg);
+		return 0;
+	}
+	o->command = command_of(word);
+	return o->command == COMMAND_NONE ? unknown_command(word, e) : 0;
+}
+
+static int
+scan_all(struct scan *s, struct err *e)
+{
+	while (s->next < s->argc) {
+		char *arg = s->argv[s->next++];
+		int r;
+
+		if (!s->ended && !strcmp(arg, "--")) {
+			s->ended = true;
+			continue;
+		}
+		if (s->ended || arg[0] != '-' || !arg[1])
+			r = scan_argument(s, arg, e);
+		else if (arg[1] == '-')
+			r = scan_long(s, arg, e);
+		else
+			r = scan_short(s, arg, e);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* "hub help" and "hub version" take a topic and nothing. */
+static int
+check_about(struct options *o, struct err *e)
+{
+	size_t most = o->command == COMMAND_HELP ? 1 : 0;
+
+	if (o->args.n > most)
+		return err_set(e, ERR_USAGE, "'%s' is an argument too many",
+		    o->args.s[most]);
+	if (!o->args.n)
+		return 0;
+	o->about = command_of(str_of(o->args.s[0]));
+	if (o->about == COMMAND_NONE)
+		return unknown_command(str_of(o->args.s[0]), e);
+	return 0;
+}
+
+/* What cannot be meant together. */
+static int
+check_pairs(const struct options *o, struct err *e)
+{
+	bool patterns = o->include.n || o->exclude.n;
+	const struct {
+		bool both;
+		const char *text;
+	} rows[] = {
+	    {o->ipv4 && o->ipv6, "'-4' and '-6' exclude each other"},
+	    {o->quiet && o->verbose, "'-q' and '-v' exclude each other"},
+	    {o->quiet && o->progress != PROGRESS_AUTO &&
+		    o->progress != PROGRESS_NONE,
+		"'-q' shows no progress, but '--progress' asks for it"},
+	    {o->api_token && o->token_file,
+		"'-a' and '--token-file' both give a token"},
+	    {o->output && o->local_path,
+		"'-o' and '-p' both say where the file goes"},
+	    {o->output && o->file, "'-f' is about '-p', not about '-o'"},
+	    {o->output && o->json,
+		"'-o' and '--json' both write to standard output"},
+	    {o->output && o->resume,
+		"'-d' continues a partial file, but '-o' leaves none"},
+	    {o->output && o->dry_run,
+		"'--dry-run' writes nothing, but '-o' does"},
+	    {o->output && patterns,
+		"'-o' takes one file by its name, not by a pattern"},
+	    {o->file && patterns,
+		"'-f' takes one file by its name, not by a pattern"},
+	    {o->output && o->args.n > 1, "'-o' takes one file only"},
+	    {o->file && o->args.n > 1, "'-f' takes one file only"},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++)
+		if (rows[i].both)
+			return err_set(e, ERR_USAGE, "%s", rows[i].text);
+	if (!patterns || !o->args.n)
+		return 0;
+	err_set(e, ERR_USAGE,
+	    "'%s' is a file by its name, which patterns "
+	    "('--include', '--exclude') exclude",
+	    o->args.s[0]);
+	return err_hint(e, "for more patterns repeat the option: "
+			   "--include A --include B");
+}
+
+/* Without -r the first argument is the repository. */
+static void
+take_repo(struct options *o)
+{
+	if (o->repo_id || !o->args.n)
+		return;
+	o->repo_id = o->args.s[0];
+	o->args.n--;
+	memmove(o->args.s, o->args.s + 1, o->args.n * sizeof(*o->args.s));
+}
+
+static int
+check_args(const struct options *o, struct err *e)
+{
+	for (size_t i = 0; i < o->args.n; i++)
+		if (!*o->args.s[i])
+			return err_set(e, ERR_USAGE, "an argument is empty");
+	return 0;
+}
+
+int
+options_parse(struct options *o, int argc, char **argv, struct err *e)
+{
+	struct scan s = {.o = o, .argc = argc, .next = 1, .argv = argv};
+
+	*o = (struct options){0};
+	if (scan_all(&s, e) < 0 || check_args(o, e) < 0)
+		return -1;
+	switch (o->command) {
+	case COMMAND_NONE:
+		return 0;
+	case COMMAND_HELP:
+	case COMMAND_VERSION:
+		return check_about(o, e);
+	case COMMAND_DOWNLOAD:
+	case COMMAND_UPLOAD:
+		break;
+	}
+	take_repo(o);
+	return check_pairs(o, e);
+}
+
+void
+options_release(struct options *o)
+{
+	if (o->api_token)
+		mem_wipe(o->api_token, strlen(o->api_token));
+	free(o->api_token);
+	free(o->include.s);
+	free(o->exclude.s);
+	free(o->delete.s);
+	free(o->args.s);
+	*o = (struct options){0};
+}
+
+/* One option: "  -r, --repo_id REPO     the repository". */
+static void
+help_row(const struct row *r, struct buf *out)
+{
+	char left[64], letter[] = "-x, ";
+
+	letter[1] = r->letter;
+	snprintf(left, sizeof(left), "%s--%s%s%s", r->letter ? letter : "    ",
+	    r->name, r->value ? " " : "", r->value ? r->value : "");
+	buf_printf(out, "  %-26s %s\n", left, r->help);
+}
+
+static void
+help_command(enum command c, struct buf *out)
+{
+	for (size_t i = 0; i < countof(commands); i++)
+		if (commands[i].command == c)
+			buf_printf(out, "Usage:\n%s\n%s\nOptions:\n",
+			    commands[i].usage, commands[i].text);
+	for (size_t i = 0; i < countof(table); i++) {
+		if (!(table[i].commands & ON(c)))
+			continue;
+		if (table[i].name)
+			help_row(&table[i], out);
+		else
+			buf_printf(out, "%s:\n", table[i].help);
+	}
+	buf_puts(out, "\nWords in long options are joined by '_' or '-'. Also "
+		      "understood:");
+	for (size_t i = 0; i < countof(table); i++)
+		if (takes(&table[i], c) && table[i].alias)
+			buf_printf(out, "\n  --%-24s as --%s", table[i].alias,
+			    table[i].name);
+	buf_puts(out, "\nAll of it: man hub\n");
+}
+
+static void
+help_overview(struct buf *out)
+{
+	buf_puts(out,
+	    "Usage: hub [-h|--help] [-V|--version] COMMAND "
+	    "[OPTIONS] [ARGS]\n\n"
+	    "Moves models, datasets and spaces between a disk and the Hugging "
+	    "Face Hub.\n\nCommands:\n");
+	for (size_t i = 0; i < countof(commands); i++)
+		buf_printf(
+		    out, "  %-10s %s\n", commands[i].name, commands[i].help);
+	buf_puts(out, "\nhub help COMMAND lists a command's options.\n");
+}
+
+void
+options_help(enum command about, struct buf *out)
+{
+	bool described = false;
+
+	for (size_t i = 0; i < countof(commands); i++)
+		if (commands[i].command == about && commands[i].usage)
+			described = true;
+	if (described)
+		help_command(about, out);
+	else
+		help_overview(out);
+}
