@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "date.h"
 #include "err.h"
 #include "mem.h"
 
@@ -400,18 +401,6 @@ url_show(struct buf *b, const struct url *u)
 	buf_str_add(b, u->path);
 }
 
-/* Days since 1970-01-01 of a date of the Gregorian calendar: years that begin
- * in March make the leap day the last one. */
-static uint64_t
-days(uint64_t y, uint64_t m, uint64_t d)
-{
-	uint64_t march = (m + 9) % 12;
-
-	y -= m < 3;
-	return y * 365 + y / 4 - y / 100 + y / 400 + (march * 306 + 5) / 10 +
-	       d - 1 - 719468;
-}
-
 static bool
 number_in(struct str s, uint64_t low, uint64_t high, uint64_t *out)
 {
@@ -432,7 +421,7 @@ amz_date(struct str s)
 	    !number_in(str_make(s.s + 11, 2), 0, 59, &min) ||
 	    !number_in(str_make(s.s + 13, 2), 0, 60, &sec))
 		return 0;
-	return days(y, mon, d) * 86400 + h * 3600 + min * 60 + sec;
+	return date_days(y, mon, d) * 86400 + h * 3600 + min * 60 + sec;
 }
 
 uint64_t

@@ -1,0 +1,592 @@
+#include "http.h"
+
+#include <string.h>
+
+#include "date.h"
+#include "err.h"
+
+/* Extensions and trailers of a chunked body together. */
+#define OVERHEAD_MAX 16384
+
+static struct str
+from(struct str s, size_t i)
+{
+	return str_make(s.s + i, s.n - i);
+}
+
+bool
+http_is_token(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.s[i];
+
+		if (!chr_alpha(c) && !chr_digit(c) &&
+		    (!c || !strchr("!#$%&'*+-.^_`|~", c)))
+			return false;
+	}
+	return s.n > 0;
+}
+
+/* The line that s begins with, without its end; *used gets the length with it.
+ * False if the line is not all there. */
+static bool
+take_line(struct str s, struct str *line, size_t *used)
+{
+	struct str rest;
+
+	if (!str_cut(s, '\n', line, &rest))
+		return false;
+	*used = line->n + 1;
+	if (line->n && line->s[line->n - 1] == '\r')
+		line->n--;
+	return true;
+}
+
+size_t
+http_head_length(struct str text, size_t at)
+{
+	/* The end may have begun before the last look: "\r\n\r\n" is four. */
+	size_t i = at > 3 ? at - 3 : 0;
+
+	for (; i < text.n; i++) {
+		if (text.s[i] != '\n')
+			continue;
+		if (i + 1 < text.n && text.s[i + 1] == '\n')
+			return i + 2;
+		if (i + 2 < text.n && text.s[i + 1] == '\r' &&
+		    text.s[i + 2] == '\n')
+			return i + 3;
+	}
+	return 0;
+}
+
+/* Visible text, blanks, tabs and bytes above ASCII (RFC 9110, 5.5). */
+static bool
+clean(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (((unsigned char)s.s[i] < ' ' && s.s[i] != '\t') ||
+		    s.s[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static int
+bad(struct err *e, const char *what)
+{
+	return err_set(e, ERR_NET, "the server's answer is broken: %s", what);
+}
+
+/* "HTTP/1.1 206 Partial Content"; the reason and its blank may be missing. */
+static int
+parse_status(struct str line, struct http_head *h, struct err *e)
+{
+	uint64_t status;
+
+	if (line.n < 12 || !str_starts(line, "HTTP/1.") || line.s[8] != ' ' ||
+	    !chr_digit(line.s[7]) || (line.n > 12 && line.s[12] != ' '))
+		return bad(e, "no HTTP/1.1 status line");
+	if (str_num(str_make(line.s + 9, 3), 10, 599, &status) < 0 ||
+	    status < 100)
+		return bad(e, "no valid status");
+	h->minor = line.s[7] > '0';
+	h->status = (unsigned)status;
+	h->reason = line.n > 13 ? from(line, 13) : str_of("");
+	if (!clean(h->reason))
+		return bad(e, "control characters in the status line");
+	return 0;
+}
+
+static int
+parse_field(struct str line, struct http_field *f)
+{
+	struct str name, value;
+
+	/* A blank before the colon is how requests are smuggled: RFC 9112,
+	 * section 5.1. No token has one, nor does a folded line begin so. */
+	if (!str_cut(line, ':', &name, &value) || !http_is_token(name) ||
+	    !clean(value))
+		return -1;
+	*f = (struct http_field){name, str_trim(value)};
+	return 0;
+}
+
+static int
+check_fields(struct str rest, struct err *e)
+{
+	size_t used;
+	struct str line;
+	struct http_field f;
+
+	for (unsigned n = 0; take_line(rest, &line, &used) && line.n; n++) {
+		if (line.n > HTTP_LINE_MAX)
+			return bad(e, "a field is too long");
+		if (n == HTTP_FIELDS_MAX)
+			return bad(e, "too many fields");
+		if (parse_field(line, &f) < 0)
+			return bad(e, "a line that is no field");
+		rest = from(rest, used);
+	}
+	return 0;
+}
+
+int
+http_head_parse(struct str text, struct http_head *out, struct err *e)
+{
+	struct str line;
+	size_t used;
+
+	if (text.n > HTTP_HEAD_MAX)
+		return bad(e, "its head is too long");
+	if (!take_line(text, &line, &used))
+		return bad(e, "no status line");
+	if (parse_status(line, out, e) < 0)
+		return -1;
+	out->fields = from(text, used);
+	return check_fields(out->fields, e);
+}
+
+bool
+http_next(struct str *rest, struct http_field *f)
+{
+	struct str line;
+	size_t used;
+
+	if (!take_line(*rest, &line, &used) || !line.n)
+		return false;
+	*rest = from(*rest, used);
+	return parse_field(line, f) == 0;
+}
+
+bool
+http_get(const struct http_head *h, const char *name, struct str *value)
+{
+	struct str rest = h->fields;
+	struct http_field f;
+
+	while (http_next(&rest, &f))
+		if (str_eq_nocase(f.name, name)) {
+			*value = f.value;
+			return true;
+		}
+	return false;
+}
+
+/* All Content-Length fields, and all members of a list in one, must agree
+ * (RFC 9112, 6.3). Returns 0 and *length, 1 if there is none, or -1. */
+static int
+content_length(const struct http_head *h, uint64_t *length)
+{
+	struct str rest = h->fields;
+	struct http_field f;
+	int rv = 1;
+
+	while (http_next(&rest, &f)) {
+		bool more = str_eq_nocase(f.name, "content-length");
+
+		while (more) {
+			struct str part = f.value;
+			uint64_t n;
+
+			more = str_cut(f.value, ',', &part, &f.value);
+			if (str_num(str_trim(part), 10, INT64_MAX, &n) < 0 ||
+			    (rv == 0 && n != *length))
+				return -1;
+			*length = n;
+			rv = 0;
+		}
+	}
+	return rv;
+}
+
+static bool
+has_no_body(const struct http_head *h)
+{
+	return h->status < 200 || h->status == 204 || h->status == 304;
+}
+
+int
+http_framing(const struct http_head *h, bool head_request,
+    enum http_framing *framing, uint64_t *length, struct err *e)
+{
+	struct str coding;
+	int rv;
+
+	*length = 0;
+	*framing = HTTP_EMPTY;
+	rv = content_length(h, length);
+	if (rv < 0)
+		return bad(e, "it gives its length in two ways, or not as a "
+			      "number");
+	if (head_request || has_no_body(h))
+		return 0;
+	if (http_get(h, "transfer-encoding", &coding)) {
+		if (rv == 0)
+			return bad(e, "both a length and a transfer coding");
+		if (!str_eq_nocase(coding, "chunked") || !h->minor)
+			return bad(e, "an unknown transfer coding");
+		*framing = HTTP_CHUNKED;
+	} else {
+		*framing = rv == 0 ? HTTP_LENGTH : HTTP_TO_CLOSE;
+	}
+	return 0;
+}
+
+/* True if a comma list has that member. */
+static bool
+list_has(struct str list, const char *member)
+{
+	bool more = true;
+
+	while (more) {
+		struct str part = list;
+
+		more = str_cut(list, ',', &part, &list);
+		if (str_eq_nocase(str_trim(part), member))
+			return true;
+	}
+	return false;
+}
+
+bool
+http_keeps_alive(const struct http_head *h)
+{
+	struct str rest = h->fields;
+	struct http_field f;
+	bool keep = h->minor > 0;
+
+	while (http_next(&rest, &f)) {
+		if (!str_eq_nocase(f.name, "connection"))
+			continue;
+		if (list_has(f.value, "close"))
+			return false;
+		keep = keep || list_has(f.value, "keep-alive");
+	}
+	return keep;
+}
+
+bool
+http_type_is(const struct http_head *h, const char *type)
+{
+	struct str value, parameters;
+
+	if (!http_get(h, "content-type", &value))
+		return false;
+	str_cut(value, ';', &value, &parameters);
+	return str_eq_nocase(str_trim(value), type);
+}
+
+bool
+http_is_encoded(const struct http_head *h)
+{
+	struct str value;
+
+	return http_get(h, "content-encoding", &value) && value.n &&
+	       !str_eq_nocase(value, "identity");
+}
+
+/* --- Chunked bodies (RFC 9112, 7.1). --- */
+
+enum {
+	SIZE,      /* in the digits of a size */
+	EXTENSION, /* behind them, up to the end of the line */
+	DATA,
+	DATA_CR, /* behind the data */
+	DATA_LF,
+	TRAILER,      /* at the beginning of a line of the trailer section */
+	TRAILER_LINE, /* inside one */
+	END_LF,       /* behind the CR of the last line */
+	DONE,
+};
+
+static int
+size_digit(struct http_chunks *c, char ch)
+{
+	int d = chr_hex(ch);
+
+	if (d >= 0) {
+		/* 15 digits: no overflow, and more than there is. */
+		if (c->digits == 15)
+			return -1;
+		c->left = c->left * 16 + (unsigned)d;
+		c->digits++;
+		return 0;
+	}
+	if (!c->digits || !memchr(";\r\n \t", ch, 5))
+		return -1;
+	c->state = EXTENSION;
+	return 1;
+}
+
+static void
+size_ends(struct http_chunks *c)
+{
+	c->state = c->left ? DATA : TRAILER;
+	c->digits = 0;
+}
+
+/* One byte that is not data. -1: it may not stand there; 1: look at it again in
+ * the state that is now. */
+static int
+step(struct http_chunks *c, char ch)
+{
+	switch (c->state) {
+	case SIZE:
+		return size_digit(c, ch);
+	case EXTENSION:
+		if (ch == '\n')
+			size_ends(c);
+		return 0;
+	case DATA_CR:
+		c->state = ch == '\r' ? DATA_LF : SIZE;
+		return ch == '\r' || ch == '\n' ? 0 : -1;
+	case DATA_LF:
+		c->state = SIZE;
+		return ch == '\n' ? 0 : -1;
+	case TRAILER:
+		c->state = ch == '\r'   ? END_LF
+			   : ch == '\n' ? DONE
+					: TRAILER_LINE;
+		return 0;
+	case TRAILER_LINE:
+		if (ch == '\n')
+			c->state = TRAILER;
+		return 0;
+	default: /* END_LF */
+		c->state = DONE;
+		return ch == '\n' ? 0 : -1;
+	}
+}
+
+/* Takes data, if we are in it. */
+static bool
+take_data(struct http_chunks *c, const char *in, size_t n, size_t *used,
+    const char **data, size_t *length)
+{
+	size_t take = n - *used;
+
+	if (c->state != DATA || !take)
+		return false;
+	if (take > c->left)
+		take = (size_t)c->left;
+	*data = in + *used;
+	*length = take;
+	*used += take;
+	c->left -= take;
+	if (!c->left)
+		c->state = DATA_CR;
+	return true;
+}
+
+int
+http_chunks_feed(struct http_chunks *c, const char *in, size_t n, size_t *used,
+    const char **data, size_t *length, struct err *e)
+{
+	*used = 0;
+	*data = in;
+	*length = 0;
+	while (c->state != DONE && *used < n) {
+		int rv;
+
+		if (take_data(c, in, n, used, data, length))
+			return 0;
+		rv = step(c, in[*used]);
+		if (rv < 0)
+			return bad(e, "a broken chunk");
+		if (rv > 0)
+			continue;
+		(*used)++;
+		/* Counted anew for each chunk. */
+		c->overhead = c->state == DATA ? 0 : c->overhead + 1;
+		if (c->overhead > OVERHEAD_MAX)
+			return bad(e, "endless chunk extensions or trailers");
+	}
+	return c->state == DONE;
+}
+
+/* --- Fields that this program reads. --- */
+
+int
+http_content_range(
+    struct str value, uint64_t *first, uint64_t *last, uint64_t *total)
+{
+	struct str unit, rest, a, b, size;
+
+	if (!str_cut(value, ' ', &unit, &rest) ||
+	    !str_eq_nocase(unit, "bytes") ||
+	    !str_cut(str_trim(rest), '/', &rest, &size) ||
+	    !str_cut(rest, '-', &a, &b) ||
+	    str_num(a, 10, INT64_MAX, first) < 0 ||
+	    str_num(b, 10, INT64_MAX, last) < 0 || *last < *first)
+		return -1;
+	*total = UINT64_MAX;
+	if (str_eq(size, "*"))
+		return 0;
+	return str_num(size, 10, INT64_MAX, total) < 0 || *last >= *total ? -1
+									  : 0;
+}
+
+/* The next parameter of "; a=b; c="d"": a quoted value is taken as it is,
+ * without its quotes (ours have no escapes). False at the end. */
+static bool
+next_parameter(struct str *rest, struct str *name, struct str *value)
+{
+	size_t i = 0;
+	bool quoted = false;
+	struct str part, more = str_of("");
+
+	*rest = str_trim(*rest);
+	if (!str_starts(*rest, ";"))
+		return false;
+	part = from(*rest, 1);
+	for (; i < part.n && (quoted || (part.s[i] != ';' && part.s[i] != ','));
+	     i++)
+		quoted ^= part.s[i] == '"';
+	more = from(part, i);
+	part = str_make(part.s, i);
+	*name = part;
+	*value = str_of("");
+	str_cut(part, '=', name, value);
+	*name = str_trim(*name);
+	*value = str_trim(*value);
+	if (value->n >= 2 && value->s[0] == '"' &&
+	    value->s[value->n - 1] == '"')
+		*value = str_make(value->s + 1, value->n - 2);
+	*rest = more;
+	return true;
+}
+
+/* rel may hold several, with blanks between (RFC 8288, 3.3). */
+static bool
+rel_has(struct str rel, const char *want)
+{
+	bool more = true;
+
+	while (more) {
+		struct str part = rel;
+
+		more = str_cut(rel, ' ', &part, &rel);
+		if (str_eq_nocase(part, want))
+			return true;
+	}
+	return false;
+}
+
+static bool
+find_link(struct str list, const char *want, struct str *target)
+{
+	struct str uri, name, value, before;
+
+	while (str_cut(list, '<', &before, &list) &&
+	       str_cut(list, '>', &uri, &list)) {
+		while (next_parameter(&list, &name, &value))
+			if (str_eq_nocase(name, "rel") &&
+			    rel_has(value, want)) {
+				*target = uri;
+				return true;
+			}
+	}
+	return false;
+}
+
+bool
+http_link(const struct http_head *h, const char *rel, struct str *target)
+{
+	struct str rest = h->fields;
+	struct http_field f;
+
+	while (http_next(&rest, &f))
+		if (str_eq_nocase(f.name, "link") &&
+		    find_link(f.value, rel, target))
+			return true;
+	return false;
+}
+
+int
+http_ratelimit(
+    const struct http_head *h, uint64_t *remaining, uint64_t *seconds)
+{
+	struct str text, bucket, rest, name, value;
+	bool has_r = false, has_t = false;
+
+	if (!http_get(h, "ratelimit", &text) ||
+	    !str_cut(text, ';', &bucket, &rest))
+		return -1;
+	rest = from(text, bucket.n);
+	while (next_parameter(&rest, &name, &value)) {
+		if (str_eq(name, "r"))
+			has_r = str_num(value, 10, INT64_MAX, remaining) == 0;
+		if (str_eq(name, "t"))
+			has_t = str_num(value, 10, INT64_MAX, seconds) == 0;
+	}
+	return has_r && has_t ? 0 : -1;
+}
+
+unsigned
+http_asked_wait(const struct http_head *h)
+{
+	uint64_t remaining, seconds;
+	struct str value;
+
+	if (h->status == 429 && http_ratelimit(h, &remaining, &seconds) == 0 &&
+	    !remaining)
+		;
+	else if (!http_get(h, "retry-after", &value) ||
+		 str_num(value, 10, INT64_MAX, &seconds) < 0)
+		return 0;
+	return seconds < 3600 ? (unsigned)seconds + 1 : 3600;
+}
+
+static unsigned
+month(struct str s)
+{
+	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+	for (unsigned i = 0; i < 12; i++)
+		if (memcmp(s.s, names + 3 * i, 3) == 0)
+			return i + 1;
+	return 0;
+}
+
+static bool
+number(struct str s, size_t at, size_t n, uint64_t max, uint64_t *out)
+{
+	return str_num(str_make(s.s + at, n), 10, max, out) == 0;
+}
+
+int
+http_date(struct str s, uint64_t *seconds)
+{
+	uint64_t d, y, h, min, sec;
+	unsigned m;
+
+	/* "Sun, 06 Nov 1994 08:49:37 GMT": every part has its place. */
+	if (s.n != 29 || !str_ends(s, " GMT") || s.s[4] != ' ' ||
+	    s.s[16] != ' ' || s.s[19] != ':' || s.s[22] != ':')
+		return -1;
+	m = month(str_make(s.s + 8, 3));
+	if (!m || !number(s, 5, 2, 31, &d) || !number(s, 12, 4, 9999, &y) ||
+	    !number(s, 17, 2, 23, &h) || !number(s, 20, 2, 59, &min) ||
+	    !number(s, 23, 2, 60, &sec) || !d || y < 1970)
+		return -1;
+	*seconds = date_days(y, m, d) * 86400 + h * 3600 + min * 60 + sec;
+	return 0;
+}
+
+bool
+http_status_transient(unsigned status)
+{
+	switch (status) {
+	case 408:
+	case 429:
+	case 500:
+	case 502:
+	case 503:
+	case 504:
+	case 522:
+	case 524:
+		return true;
+	default:
+		return false;
+	}
+}

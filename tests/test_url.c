@@ -1,0 +1,249 @@
+#include "err.h"
+#include "mem.h"
+#include "test.h"
+#include "url.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void
+test_parse(void)
+{
+	static const struct {
+		const char *text;
+		int rv;
+		bool secure;
+		const char *user, *host;
+		unsigned port;
+		const char *path, *query;
+	} t[] = {
+	    {"https://huggingface.co", 0, true, "", "huggingface.co", 443, "",
+		""},
+	    {"HTTP://h:8080/a/b?c=d#e", 0, false, "", "h", 8080, "/a/b", "c=d"},
+	    {"http://u:p@h/", 0, false, "u:p", "h", 80, "/", ""},
+	    {"http://u:p@q@h/", 0, false, "u:p@q", "h", 80, "/", ""},
+	    {"https://[::1]:99/x", 0, true, "", "::1", 99, "/x", ""},
+	    {"https://[2001:db8::1]", 0, true, "", "2001:db8::1", 443, "", ""},
+	    {"http://h:/x", 0, false, "", "h", 80, "/x", ""},
+	    {"http://h?q", 0, false, "", "h", 80, "", "q"},
+	    {"http://127.0.0.1:65535/?", 0, false, "", "127.0.0.1", 65535, "/",
+		""},
+	    {"", -1, 0, 0, 0, 0, 0, 0},
+	    {"h/x", -1, 0, 0, 0, 0, 0, 0},
+	    {"ftp://h/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https:/h/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://", -1, 0, 0, 0, 0, 0, 0},
+	    {"https:///x", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://user@/x", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://h:0/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://h:65536/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://h:+1/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://h:1:2/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://[::1/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://[x]/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://[::1]x/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://[12]/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a b/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a/b c", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a/\r\nX: y", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a/\xc3\xa4", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a%41/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://a\\b/", -1, 0, 0, 0, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct url u;
+		struct err e;
+
+		CHECK_ROW(i, url_parse(str_of(t[i].text), &u, &e) == t[i].rv);
+		if (t[i].rv < 0)
+			continue;
+		CHECK_ROW(i, u.secure == t[i].secure && u.port == t[i].port);
+		CHECK_ROW(i, str_eq(u.user, t[i].user));
+		CHECK_ROW(i, str_eq(u.host, t[i].host));
+		CHECK_ROW(i, str_eq(u.path, t[i].path));
+		CHECK_ROW(i, str_eq(u.query, t[i].query));
+		CHECK_ROW(i, !str_ends(u.text, "#e"));
+	}
+}
+
+/* RFC 3986, 5.4.1 and 5.4.2, and what servers send. */
+static void
+test_join(void)
+{
+	static const struct {
+		const char *ref, *out;
+	} t[] = {
+	    {"g", "http://a/b/c/g"},
+	    {"./g", "http://a/b/c/g"},
+	    {"g/", "http://a/b/c/g/"},
+	    {"/g", "http://a/g"},
+	    {"//g", "http://g"},
+	    {"?y", "http://a/b/c/d;p?y"},
+	    {"g?y", "http://a/b/c/g?y"},
+	    {"#s", "http://a/b/c/d;p?q"},
+	    {"g#s", "http://a/b/c/g"},
+	    {";x", "http://a/b/c/;x"},
+	    {"", "http://a/b/c/d;p?q"},
+	    {".", "http://a/b/c/"},
+	    {"./", "http://a/b/c/"},
+	    {"..", "http://a/b/"},
+	    {"../", "http://a/b/"},
+	    {"../g", "http://a/b/g"},
+	    {"../..", "http://a/"},
+	    {"../../g", "http://a/g"},
+	    {"../../../g", "http://a/g"},
+	    {"/./g", "http://a/g"},
+	    {"/../g", "http://a/g"},
+	    {"g.", "http://a/b/c/g."},
+	    {"..g", "http://a/b/c/..g"},
+	    {"./g/.", "http://a/b/c/g/"},
+	    {"g/./h", "http://a/b/c/g/h"},
+	    {"g/../h", "http://a/b/c/h"},
+	    {"g;x=1/../y", "http://a/b/c/y"},
+	    {"g?y/../x", "http://a/b/c/g?y/../x"},
+	    {"a/b:c", "http://a/b/c/a/b:c"},
+	    {"https://x/y?z#f", "https://x/y?z"},
+	    {"/a b\xc3\xa4", "http://a/a%20b%C3%A4"},
+	    {"ftp://x/", NULL},
+	    {"mailto:x", NULL},
+	    {"//", NULL},
+	    {"/a\nb", NULL},
+	    {"javascript:alert(1)", NULL},
+	};
+	struct url base;
+	struct err e;
+
+	CHECK(url_parse(str_of("http://a/b/c/d;p?q"), &base, &e) == 0);
+	for (size_t i = 0; i < countof(t); i++) {
+		char *out = url_join(&base, str_of(t[i].ref), &e);
+
+		CHECK_ROW(i, !out == !t[i].out);
+		CHECK_ROW(i, !out || strcmp(out, t[i].out) == 0);
+		free(out);
+	}
+	CHECK(url_parse(str_of("https://u:p@[::1]:8443"), &base, &e) == 0);
+	char *out = url_join(&base, str_of("x"), &e);
+
+	CHECK(out && strcmp(out, "https://[::1]:8443/x") == 0);
+	free(out);
+}
+
+static void
+test_origin(void)
+{
+	static const struct {
+		const char *a, *b;
+		bool same;
+	} t[] = {
+	    {"https://h/a", "https://H:443/b?c", true},
+	    {"https://h/", "http://h/", false},
+	    {"https://h/", "https://h:444/", false},
+	    {"https://h/", "https://h.x/", false},
+	    {"https://h/", "https://i/", false},
+	    {"http://h:443/", "https://h/", false},
+	};
+	static const struct {
+		const char *url;
+		bool loopback;
+	} l[] = {{"http://localhost/", true}, {"http://LocalHost:1/", true},
+	    {"http://127.0.0.1/", true}, {"http://127.255.255.255/", true},
+	    {"http://[::1]/", true}, {"http://127.0.0.1.evil.example/", false},
+	    {"http://127.0.1/", false}, {"http://128.0.0.1/", false},
+	    {"http://127.0.0.256/", false}, {"http://localhost.x/", false},
+	    {"http://[::2]/", false}, {"http://127.0.0.1x/", false}};
+	struct url a, b;
+	struct err e;
+
+	for (size_t i = 0; i < countof(t); i++) {
+		CHECK_ROW(i, url_parse(str_of(t[i].a), &a, &e) == 0);
+		CHECK_ROW(i, url_parse(str_of(t[i].b), &b, &e) == 0);
+		CHECK_ROW(i, url_same_origin(&a, &b) == t[i].same);
+		CHECK_ROW(i, url_same_origin(&b, &a) == t[i].same);
+	}
+	for (size_t i = 0; i < countof(l); i++) {
+		CHECK_ROW(i, url_parse(str_of(l[i].url), &a, &e) == 0);
+		CHECK_ROW(i, url_is_loopback(&a) == l[i].loopback);
+	}
+}
+
+static void
+test_quote(void)
+{
+	static const struct {
+		const char *in, *out;
+		int rv;
+	} t[] = {{"a%20b", "a b", 0}, {"%C3%A4", "\xc3\xa4", 0}, {"%", "", -1},
+	    {"%2", "", -1}, {"%zz", "", -1}, {"a%00", "a", -1}, {"+", "+", 0}};
+	struct buf b = buf_make(256);
+
+	url_quote(
+	    &b, str_of("subfolder/to?/awful?filename%you:should,never"), "/");
+	CHECK(str_eq(buf_str(&b), "subfolder/to%3F/awful%3Ffilename%25you%3A"
+				  "should%2Cnever"));
+	buf_clear(&b);
+	url_quote(&b, str_of("refs/pr/1 \xff~"), "");
+	CHECK(str_eq(buf_str(&b), "refs%2Fpr%2F1%20%FF~"));
+	for (size_t i = 0; i < countof(t); i++) {
+		buf_clear(&b);
+		CHECK_ROW(i, url_unquote(str_of(t[i].in), &b) == t[i].rv);
+		CHECK_ROW(i, str_eq(buf_str(&b), t[i].out));
+	}
+	buf_release(&b);
+}
+
+static void
+test_expiry(void)
+{
+	static const struct {
+		const char *url;
+		uint64_t expiry;
+	} t[] = {
+	    {"https://h/x?a=b&Expires=1787307000&Policy=z", 1787307000},
+	    {"https://h/x?X-Amz-Date=20260823T195455Z&X-Amz-Expires=900",
+		1787514895 + 900},
+	    {"https://h/x?X-Amz-Expires=60&X-Amz-Date=19700101T000001Z", 61},
+	    {"https://h/x", 0},
+	    {"https://h/x?Expires=", 0},
+	    {"https://h/x?Expires=-5", 0},
+	    {"https://h/x?Expires=99999999999999999999", 0},
+	    {"https://h/x?X-Amz-Date=20260823T195455Z", 0},
+	    {"https://h/x?X-Amz-Date=20261323T195455Z&X-Amz-Expires=9", 0},
+	    {"https://h/x?X-Amz-Date=2026082&X-Amz-Expires=9", 0},
+	    {"https://h/x?xExpires=5", 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct url u;
+		struct err e;
+
+		CHECK_ROW(i, url_parse(str_of(t[i].url), &u, &e) == 0);
+		CHECK_ROW(i, url_expiry(&u) == t[i].expiry);
+	}
+}
+
+static void
+test_show(void)
+{
+	struct buf b = buf_make(256);
+	struct url u;
+	struct err e;
+
+	CHECK(
+	    url_parse(str_of("https://me:pw@h:8/p/q?sig=secret"), &u, &e) == 0);
+	url_show(&b, &u);
+	CHECK(str_eq(buf_str(&b), "https://h:8/p/q"));
+	buf_release(&b);
+}
+
+int
+main(void)
+{
+	test_parse();
+	test_join();
+	test_origin();
+	test_quote();
+	test_expiry();
+	test_show();
+	return test_end();
+}
