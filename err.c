@@ -7,6 +7,7 @@
 
 #include "str.h"
 
+ERR_PRINTF(3, 0)
 static void
 format(char *out, size_t size, const char *fmt, va_list ap)
 {
