@@ -374,7 +374,7 @@ cut_value(struct str s, struct str *rest)
 struct json_iter
 json_iter(const struct json *v)
 {
-	struct json_iter it = {.object = v->type == JSON_OBJECT};
+	struct json_iter it = {str_make("", 0), v->type == JSON_OBJECT};
 
 	if (it.object || v->type == JSON_ARRAY)
 		it.rest = str_make(v->text.s + 1, v->text.n - 2);
@@ -384,7 +384,7 @@ json_iter(const struct json *v)
 bool
 json_next(struct json_iter *it, struct json *key, struct json *item)
 {
-	struct json name = {.type = JSON_NULL};
+	struct json name = {JSON_NULL, str_make("", 0)};
 
 	it->rest = skip_to_value(it->rest);
 	if (!it->rest.n)
