@@ -9,6 +9,7 @@
 
 from .content import Bytes, Content, File, Generated
 from .hub import Hub
+from .proxy import Proxy
 from .store import Lfs, Regular, Repo
 
-__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Regular", "Repo"]
+__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Proxy", "Regular", "Repo"]

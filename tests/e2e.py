@@ -1,0 +1,87 @@
+#!/usr/bin/env python3
+"""End-to-end tests: the binary (HUB_BIN, else ./hub) against the test Hub.
+
+    e2e.py [-v] [-l] [PART-OF-A-NAME...]     -v: name each; -l: list them
+
+Runs every function test_* of the modules tests/e2e_*.py; prints only what fails."""
+
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from kit import BINARY, Kit, Skip, Timeout
+
+LIMIT = 60
+
+
+def main():
+    words = [a for a in sys.argv[1:] if not a.startswith("-")]
+    tests = [t for t in discover() if not words or any(w in t.__name__ for w in words)]
+    if "-l" in sys.argv:
+        print("\n".join(t.__name__ for t in tests))
+        return 0
+    if not os.access(BINARY, os.X_OK):
+        sys.exit("e2e: no binary at " + BINARY)
+    signal.signal(signal.SIGALRM, on_alarm)
+    passed = failed = 0
+    for test in tests:
+        began = time.monotonic()
+        said = run_one(test)
+        if "-v" in sys.argv:
+            word = "FAILED" if said else "passed"
+            print("%s %s (%.1f s)" % (word, test.__name__, time.monotonic() - began), flush=True)
+        passed, failed = passed + (not said), failed + bool(said)
+        if said:
+            print("%s\n%s" % (test.__name__, indent(said)), flush=True)
+    print("%d passed, %d failed" % (passed, failed))
+    return failed != 0
+
+
+def discover():
+    folder = Path(__file__).resolve().parent
+    for path in sorted(folder.glob("e2e_*.py")):
+        module = importlib.import_module(path.stem)
+        for name, value in vars(module).items():
+            if name.startswith("test_") and callable(value):
+                yield value
+
+
+def run_one(test):
+    """None, or what went wrong."""
+    kit = Kit(getattr(test, "options", {}))
+    try:
+        with kit:
+            signal.alarm(getattr(test, "limit", LIMIT))
+            try:
+                test(kit)
+                assert not kit.hub.violations, "violations: %s" % kit.hub.violations
+            finally:
+                signal.alarm(0)
+    except Skip as why:
+        print("%s: skipped: %s" % (test.__name__, why))
+    except (Exception, Timeout):
+        return report(kit)
+    return None
+
+
+def report(kit):
+    log = ["%(origin)s %(method)s %(status)s %(sent)s %(range)s %(path).150s" % e
+           for e in kit.hub.log[-20:]]
+    return "\n".join([traceback.format_exc(limit=-3)] + [str(r) for r in kit.results[-3:]]
+                     + ["--- asked"] + log)
+
+
+def on_alarm(*_):
+    raise Timeout("the test's time is over")
+
+
+def indent(text):
+    return "".join("    %s\n" % line for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

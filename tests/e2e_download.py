@@ -1,0 +1,979 @@
+"""End-to-end tests of `hub download`. Each test_* takes a Kit (kit.py)."""
+
+import json
+import os
+import signal
+import stat
+import time
+
+from fakehub import Generated, Lfs, Proxy, Regular
+from kit import MB, Skip, hub_with, limit, sha256, tmpfs, tree
+
+ID = "acme-lab/tiny"
+
+SAMPLE = {
+    "README.md": "---\nlicense: mit\n---\n# tiny\n",
+    "config.json": '{"a": 1}\n',
+    "empty.txt": b"",
+    "empty.bin": b"",
+    "a/b/c/d/deep.txt": "deep\n",
+    "weights/model.safetensors": Generated(1, 9 * MB + 7),
+    "weights/copy.safetensors": Generated(1, 9 * MB + 7),
+    "vocab.bin": bytes(range(256)) * 100,
+}
+
+ODD = ["with space.txt", "100%.txt", "%2e%2e.txt", "a#b.txt", "a?b.txt", "a+b.txt", "über.txt",
+       "日本/語.txt", "-dash", "--", "&amp;", "quote'\".txt", "a;b=c", "[x].txt", "{y}", "~",
+       "dir with space/#/?/file", ".hidden", "trailing dot.", "e\u0301.txt", "*", "x" * 200]
+
+
+def sample(k, files=None, **options):
+    return k.hub.add_repo(ID, SAMPLE if files is None else files, **options)
+
+
+def large(k, size=24 * MB, rate=None, **options):
+    """A repository with one large file, which the CDN sends at so many bytes a second."""
+    repo = k.hub.add_repo(ID, {"big.bin": Generated(5, size)}, **options)
+    if rate:
+        k.hub.fault(origin="cdn", rate=rate, count=None)
+    return repo
+
+
+# what arrives
+
+def test_whole_repository(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo))
+    k.same(repo)
+    assert r.out.strip() == str(k.dir), "stdout is not the path"
+
+
+def test_odd_names(k):
+    repo = sample(k, {name: "of %d\n" % n for n, name in enumerate(ODD)})
+    repo.commit({"lfs " + name: Lfs(b"lfs %d" % n) for n, name in enumerate(ODD[:12])})
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+def test_only_empty_files(k):
+    repo = sample(k, {"a": b"", "b/c": b""})
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+def test_second_run_asks_for_no_content(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    k.ok(k.download(repo))
+    assert not k.content_requests(), "content was asked for"
+    k.same(repo)
+
+
+def test_second_run_without_metadata(k):
+    """Files that are there and right are not fetched again, whoever put them there."""
+    repo = sample(k)
+    k.ok(k.download(repo))
+    os.rename(str(k.dir / ".cache"), str(k.top / "gone"))
+    k.hub.forget()
+    k.ok(k.download(repo))
+    assert k.from_cdn() == 0
+    k.same(repo)
+
+
+def test_changed_file_is_mended(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    (k.dir / "config.json").write_text("mine")
+    time.sleep(1.1)
+    (k.dir / "config.json").write_text("mine!")
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+def test_force(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    k.ok(k.download(repo, "--force"))
+    assert k.from_cdn() > 9 * MB
+    k.same(repo)
+
+
+def test_revisions(k):
+    repo = sample(k, {"a.txt": "one"})
+    first = repo.head().oid
+    repo.branch("feat/x")
+    repo.tag("v1.0")
+    repo.commit({"a.txt": "two", "b.bin": Lfs(b"b")})
+    repo.open_pull()
+    for n, revision in enumerate([first, "feat/x", "v1.0", "main", "refs/pr/1"]):
+        to = k.top / str(n)
+        k.ok(k.download(repo, "--revision", revision, to=to))
+        k.same(repo, revision, folder=to)
+
+
+def test_one_commit_for_all(k):
+    repo = sample(k)
+    head = repo.head().oid
+    k.ok(k.download(repo))
+    asked = [e["path"] for e in k.hub.asked("hub") if "/resolve" in e["path"]]
+    assert asked and all(head in p for p in asked), asked
+
+
+def test_update_takes_only_what_changed(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    repo.commit({"config.json": '{"a": 2}\n', "new.txt": "new"})
+    k.hub.forget()
+    k.ok(k.download(repo))
+    assert k.from_cdn() == 0
+    k.same(repo)
+
+
+def test_types(k):
+    for type in ("model", "dataset", "space"):
+        repo = k.hub.add_repo("acme-lab/" + type, SAMPLE, type=type)
+        to = k.top / type
+        k.ok(k.download(repo, "-t", type, to=to))
+        k.same(repo, folder=to)
+    k.ok(k.download("acme-lab/model", "--repo-type", "dataset"), (3, 4))
+
+
+@hub_with(page=7)
+def test_pages(k):
+    repo = sample(k, {"d%d/f%d" % (n % 5, n): "%d" % n for n in range(60)})
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert len(k.hub.asked(path="cursor=")) >= 8
+
+
+@limit(240)
+def test_large_and_many(k):
+    files = {"many/%02d/%d.txt" % (n % 30, n): "file %d\n" % n for n in range(3000)}
+    repo = sample(k, {**files, "m.bin": Generated(9, 300 * MB)})
+    k.hub.throttle.quotas.update(api=10 ** 6, resolvers=10 ** 6)
+    k.ok(k.download(repo, timeout=200))
+    k.same(repo)
+    k.hub.forget()
+    k.ok(k.download(repo, timeout=60))
+    assert not k.content_requests()
+
+
+def test_renamed(k):
+    repo = sample(k, aliases=["acme-lab/old", "legacy"])
+    for n, id in enumerate(["acme-lab/old", "legacy", "ACME-lab/Tiny"]):
+        to = k.top / str(n)
+        k.ok(k.download(id, to=to))
+        k.same(repo, folder=to)
+
+
+@hub_with(xet=True)
+def test_xet_files_by_the_bridge(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+@hub_with(tls=False)
+def test_plain_http_on_loopback(k):
+    repo = sample(k)
+    k.ok(k.download(repo, token="read"))
+    k.same(repo)
+
+
+@hub_with(prefix="/mirror/hf")
+def test_endpoint_with_path(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+@hub_with(key=2048)
+def test_rsa_certificate(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+# what is asked for
+
+def test_file_by_its_name(k):
+    repo = sample(k)
+    to = k.top / "config.json"
+    r = k.ok(k.download(repo, "-f", to=to))
+    assert to.read_text() == SAMPLE["config.json"]
+    assert r.out.strip() == str(to)
+    assert not (k.top / "README.md").exists()
+
+
+def test_file_under_another_name(k):
+    repo = sample(k)
+    to = k.top / "out" / "m.bin"
+    k.ok(k.download(repo, "weights/model.safetensors", "--file", to=to))
+    assert sha256(to) == SAMPLE["weights/model.safetensors"].sha256()
+
+
+def test_file_bundled_and_joined_options(k):
+    repo = sample(k)
+    to = k.top / "config.json"
+    k.ok(k.run("download", "-fd", "--repo_id=" + repo.id, "-p" + str(to)))
+    assert to.read_text() == SAMPLE["config.json"]
+
+
+def test_some_files(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "config.json", "a/b/c/d/deep.txt"))
+    k.same(repo, only=lambda p: p in ("config.json", "a/b/c/d/deep.txt"))
+
+
+def test_include_exclude(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "--include", "*.txt", "--include", "weights/*", "--exclude", "*copy*"))
+    k.same(repo, only=lambda p: (p.endswith(".txt") or p.startswith("weights/"))
+           and "copy" not in p)
+
+
+def test_repository_as_argument_and_address(k):
+    repo = sample(k, type="dataset")
+    repo.tag("v1")
+    for n, words in enumerate([["hf://datasets/acme-lab/tiny@v1"],
+                               ["https://huggingface.co/datasets/acme-lab/tiny/tree/v1"],
+                               [ID, "-t", "dataset"]]):
+        to = k.top / str(n)
+        k.ok(k.run("download", *words, "--local-dir", to))
+        k.same(repo, folder=to)
+
+
+def test_to_standard_output(k):
+    repo = sample(k)
+    r = k.ok(k.run("download", "-r", repo.id, "-o", "-", "weights/model.safetensors"))
+    assert r.raw == SAMPLE["weights/model.safetensors"].read()
+
+
+def test_standard_output_with_wrong_content(k):
+    repo = sample(k)
+    k.hub.fault(origin="cdn", corrupt_at=5 * MB, count=None)
+    k.ok(k.run("download", "-r", repo.id, "-o", "-", "weights/model.safetensors"), 6)
+
+
+def test_dry_run(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "--dry-run"))
+    assert not k.content_requests() and not k.dir.exists()
+
+
+# breaking off and going on
+
+def test_resume_after_kill(k):
+    repo = large(k, rate=6 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir, "-j", "2")
+    k.kill_after(process, 9 * MB)
+    k.finish(process)
+    assert not tree(k.dir), "an unfinished file under its name"
+    first = k.from_cdn()
+    k.hub.forget()
+    k.ok(k.download(repo, "-d", "-j", "2"))
+    k.same(repo)
+    assert k.from_cdn() <= 24 * MB - first + 4 * MB, "too much was fetched again"
+
+
+def test_no_resume_without_d(k):
+    repo = large(k, rate=6 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.kill_after(process, 9 * MB)
+    k.finish(process)
+    k.hub.forget()
+    k.ok(k.download(repo), err="-d")
+    k.same(repo)
+    assert k.from_cdn() >= 24 * MB
+
+
+def test_interrupt_keeps_state(k):
+    repo = large(k, rate=6 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.kill_after(process, 9 * MB, signal.SIGINT)
+    r = k.ok(k.finish(process), 130, err="-d")
+    assert r.seconds < 2, "took %.1f s to end" % r.seconds
+    first = k.from_cdn()
+    k.hub.forget()
+    k.ok(k.download(repo, "-d"))
+    k.same(repo)
+    assert k.from_cdn() <= 24 * MB - first + 10 * MB
+
+
+def test_terminate_is_143(k):
+    repo = large(k, rate=2 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.kill_after(process, 2 * MB, signal.SIGTERM)
+    k.ok(k.finish(process), 143)
+
+
+def test_resume_with_another_content(k):
+    """The branch moved in between: nothing of the old content may stay."""
+    repo = large(k, rate=6 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.kill_after(process, 6 * MB)
+    k.finish(process)
+    repo.commit({"big.bin": Generated(6, 20 * MB)})
+    k.hub.forget()
+    k.ok(k.download(repo, "-d"))
+    k.same(repo)
+
+
+def test_resume_is_not_fooled_by_a_damaged_partial(k):
+    repo = large(k, size=12 * MB, rate=6 * MB)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.kill_after(process, 8 * MB)
+    k.finish(process)
+    for at, _, names in os.walk(str(k.dir)):
+        for name in names:
+            path = os.path.join(at, name)
+            if os.path.getsize(path) > MB:
+                with open(path, "r+b") as f:
+                    f.seek(MB // 2)
+                    f.write(b"\xff\xfe damaged")
+    k.hub.forget()
+    k.ok(k.download(repo, "-d"))
+    k.same(repo)
+
+
+# faults that are got over
+
+def survives(k, repo, *args, **how):
+    k.ok(k.download(repo, *args, **how))
+    k.same(repo)
+
+
+def test_drop_goes_on_where_it_stopped(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=5 * MB)
+    survives(k, repo)
+    assert k.from_cdn() <= 26 * MB, "fetched again what was there"
+
+
+def test_reset(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=3 * MB, reset=True, count=2)
+    k.hub.fault(origin="hub", hang_up=True, reset=True)
+    survives(k, repo)
+
+
+def test_stall(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", stall_after=2 * MB)
+    survives(k, repo, "--stall-timeout", "1")
+
+
+def test_no_first_byte(k):
+    repo = sample(k)
+    k.hub.fault(path="/tree/", delay=30)
+    survives(k, repo, "--timeout", "1")
+
+
+def test_server_errors(k):
+    repo = sample(k)
+    for path, status in (("/revision/|/tree/", 503), ("/resolve/", 500), ("/resolve-cache", 502)):
+        k.hub.fault(path=path, status=status, body="<html>no</html>",
+                    headers={"Content-Type": "text/html"})
+    k.hub.fault(origin="cdn", status=503, count=2)
+    survives(k, repo)
+
+
+def test_rate_limit(k):
+    repo = sample(k)
+    k.hub.fault(path="/tree/", status=429, headers={"RateLimit": '"api";r=0;t=1'})
+    k.hub.fault(path="/resolve/", status=429, headers={"Retry-After": "1"})
+    began = time.monotonic()
+    survives(k, repo)
+    assert time.monotonic() - began >= 1, "did not wait"
+
+
+def test_other_quota_is_not_waited_for(k):
+    repo = sample(k)
+    k.hub.fault(path="/tree/", status=429, count=None, body="exceeded our hourly quotas",
+                headers={"RateLimit": '"api";r=100;t=200'})
+    r = k.ok(k.download(repo, "--retries", "1"), 5)
+    assert r.seconds < 20
+
+
+def test_ignored_range(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=5 * MB)
+    k.hub.fault(origin="cdn", ignore_range=True, ranged=True, count=None)
+    survives(k, repo)
+
+
+def test_wrong_range(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=5 * MB)
+    k.hub.fault(origin="cdn", add_range=-4096, min_from=1)
+    k.hub.fault(origin="cdn", use_range="bytes=0-99", min_from=1)
+    k.hub.fault(origin="cdn", content_range="bytes 0-1/x", min_from=1)
+    survives(k, repo)
+
+
+def test_unsatisfiable_range(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=5 * MB)
+    k.hub.fault(origin="cdn", status=416, headers={"Content-Range": "bytes */7"}, min_from=1)
+    survives(k, repo)
+
+
+def test_wrong_lengths(k):
+    repo = sample(k)
+    k.hub.fault(origin="cdn", add_length=-100)
+    k.hub.fault(origin="cdn", add_length=100)
+    k.hub.fault(path="resolve-cache", add_length=1)
+    survives(k, repo, "--stall-timeout", "2")
+
+
+def test_other_framings(k):
+    repo = sample(k)
+    k.hub.fault(origin="cdn", chunked=True)
+    k.hub.fault(origin="cdn", no_length=True)
+    k.hub.fault(path="resolve-cache", chunked=True, count=2)
+    k.hub.fault(path="resolve-cache", no_length=True, count=2)
+    k.hub.fault(path="/tree/", chunked=True, early=3)
+    survives(k, repo)
+
+
+def test_lapsed_urls(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=4 * MB)
+    k.hub.cdn_signer.lifetime = 0.05
+    k.hub.fault(origin="cdn", delay=0.2, ranged=True)
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    k.wait_for(lambda: any(e["status"] == 403 for e in k.hub.asked("cdn")), what="a 403")
+    k.hub.cdn_signer.lifetime = 3600
+    k.ok(k.finish(process))
+    k.same(repo)
+
+
+def test_wrong_byte_once(k):
+    repo = sample(k)
+    k.hub.fault(origin="cdn", corrupt_at=4 * MB)
+    k.hub.fault(path="resolve-cache.*config.json", corrupt_at=3)
+    survives(k, repo)
+
+
+@hub_with(cdn_limit=4 * MB)
+def test_cdn_that_wants_ranges(k):
+    """Above a size the bridge refuses requests without a Range."""
+    repo = large(k)
+    r = k.download(repo, "--retries", "1")
+    k.ok(r, (0, 5, 1))
+    if r.status == 0:
+        k.same(repo)
+
+
+# faults that are not
+
+def test_wrong_content_is_6(k):
+    repo = sample(k, {"m.bin": Generated(1, 2 * MB)})
+    k.hub.fault(origin="cdn", corrupt_at=100, count=None)
+    k.ok(k.download(repo, "--retries", "2", "m.bin"), 6, err="m.bin")
+    assert "m.bin" not in tree(k.dir), "published although wrong"
+
+
+def test_wrong_content_leaves_the_old_file(k):
+    repo = sample(k, {"m.bin": Generated(1, 2 * MB), "r.txt": "old"})
+    k.ok(k.download(repo))
+    old = sha256(k.dir / "m.bin")
+    repo.commit({"m.bin": Generated(2, 2 * MB), "r.txt": "new"})
+    k.hub.fault(origin="cdn", corrupt_at=100, count=None)
+    k.hub.fault(path="resolve-cache.*r.txt", corrupt_at=1, count=None)
+    k.ok(k.download(repo, "--retries", "2"), (6, 9))
+    assert sha256(k.dir / "m.bin") == old and (k.dir / "r.txt").read_text() == "old"
+
+
+def test_wrong_regular_content_is_6(k):
+    repo = sample(k, {"a.txt": "right"})
+    k.hub.fault(path="resolve-cache.*a.txt", corrupt_at=0, count=None)
+    k.ok(k.download(repo, "--retries", "1", "a.txt"), 6, err="a.txt")
+    assert not tree(k.dir)
+
+
+def test_headers_that_contradict_the_listing(k):
+    repo = sample(k, {"m.bin": Generated(1, 2 * MB)})
+    k.hub.fault(path="/resolve/", headers={"X-Linked-ETag": '"%s"' % ("0" * 64)}, count=None)
+    k.ok(k.download(repo, "--retries", "1", "m.bin"), (1, 5, 6))
+    assert not tree(k.dir)
+
+
+def test_tries_used_up_is_5(k):
+    repo = sample(k)
+    k.hub.fault(path="/tree/|/revision/", status=503, count=None)
+    k.ok(k.download(repo, "--retries", "1"), 5, err="503")
+
+
+def test_tries_used_up_keeps_state(k):
+    repo = large(k)
+    k.hub.fault(origin="cdn", drop_after=6 * MB)
+    k.hub.fault(origin="cdn", status=503, count=None)
+    k.ok(k.download(repo, "--retries", "1"), 5)
+    k.hub.forget()
+    k.ok(k.download(repo, "-d"))
+    assert k.from_cdn() <= 20 * MB, "what was there was fetched again"
+    k.same(repo)
+
+
+def test_nobody_there_is_5(k):
+    env = {"HF_ENDPOINT": "https://127.0.0.1:9"}
+    k.ok(k.download(ID, "--retries", "0", env=env), 5, err="127.0.0.1")
+
+
+def test_unknown_issuer(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo, "--retries", "0", env={"SSL_CERT_FILE": None}), (1, 5),
+             err="certificate")
+    assert "--ca-file" in r.err
+    k.ok(k.download(repo, "--ca-file", k.hub.ca_file, env={"SSL_CERT_FILE": None}))
+
+
+@hub_with(names=("DNS:other.test",))
+def test_certificate_of_another_host(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "--retries", "0", token="read"), (1, 5), err="certificate")
+    assert not k.hub.asked()
+
+
+def test_one_bad_file_is_9(k):
+    repo = sample(k)
+    k.hub.fault(path="resolve-cache.*config.json", status=404, count=None,
+                headers={"X-Error-Code": "EntryNotFound"})
+    k.hub.fault(path="/resolve/.*config.json", status=404, count=None,
+                headers={"X-Error-Code": "EntryNotFound"})
+    k.ok(k.download(repo, "--retries", "1"), 9, err="config.json")
+    k.same(repo, only=lambda p: p != "config.json")
+
+
+@limit(90)
+def test_disk_full_is_7(k):
+    wrap = tmpfs(6 * MB)
+    repo = sample(k, {"m.bin": Generated(1, 16 * MB)})
+    small = k.top / "small"
+    small.mkdir()
+    r = k.download(repo, to=small, wrap=wrap, env={"HUB_SMALL": str(small)})
+    assert r.status == 7, "status %d" % r.status
+    assert "LEFT %s/m.bin" % small not in r.err
+
+
+def test_read_only_target_is_7(k):
+    if os.geteuid() == 0:
+        raise Skip("root may write everywhere")
+    repo = sample(k)
+    k.dir.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
+    k.ok(k.download(repo), 7)
+
+
+def test_target_is_a_file_is_7(k):
+    repo = sample(k)
+    k.dir.write_text("I am a file")
+    k.ok(k.download(repo), (2, 7))
+    assert k.dir.read_text() == "I am a file"
+
+
+# what is not there or not allowed
+
+def test_missing(k):
+    repo = sample(k)
+    k.ok(k.download("acme-lab/nope", token="read"), 3, err="acme-lab/nope")
+    k.ok(k.download("acme-lab/nope"), (3, 4), err="acme-lab/nope")
+    k.ok(k.download(repo, "--revision", "nope"), 3, err="nope")
+    k.ok(k.download(repo, "--revision", "0" * 40), 3)
+    k.ok(k.download(repo, "nope.txt"), 3, err="nope.txt")
+    k.ok(k.download(repo, "-f", to=k.top / "nope.txt"), 3, err="nope.txt")
+    assert not tree(k.dir)
+
+
+def test_missing_names_the_request(k):
+    sample(k)
+    k.ok(k.download("acme-lab/nope", token="read"), 3, err="Root=1-")
+
+
+def test_private(k):
+    repo = sample(k, private=True)
+    k.ok(k.download(repo), (3, 4))
+    k.ok(k.download(repo, token="other"), 3)
+    k.ok(k.download(repo, token="read"))
+    k.same(repo)
+
+
+def test_gated(k):
+    repo = k.hub.add_repo("big-corp/gated", SAMPLE, gated="manual", access=["rosa"])
+    k.ok(k.download(repo), 4, err="big-corp/gated")
+    k.ok(k.download(repo, token="other"), 4, err="big-corp/gated")
+    assert not tree(k.dir)
+    k.ok(k.download(repo, token="read"))
+    k.same(repo)
+
+
+def test_disabled(k):
+    repo = sample(k, disabled=True)
+    k.ok(k.download(repo, token="read"), (1, 4), err="disabled")
+
+
+def test_invalid_token(k):
+    repo = sample(k)
+    k.tokens["wrong"] = "hf_wrongwrongwrongwrongwrongwrong"
+    k.ok(k.download(repo, token="wrong"), 4, err="token")
+
+
+# tokens and settings
+
+def tokens_sent(k):
+    return {e["authorization"] for e in k.hub.asked("hub")}
+
+
+def test_token_only_at_the_hub(k):
+    repo = sample(k, private=True)
+    k.ok(k.download(repo, "-v", token="read"))
+    k.same(repo)
+    assert tokens_sent(k) == {True}
+    assert k.hub.asked("cdn") and not any(e["authorization"] for e in k.hub.asked("cdn"))
+
+
+def test_token_not_to_other_pages(k):
+    """A listing that goes on elsewhere does not take the token there."""
+    repo = sample(k, private=True)
+    k.hub.page = 3
+    k.hub.page_host = k.hub.cdn_url
+    k.download(repo, "--retries", "0", token="read")
+    assert not any(e["authorization"] for e in k.hub.asked("cdn"))
+    k.hub.violations.clear()
+
+
+def test_token_sources(k):
+    repo = sample(k, private=True)
+    read = k.tokens["read"]
+    (k.work / "token").write_text(read + "\n")
+    (k.home / ".cache" / "huggingface").mkdir(parents=True)
+    for n, (args, env) in enumerate([
+            (["-a", read], {}), (["--api_token=" + read], {}), (["--token", read], {}),
+            (["--token-file", "token"], {}), ([], {"HUGGINGFACE_READ_API": read}),
+            ([], {"HF_TOKEN": read}), ([], {"HUGGING_FACE_HUB_TOKEN": read}),
+            ([], {"HF_TOKEN_PATH": k.work / "token"})]):
+        to = k.top / str(n)
+        k.ok(k.download(repo, "config.json", *args, env=env, to=to))
+        assert (to / "config.json").exists()
+    (k.home / ".cache" / "huggingface" / "token").write_text(read)
+    k.ok(k.download(repo, "config.json", to=k.top / "file"))
+    k.ok(k.run("download", "-r", repo.id, "-p", k.dir, "--token-file", "-", stdin=read + "\n"))
+
+
+def test_token_order(k):
+    """A stronger source wins, also when it is wrong."""
+    repo = sample(k, private=True)
+    bad = k.tokens["bad"] = "hf_badbadbadbadbadbadbadbad"
+    read = k.tokens["read"]
+    k.ok(k.download(repo, "-a", bad, env={"HF_TOKEN": read}), 4)
+    k.ok(k.download(repo, env={"HUGGINGFACE_READ_API": bad, "HF_TOKEN": read}), 4)
+    (k.work / ".env").write_text("HF_TOKEN=%s\n" % bad)
+    k.ok(k.download(repo, env={"HF_TOKEN": read}))
+    k.same(repo)
+
+
+def test_dotenv(k):
+    repo = sample(k, private=True)
+    (k.work / ".env").write_text("# mine\nexport HUGGINGFACE_READ_API='%s'  # x\n"
+                                 % k.tokens["read"])
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+def test_dotenv_sets_only_tokens(k):
+    repo = sample(k)
+    (k.work / ".env").write_text("HF_ENDPOINT=http://127.0.0.1:9\nhttps_proxy=http://127.0.0.1:9\n"
+                                 "HF_TOKEN=%s\n" % k.tokens["read"])
+    k.ok(k.download(repo), err="HF_ENDPOINT")
+    k.same(repo)
+    assert tokens_sent(k) == {True}
+
+
+def test_configuration_names_dotenv(k):
+    repo = sample(k, private=True)
+    (k.top / "secret.env").write_text("HUGGINGFACE_READ_API=%s\n" % k.tokens["read"])
+    forms = [str(k.top / "secret.env"), {"path": "$WHERE/secret.env", "type": "file"},
+             "~/../secret.env"]
+    for n, form in enumerate(forms):
+        (k.work / "c.json").write_text(json.dumps({"app": {"env": form}}))
+        to = k.top / str(n)
+        k.ok(k.download(repo, "-c", "c.json", to=to, env={"WHERE": k.top}))
+        k.same(repo, folder=to)
+
+
+def test_configuration_errors_are_2(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "-c", "nope.json"), 2, err="nope.json")
+    for text in ("{", '{"app": {"env": 1}}', '{"app": {"env": "nope.env"}}', "[1,]"):
+        (k.work / "c.json").write_text(text)
+        k.ok(k.download(repo, "-c", "c.json"), 2)
+    assert not k.hub.asked()
+
+
+def test_implicit_token_can_be_disabled(k):
+    repo = sample(k)
+    env = {"HF_TOKEN": k.tokens["read"], "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    k.ok(k.download(repo, env=env))
+    assert tokens_sent(k) == {False}
+
+
+def test_offline_asks_nothing(k):
+    repo = sample(k)
+    r = k.download(repo, env={"HF_HUB_OFFLINE": "1"})
+    assert r.status != 0 and not k.hub.asked()
+
+
+def test_works_without_home(k):
+    repo = sample(k)
+    k.ok(k.download(repo, env={"HOME": None}))
+    k.same(repo)
+
+
+def test_proxy_tunnel(k):
+    repo = sample(k, private=True)
+    with Proxy(login="me:secret") as proxy:
+        url = proxy.url.replace("//", "//me:secret@")
+        r = k.ok(k.download(repo, "-v", token="read", env={"https_proxy": url}))
+        k.same(repo)
+        assert proxy.log and all(e["line"].startswith("CONNECT ") for e in proxy.log)
+        assert not any("authorization" in e["headers"] for e in proxy.log)
+        assert "secret" not in r.err
+        k.ok(k.download(repo, "--force", token="read", env={"https_proxy": proxy.url},
+                        ), (1, 4, 5), err="407")
+
+
+@hub_with(tls=False)
+def test_proxy_plain(k):
+    repo = sample(k)
+    with Proxy() as proxy:
+        k.ok(k.download(repo, env={"http_proxy": proxy.url}))
+        k.same(repo)
+        assert proxy.log and all(" http://" in e["line"] for e in proxy.log)
+
+
+def test_no_proxy(k):
+    repo = sample(k)
+    env = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    k.ok(k.download(repo, env=env))
+    k.same(repo)
+
+
+def test_proxy_option(k):
+    repo = sample(k)
+    with Proxy() as proxy:
+        k.ok(k.download(repo, "--proxy", proxy.url))
+        assert proxy.log
+
+
+def test_proxy_down_is_5(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "--retries", "0", "--proxy", "http://127.0.0.1:9"), 5, err="proxy")
+
+
+def test_limit_rate(k):
+    repo = large(k, size=3 * MB)
+    began = time.monotonic()
+    k.ok(k.download(repo, "--limit-rate", "1M"))
+    assert 2 <= time.monotonic() - began < 8, "took %.1f s" % (time.monotonic() - began)
+
+
+def test_jobs(k):
+    repo = sample(k)
+    for jobs in ("1", "64"):
+        to = k.top / jobs
+        k.ok(k.download(repo, "-j", jobs, to=to))
+        k.same(repo, folder=to)
+
+
+# output
+
+def test_quiet(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo, "-q"))
+    assert r.err == "" and r.out == "%s\n" % k.dir
+
+
+def test_json(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo, "--json"))
+    value = json.loads(r.out)
+    text = json.dumps(value)
+    for path, entry in repo.head().files.items():
+        assert path in text and entry.etag in text, path
+    assert repo.head().oid in text
+
+
+def test_json_of_a_failure(k):
+    repo = sample(k)
+    k.hub.fault(path="/resolve.*vocab.bin", status=403, count=None)
+    r = k.ok(k.download(repo, "--json", "--retries", "0"), 9)
+    assert "vocab.bin" in json.dumps(json.loads(r.out))
+
+
+def test_lines(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo))
+    assert "weights/model.safetensors" in r.err
+    assert "\r" not in r.err and "\033" not in r.err, "terminal codes in a pipe"
+
+
+def test_progress_json(k):
+    repo = sample(k)
+    r = k.ok(k.download(repo, "--progress", "json"))
+    assert r.err and all(json.loads(s) for s in r.err.splitlines())
+
+
+def test_live_display(k):
+    repo = large(k, size=6 * MB, rate=4 * MB)
+    r = k.terminal("download", "-r", repo.id, "-p", k.dir, size=(24, 60))
+    k.ok(r)
+    k.same(repo)
+    assert "\r" in r.out or "\033[" in r.out, "no live display"
+    dumb = k.terminal("download", "-r", repo.id, "-p", k.dir, "--force", env={"TERM": "dumb"})
+    assert "\033" not in dumb.out
+
+
+def test_closed_stdout_is_an_error(k):
+    repo = sample(k)
+    with open("/dev/full", "w") as full:
+        process = k.start("download", "-r", repo.id, "-p", k.dir, stdout=full)
+        r = k.finish(process)
+    assert r.status not in (0, 141), "status %d" % r.status
+
+
+def test_prompts(k):
+    repo = sample(k)
+    r = k.terminal("download", answers=[("Hugging Face repository ID: ", repo.id + "\r"),
+                                        ("Local path to download: ", str(k.dir) + "\r")])
+    k.ok(r)
+    k.same(repo)
+
+
+def test_no_prompts_in_a_pipe(k):
+    k.ok(k.run("download", "-p", k.dir, stdin="acme-lab/tiny\n"), 2, err="repo")
+    k.ok(k.run("download", "-r", ID), 2, err="local")
+    assert not k.hub.asked()
+
+
+def test_usage_errors_are_2(k):
+    base = ["download", "-r", ID, "-p", str(k.dir)]
+    for words in ([], ["downlaod"], ["download", "-r"], base + ["--nope"], base + ["-t", "thing"],
+                  base + ["-j", "0"], base + ["-j", "x"], base + ["--limit-rate", "fast"],
+                  base + ["--retries", "-1"], base + ["--timeout", "0"],
+                  base + ["--progress", "maybe"], ["download", "-r", "a/b/c", "-p", "x"],
+                  ["download", "-r", "../x", "-p", "x"], base + ["--revsion", "main"],
+                  base + ["--endpoint", "ftp://x"], base + ["--quiet=yes"], base + ["../x"]):
+        r = k.run(*words)
+        assert r.status == 2, "status %d of %s" % (r.status, words)
+        assert r.out == "" and r.err
+    assert not k.hub.asked() and not k.dir.exists()
+
+
+def test_suggestions(k):
+    k.ok(k.run("downlaod"), 2, err="download")
+    k.ok(k.run("download", "-r", ID, "-p", k.dir, "--revsion", "x"), 2, err="--revision")
+
+
+def test_help_and_version(k):
+    k.ok(k.run("--version"), out="BearSSL")
+    for words in (["help"], ["-h"], ["--help"]):
+        k.ok(k.run(*words), out="download")
+    for words in (["help", "download"], ["download", "--help"], ["download", "-h"]):
+        k.ok(k.run(*words), out="--repo_id")
+    assert not k.hub.asked()
+
+
+# living with the official client
+
+def test_metadata_as_of_the_official_client(k):
+    repo = sample(k)
+    began = time.time()
+    k.ok(k.download(repo))
+    at = k.dir / ".cache" / "huggingface"
+    for path in ("config.json", "weights/model.safetensors", "empty.txt"):
+        text = (at / "download" / (path + ".metadata")).read_text()
+        commit, etag, when, rest = text.split("\n")
+        entry = repo.head().files[path]
+        assert (commit, etag, rest) == (repo.head().oid, entry.etag, "")
+        assert began - 2 < float(when) < time.time() + 2
+        assert (k.dir / path).stat().st_mtime - 1 <= float(when)
+    assert (at / ".gitignore").read_text() == "*"
+    assert (at / "CACHEDIR.TAG").read_text().startswith(
+        "Signature: 8a477f597d28d172789f06886806bc55")
+
+
+def test_folder_of_the_official_client(k):
+    repo = sample(k)
+    head = repo.head()
+    for path, entry in head.files.items():
+        file = k.dir / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(entry.content.read())
+        meta = k.dir / ".cache" / "huggingface" / "download" / (path + ".metadata")
+        meta.parent.mkdir(parents=True, exist_ok=True)
+        meta.write_text("%s\n%s\n%f\n" % (head.oid, entry.etag, time.time()))
+    k.ok(k.download(repo))
+    assert not k.content_requests()
+    k.same(repo)
+
+
+# a server that means harm: a first few; the rest belongs with the attack tests
+
+HOSTILE = ["../evil", "/evil", "a/../../evil", "a//b", "./a", "a/./b", "c:\\evil", "..\\evil",
+           "x" * 5000, "new\nline", "esc\033[31m", "nul\0",
+           ".cache/huggingface/download/x.metadata"]
+
+
+def test_hostile_names(k):
+    for n, name in enumerate(HOSTILE):
+        repo = k.hub.add_repo("acme-lab/evil%d" % n, {name: Regular("evil"), "good.txt": "good"})
+        to = k.top / "in" / str(n)
+        r = k.download(repo, "--retries", "0", to=to)
+        assert r.status != 0, "took the name %r" % name
+        assert set(tree(to)) <= {"good.txt", ".gitattributes"}, tree(to)
+        assert not (k.top / "evil").exists() and not (k.top / "in" / "evil").exists()
+        assert "\033[31m" not in r.err
+
+
+def test_symlink_in_the_target(k):
+    repo = sample(k)
+    outside = k.top / "outside"
+    outside.mkdir()
+    k.dir.mkdir()
+    (k.dir / "weights").symlink_to(outside)
+    r = k.download(repo, "--retries", "0")
+    assert r.status != 0 and not tree(outside)
+
+
+def test_hostile_heads(k):
+    repo = sample(k, {"m.bin": Generated(1, MB)})
+    for rule in ({"huge_header": 10 * MB}, {"many_headers": 100000}, {"raw": "\0" * 1000},
+                 {"add_headers": [["Content-Length", "7"]]}, {"endless": True},
+                 {"add_headers": [["Transfer-Encoding", "chunked"]]},
+                 {"headers": {"Content-Type": "text/html"}, "status": 200, "body": "<html>"},
+                 {"status": 200, "body": "[" * 100000}, {"status": 302},
+                 {"status": 302, "headers": {"Location": "file:///etc/passwd"}}):
+        k.hub.rules.clear()
+        k.hub.fault(path="/tree/", count=None, **rule)
+        r = k.download(repo, "--retries", "1", "--stall-timeout", "3")
+        assert r.status in (1, 5, 6), "status %d after %s" % (r.status, str(rule)[:60])
+        assert not tree(k.dir)
+
+
+def test_redirect_loop(k):
+    repo = sample(k)
+    target = "/api/models/%s/tree/main" % ID
+    k.hub.fault(path="/tree/", count=None, status=307, headers={"Location": target})
+    r = k.ok(k.download(repo, "--retries", "0"), (1, 5))
+    assert len(k.hub.asked(path="/tree/")) < 40 and r.seconds < 20
+
+
+def test_pages_without_end(k):
+    repo = sample(k)
+    target = "%s/api/models/%s/tree/main?recursive=true" % (k.hub.endpoint, ID)
+    k.hub.fault(path="/tree/", count=None, headers={"Link": '<%s>; rel="next"' % target})
+    k.hub.throttle.quotas["api"] = 10 ** 6
+    r = k.download(repo, "--retries", "0", timeout=50)
+    assert r.status in (1, 5)
