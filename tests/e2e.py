@@ -27,18 +27,16 @@ def main():
     if not os.access(BINARY, os.X_OK):
         sys.exit("e2e: no binary at " + BINARY)
     signal.signal(signal.SIGALRM, on_alarm)
-    passed = failed = 0
+    count = {"passed": 0, "FAILED": 0, "skipped": 0}
     for test in tests:
         began = time.monotonic()
-        said = run_one(test)
-        if "-v" in sys.argv:
-            word = "FAILED" if said else "passed"
-            print("%s %s (%.1f s)" % (word, test.__name__, time.monotonic() - began), flush=True)
-        passed, failed = passed + (not said), failed + bool(said)
-        if said:
-            print("%s\n%s" % (test.__name__, indent(said)), flush=True)
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0
+        word, said = run_one(test)
+        count[word] += 1
+        if word != "passed" or "-v" in sys.argv:
+            print("%s %s (%.1f s)" % (word, test.__name__, time.monotonic() - began))
+            print(indent(said), end="", flush=True)
+    print("%d passed, %d failed" % (count["passed"], count["FAILED"]))
+    return count["FAILED"] != 0
 
 
 def discover():
@@ -51,7 +49,7 @@ def discover():
 
 
 def run_one(test):
-    """None, or what went wrong."""
+    """How it went, and what is to be said about it."""
     kit = Kit(getattr(test, "options", {}))
     try:
         with kit:
@@ -62,10 +60,10 @@ def run_one(test):
             finally:
                 signal.alarm(0)
     except Skip as why:
-        print("%s: skipped: %s" % (test.__name__, why))
+        return "skipped", str(why)
     except (Exception, Timeout):
-        return report(kit)
-    return None
+        return "FAILED", report(kit)
+    return "passed", ""
 
 
 def report(kit):

@@ -368,7 +368,10 @@ def test_stall(k):
 def test_no_first_byte(k):
     repo = sample(k)
     k.hub.fault(path="/tree/", delay=30)
+    k.hub.fault(path="/resolve/", delay=30)
+    k.hub.fault(origin="cdn", delay=30)
     survives(k, repo, "--timeout", "1")
+    assert k.results[-1].seconds < 20, "waited for answers that do not come"
 
 
 def test_server_errors(k):
@@ -565,6 +568,12 @@ def test_read_only_target_is_7(k):
     repo = sample(k)
     k.dir.mkdir(mode=stat.S_IRUSR | stat.S_IXUSR)
     k.ok(k.download(repo), 7)
+
+
+def test_target_that_cannot_be_made_is_7(k):
+    repo = sample(k)
+    k.ok(k.download(repo, to="/proc/nope/target"), 7, err="/proc/nope")
+    assert not k.content_requests()
 
 
 def test_target_is_a_file_is_7(k):

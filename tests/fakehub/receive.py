@@ -390,13 +390,13 @@ class Receiver:
         if key in DELETES:
             self._delete(files, path)
             return
+        if key not in ("file", "lfsFile"):
+            raise Refused(400, "unknown key: %s" % key)
         check_path(path)
         if key == "file":
             files[path] = self._regular(files, path, value)
-        elif key == "lfsFile":
-            files[path] = self._large(repo, files, path, value)
         else:
-            raise Refused(400, "unknown key: %s" % key)
+            files[path] = self._large(repo, files, path, value)
         self._check_folders(files, path)
 
     def _check_folders(self, files, path):

@@ -264,8 +264,8 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             request = self._read_head()
         except Malformed as e:
-            self.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.hub.violation("malformed request: %s" % e, self.server.name, "")
+            self.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return False
         if request is None:
             return False
