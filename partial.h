@@ -16,7 +16,7 @@
  * each PARTIAL_BLOCK whose bytes were written, and the hash state at the in-order
  * frontier. It holds after kill -9, since the kernel keeps what was written;
  * it is believed only if the machine has not been started anew since (the boot
- * id is in the header). The synced one is written every few seconds after
+ * id is in the header; where there is none, it is never believed). The synced one is written every few seconds after
  * fdatasync() of the bytes that it claims, by temporary file and rename; it
  * holds after a power cut. A state that does not fit its own checksum, kind,
  * size or file is thrown away, never an error: at worst bytes are fetched
@@ -31,6 +31,10 @@
  * is published is a verified file of one's own. An owner that slept over
  * PARTIAL_STALE checks that it still is the owner before it writes on.
  *
+ * What nobody can continue, private partials and drafts of states of runs that
+ * were killed, is removed by partial_clean() after a time; HASH.part and
+ * HASH.state are never removed but by the run that publishes them.
+ *
  * Thread-safe: workers write ranges and mark them, one hasher advances.
  */
 
@@ -40,12 +44,14 @@
 
 #include "file.h"
 #include "hash.h"
+#include "state.h"
 
 struct err;
 
-#define PARTIAL_BLOCK (1u << 20)
+#define PARTIAL_BLOCK STATE_BLOCK
 #define PARTIAL_BEAT 5000
 #define PARTIAL_STALE 60000
+#define PARTIAL_SYNC 5000
 
 struct partial;
 
@@ -56,6 +62,17 @@ enum partial_found {
 	PARTIAL_PRIVATE, /* another run is at it: a partial of our own */
 };
 
+/* The ground to work on. Found out once for a folder, or made up by a test. */
+struct partial_setup {
+	struct folder_traits traits;
+	struct owner self;    /* this process; the nonce is not used */
+	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
+	unsigned sync;	      /* ms between two synced views: PARTIAL_SYNC */
+};
+
+int partial_setup(const struct folder *f, struct partial_setup *s,
+    struct err *e);
+
 /*
  * Opens or makes the partial for content of that digest and size in the folder
  * (below prefix, for instance ".cache/huggingface/download/", made if
@@ -64,10 +81,26 @@ enum partial_found {
  *
  * Files of at most PARTIAL_BLOCK bytes get no state file and a private random
  * name: fetching them again costs no more than promised.
+ *
+ * Fails early, with a hint, if the file system is too small for the file or does
+ * not allow files of its size. On a network file system it may take
+ * PARTIAL_STALE ms: so long it may take to tell a dead owner on another machine
+ * from a slow one. The folder must outlive the partial.
  */
 struct partial *partial_open(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size, bool resume,
     enum partial_found *found, uint64_t *had, struct err *e);
+
+/* The same on ground that is known; for many files in one folder. */
+struct partial *partial_open_on(const struct partial_setup *setup,
+    const struct folder *f, const char *prefix, const struct digest *want,
+    uint64_t size, bool resume, enum partial_found *found, uint64_t *had,
+    struct err *e);
+
+/* Removes what dead runs left and nobody can continue, if it is older than an
+ * hour and its lock is free, or, on a network file system, older than a week.
+ * Once a run; never fails. */
+void partial_clean(const struct folder *f, const char *prefix);
 
 /* Bytes that an earlier run left for that content, without opening it; 0 if
  * none. For dry runs and plans. */
@@ -75,10 +108,16 @@ uint64_t partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size);
 
 uint64_t partial_size(const struct partial *p);
-uint64_t partial_here(const struct partial *p); /* bytes here, by blocks */
+uint64_t partial_here(struct partial *p); /* bytes here, by blocks */
+
+/* Whether writing out of order costs much here (FAT fills the gap with zeros):
+ * the transfer should go from the start to the end. */
+bool partial_in_order(const struct partial *p);
 
 /* The first missing range at or after from, at most limit bytes long, cut at
- * block boundaries; false if nothing is missing there. */
+ * block boundaries (but at least to the end of one block); false if nothing is
+ * missing there. A block is marked only by a range that has all of it: from
+ * should be a boundary. */
 bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end);
 

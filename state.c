@@ -105,14 +105,22 @@ state_release(struct state *s)
 	*s = (struct state){0};
 }
 
-static void
-forget(struct state *s)
+void
+state_forget(struct state *s)
 {
 	struct digest want = s->want;
 	uint64_t size = s->size;
 
 	state_release(s);
 	state_init(s, &want, size);
+}
+
+static void
+put_owner(unsigned char *p, const struct owner *o)
+{
+	put_le(p + HEAD_NONCE, o->nonce, 8);
+	put_le(p + HEAD_PIDS, o->pids, 8);
+	put_le(p + HEAD_PID, o->pid, 4);
 }
 
 void
@@ -125,9 +133,7 @@ state_format_head(const struct state *s, unsigned char out[STATE_HEAD])
 	put_le(out + HEAD_SIZE, s->size, 8);
 	memcpy(out + HEAD_DIGEST, s->want.b, digest_size(&s->want));
 	memcpy(out + HEAD_BOOT, s->owner.boot, sizeof(s->owner.boot));
-	put_le(out + HEAD_NONCE, s->owner.nonce, 8);
-	put_le(out + HEAD_PIDS, s->owner.pids, 8);
-	put_le(out + HEAD_PID, s->owner.pid, 4);
+	put_owner(out, &s->owner);
 	seal(out, HEAD_CRC);
 }
 
@@ -159,16 +165,43 @@ state_format(const struct state *s, unsigned char *out)
 	memcpy(out + BITS + n, s->live.bits, n);
 }
 
+static void
+get_owner(const unsigned char *p, struct owner *o)
+{
+	memcpy(o->boot, p + HEAD_BOOT, sizeof(o->boot));
+	o->nonce = get_le(p + HEAD_NONCE, 8);
+	o->pids = get_le(p + HEAD_PIDS, 8);
+	o->pid = (uint32_t)get_le(p + HEAD_PID, 4);
+}
+
+int
+state_owner(const unsigned char head[STATE_HEAD], struct owner *out)
+{
+	if (memcmp(head + HEAD_MAGIC, magic, sizeof(magic)) != 0 ||
+	    !sealed(head, HEAD_CRC))
+		return -1;
+	get_owner(head, out);
+	return 0;
+}
+
+void
+state_sign(unsigned char head[STATE_HEAD], const struct owner *o)
+{
+	struct owner old;
+
+	if (state_owner(head, &old) < 0)
+		return;
+	put_owner(head, o);
+	seal(head, HEAD_CRC);
+}
+
 /* The head must be, bit for bit, what we would write for that owner. */
 static int
 parse_head(struct state *s, const unsigned char *p)
 {
 	unsigned char again[STATE_HEAD];
 
-	memcpy(s->owner.boot, p + HEAD_BOOT, sizeof(s->owner.boot));
-	s->owner.nonce = get_le(p + HEAD_NONCE, 8);
-	s->owner.pids = get_le(p + HEAD_PIDS, 8);
-	s->owner.pid = (uint32_t)get_le(p + HEAD_PID, 4);
+	get_owner(p, &s->owner);
 	state_format_head(s, again);
 	return memcmp(p, again, STATE_HEAD) == 0 ? 0 : -1;
 }
@@ -229,7 +262,7 @@ state_parse(struct state *s, const unsigned char *p, size_t n)
 
 	if (n != state_length(s->size) || parse_head(s, p) < 0 ||
 	    parse_synced(s, p + SYNCED_SLOT, p + BITS) < 0) {
-		forget(s);
+		state_forget(s);
 		return -1;
 	}
 	parse_live(s, p + STATE_LIVE_SLOT, p + BITS + bytes);

@@ -78,8 +78,18 @@ void state_format_slot(const struct hash *h, unsigned char out[STATE_SLOT]);
 /* Where the live bit of the block lies in the file: the offset of its byte. */
 size_t state_live_at(const struct state *s, size_t block);
 
+/* The owner alone, whatever content the head is about; -1 if it is no head. */
+int state_owner(const unsigned char head[STATE_HEAD], struct owner *out);
+
+/* Makes o the owner in a head, but keeps its boot: what the live view is worth
+ * does not change. Nothing happens to what is no head. */
+void state_sign(unsigned char head[STATE_HEAD], const struct owner *o);
+
 /* Makes the live view what the synced one is. */
 void state_drop_live(struct state *s);
+
+/* Nothing is here any more. */
+void state_forget(struct state *s);
 
 /* The view says that the block is here now. False if it said so before. */
 bool view_set(struct view *v, size_t block);

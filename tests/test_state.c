@@ -320,6 +320,34 @@ test_parts(void)
 }
 
 static void
+test_owner(void)
+{
+	struct state a, b;
+	struct owner o, other = {{9}, 77, 78, 79};
+	unsigned char text[512], head[STATE_HEAD];
+
+	make(&a, HASH_SHA256);
+	state_format(&a, text);
+	CHECK(state_owner(text, &o) == 0 && o.nonce == 4 && o.pid == 6);
+	state_sign(text, &other);
+	CHECK(state_owner(text, &o) == 0 && o.nonce == 77 && o.pids == 78);
+	CHECK(o.pid == 79 && o.boot[0] == 1);
+	state_init(&b, &a.want, a.size);
+	CHECK(parse(&b, text, state_length(a.size)) == 0);
+	CHECK(same_view(&a, &a.live, &b.live));
+	for (size_t i = 0; i < STATE_HEAD; i++) {
+		text[i] ^= 4;
+		memcpy(head, text, STATE_HEAD);
+		CHECK_ROW(i, state_owner(text, &o) < 0);
+		state_sign(text, &other);
+		CHECK_ROW(i, memcmp(head, text, STATE_HEAD) == 0);
+		text[i] ^= 4;
+	}
+	state_release(&a);
+	state_release(&b);
+}
+
+static void
 test_find(void)
 {
 	struct digest want = digest_of(HASH_SHA256, 1);
@@ -376,6 +404,7 @@ main(void)
 	test_foreign();
 	test_claims();
 	test_parts();
+	test_owner();
 	test_find();
 	return test_end();
 }

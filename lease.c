@@ -1,0 +1,488 @@
+#define _GNU_SOURCE /* flock, CLOCK_BOOTTIME */
+
+#include "lease.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "mem.h"
+#include "wait.h"
+
+/* Others may come between two steps that many times before it looks odd. */
+#define TRIES 20
+
+/* Between two looks at a file whose owner may be dead. */
+#define LOOK 1000
+
+/* Like wait_now(), but a machine that is suspended goes on counting. */
+static uint64_t
+now(void)
+{
+#ifdef CLOCK_BOOTTIME
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
+		return (uint64_t)t.tv_sec * 1000 +
+		       (uint64_t)t.tv_nsec / 1000000;
+#endif
+	return wait_now();
+}
+
+char *
+lease_name(const char *stem, const char *kind)
+{
+	struct buf b = buf_make(8192);
+
+	buf_printf(&b, "%s.%016" PRIx64 ".%s", stem, wait_random(), kind);
+	return buf_detach(&b);
+}
+
+void
+lease_init(struct lease *l, const struct folder *f, const char *stem,
+    bool network, const struct owner *self)
+{
+	struct buf b = buf_make(8192);
+
+	*l = (struct lease){.f = f,
+	    .stem = xstrdup(stem),
+	    .network = network,
+	    .self = *self,
+	    .fd = -1};
+	buf_printf(&b, "%s.state", stem);
+	l->path = buf_detach(&b);
+	do
+		l->self.nonce = wait_random();
+	while (!l->self.nonce);
+}
+
+static int64_t
+mtime(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000 +
+	       st->st_mtim.tv_nsec / 1000000;
+}
+
+int
+lease_clock(
+    const struct folder *f, const char *stem, int64_t *ms, struct err *e)
+{
+	char *name = lease_name(stem, "tmp");
+	int fd = folder_openat(f, name, O_RDWR | O_CREAT | O_EXCL, e), rv = fd;
+	struct stat st;
+
+	if (fd >= 0) {
+		/* The time of a file that is made may be that of the client. */
+		rv = file_pwrite(fd, "", 1, 0, name, e);
+		if (rv == 0 && fstat(fd, &st) < 0)
+			rv = err_sys(e, ERR_FILE, "cannot look at '%s'", name);
+		if (rv == 0)
+			*ms = mtime(&st);
+		close(fd);
+		folder_remove(f, name, &(struct err){0});
+	}
+	free(name);
+	return rv < 0 ? -1 : 0;
+}
+
+/* A file that was found under the name: what tells it from the next one. */
+struct found {
+	int fd;
+	struct stat st;
+	unsigned char head[STATE_HEAD];
+	bool has_head;
+};
+
+static void
+found_release(struct found *x)
+{
+	if (x->fd >= 0)
+		close(x->fd);
+	x->fd = -1;
+}
+
+/* 1 if there is none. Opened anew each time: that is what makes a client of NFS
+ * ask its server. */
+static int
+look(const struct lease *l, const char *path, struct found *x, struct err *e)
+{
+	*x = (struct found){.fd = folder_openat(l->f, path, O_RDWR, e)};
+	if (x->fd < 0)
+		return errno == ENOENT ? 1 : -1;
+	if (fstat(x->fd, &x->st) < 0) {
+		found_release(x);
+		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+	}
+	x->has_head = pread(x->fd, x->head, STATE_HEAD, 0) == STATE_HEAD;
+	return 0;
+}
+
+static bool
+same_found(const struct found *a, const struct found *b)
+{
+	return mtime(&a->st) == mtime(&b->st) &&
+	       a->st.st_size == b->st.st_size && a->has_head == b->has_head &&
+	       memcmp(a->head, b->head, STATE_HEAD) == 0;
+}
+
+/* The text of the file; nothing if it is longer than what old may hold. */
+static int
+read_old(int fd, const char *path, struct buf *old, struct err *e)
+{
+	struct stat st;
+	char *room;
+
+	buf_clear(old);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+	if (st.st_size <= 0 || (uint64_t)st.st_size > old->max)
+		return 0;
+	room = buf_room(old, (size_t)st.st_size);
+	if (file_pread(fd, room, (size_t)st.st_size, 0, path, e) < 0)
+		return -1;
+	buf_added(old, (size_t)st.st_size);
+	return 0;
+}
+
+static int
+hold(struct lease *l, int fd)
+{
+	l->fd = fd;
+	l->beaten = now();
+	return 0;
+}
+
+enum verdict { GONE, DEAD, ALIVE, UNSURE };
+
+/* What the head says of its owner, to one on the same machine. */
+static enum verdict
+judge_owner(const struct lease *l, const struct found *x)
+{
+	static const unsigned char unknown[16];
+	struct owner o;
+
+	if (!x->has_head || state_owner(x->head, &o) < 0)
+		return UNSURE;
+	if (!o.nonce)
+		return DEAD;
+	if (memcmp(o.boot, unknown, 16) == 0 || !o.pids || !o.pid ||
+	    o.pid > INT32_MAX || o.pids != l->self.pids ||
+	    memcmp(o.boot, l->self.boot, 16) != 0)
+		return UNSURE;
+	return kill((pid_t)o.pid, 0) < 0 && errno == ESRCH ? DEAD : ALIVE;
+}
+
+/* Looks until the file is touched, gone, or stale. */
+static int
+watch(
+    struct lease *l, const struct found *first, enum verdict *v, struct err *e)
+{
+	uint64_t start = now();
+	int64_t clock;
+
+	if (lease_clock(l->f, l->stem, &clock, e) < 0)
+		return -1;
+	for (;;) {
+		int64_t age =
+		    clock - mtime(&first->st) + (int64_t)(now() - start);
+		struct found x;
+		int rv = look(l, l->path, &x, e);
+		bool same = rv == 0 && same_found(first, &x);
+
+		if (rv == 0)
+			found_release(&x);
+		if (rv < 0)
+			return -1;
+		*v = rv ? GONE : same ? DEAD : ALIVE;
+		/* A file of the future says nothing until it was watched. */
+		if (!same || age >= (int64_t)l->stale ||
+		    now() - start >= l->stale)
+			return 0;
+		if (judge_owner(l, first) == ALIVE) {
+			*v = ALIVE;
+			return 0;
+		}
+		if (wait_until(wait_now() + (l->stale < LOOK ? 10 : LOOK), e) <
+		    0)
+			return -1;
+	}
+}
+
+/* Whoever moved the file away and finds that it is not the one that was judged
+ * took it from a living owner: it goes back, if there is no new one yet. */
+static bool
+is_judged(struct lease *l, const struct found *judged, const char *moved)
+{
+	struct err e;
+	struct found x;
+	struct stat st;
+	bool same;
+
+	if (look(l, moved, &x, &e) != 0)
+		return false;
+	same = same_found(judged, &x);
+	found_release(&x);
+	if (!same && folder_stat(l->f, l->path, &st, &e) == 1)
+		folder_publish(l->f, moved, l->path, false, &e);
+	return same;
+}
+
+/* Makes the file with that text, but in our name, if there is none: 1 if there
+ * is one. */
+static int
+create(struct lease *l, const struct buf *text, struct err *e)
+{
+	int fd = folder_openat(l->f, l->path, O_RDWR | O_CREAT | O_EXCL, e);
+	unsigned char head[STATE_HEAD];
+	size_t n = text->len < STATE_HEAD ? 0 : STATE_HEAD;
+
+	if (fd < 0)
+		return errno == EEXIST ? 1 : -1;
+	if (n) {
+		memcpy(head, text->s, n);
+		state_sign(head, &l->self);
+	}
+	if (file_pwrite(fd, head, n, 0, l->path, e) < 0 ||
+	    file_pwrite(fd, buf_cstr(text) + n, text->len - n, n, l->path, e) <
+		0) {
+		close(fd);
+		return -1;
+	}
+	return hold(l, fd);
+}
+
+/* Of all that try, one can rename the file; 1 for the others. The text is put
+ * in its place before the old file goes, lest a death here loses it. */
+static int
+follow(
+    struct lease *l, const struct found *judged, struct buf *old, struct err *e)
+{
+	char *moved = lease_name(l->stem, "old");
+	int rv = 1;
+
+	if (folder_publish(l->f, l->path, moved, false, e) == 0 &&
+	    is_judged(l, judged, moved)) {
+		rv = read_old(judged->fd, l->path, old, e);
+		if (rv == 0)
+			rv = create(l, old, e);
+		folder_remove(l->f, moved, &(struct err){0});
+	}
+	free(moved);
+	return rv;
+}
+
+static int
+take_by_beat(struct lease *l, struct buf *old, struct err *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct found x;
+		enum verdict v;
+		int rv = create(l, old, e);
+
+		if (rv <= 0)
+			return rv;
+		rv = look(l, l->path, &x, e);
+		if (rv > 0)
+			continue;
+		if (rv < 0)
+			return -1;
+		v = judge_owner(l, &x);
+		rv = v == DEAD ? 0 : watch(l, &x, &v, e);
+		if (rv == 0)
+			rv = v == DEAD ? follow(l, &x, old, e) : 1;
+		found_release(&x);
+		if (v != GONE)
+			return rv;
+	}
+	return 1;
+}
+
+static bool
+is_at(const struct lease *l, int fd)
+{
+	struct err e;
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && folder_stat(l->f, l->path, &b, &e) == 0 &&
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
+}
+
+/* 0: locked; 1: somebody else's; -1: locks do not work here. */
+static int
+lock(int fd)
+{
+	int rv;
+
+	do
+		rv = flock(fd, LOCK_EX | LOCK_NB);
+	while (rv < 0 && errno == EINTR);
+	if (rv == 0)
+		return 0;
+	return errno == EWOULDBLOCK ? 1 : -1;
+}
+
+static int
+take_by_lock(struct lease *l, struct buf *old, struct err *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		int fd = folder_openat(l->f, l->path, O_RDWR | O_CREAT, e);
+		int busy;
+
+		if (fd < 0)
+			return -1;
+		busy = lock(fd);
+		/* Between open and lock it may have been replaced. */
+		if (busy == 0 && is_at(l, fd)) {
+			hold(l, fd);
+			return read_old(fd, l->path, old, e);
+		}
+		close(fd);
+		if (busy > 0)
+			return 1;
+		if (busy < 0) {
+			l->network = true;
+			return take_by_beat(l, old, e);
+		}
+	}
+	return 1;
+}
+
+int
+lease_take(struct lease *l, struct buf *old, struct err *e)
+{
+	buf_clear(old);
+	return l->network ? take_by_beat(l, old, e) : take_by_lock(l, old, e);
+}
+
+static int
+sync_draft(int fd, const char *name, struct err *e)
+{
+	int rv;
+
+	do
+		rv = fsync(fd);
+	while (rv < 0 && errno == EINTR);
+	if (rv < 0 && errno != EINVAL && errno != ENOSYS)
+		return err_sys(e, ERR_FILE, "cannot write '%s'", name);
+	return 0;
+}
+
+int
+lease_draft(struct lease *l, const unsigned char *text, size_t n, bool lasting,
+    char **name, struct err *e)
+{
+	int fd, rv;
+
+	*name = lease_name(l->stem, "tmp");
+	fd = folder_openat(l->f, *name, O_RDWR | O_CREAT | O_EXCL, e);
+	rv = fd < 0 ? -1 : file_pwrite(fd, text, n, 0, *name, e);
+	if (rv == 0 && !l->network && lock(fd) != 0)
+		rv = err_sys(e, ERR_FILE, "cannot lock '%s'", *name);
+	if (rv == 0 && lasting)
+		rv = sync_draft(fd, *name, e);
+	if (rv == 0)
+		return fd;
+	if (fd >= 0) {
+		close(fd);
+		folder_remove(l->f, *name, &(struct err){0});
+	}
+	free(*name);
+	*name = NULL;
+	return -1;
+}
+
+int
+lease_swap(struct lease *l, int fd, char *name, struct err *e)
+{
+	int rv = folder_publish(l->f, name, l->path, false, e);
+
+	if (rv < 0) {
+		close(fd);
+		folder_remove(l->f, name, &(struct err){0});
+	} else {
+		close(l->fd);
+		hold(l, fd);
+	}
+	free(name);
+	return rv;
+}
+
+/* A file system that cannot set a time has the times of our writes. */
+static void
+touch(struct lease *l)
+{
+	futimens(l->fd, NULL);
+	l->beaten = now();
+}
+
+void
+lease_beat(struct lease *l)
+{
+	if (l->network && l->fd >= 0 && now() - l->beaten >= l->beat)
+		touch(l);
+}
+
+int
+lease_check(struct lease *l, struct err *e)
+{
+	struct owner o;
+	struct found x;
+	bool mine;
+
+	if (!l->network || l->fd < 0 || now() - l->beaten < l->stale / 2)
+		return 0;
+	mine = look(l, l->path, &x, e) == 0 && x.has_head &&
+	       state_owner(x.head, &o) == 0 && o.nonce == l->self.nonce;
+	found_release(&x);
+	if (mine) {
+		touch(l);
+		return 0;
+	}
+	err_set(e, ERR_FILE,
+	    "cannot go on with '%s': another run took it over while this one "
+	    "slept",
+	    l->path);
+	return err_hint(e, "run again with -d");
+}
+
+/* Where there is no lock that goes with its holder, the head says it. */
+static void
+sign_off(struct lease *l)
+{
+	static const struct owner nobody;
+	unsigned char head[STATE_HEAD];
+	struct err e;
+
+	if (file_pread(l->fd, head, STATE_HEAD, 0, l->path, &e) < 0)
+		return;
+	state_sign(head, &nobody);
+	file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
+}
+
+void
+lease_drop(struct lease *l)
+{
+	if (l->fd < 0)
+		return;
+	if (l->network)
+		sign_off(l);
+	close(l->fd);
+	l->fd = -1;
+}
+
+void
+lease_release(struct lease *l)
+{
+	lease_drop(l);
+	free(l->stem);
+	free(l->path);
+	*l = (struct lease){.fd = -1};
+}
