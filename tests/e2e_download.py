@@ -444,11 +444,11 @@ def test_other_framings(k):
 def test_lapsed_urls(k):
     repo = large(k)
     k.hub.fault(origin="cdn", drop_after=4 * MB)
-    k.hub.cdn_signer.lifetime = 0.05
+    k.hub.url_lifetime = 0.05
     k.hub.fault(origin="cdn", delay=0.2, ranged=True)
     process = k.start("download", "-r", repo.id, "-p", k.dir)
     k.wait_for(lambda: any(e["status"] == 403 for e in k.hub.asked("cdn")), what="a 403")
-    k.hub.cdn_signer.lifetime = 3600
+    k.hub.url_lifetime = 3600
     k.ok(k.finish(process))
     k.same(repo)
 
@@ -944,6 +944,30 @@ def test_hostile_names(k):
         assert set(tree(to)) <= {"good.txt", ".gitattributes"}, tree(to)
         assert not (k.top / "evil").exists() and not (k.top / "in" / "evil").exists()
         assert "\033[31m" not in r.err
+
+
+def test_hostile_sizes_and_types(k):
+    repo = sample(k, {"m.bin": Generated(1, MB)})
+    for old, new in (('"size": 1048576', '"size": -1'), ('"size": 1048576', '"size": 1e400'),
+                     ('"size": 1048576', '"size": 9223372036854775808'),
+                     ('"size": 1048576', '"size": "1048576"'),
+                     ('"size": 1048576', '"size": 1048577'), ('"size": 1048576', '"size": 7'),
+                     ('"oid": "[0-9a-f]{64}"', '"oid": "../../x"'),
+                     ('"oid": "[0-9a-f]{64}"', '"oid": null'), ('"path"', '"path": 7, "x"'),
+                     ("^.*$", "{}"), ("^.*$", "null"), ("^.*$", ""), (r"\]$", "")):
+        k.hub.rules.clear()
+        k.hub.fault(path="/tree/|/paths-info/", replace=[[old, new]], count=None)
+        r = k.download(repo, "--retries", "0", "--stall-timeout", "3")
+        assert r.status not in (0, 2, 139, 134), "status %d after %s" % (r.status, new)
+        assert "m.bin" not in tree(k.dir)
+
+
+def test_tree_that_is_no_tree(k):
+    """A name that is a file and a folder, and names that differ only in case."""
+    repo = sample(k, {"a": "file", "b.txt": "b", "B.txt": "B"})
+    repo.commit({"a/x": "below"})
+    r = k.download(repo, "--retries", "0")
+    assert r.status != 0 and set(tree(k.dir)) - {"a/x"} <= set(repo.head().files)
 
 
 def test_symlink_in_the_target(k):

@@ -5,7 +5,8 @@
     hubd.py --sample            a repository acme-lab/sample with a bit of everything
 
 Control port (plain HTTP, "control" in that line): GET /, /log, /violations; POST /rules with a
-fault or a list of them (fakehub/faults.py says which), /expire, /cut; DELETE /rules, /log.
+fault or a list of them (fakehub/faults.py says which), /expire, /cut, /options; DELETE /rules,
+/log.
 """
 
 import argparse

@@ -149,6 +149,28 @@ def test_framings(k):
     assert r.body == BIG.read() and r.headers["Content-Length"] is None
 
 
+def test_replaced_and_endless(k):
+    k.hub.fault(path="/tree/", replace=[['"size": 5', '"size": -5']])
+    k.hub.fault(path="/tree/", status=200, body='["', endless=True, filler="a", drop_after=99999)
+    url = "/api/models/%s/tree/main" % ID
+    assert b'"size": -5' in k.ask("GET", url).body
+    assert k.ask("GET", url).body == b'["' + b"a" * 99997
+
+
+def test_hang_up_within_a_body(k):
+    _, made = begin_upload(k, b"x" * 100000)
+    k.hub.fault(origin="upload", hang_up_after=50000)
+    assert hangs_up(k.ask, "PUT", made["actions"]["upload"]["href"], b"x" * 100000)
+    assert k.ask("PUT", made["actions"]["upload"]["href"], b"x" * 100000).status == 200
+
+
+def test_lifetime(k):
+    ask = k.hub.control_url + "/options"
+    assert k.ask("POST", ask, {"url_lifetime": -1}).status == 200
+    assert k.ask("GET", k.cdn()).status == 403
+    assert k.ask("POST", ask, {"folder": "/"}).status == 400
+
+
 def test_gzip_for_those_who_take_it(k):
     at = k.ask("GET", "/%s/resolve/main/a.txt" % ID).headers["Location"]
     r = k.ask("GET", at, Accept_Encoding="gzip", Range="bytes=1-")

@@ -45,9 +45,10 @@ def find_client():
     try:
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "-q", "huggingface_hub"],
-                       check=True, timeout=300, stdout=subprocess.DEVNULL,
-                       stderr=subprocess.DEVNULL)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "timeout": 300}
+        if subprocess.run([str(python), "-c", "import huggingface_hub"], **quiet).returncode:
+            subprocess.run([str(python), "-m", "pip", "install", "huggingface_hub"], check=True,
+                           **quiet)
     except (OSError, subprocess.SubprocessError):
         return False
     os.environ["HUBD_OFFICIAL"] = "1"

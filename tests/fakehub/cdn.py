@@ -16,8 +16,8 @@ from .wire import Answer, part
 class Signer:
     """Puts an end and a signature on a path, and checks both."""
 
-    def __init__(self, lifetime=3600):
-        self.lifetime = lifetime
+    def __init__(self, lifetime):
+        self._lifetime = lifetime  # a function: seconds
         self._secret = os.urandom(16)
         self._not_before = 0.0
 
@@ -31,7 +31,7 @@ class Signer:
     def sign(self, path, pairs):
         """The path with a query in the manner of CloudFront."""
         now = time.time()
-        end = now + self.lifetime
+        end = now + self._lifetime()
         policy = base64.urlsafe_b64encode(json.dumps(
             {"path": path, "from": now, "to": end}).encode()).decode().rstrip("=")
         query = pairs + [("Expires", "%d" % end), ("Policy", policy)]
@@ -46,7 +46,7 @@ class Signer:
                  ("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD"),
                  ("X-Amz-Credential", "AKIATESTHUB/20260823/us-east-1/s3/aws4_request"),
                  ("X-Amz-Date", time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))),
-                 ("X-Amz-Expires", "%d" % self.lifetime), ("X-Test-From", repr(now))] + pairs
+                 ("X-Amz-Expires", "%d" % self._lifetime()), ("X-Test-From", repr(now))] + pairs
         text = path + "?" + urllib.parse.urlencode(query, quote_via=urllib.parse.quote)
         return text + "&X-Amz-Signature=" + self._mac(text).hexdigest()
 

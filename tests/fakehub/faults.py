@@ -29,7 +29,8 @@ What happens:
     use_range       the request's Range is taken for this one ("bytes=0-99"), told honestly
     ignore_range    the request's Range is not seen
     corrupt_at      the byte at this place of the file is wrong
-    endless         the body never ends (no Content-Length)
+    replace         [[pattern, text], ...]: regular expressions to replace in the answer's body
+    endless         the body never ends (no Content-Length); filler ("\\0") is what comes then
     no_length       neither Content-Length nor chunks: the connection's end ends the body
     chunked         send the body in chunks
     many_headers    so many headers more
@@ -47,7 +48,7 @@ MATCH = {"origin": None, "method": None, "path": "", "ranged": None, "min_from":
 ACT = ("delay status body headers add_headers hang_up hang_up_after lose_answer drop_after"
        " stall_after stall reset rate head_rate length add_length content_range add_range"
        " use_range ignore_range corrupt_at endless no_length chunked many_headers huge_header"
-       " early raw close").split()
+       " early raw close replace filler").split()
 
 
 class Rule:

@@ -40,6 +40,10 @@ DEFAULTS = {
     "folder": None,         # for contents; else a temporary one
 }
 
+# What may be changed while it runs.
+LIVE = ("xet gzip page expand_page lfs_from cdn_limit url_lifetime upload_lifetime chunk"
+        " chunk_as_number verify preupload_max paid_spaces").split()
+
 
 class Hub:
     """Use as a context: `with Hub(page=10) as hub: hub.add_repo(...)`."""
@@ -55,8 +59,8 @@ class Hub:
         self.tokens = access.default_tokens()
         self.rules = Rules()
         self.throttle = access.Throttle(self.window, self.quotas)
-        self.cdn_signer = Signer(self.url_lifetime)
-        self.upload_signer = Signer(self.upload_lifetime)
+        self.cdn_signer = Signer(lambda: self.url_lifetime)
+        self.upload_signer = Signer(lambda: self.upload_lifetime)
         self.log = []
         self.violations = []
         self.origins = []
@@ -206,10 +210,20 @@ class Hub:
             self.expire_urls()
         elif what == ("POST", "/cut"):
             self.cut_all()
+        elif what == ("POST", "/options"):
+            return self._set_options(json.loads(request.read()))
         elif what == ("POST", "/rules"):
             return self._add_rules(json.loads(request.read()))
         else:
             return Answer(404, "unknown\n", type="text/plain")
+        return _json({"ok": True})
+
+    def _set_options(self, options):
+        unknown = [name for name in options if name not in LIVE]
+        if unknown:
+            return Answer(400, "cannot be set: %s\n" % ", ".join(unknown), type="text/plain")
+        for name, value in options.items():
+            setattr(self, name, value)
         return _json({"ok": True})
 
     def _add_rules(self, rules):

@@ -299,7 +299,7 @@ class Receiver:
         count = storage.uploads[id].count()
         width = 5 if count > 1 else 1
         urls = [("%0*d" % (width, n), storage.url(id, n)) for n in range(count, 0, -1)]
-        end = http_date(time.time() + self.hub.upload_signer.lifetime)
+        end = http_date(time.time() + self.hub.upload_lifetime)
         href = self.hub.upload_signer.sign_s3("/api/complete_multipart", [
             ("uploadId", id), ("bucket", "hf-hub-lfs-us-east-1"),
             ("prefix", "repos/" + repo.hex_id), ("expiration", end)])

@@ -171,6 +171,13 @@ def zipped(answer):
     return new
 
 
+def replace_in(answer, pattern, text):
+    body = answer.content.read(answer.start, answer.end)
+    body = re.sub(pattern.encode(), text.encode(), body)
+    answer.content = content.Bytes(body)
+    answer.start, answer.end = 0, len(body)
+
+
 class Body:
     """Where the bytes of an answer's body go out; a fault may strike at any of them."""
 
@@ -393,6 +400,8 @@ class Connection(socketserver.BaseRequestHandler):
         for name, value in (fault.headers or {}).items():
             answer.set(name, value)
         answer.headers += [(k, v) for k, v in fault.add_headers or ()]
+        for pattern, text in fault.replace or ():
+            replace_in(answer, pattern, text)
         if fault.add_range is not None and answer.get("Content-Range"):
             m = re.match(r"bytes (\d+)(.*)", answer.get("Content-Range"))
             answer.set("Content-Range", "bytes %d%s"
@@ -426,7 +435,9 @@ class Connection(socketserver.BaseRequestHandler):
         body = Body(self, fault, answer.start, entry)
         body.strike()
         if request.method != "HEAD" and answer.status not in (204, 304):
-            self._send_body(answer, body, fault.endless)
+            self._send_body(answer, body)
+            if fault.endless:
+                self._fill(body, fault.filler or "\0")
         return not unframed and fault.length is None and not fault.add_length
 
     def _send_head(self, answer, fault, unframed):
@@ -444,7 +455,7 @@ class Connection(socketserver.BaseRequestHandler):
         head += "".join("%s: %s\r\n" % h for h in answer.headers) + "\r\n"
         self.send_slowly(head.encode("utf-8", "surrogateescape"), fault.head_rate)
 
-    def _send_body(self, answer, body, endless):
+    def _send_body(self, answer, body):
         for block in answer.content.blocks(answer.start, answer.end):
             if answer.chunked:
                 body.write(b"%x\r\n" % len(block))
@@ -454,8 +465,10 @@ class Connection(socketserver.BaseRequestHandler):
                 body.write(block)
         if answer.chunked:
             body.write(b"0\r\n\r\n")
-        while endless and not self.hub.stopping.is_set():
-            body.write(b"\0" * 65536)
+
+    def _fill(self, body, filler):
+        while not self.hub.stopping.is_set():
+            body.write(filler.encode() * (65536 // len(filler)))
 
     def send(self, data):
         self.sock.sendall(data)

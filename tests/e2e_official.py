@@ -1,0 +1,67 @@
+"""The binary beside the official client, on the same folders. Wants a Python that has
+huggingface_hub: OFFICIAL_PYTHON, or the environment that hubd_official.py makes."""
+
+import os
+import subprocess
+
+from fakehub import Generated
+from kit import MB, ROOT, Skip, limit
+
+ID = "acme-lab/both"
+
+FILES = {
+    "README.md": "# both\n",
+    "empty.txt": b"",
+    "sub dir/100% über.txt": "odd\n",
+    "weights/model.safetensors": Generated(1, 3 * MB + 1),
+}
+
+DOWNLOAD = ("import sys, huggingface_hub as h;"
+            "h.snapshot_download(sys.argv[1], local_dir=sys.argv[2])")
+
+
+def official(k, code, *args):
+    """Runs Python code that uses the official client."""
+    python = os.environ.get("OFFICIAL_PYTHON") or str(ROOT / "build/official/bin/python3")
+    if not os.access(python, os.X_OK):
+        raise Skip("no huggingface_hub here")
+    env = k.environment({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+                         "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": k.home / "hf"})
+    done = subprocess.run([python, "-c", code, *map(str, args)], env=env, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+
+
+@limit(90)
+def test_official_takes_our_folder(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    official(k, DOWNLOAD, ID, k.dir)
+    assert not k.hub.asked("cdn") and not k.hub.asked(path="resolve-cache")
+    k.same(repo)
+
+
+@limit(90)
+def test_we_take_the_official_folder(k):
+    repo = k.hub.add_repo(ID, FILES)
+    official(k, DOWNLOAD, ID, k.dir)
+    k.same(repo)
+    k.hub.forget()
+    k.ok(k.download(repo))
+    assert not k.content_requests()
+    k.same(repo)
+
+
+@limit(90)
+def test_in_turn_while_the_branch_moves(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    repo.commit({"README.md": "# two\n", "weights/model.safetensors": Generated(2, 2 * MB)})
+    official(k, DOWNLOAD, ID, k.dir)
+    k.same(repo)
+    repo.commit({"README.md": "# three\n"})
+    k.hub.forget()
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert not k.hub.asked("cdn")
