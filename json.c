@@ -504,18 +504,19 @@ json_get(const struct json *v, const char *name, struct json *out)
 {
 	struct json_iter it = json_iter(v);
 	struct json key, item;
-	unsigned found = 0;
+	bool found = false;
 
 	if (!it.object)
 		return false;
 	while (json_next(&it, &key, &item)) {
 		if (!json_is(&key, name))
 			continue;
-		if (found++)
+		if (found)
 			return false;
+		found = true;
 		*out = item;
 	}
-	return found == 1;
+	return found;
 }
 
 /* A number without its sign: the digits of s (a '.' among them is passed over)
