@@ -99,7 +99,8 @@ glob_match(const char *pattern, const char *path)
 			return true;
 		if (*p && *path && fits(&p, next_char(&path)))
 			continue;
-		if (!star || !*retry)
+		/* Later starts have even less left to match. */
+		if (!star || !*path)
 			return false;
 		next_char(&retry);
 		path = retry;
