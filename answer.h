@@ -23,7 +23,8 @@ struct err;
 struct repo_file {
 	char *path;
 	uint64_t size;
-	struct digest digest; /* SHA-256 of LFS and Xet files, else git blob id */
+	struct digest
+	    digest; /* SHA-256 of LFS and Xet files, else git blob id */
 };
 
 /*
@@ -32,17 +33,18 @@ struct repo_file {
  * text is no JSON (a cut answer may be whole the next time), ERR_CONTENT if it is not a listing.
  */
 int answer_tree(struct str text,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e),
-    void *ctx, struct err *e);
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e);
 
 /* "sha" of a repository's description: 40 hex digits and '\0'. */
 int answer_commit(struct str text, char commit[41], struct err *e);
 
 /* What an error is about, for its sentence. */
 struct answer_about {
-	const char *id, *type;	 /* "org/name", "model" */
-	const char *revision;	 /* or NULL */
-	const char *path;	 /* or NULL */
+	const char *id, *type;   /* "org/name", "model" */
+	const char *type_prefix; /* "", "datasets/", "spaces/" */
+	const char *revision;    /* or NULL */
+	const char *path;        /* or NULL */
 	bool has_token;
 	const char *endpoint;
 };

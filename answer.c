@@ -1,0 +1,387 @@
+#include "answer.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "mem.h"
+
+/* The official client's and the Hub's own texts are below that. */
+#define TEXT_MAX 400
+#define PATH_MAX_LENGTH 8192
+
+/* --- Listings and descriptions. --- */
+
+static int
+not_a_listing(struct err *e, const char *what)
+{
+	return err_set(e, ERR_CONTENT, "the listing is broken: %s", what);
+}
+
+static int
+parse(struct str text, struct json *out, struct err *e)
+{
+	if (json_parse(text, out, e) == 0)
+		return 0;
+	/* A cut answer may be whole the next time. */
+	e->kind = ERR_NET;
+	return err_in(e, "the Hub's answer is no JSON");
+}
+
+/* The digest that names a content: the LFS pointer's where there is one. In a
+ * listing it is "oid", in a description "sha256" (hub-protocol.md, 3.1). */
+static int
+entry_digest(const struct json *entry, struct digest *out, uint64_t *size)
+{
+	struct json lfs;
+	bool is_lfs = json_get(entry, "lfs", &lfs) && lfs.type == JSON_OBJECT;
+	char *hex = is_lfs ? json_get_strdup(&lfs, "oid", 64)
+			   : json_get_strdup(entry, "oid", 40);
+	int rv = -1;
+
+	if (is_lfs && !hex)
+		hex = json_get_strdup(&lfs, "sha256", 64);
+	if (hex && digest_parse(str_of(hex), out) == 0 &&
+	    out->kind == (is_lfs ? HASH_SHA256 : HASH_GIT))
+		rv = 0;
+	free(hex);
+	/* The pointer's own size counts where both are given. */
+	if (is_lfs)
+		json_get_uint(&lfs, "size", REPO_FILE_MAX, size);
+	return rv;
+}
+
+static int
+read_entry(const struct json *entry, struct repo_file *out, struct err *e)
+{
+	struct json size;
+
+	out->path = json_get_strdup(entry, "path", PATH_MAX_LENGTH);
+	if (!out->path)
+		return not_a_listing(e, "an entry has no usable path");
+	out->size = 0;
+	if (json_get(entry, "size", &size) &&
+	    json_uint(&size, REPO_FILE_MAX, &out->size) < 0)
+		return not_a_listing(e, "an entry has an impossible size");
+	if (entry_digest(entry, &out->digest, &out->size) < 0)
+		return not_a_listing(e, "an entry has no hash of its content");
+	return 0;
+}
+
+static int
+give_entry(const struct json *entry,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct repo_file f = {NULL};
+	struct json type;
+	int rv;
+
+	if (entry->type != JSON_OBJECT)
+		return not_a_listing(e, "an entry is no object");
+	if (!json_get(entry, "type", &type) || !json_is(&type, "file"))
+		return 0;
+	rv = read_entry(entry, &f, e);
+	if (rv == 0)
+		rv = each(ctx, &f, e);
+	else if (f.path)
+		err_in(e, "'%s'", f.path);
+	free(f.path);
+	return rv;
+}
+
+int
+answer_tree(struct str text,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct json all, entry;
+	struct json_iter it;
+
+	if (parse(text, &all, e) < 0)
+		return -1;
+	if (all.type != JSON_ARRAY)
+		return not_a_listing(e, "it is no list");
+	it = json_iter(&all);
+	while (json_next(&it, NULL, &entry))
+		if (give_entry(&entry, each, ctx, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+answer_commit(struct str text, char commit[41], struct err *e)
+{
+	struct json all;
+	char *sha;
+	int rv = 0;
+
+	if (parse(text, &all, e) < 0)
+		return -1;
+	sha = json_get_strdup(&all, "sha", 40);
+	if (sha && str_is_hex(str_of(sha), 40))
+		memcpy(commit, sha, 41);
+	else
+		rv =
+		    err_set(e, ERR_CONTENT, "the Hub's answer names no commit");
+	free(sha);
+	return rv;
+}
+
+/* --- Errors. --- */
+
+/* Appends text to the sentences of b, unless it is there already. */
+static void
+add_text(struct buf *b, struct str text)
+{
+	char *copy;
+
+	text = str_trim(text);
+	if (!text.n)
+		return;
+	if (text.n > TEXT_MAX)
+		text.n = TEXT_MAX;
+	copy = str_dup(text);
+	if (!strstr(buf_cstr(b), copy)) {
+		buf_puts(b, b->len ? "; " : "");
+		buf_puts(b, copy);
+	}
+	free(copy);
+}
+
+static void
+add_string(struct buf *b, const struct json *v)
+{
+	struct buf text = buf_make(4 * TEXT_MAX);
+
+	if (json_string(v, &text) == 0)
+		add_text(b, buf_str(&text));
+	buf_release(&text);
+}
+
+static void
+add_member(struct buf *b, const struct json *v, const char *name)
+{
+	struct json item;
+
+	if (json_get(v, name, &item))
+		add_string(b, &item);
+}
+
+/* The shapes of section 6.1: a string or a list of strings in "error", with
+ * "error_description"; a list of objects in "errors". */
+static void
+add_json(struct buf *b, const struct json *all)
+{
+	struct json v, item;
+	struct json_iter it;
+
+	if (json_get(all, "error", &v)) {
+		add_string(b, &v);
+		it = json_iter(&v);
+		while (v.type == JSON_ARRAY && json_next(&it, NULL, &item))
+			add_string(b, &item);
+	}
+	add_member(b, all, "error_description");
+	if (json_get(all, "errors", &v)) {
+		it = json_iter(&v);
+		while (v.type == JSON_ARRAY && json_next(&it, NULL, &item))
+			add_member(b, &item, "message");
+	}
+}
+
+/* What the Hub says of it, in its own words. */
+static void
+add_words(struct buf *b, const struct http_head *h, struct str body)
+{
+	struct str message;
+	struct json all;
+	struct err ignored;
+
+	if (http_get(h, "x-error-message", &message))
+		add_text(b, message);
+	if (!body.n || http_type_is(h, "text/html"))
+		return;
+	if (json_parse(body, &all, &ignored) == 0)
+		add_json(b, &all);
+	else if (http_type_is(h, "text/plain"))
+		add_text(b, body);
+}
+
+static bool
+header_is(const struct http_head *h, const char *name, const char *value)
+{
+	struct str v;
+
+	return http_get(h, name, &v) && str_eq(v, value);
+}
+
+static bool
+code_is(const struct http_head *h, const char *code)
+{
+	return header_is(h, "x-error-code", code);
+}
+
+static int
+absent_revision(const struct answer_about *a, struct err *e)
+{
+	return err_set(e, ERR_ABSENT, "there is no revision '%s' in '%s'",
+	    a->revision ? a->revision : "main", a->id);
+}
+
+static int
+absent_entry(const struct answer_about *a, struct err *e)
+{
+	if (!a->path)
+		return err_set(
+		    e, ERR_ABSENT, "there is no such file in '%s'", a->id);
+	return err_set(
+	    e, ERR_ABSENT, "there is no '%s' in '%s'", a->path, a->id);
+}
+
+static int
+gated(const struct answer_about *a, struct err *e)
+{
+	err_set(e, ERR_AUTH, "'%s' is gated: %s", a->id,
+	    a->has_token ? "access has not been granted to this token"
+			 : "it is given only to those who are logged in and "
+			   "have been granted access");
+	if (a->has_token)
+		return err_hint(e, "ask for access at %s/%s%s", a->endpoint,
+		    a->type_prefix, a->id);
+	return err_hint(e, "ask for access at %s/%s%s, then set HF_TOKEN",
+	    a->endpoint, a->type_prefix, a->id);
+}
+
+/* A repository that is missing looks like one that is private. */
+static int
+absent_repo(const struct answer_about *a, struct err *e)
+{
+	if (a->has_token) {
+		err_set(e, ERR_ABSENT,
+		    "there is no %s '%s', or the token does not let see it",
+		    a->type, a->id);
+		return err_hint(e, "look at the spelling, and at -t (model, "
+				   "dataset or space)");
+	}
+	err_set(e, ERR_ABSENT,
+	    "there is no %s '%s', or it is private or gated and no token was "
+	    "given",
+	    a->type, a->id);
+	return err_hint(e, "look at the spelling and at -t, or set HF_TOKEN");
+}
+
+static int
+bad_token(struct err *e)
+{
+	err_set(e, ERR_AUTH, "the Hub does not accept the token");
+	return err_hint(e, "make a new one at the Hub (Settings, Access "
+			   "Tokens); -v says where the token came from");
+}
+
+static int
+forbidden(struct err *e)
+{
+	err_set(e, ERR_AUTH, "the Hub does not allow it");
+	return err_hint(e, "the token may lack a right; -v says where it came "
+			   "from");
+}
+
+/* Two kinds of 429: a window that opens again, which is waited for, and other
+ * quotas, for which neither waiting seconds nor trying again helps (6.5). */
+static int
+too_many(const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	uint64_t remaining, seconds;
+
+	if (http_ratelimit(h, &remaining, &seconds) == 0 && remaining &&
+	    !http_asked_wait(h))
+		return err_set(e, ERR_OTHER, "a quota of the Hub is used up");
+	err_set(e, ERR_NET, "the Hub's rate limit is reached");
+	if (!a->has_token)
+		err_hint(e, "a token raises the limit: set HF_TOKEN");
+	return -1;
+}
+
+static bool
+names_credentials(const struct http_head *h)
+{
+	struct str message;
+
+	return http_get(h, "x-error-message", &message) &&
+	       str_starts(message, "Invalid credentials in Authorization");
+}
+
+/* What a status means where the Hub gave no word for it. */
+static int
+by_status(
+    const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	switch (h->status) {
+	case 401:
+		return names_credentials(h) ? bad_token(e) : absent_repo(a, e);
+	case 402:
+		return err_set(e, ERR_AUTH, "the Hub wants a paid plan for it");
+	case 403:
+		return forbidden(e);
+	case 404:
+		return err_set(
+		    e, ERR_ABSENT, "'%s' was not found at the endpoint", a->id);
+	case 429:
+		return too_many(h, a, e);
+	default:
+		return err_set(e,
+		    http_status_transient(h->status) ? ERR_NET : ERR_OTHER,
+		    "the Hub answered with status %u", h->status);
+	}
+}
+
+/* The decision order of section 6.2. */
+static int
+decide(const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	if (code_is(h, "RevisionNotFound"))
+		return absent_revision(a, e);
+	if (code_is(h, "EntryNotFound"))
+		return absent_entry(a, e);
+	if (code_is(h, "GatedRepo"))
+		return gated(a, e);
+	if (header_is(
+		h, "x-error-message", "Access to this resource is disabled."))
+		return err_set(
+		    e, ERR_AUTH, "'%s' was disabled by the Hub", a->id);
+	if (code_is(h, "RepoNotFound"))
+		return absent_repo(a, e);
+	return by_status(h, a, e);
+}
+
+static bool
+request_id(const struct http_head *h, struct str *id)
+{
+	return http_get(h, "x-request-id", id) ||
+	       http_get(h, "x-amzn-trace-id", id) ||
+	       http_get(h, "x-amz-cf-id", id);
+}
+
+int
+answer_error(const struct http_head *h, struct str body,
+    const struct answer_about *about, struct err *e)
+{
+	struct buf words = buf_make(2048);
+	struct err cause;
+	struct str id = str_of("");
+
+	decide(h, about, &cause);
+	cause.wait = http_asked_wait(h);
+	add_words(&words, h, body);
+	request_id(h, &id);
+	err_set(e, cause.kind, "%s%s%.*s%s%s%.*s%s", cause.msg,
+	    words.len ? ": \"" : "", STRF(buf_str(&words)),
+	    words.len ? "\"" : "", id.n ? " (request " : "", STRF(id),
+	    id.n ? ")" : "");
+	e->wait = cause.wait;
+	memcpy(e->hint, cause.hint, sizeof(e->hint));
+	buf_release(&words);
+	return -1;
+}
