@@ -1,0 +1,380 @@
+#include "hasher.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "err.h"
+#include "mem.h"
+#include "partial.h"
+
+/* The state is kept every so many bytes: that much is hashed again at the most
+ * after a kill. */
+#define KEEP_EVERY ((uint64_t)8 << 20)
+#define LANES_MAX 16
+
+/* A buffer on its way; the bytes follow. */
+struct chunk {
+	struct chunk *next;
+	uint64_t offset;
+	size_t n;
+	unsigned char bytes[HASHER_BUFFER];
+};
+
+/*
+ * One file. Invariant: the bytes before claimed are hashed, being hashed, or in
+ * the queue, which is in order and without gaps.
+ */
+struct hashing {
+	struct hashing *next;
+	struct hasher *owner;
+	struct partial *partial;
+	void *user;
+	struct hash hash; /* only who set busy may touch it */
+	uint64_t claimed;
+	uint64_t kept; /* length at which the state was kept */
+	struct chunk *first, **last;
+	bool busy;  /* a thread is at it */
+	bool poked; /* something may be there to read back */
+	bool over;  /* complete was called */
+};
+
+/* The lock guards all lists, the fields of each hashing (but its hash), and
+ * quit. */
+struct hasher {
+	pthread_mutex_t lock;
+	pthread_cond_t work, idle;
+	const struct hasher_ops *ops;
+	struct hashing *files;
+	struct chunk *spare;
+	bool quit;
+	unsigned threads;
+	pthread_t thread[];
+};
+
+/* What one thread does in one turn for one file. */
+struct turn {
+	struct hashing *file;
+	struct chunk *chunk; /* to hash, or (n is 0) to read back into */
+	struct err why;
+	bool failed, over;
+};
+
+static struct chunk *
+chunk_of(void *buffer)
+{
+	return (struct chunk *)(void *)((unsigned char *)buffer -
+					offsetof(struct chunk, bytes));
+}
+
+static struct chunk *
+take_spare(struct hasher *h)
+{
+	struct chunk *c = h->spare;
+
+	if (c)
+		h->spare = c->next;
+	return c;
+}
+
+static void
+put_spare(struct hasher *h, struct chunk *c)
+{
+	c->next = h->spare;
+	h->spare = c;
+}
+
+/* Under the lock: something for this file, if there is something to do. */
+static bool
+pick(struct hasher *h, struct hashing *s, struct turn *t)
+{
+	struct chunk *c = s->first;
+
+	if (s->busy || s->over || (!c && !s->poked))
+		return false;
+	if (c) {
+		s->first = c->next;
+		if (!s->first)
+			s->last = &s->first;
+	} else {
+		c = take_spare(h);
+		if (!c)
+			return false;
+		c->n = 0;
+		s->poked = false;
+	}
+	s->busy = true;
+	*t = (struct turn){.file = s, .chunk = c};
+	return true;
+}
+
+/* Claims and reads back the next bytes into a turn's empty chunk; n stays 0 if
+ * there are none. */
+static void
+read_back(struct hasher *h, struct turn *t)
+{
+	struct hashing *s = t->file;
+	struct chunk *c = t->chunk;
+	uint64_t from = hash_length(&s->hash);
+	uint64_t end = h->ops->written(s->user, from);
+
+	pthread_mutex_lock(&h->lock);
+	if (s->claimed == from && end > from) {
+		c->n = end - from < HASHER_BUFFER ? (size_t)(end - from)
+						  : HASHER_BUFFER;
+		c->offset = from;
+		s->claimed += c->n;
+	}
+	/* Perhaps there is more; and what came into the queue meanwhile waits
+	 * for its turn anyway. */
+	s->poked = s->poked || c->n;
+	pthread_mutex_unlock(&h->lock);
+	if (c->n &&
+	    partial_read(s->partial, c->bytes, c->n, c->offset, &t->why) < 0)
+		t->failed = true;
+}
+
+static void
+hash_all(struct turn *t, unsigned n)
+{
+	struct hash *hash[LANES_MAX];
+	const void *bytes[LANES_MAX];
+	size_t length[LANES_MAX];
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (t[i].failed || !t[i].chunk->n)
+			continue;
+		assert(t[i].chunk->offset == hash_length(&t[i].file->hash));
+		hash[used] = &t[i].file->hash;
+		bytes[used] = t[i].chunk->bytes;
+		length[used++] = t[i].chunk->n;
+	}
+	hash_update_many(hash, bytes, length, used);
+}
+
+/* Keeps the state now and then, and tells when a file is through. */
+static void
+report(struct hasher *h, struct turn *t)
+{
+	struct hashing *s = t->file;
+	uint64_t length = hash_length(&s->hash);
+	struct digest found;
+
+	t->over = t->failed || length == partial_size(s->partial);
+	if (t->failed) {
+		h->ops->complete(s->user, NULL, &t->why);
+	} else if (t->over) {
+		hash_final(&s->hash, &found);
+		h->ops->complete(s->user, &found, NULL);
+	} else if (length - s->kept >= KEEP_EVERY) {
+		s->kept = length;
+		partial_hashed(s->partial, &s->hash);
+	}
+}
+
+/* Under the lock: up to max files that have something to hash. */
+static unsigned
+collect(struct hasher *h, struct turn *t, unsigned max)
+{
+	unsigned n = 0;
+
+	for (struct hashing *s = h->files; s && n < max; s = s->next)
+		n += pick(h, s, &t[n]);
+	return n;
+}
+
+static void *
+run(void *arg)
+{
+	struct hasher *h = arg;
+	unsigned lanes = hash_lanes() < LANES_MAX ? hash_lanes() : LANES_MAX;
+	struct turn *t = xcalloc(lanes, sizeof(*t));
+
+	pthread_mutex_lock(&h->lock);
+	while (!h->quit) {
+		unsigned n = collect(h, t, lanes);
+
+		if (!n) {
+			pthread_cond_wait(&h->work, &h->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&h->lock);
+		for (unsigned i = 0; i < n; i++)
+			if (!t[i].chunk->n)
+				read_back(h, &t[i]);
+		hash_all(t, n);
+		for (unsigned i = 0; i < n; i++)
+			report(h, &t[i]);
+		pthread_mutex_lock(&h->lock);
+		for (unsigned i = 0; i < n; i++) {
+			put_spare(h, t[i].chunk);
+			t[i].file->busy = false;
+			t[i].file->over = t[i].file->over || t[i].over;
+		}
+		pthread_cond_broadcast(&h->idle);
+	}
+	pthread_mutex_unlock(&h->lock);
+	free(t);
+	return NULL;
+}
+
+struct hasher *
+hasher_open(unsigned threads, unsigned spare, const struct hasher_ops *ops,
+    struct err *e)
+{
+	struct hasher *h =
+	    xcalloc(1, sizeof(*h) + threads * sizeof(h->thread[0]));
+
+	h->ops = ops;
+	pthread_mutex_init(&h->lock, NULL);
+	pthread_cond_init(&h->work, NULL);
+	pthread_cond_init(&h->idle, NULL);
+	while (spare--)
+		put_spare(h, xmalloc(sizeof(struct chunk)));
+	for (; h->threads < threads; h->threads++)
+		if (pthread_create(&h->thread[h->threads], NULL, run, h))
+			break;
+	if (!h->threads) {
+		hasher_close(h);
+		err_set(e, ERR_OTHER, "cannot start a thread");
+		return NULL;
+	}
+	return h;
+}
+
+void
+hasher_close(struct hasher *h)
+{
+	struct chunk *c;
+
+	pthread_mutex_lock(&h->lock);
+	h->quit = true;
+	pthread_cond_broadcast(&h->work);
+	pthread_mutex_unlock(&h->lock);
+	for (unsigned i = 0; i < h->threads; i++)
+		pthread_join(h->thread[i], NULL);
+	assert(!h->files);
+	while ((c = take_spare(h)))
+		free(c);
+	pthread_cond_destroy(&h->idle);
+	pthread_cond_destroy(&h->work);
+	pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+
+void *
+hasher_lend(struct hasher *h)
+{
+	(void)h;
+	return ((struct chunk *)xmalloc(sizeof(struct chunk)))->bytes;
+}
+
+void
+hasher_return(struct hasher *h, void *buffer)
+{
+	(void)h;
+	free(chunk_of(buffer));
+}
+
+struct hashing *
+hasher_begin(struct hasher *h, struct partial *p, void *user)
+{
+	struct hashing *s = xcalloc(1, sizeof(*s));
+
+	s->owner = h;
+	s->partial = p;
+	s->user = user;
+	s->last = &s->first;
+	partial_hash(p, &s->hash);
+	s->claimed = s->kept = hash_length(&s->hash);
+	pthread_mutex_lock(&h->lock);
+	s->next = h->files;
+	h->files = s;
+	pthread_mutex_unlock(&h->lock);
+	return s;
+}
+
+void *
+hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset)
+{
+	struct hasher *h = s->owner;
+	struct chunk *c = chunk_of(buffer), *other = NULL;
+
+	pthread_mutex_lock(&h->lock);
+	if (offset == s->claimed && !s->over)
+		other = take_spare(h);
+	if (other) {
+		c->offset = offset;
+		c->n = n;
+		c->next = NULL;
+		*s->last = c;
+		s->last = &c->next;
+		s->claimed += n;
+	} else {
+		s->poked = true;
+	}
+	pthread_cond_signal(&h->work);
+	pthread_mutex_unlock(&h->lock);
+	return other ? other->bytes : buffer;
+}
+
+void
+hasher_poke(struct hashing *s)
+{
+	struct hasher *h = s->owner;
+
+	pthread_mutex_lock(&h->lock);
+	s->poked = true;
+	pthread_cond_signal(&h->work);
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Under the lock: waits until no thread is at it, and empties its queue. */
+static void
+quiet(struct hashing *s)
+{
+	struct hasher *h = s->owner;
+
+	s->over = true;
+	while (s->busy)
+		pthread_cond_wait(&h->idle, &h->lock);
+	while (s->first) {
+		struct chunk *c = s->first;
+
+		s->first = c->next;
+		put_spare(h, c);
+	}
+	s->last = &s->first;
+}
+
+void
+hasher_restart(struct hashing *s)
+{
+	pthread_mutex_lock(&s->owner->lock);
+	quiet(s);
+	partial_hash(s->partial, &s->hash);
+	s->claimed = s->kept = hash_length(&s->hash);
+	s->poked = s->over = false;
+	pthread_mutex_unlock(&s->owner->lock);
+}
+
+void
+hasher_end(struct hashing *s)
+{
+	struct hasher *h = s->owner;
+
+	pthread_mutex_lock(&h->lock);
+	quiet(s);
+	for (struct hashing **p = &h->files; *p; p = &(*p)->next)
+		if (*p == s) {
+			*p = s->next;
+			break;
+		}
+	pthread_mutex_unlock(&h->lock);
+	/* Kept as far as it came: what was hashed need not be again. */
+	if (hash_length(&s->hash) < partial_size(s->partial))
+		partial_hashed(s->partial, &s->hash);
+	free(s);
+}

@@ -1,0 +1,65 @@
+#ifndef HUB_HASHER_H
+#define HUB_HASHER_H
+
+/*
+ * Hashing beside the transfer: threads that hash files in order while their
+ * bytes arrive. What comes in order is hashed from the memory it was received
+ * into; what came out of order is read back when its turn comes, from the page
+ * cache as a rule. Several files are hashed side by side in vector lanes where
+ * the CPU gains by that (hash_lanes).
+ *
+ * The buffers that workers receive into belong to the hasher and are lent: a
+ * worker that has written one offers it and goes on with what it gets back.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+
+struct err;
+struct partial;
+struct hasher;
+struct hashing;
+
+#define HASHER_BUFFER ((size_t)128 << 10)
+
+/* Called by the hasher's threads, without its lock. */
+struct hasher_ops {
+	/* The end of the bytes of that file that are written without a gap from
+	 * offset on; offset itself if there is none. */
+	uint64_t (*written)(void *file, uint64_t offset);
+	/* All of it is hashed, or (why is not NULL) reading back failed. */
+	void (*complete)(
+	    void *file, const struct digest *found, const struct err *why);
+};
+
+/* spare: buffers beyond those that workers hold; at least 1. NULL if no thread
+ * can be started; fewer threads than asked for are enough. */
+struct hasher *hasher_open(unsigned threads, unsigned spare,
+    const struct hasher_ops *ops, struct err *e);
+/* Every file must have been ended, every buffer given back. */
+void hasher_close(struct hasher *h);
+
+/* A buffer of HASHER_BUFFER bytes for a worker, and back. */
+void *hasher_lend(struct hasher *h);
+void hasher_return(struct hasher *h, void *buffer);
+
+/* Begins a file where partial_hash() says; user is what ops get as file. The
+ * caller pokes it when all is set up. */
+struct hashing *hasher_begin(struct hasher *h, struct partial *p, void *user);
+
+/* n bytes at offset were written from this buffer: takes the buffer if they are
+ * the next in order, and returns another one; or the same. */
+void *hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset);
+
+/* More may have been written out of order: look. */
+void hasher_poke(struct hashing *s);
+
+/* Starts over after partial_reset(); nobody may be offering. */
+void hasher_restart(struct hashing *s);
+
+/* Ends it, complete or not. */
+void hasher_end(struct hashing *s);
+
+#endif
