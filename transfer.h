@@ -33,10 +33,12 @@ struct content {
 };
 
 struct transfer_ops {
+	/* What content i is. The name must last for the run. */
+	void (*content)(void *ctx, size_t i, struct content *out);
 	/* Content i is about to be fetched: gives where its bytes go, and the
 	 * address to ask (which the caller of transfer_run frees with free()). */
-	struct partial *(*begin)(void *ctx, size_t i, char **url,
-	    struct err *e);
+	struct partial *(*begin)(
+	    void *ctx, size_t i, char **url, struct err *e);
 	/* Each answer on the way to content i, redirects too. */
 	int (*check)(void *ctx, size_t i, const struct http_head *h,
 	    const struct url *url, struct err *e);
@@ -48,10 +50,11 @@ struct transfer_ops {
 
 struct transfer {
 	struct client *client;
-	const struct content *content;
-	size_t count;
-	unsigned jobs;	  /* connections at the most */
-	unsigned retries; /* tries in a row without progress, for each content */
+	size_t count;  /* of contents */
+	unsigned jobs; /* connections at the most */
+	unsigned
+	    retries; /* tries in a row without progress, for each content */
+	uint64_t stall_ms; /* a connection is judged over that time */
 	struct progress *progress;
 	const struct transfer_ops *ops;
 	void *ctx;

@@ -1,0 +1,153 @@
+#include "fetch.h"
+
+#include <inttypes.h>
+
+#include "client.h"
+#include "err.h"
+#include "http.h"
+#include "wait.h"
+
+static enum fetch_end
+check_length(const struct fetch *f, uint64_t size, struct err *e)
+{
+	if (size == f->size)
+		return FETCH_OK;
+	err_set(e, ERR_CONTENT,
+	    "the server has %" PRIu64 " bytes, the listing says %" PRIu64, size,
+	    f->size);
+	return FETCH_FAILED;
+}
+
+static enum fetch_end
+check_part(const struct fetch *f, const struct http_head *h, struct err *e)
+{
+	uint64_t first, last, total;
+	struct str value;
+
+	if (!http_get(h, "content-range", &value) ||
+	    http_content_range(value, &first, &last, &total) < 0) {
+		err_set(
+		    e, ERR_NET, "the server sent a part without saying which");
+		return FETCH_FAILED;
+	}
+	if (total != UINT64_MAX && check_length(f, total, e) != FETCH_OK)
+		return FETCH_FAILED;
+	if (first == f->first && last <= f->last)
+		return FETCH_OK;
+	err_set(e, ERR_NET, "the server sent another part than was asked for");
+	return FETCH_FAILED;
+}
+
+/* All of it, though a part was asked for: of use only from the beginning. */
+static enum fetch_end
+check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
+{
+	enum http_framing framing;
+	uint64_t length;
+
+	if (http_framing(h, false, &framing, &length, e) < 0)
+		return FETCH_FAILED;
+	if (framing == HTTP_LENGTH && check_length(f, length, e) != FETCH_OK)
+		return FETCH_FAILED;
+	if (f->first == 0)
+		return FETCH_OK;
+	err_set(e, ERR_NET, "the server ignores ranges");
+	return FETCH_WHOLE;
+}
+
+static enum fetch_end
+check_status(const struct fetch *f, const struct http_head *h, struct err *e)
+{
+	unsigned status = h->status;
+
+	if (status == 206)
+		return check_part(f, h, e);
+	if (status == 200)
+		return check_whole(f, h, e);
+	if (status == 416) {
+		err_set(e, ERR_CONTENT,
+		    "the server has fewer bytes than the listing says");
+		return FETCH_FAILED;
+	}
+	if (f->direct && (status == 401 || status == 403 || status == 404 ||
+			     status == 410)) {
+		err_set(e, ERR_NET,
+		    "the signed address is no longer accepted (status %u)",
+		    status);
+		return FETCH_REFUSED;
+	}
+	err_set(e, http_status_transient(status) ? ERR_NET : ERR_OTHER,
+	    "the server answered with status %u", status);
+	e->wait = http_asked_wait(h);
+	return FETCH_FAILED;
+}
+
+/* The pace of one connection since a moment. */
+struct pace {
+	uint64_t since, bytes;
+};
+
+static int
+check_pace(struct pace *p, size_t n, uint64_t stall_ms, struct err *e)
+{
+	uint64_t now = wait_now(), ms = now - p->since;
+
+	p->bytes += n;
+	if (ms < stall_ms)
+		return 0;
+	if (p->bytes * 1000 / ms < FETCH_FLOOR)
+		return err_set(e, ERR_NET, "the connection is too slow");
+	*p = (struct pace){.since = now};
+	return 0;
+}
+
+static int
+read_body(const struct fetch *f, struct response *resp, struct err *e)
+{
+	struct pace pace = {.since = wait_now()};
+	uint64_t total = 0;
+	size_t n;
+	void *to;
+
+	while ((to = f->room(f->ctx, &n)) && n) {
+		if (response_read(resp, to, n, &n, e) < 0)
+			return -1;
+		if (!n && !total)
+			return err_set(e, ERR_NET, "the server sent no bytes");
+		if (!n)
+			break;
+		total += n;
+		if (f->take(f->ctx, n, e) < 0 ||
+		    check_pace(&pace, n, f->stall_ms, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+enum fetch_end
+fetch(const struct fetch *f, struct err *e)
+{
+	const struct request req = {
+	    .method = "GET",
+	    .url = f->url,
+	    .ranged = true,
+	    .first = f->first,
+	    .last = f->last,
+	    .check = f->check,
+	    .ctx = f->ctx,
+	};
+	struct response *resp = client_send(f->client, &req, e);
+	enum fetch_end end;
+
+	if (!resp)
+		return FETCH_FAILED;
+	end = check_status(f, response_head(resp), e);
+	if (end == FETCH_OK) {
+		f->begin(f->ctx, response_url(resp),
+		    response_head(resp)->status == 200);
+		if (read_body(f, resp, e) < 0)
+			end = FETCH_FAILED;
+	}
+	response_close(resp);
+	return end;
+}

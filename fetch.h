@@ -1,0 +1,53 @@
+#ifndef HUB_FETCH_H
+#define HUB_FETCH_H
+
+/*
+ * One request for a range of a content: asks, believes only an answer that is
+ * that range, and hands on its bytes as they come. Whoever calls decides where
+ * they go and what a failure means.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct client;
+struct err;
+struct http_head;
+struct url;
+
+struct fetch {
+	struct client *client;
+	const char *url;
+	bool direct;          /* url is one that another one led to */
+	uint64_t size;        /* of the whole content, not 0 */
+	uint64_t first, last; /* asked for, both inclusive */
+	uint64_t stall_ms;    /* FETCH_FLOOR is judged over that time */
+	void *ctx;
+	/* Each answer on the way, redirects too. */
+	int (*check)(void *ctx, const struct http_head *h,
+	    const struct url *url, struct err *e);
+	/* Bytes from first on follow, from that address. whole: the server
+	 * ignores ranges and sends all from 0 on (first is 0). */
+	void (*begin)(void *ctx, const struct url *url, bool whole);
+	/* Where the next bytes go: at most *n of them; *n is 0 to end early. */
+	void *(*room)(void *ctx, size_t *n);
+	/* n bytes came there. */
+	int (*take)(void *ctx, size_t n, struct err *e);
+};
+
+/* A connection slower than this, in bytes a second, is given up for a new
+ * one. */
+#define FETCH_FLOOR 1024
+
+enum fetch_end {
+	FETCH_OK,      /* room() ended it, or the answer is through: it may
+			* have been shorter than what was asked for */
+	FETCH_FAILED,  /* e says why */
+	FETCH_REFUSED, /* a direct address is no longer accepted (ERR_NET) */
+	FETCH_WHOLE, /* the server ignores ranges and first is not 0 (ERR_NET) */
+};
+
+enum fetch_end fetch(const struct fetch *f, struct err *e);
+
+#endif

@@ -1,0 +1,924 @@
+/*
+ * transfer: workers that take ranges from one queue.
+ *
+ * A file lives from begin() to done() or failed(). While it does, any number of
+ * workers is at its ranges, the hasher follows, and the tender keeps its state
+ * on disk. It is finished, or given up, by one worker, when nobody else is at
+ * it. One lock guards it all; it is held for moments only, never over I/O. The
+ * hasher and the partial files have locks of their own, which are taken after
+ * this one, never before it.
+ */
+
+#include "transfer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "fetch.h"
+#include "hasher.h"
+#include "mem.h"
+#include "partial.h"
+#include "progress.h"
+#include "ramp.h"
+#include "ranges.h"
+#include "url.h"
+#include "wait.h"
+
+/* The longest range of one request while several connections share a file. */
+#define REQUEST_MAX ((uint64_t)64 << 20)
+#define REQUEST_MIN ((uint64_t)8 << 20)
+
+/* A connection on which nothing came for so long loses its range to one that
+ * has nothing else to do. */
+#define RESCUE_MS 4000
+
+/* Waits between tries: full jitter below these. */
+#define BACKOFF_BASE 500
+#define BACKOFF_CAP 30000
+
+/* A signed address is renewed this long before it lapses, in seconds. */
+#define RENEW_BEFORE 60
+
+/* Contents that come wrong so often are given up. */
+#define WRONG_MAX 3
+
+/* So many contents given up in a row, without a byte between them: the line is
+ * dead, and the rest need not be tried. */
+#define LOST_MAX 3
+
+/* What a small file costs beside its bytes, as ramp counts it. */
+#define FILE_WORK ((uint64_t)256 << 10)
+
+/* A content that was begun. All fields are guarded by run.lock, but those which
+ * do_begin() sets and nobody changes. */
+struct file {
+	struct file *next;
+	struct run *run;
+	size_t i;
+	struct content content;
+	struct partial *partial;
+	struct hashing *hashing; /* NULL: small, hashed by its worker */
+	struct hash hash; /* of a small one; only its worker touches it */
+	char *url;
+	char *direct;    /* where url led to; NULL: not known */
+	uint64_t lapses; /* Unix seconds when direct does; 0: not known */
+	struct ranges ranges;
+	unsigned users;      /* workers at it */
+	unsigned failed;     /* tries in a row without a byte */
+	unsigned wrong;      /* times that the hash was wrong */
+	uint64_t not_before; /* no try before (ms) */
+	unsigned shown;      /* its number in the display */
+	bool resolving;      /* one worker finds out direct, others wait */
+	bool whole;          /* the server ignores ranges */
+	bool hashed;         /* all of it; found says what */
+	bool given_up;       /* why says why */
+	bool tended;         /* the tender is at it */
+	struct digest found;
+	struct err why;
+};
+
+struct run {
+	const struct transfer *t;
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	struct hasher *hasher;
+	struct file *active;
+	size_t begun, left;  /* contents begun; not yet done or failed */
+	unsigned lost;       /* contents given up in a row for the network */
+	uint64_t not_before; /* the server asked all to wait (ms) */
+	uint64_t work;       /* for ramp */
+	struct ramp ramp;
+	bool over; /* ends early, for the reason in why */
+	struct err why;
+	unsigned workers;
+	pthread_t *worker;
+};
+
+enum task { TASK_BEGIN, TASK_RANGE, TASK_FINISH };
+
+struct job {
+	enum task task;
+	size_t i;
+	struct file *f;
+	struct range *r;
+};
+
+static bool
+small(const struct file *f)
+{
+	return !f->hashing;
+}
+
+/* Under the lock: ends the run early; the first reason counts. */
+static void
+end_run(struct run *run, const struct err *why)
+{
+	if (!run->over)
+		run->why = *why;
+	run->over = true;
+	pthread_cond_broadcast(&run->changed);
+}
+
+static void
+give_up(struct file *f, const struct err *why)
+{
+	if (f->given_up)
+		return;
+	f->given_up = true;
+	f->why = *why;
+}
+
+/* --- What there is to do: all under the lock. --- */
+
+static bool
+missing(
+    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
+{
+	return partial_missing(ctx, from, limit, first, end);
+}
+
+/* How much one request asks for: all that is missing where files are many or
+ * the connection is alone, else shares of what is left. */
+static uint64_t
+request_limit(const struct run *run, const struct file *f)
+{
+	uint64_t left, share;
+
+	if (run->ramp.allowed == 1 || run->begun < run->t->count ||
+	    partial_in_order(f->partial))
+		return UINT64_MAX;
+	left = partial_size(f->partial) - partial_here(f->partial);
+	share = left / (2 * (uint64_t)run->ramp.allowed);
+	share -= share % PARTIAL_BLOCK;
+	if (share < REQUEST_MIN)
+		return REQUEST_MIN;
+	return share < REQUEST_MAX ? share : REQUEST_MAX;
+}
+
+/* Who finds the address goes alone; so does one whose server knows no ranges,
+ * and one that is to be written in order. */
+static bool
+alone(const struct file *f)
+{
+	return f->resolving || f->whole || partial_in_order(f->partial);
+}
+
+static bool
+usable(const struct run *run, const struct file *f, uint64_t now)
+{
+	return !f->given_up && !f->hashed && now >= f->not_before &&
+	       now >= run->not_before && !(f->users && alone(f));
+}
+
+/* shared: also files that other workers are at. */
+static bool
+pick_range(struct run *run, uint64_t now, bool shared, struct job *j)
+{
+	for (struct file *f = run->active; f; f = f->next) {
+		if (!usable(run, f, now) || (f->users && !shared))
+			continue;
+		j->r = ranges_take(
+		    &f->ranges, request_limit(run, f), missing, f->partial);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+/* Near the end: half of a long range, or all of one that does not move. */
+static bool
+pick_help(struct run *run, uint64_t now, struct job *j)
+{
+	unsigned n = run->ramp.allowed ? run->ramp.allowed : 1;
+	uint64_t least = run->ramp.rate / n;
+
+	/* What a connection brings in a second is not worth a new request. */
+	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
+	for (struct file *f = run->active; f; f = f->next) {
+		if (!usable(run, f, now) || small(f))
+			continue;
+		j->r = ranges_rescue(
+		    &f->ranges, now > RESCUE_MS ? now - RESCUE_MS : 0);
+		if (!j->r)
+			j->r = ranges_split(&f->ranges, least);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_finish(struct run *run, struct job *j)
+{
+	for (struct file *f = run->active; f; f = f->next) {
+		if (f->users || f->tended || !(f->hashed || f->given_up))
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+/* Files that are begun together are bounded, also while all of them wait. */
+static bool
+may_begin(const struct run *run, uint64_t now)
+{
+	unsigned n = 0;
+
+	if (run->begun == run->t->count || now < run->not_before)
+		return false;
+	for (const struct file *f = run->active; f; f = f->next)
+		n++;
+	return n < 2 * run->ramp.allowed;
+}
+
+/* The next job. A file each as long as there are files, then several
+ * connections to one. */
+static bool
+pick(struct run *run, struct job *j)
+{
+	uint64_t now = wait_now();
+
+	*j = (struct job){.task = TASK_FINISH};
+	if (pick_finish(run, j)) {
+		j->f->users++;
+		return true;
+	}
+	j->task = TASK_RANGE;
+	if (!pick_range(run, now, false, j)) {
+		if (may_begin(run, now)) {
+			j->task = TASK_BEGIN;
+			j->i = run->begun++;
+			return true;
+		}
+		if (!pick_range(run, now, true, j) && !pick_help(run, now, j))
+			return false;
+	}
+	j->r->moved = now;
+	j->f->users++;
+	j->f->resolving = j->f->resolving || !j->f->direct;
+	return true;
+}
+
+/* --- One request. --- */
+
+/* A worker at a range. */
+struct visit {
+	struct run *run;
+	struct file *f;
+	struct range *r;
+	unsigned char *buffer;
+	size_t fill; /* bytes in it, which belong at r->at */
+};
+
+static int
+check(
+    void *ctx, const struct http_head *h, const struct url *url, struct err *e)
+{
+	const struct visit *v = ctx;
+	const struct transfer *t = v->run->t;
+
+	return t->ops->check(t->ctx, v->f->i, h, url, e);
+}
+
+/* Keeps where the address led to, for the other ranges of the file. */
+static void
+answer_begins(void *ctx, const struct url *url, bool whole)
+{
+	struct visit *v = ctx;
+	struct file *f = v->f;
+	uint64_t lapses = url_expiry(url);
+
+	/* A clock that is ahead makes every address look lapsed. */
+	if (lapses <= (uint64_t)time(NULL) + RENEW_BEFORE)
+		lapses = 0;
+	pthread_mutex_lock(&v->run->lock);
+	if (!f->direct) {
+		f->direct = str_dup(url->text);
+		f->lapses = lapses;
+	}
+	f->resolving = false;
+	f->whole = f->whole || whole;
+	if (whole && ranges_busy(&f->ranges) == 1)
+		ranges_whole(&f->ranges, v->r, f->content.size);
+	pthread_cond_broadcast(&v->run->changed);
+	pthread_mutex_unlock(&v->run->lock);
+}
+
+/* Up to where the buffer is full or the range ends; nothing when it is
+ * through, or the run is. */
+static void *
+room(void *ctx, size_t *n)
+{
+	struct visit *v = ctx;
+	struct run *run = v->run;
+	uint64_t at = v->r->at + v->fill;
+
+	*n = HASHER_BUFFER - v->fill;
+	pthread_mutex_lock(&run->lock);
+	if (v->r->end <= at || run->over || v->f->given_up)
+		*n = 0;
+	else if (v->r->end - at < *n)
+		*n = (size_t)(v->r->end - at);
+	pthread_mutex_unlock(&run->lock);
+	return v->buffer + v->fill;
+}
+
+/* Writes what is in the buffer to its place, and lets the hasher have it. */
+static int
+flush(struct visit *v, struct err *e)
+{
+	struct file *f = v->f;
+	uint64_t at = v->r->at;
+	size_t n = v->fill;
+
+	v->fill = 0;
+	if (!n)
+		return 0;
+	if (partial_write(f->partial, v->buffer, n, at, v->r->begin, e) < 0)
+		return -1;
+	pthread_mutex_lock(&v->run->lock);
+	v->r->at += n;
+	v->run->lost = 0;
+	f->failed = 0;
+	pthread_mutex_unlock(&v->run->lock);
+	if (small(f))
+		hash_update(&f->hash, v->buffer, n);
+	else
+		v->buffer = hasher_offer(f->hashing, v->buffer, n, at);
+	return 0;
+}
+
+static int
+take(void *ctx, size_t n, struct err *e)
+{
+	struct visit *v = ctx;
+	uint64_t now = wait_now();
+
+	v->fill += n;
+	progress_add(v->run->t->progress, v->f->shown, n);
+	pthread_mutex_lock(&v->run->lock);
+	v->r->moved = now;
+	v->run->work += n;
+	pthread_mutex_unlock(&v->run->lock);
+	return v->fill == HASHER_BUFFER ? flush(v, e) : 0;
+}
+
+/* Under the lock: the address to ask, which the caller frees. */
+static char *
+address(struct file *f, bool *direct)
+{
+	if (f->direct && f->lapses &&
+	    (uint64_t)time(NULL) + RENEW_BEFORE >= f->lapses) {
+		free(f->direct);
+		f->direct = NULL;
+	}
+	*direct = f->direct != NULL;
+	return xstrdup(f->direct ? f->direct : f->url);
+}
+
+/* Under the lock: a server that knows no ranges begins at 0, so do we. */
+static void
+start_over(struct visit *v)
+{
+	struct file *f = v->f;
+
+	progress_lost(v->run->t->progress, f->shown, v->r->at);
+	ranges_whole(&f->ranges, v->r, f->content.size);
+	if (small(f))
+		hash_init(&f->hash, f->content.digest.kind, f->content.size);
+}
+
+/* What came is written also when it fails in the middle. */
+static enum fetch_end
+visit(struct visit *v, struct err *e)
+{
+	const struct transfer *t = v->run->t;
+	struct fetch x = {
+	    .client = t->client,
+	    .size = v->f->content.size,
+	    .stall_ms = t->stall_ms,
+	    .ctx = v,
+	    .check = check,
+	    .begin = answer_begins,
+	    .room = room,
+	    .take = take,
+	};
+	enum fetch_end end;
+	struct err other;
+	char *url;
+
+	pthread_mutex_lock(&v->run->lock);
+	if (v->f->whole)
+		start_over(v);
+	x.first = v->r->at;
+	x.last = v->r->end - 1;
+	x.url = url = address(v->f, &x.direct);
+	pthread_mutex_unlock(&v->run->lock);
+	end = fetch(&x, e);
+	if (flush(v, &other) < 0) {
+		*e = other;
+		end = FETCH_FAILED;
+	}
+	mem_wipe(url, strlen(url)); /* it may hold a signature */
+	free(url);
+	return end;
+}
+
+/* Under the lock: what a failed try means for the file and for all. */
+static void
+range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
+{
+	uint64_t now = wait_now();
+
+	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE ||
+	    e->kind == ERR_AUTH) {
+		end_run(run, e);
+		return;
+	}
+	if (e->kind != ERR_NET || ++f->failed > run->t->retries) {
+		give_up(f, e);
+		return;
+	}
+	if (end == FETCH_WHOLE)
+		f->whole = true;
+	if (end == FETCH_REFUSED) {
+		free(f->direct);
+		f->direct = NULL;
+		ramp_back(&run->ramp, now);
+	}
+	/* The first time, asking again at once is the cure. */
+	if (end != FETCH_FAILED && f->failed == 1)
+		return;
+	f->not_before = now + wait_backoff(f->failed - 1, BACKOFF_BASE,
+				  BACKOFF_CAP, e->wait, wait_random());
+	if (e->wait) {
+		/* The quota is the address's, not the file's. */
+		run->not_before = f->not_before;
+		ramp_back(&run->ramp, now);
+		progress_note(run->t->progress,
+		    "the server asks to wait %u s: %s", e->wait, e->msg);
+	}
+}
+
+static void
+do_range(struct run *run, struct job *j, unsigned char **buffer)
+{
+	struct visit v = {run, j->f, j->r, *buffer, 0};
+	struct file *f = j->f;
+	struct err e;
+	enum fetch_end end = visit(&v, &e);
+	bool complete;
+
+	*buffer = v.buffer;
+	pthread_mutex_lock(&run->lock);
+	complete = v.r->at == f->content.size;
+	ranges_put(&f->ranges, v.r);
+	f->users--;
+	f->resolving = false;
+	if (small(f) && complete) {
+		hash_final(&f->hash, &f->found);
+		f->hashed = true;
+	} else if (end != FETCH_OK) {
+		range_failed(run, f, end, &e);
+	}
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+	if (!small(f))
+		hasher_poke(f->hashing);
+}
+
+/* --- The beginning and the end of a file. --- */
+
+static void
+content_failed(struct run *run, size_t i, const struct err *why)
+{
+	const struct transfer *t = run->t;
+
+	t->ops->failed(t->ctx, i, why);
+	pthread_mutex_lock(&run->lock);
+	run->left--;
+	if (why->kind == ERR_STOPPED)
+		end_run(run, why);
+	if (why->kind == ERR_NET && ++run->lost >= LOST_MAX)
+		end_run(run, why);
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+}
+
+static void
+start_hash(struct run *run, struct file *f)
+{
+	const struct content *c = &f->content;
+
+	if (c->size > PARTIAL_BLOCK) {
+		f->hashing = hasher_begin(run->hasher, f->partial, f);
+		return;
+	}
+	hash_init(&f->hash, c->digest.kind, c->size);
+	f->hashed = c->size == 0;
+	hash_final(&f->hash, &f->found);
+}
+
+static void
+do_begin(struct run *run, size_t i)
+{
+	const struct transfer *t = run->t;
+	struct file *f = xcalloc(1, sizeof(*f));
+	struct err e;
+
+	f->run = run;
+	f->i = i;
+	t->ops->content(t->ctx, i, &f->content);
+	f->partial = t->ops->begin(t->ctx, i, &f->url, &e);
+	if (!f->partial) {
+		free(f);
+		content_failed(run, i, &e);
+		return;
+	}
+	f->shown = progress_start(t->progress, f->content.name, f->content.size,
+	    partial_here(f->partial));
+	start_hash(run, f);
+	pthread_mutex_lock(&run->lock);
+	f->next = run->active;
+	run->active = f;
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+	if (f->hashing)
+		hasher_poke(f->hashing);
+}
+
+/* Frees a file that is no longer active. */
+static void
+file_close(struct file *f, bool published)
+{
+	if (f->hashing)
+		hasher_end(f->hashing);
+	ranges_release(&f->ranges);
+	partial_close(f->partial, published);
+	free(f->url);
+	free(f->direct);
+	free(f);
+}
+
+static void
+retire(struct run *run, struct file *f)
+{
+	pthread_mutex_lock(&run->lock);
+	for (struct file **p = &run->active; *p; p = &(*p)->next)
+		if (*p == f) {
+			*p = f->next;
+			break;
+		}
+	pthread_mutex_unlock(&run->lock);
+}
+
+static void
+wrong_hash(struct file *f, struct err *e)
+{
+	char want[2 * HASH_SIZE_MAX + 1], got[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(&f->content.digest, want);
+	digest_hex(&f->found, got);
+	err_set(e, ERR_CONTENT,
+	    "the content is not what its hash says: expected %s, got %s", want,
+	    got);
+}
+
+/* The bytes are wrong: all of them come again, from a fresh address. */
+static int
+again(struct run *run, struct file *f, struct err *e)
+{
+	struct err why;
+
+	wrong_hash(f, &why);
+	if (++f->wrong >= WRONG_MAX) {
+		*e = why;
+		return -1;
+	}
+	progress_note(run->t->progress, "%s: %s; fetching it again",
+	    f->content.name, why.msg);
+	progress_lost(run->t->progress, f->shown, f->content.size);
+	if (partial_reset(f->partial, e) < 0)
+		return -1;
+	if (f->hashing)
+		hasher_restart(f->hashing);
+	pthread_mutex_lock(&run->lock);
+	f->hashed = false;
+	if (!f->hashing)
+		start_hash(run, f);
+	free(f->direct);
+	f->direct = NULL;
+	f->users--;
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+	return 0;
+}
+
+static int
+publish(struct run *run, struct file *f, struct err *e)
+{
+	const struct transfer *t = run->t;
+
+	if (t->ops->done(t->ctx, f->i, f->partial, e) < 0)
+		return -1;
+	progress_finish(t->progress, f->shown, PROGRESS_DONE, NULL);
+	retire(run, f);
+	file_close(f, true);
+	pthread_mutex_lock(&run->lock);
+	run->left--;
+	run->work += FILE_WORK;
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
+	return 0;
+}
+
+static void
+do_finish(struct run *run, struct file *f)
+{
+	bool right = digest_same(&f->found, &f->content.digest);
+	size_t i = f->i;
+	struct err e;
+
+	if (f->given_up)
+		e = f->why;
+	else if (right && publish(run, f, &e) == 0)
+		return;
+	else if (!right && again(run, f, &e) == 0)
+		return;
+	progress_finish(run->t->progress, f->shown, PROGRESS_FAILED, e.msg);
+	retire(run, f);
+	file_close(f, false);
+	content_failed(run, i, &e);
+}
+
+/* --- The threads. --- */
+
+static void
+do_job(struct run *run, struct job *j, unsigned char **buffer)
+{
+	switch (j->task) {
+	case TASK_BEGIN:
+		do_begin(run, j->i);
+		break;
+	case TASK_RANGE:
+		do_range(run, j, buffer);
+		break;
+	case TASK_FINISH:
+		do_finish(run, j->f);
+		break;
+	}
+}
+
+/* Under the lock: waits for a change, but not for long, since ranges become
+ * free by the clock, too. */
+static void
+wait_change(struct run *run, long ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += ms * 1000000;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&run->changed, &run->lock, &t);
+}
+
+struct worker {
+	struct run *run;
+	unsigned number;
+};
+
+static void *
+work(void *arg)
+{
+	struct worker *w = arg;
+	struct run *run = w->run;
+	unsigned char *buffer = hasher_lend(run->hasher);
+	struct job j;
+
+	pthread_mutex_lock(&run->lock);
+	while (run->left && !run->over) {
+		if (w->number >= run->ramp.allowed || !pick(run, &j)) {
+			wait_change(run, 200);
+			continue;
+		}
+		pthread_mutex_unlock(&run->lock);
+		do_job(run, &j, &buffer);
+		pthread_mutex_lock(&run->lock);
+	}
+	pthread_mutex_unlock(&run->lock);
+	hasher_return(run->hasher, buffer);
+	free(w);
+	return NULL;
+}
+
+/* Under the lock: the active file with the lowest number from i on. */
+static struct file *
+next_tended(struct run *run, size_t i)
+{
+	struct file *best = NULL;
+
+	for (struct file *f = run->active; f; f = f->next)
+		if (f->i >= i && !f->hashed && !f->given_up && !small(f) &&
+		    (!best || f->i < best->i))
+			best = f;
+	return best;
+}
+
+static void
+tend_all(struct run *run)
+{
+	struct file *f;
+	struct err e;
+	size_t i = 0;
+
+	pthread_mutex_lock(&run->lock);
+	while (!run->over && (f = next_tended(run, i))) {
+		int rv;
+
+		i = f->i + 1;
+		f->tended = true;
+		pthread_mutex_unlock(&run->lock);
+		rv = partial_tend(f->partial, &e);
+		pthread_mutex_lock(&run->lock);
+		f->tended = false;
+		if (rv < 0)
+			end_run(run, &e);
+	}
+	pthread_mutex_unlock(&run->lock);
+}
+
+/* Keeps the states of all active files on disk, so that neither the display
+ * nor a connection waits for a sync. */
+static void *
+tend(void *arg)
+{
+	struct run *run = arg;
+	bool go_on = true;
+
+	while (go_on) {
+		tend_all(run);
+		pthread_mutex_lock(&run->lock);
+		if (run->left && !run->over)
+			wait_change(run, 500);
+		go_on = run->left && !run->over;
+		pthread_mutex_unlock(&run->lock);
+	}
+	return NULL;
+}
+
+/* Under the lock. */
+static int
+add_worker(struct run *run)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->run = run;
+	w->number = run->workers;
+	if (pthread_create(&run->worker[run->workers], NULL, work, w)) {
+		free(w);
+		return -1;
+	}
+	run->workers++;
+	return 0;
+}
+
+/* Under the lock: as many workers as are allowed and useful. */
+static int
+add_workers(struct run *run, struct err *e)
+{
+	ramp_step(&run->ramp, wait_now(), run->work);
+	while (run->workers < run->ramp.allowed)
+		if (add_worker(run) < 0) {
+			if (!run->workers)
+				return err_set(
+				    e, ERR_OTHER, "cannot start a thread");
+			run->ramp.max = run->ramp.allowed = run->workers;
+		}
+	return 0;
+}
+
+static unsigned
+connections(const struct run *run)
+{
+	unsigned n = 0;
+
+	for (const struct file *f = run->active; f; f = f->next)
+		n += ranges_busy(&f->ranges);
+	return n;
+}
+
+/* The main thread: display, signals, number of workers. */
+static void
+supervise(struct run *run)
+{
+	struct progress *progress = run->t->progress;
+	struct err e;
+
+	pthread_mutex_lock(&run->lock);
+	while (run->left && !run->over) {
+		unsigned n;
+
+		if (wait_check(&e) < 0 || add_workers(run, &e) < 0) {
+			end_run(run, &e);
+			break;
+		}
+		wait_change(run, 100);
+		n = connections(run);
+		pthread_mutex_unlock(&run->lock);
+		progress_connections(progress, n);
+		progress_tick(progress, wait_status_asked());
+		pthread_mutex_lock(&run->lock);
+	}
+	pthread_mutex_unlock(&run->lock);
+}
+
+/* --- What the hasher asks and tells. --- */
+
+static uint64_t
+written(void *file, uint64_t offset)
+{
+	struct file *f = file;
+	uint64_t end = offset, last;
+
+	pthread_mutex_lock(&f->run->lock);
+	do {
+		last = end;
+		end = partial_run_end(f->partial, end);
+		end = ranges_written(&f->ranges, end);
+	} while (end > last);
+	pthread_mutex_unlock(&f->run->lock);
+	return end;
+}
+
+static void
+hash_complete(void *file, const struct digest *found, const struct err *why)
+{
+	struct file *f = file;
+
+	pthread_mutex_lock(&f->run->lock);
+	if (found) {
+		f->found = *found;
+		f->hashed = true;
+	} else {
+		end_run(f->run, why);
+	}
+	pthread_cond_broadcast(&f->run->changed);
+	pthread_mutex_unlock(&f->run->lock);
+}
+
+static unsigned
+hasher_threads(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > 4 ? 4 : (unsigned)n;
+}
+
+int
+transfer_run(const struct transfer *t, struct err *e)
+{
+	static const struct hasher_ops ops = {written, hash_complete};
+	struct run run = {.t = t, .left = t->count};
+	pthread_t tender;
+	bool has_tender;
+
+	if (!t->count)
+		return 0;
+	run.hasher = hasher_open(hasher_threads(), t->jobs, &ops, e);
+	if (!run.hasher)
+		return -1;
+	run.ramp = ramp_make(t->jobs, wait_now());
+	run.worker = xcalloc(t->jobs, sizeof(run.worker[0]));
+	pthread_mutex_init(&run.lock, NULL);
+	pthread_cond_init(&run.changed, NULL);
+	/* Without it only a power cut costs more. */
+	has_tender = pthread_create(&tender, NULL, tend, &run) == 0;
+	supervise(&run);
+	for (unsigned i = 0; i < run.workers; i++)
+		pthread_join(run.worker[i], NULL);
+	if (has_tender)
+		pthread_join(tender, NULL);
+	while (run.active) {
+		struct file *f = run.active;
+
+		run.active = f->next;
+		file_close(f, false);
+	}
+	hasher_close(run.hasher);
+	pthread_cond_destroy(&run.changed);
+	pthread_mutex_destroy(&run.lock);
+	free(run.worker);
+	if (run.over)
+		*e = run.why;
+	return run.over ? -1 : 0;
+}
