@@ -17,7 +17,7 @@ struct client;
 struct err;
 struct http_head;
 
-/* Borrowed for the life of it. */
+/* One repository at one endpoint; all is borrowed for the life of it. */
 struct repo {
 	struct client *client;
 	const char *endpoint; /* without '/' at the end */
@@ -28,33 +28,33 @@ struct repo {
 
 /* The commit that a revision points to: 40 hex digits and '\0'. A revision
  * that is a commit already costs no request. */
-int repo_commit(const struct repo *r, const char *revision, char commit[41],
-    struct err *e);
+int repo_commit(
+    const struct repo *r, const char *revision, char commit[41], struct err *e);
 
 /* Lists all files of a commit, page by page, in the Hub's order; each entry is
- * borrowed for the call. A failure of each() ends it. Pages are followed to
- * the end and only on the endpoint's origin with the token. */
+ * borrowed for the call. A failure of each() ends it. A listing that does not
+ * end (REPO_PAGES_MAX) is an error. */
 int repo_tree(const struct repo *r, const char *commit,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e),
-    void *ctx, struct err *e);
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e);
 
-/* The file at path (or ERR_ABSENT): paths-info, or the listing of its folder
- * where a mirror does not know that. The entry's path belongs to the caller. */
+#define REPO_PAGES_MAX 10000
+
+/* The file at path (ERR_ABSENT if there is none): paths-info, or the listing
+ * of its folder where a mirror does not know that. out->path belongs to the
+ * caller. */
 int repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct err *e);
 
-/* Gated or not readable is found out before anything is fetched. */
-int repo_access(const struct repo *r, struct err *e);
-
 /* Where the bytes of a file are: the resolve URL, which the caller frees. */
-char *repo_file_url(const struct repo *r, const char *commit,
-    const char *path);
+char *repo_file_url(const struct repo *r, const char *commit, const char *path);
 
 /*
- * For transfer's check(): is this answer (redirect or content) of the Hub or a
- * CDN about that file? Hub errors become sentences; X-Linked-ETag and X-Linked-Size, where
- * present, must be the file's; a body that is text/html where none was
- * expected is refused.
+ * Is this answer (redirect or content), which a request for f got on its way,
+ * one that may be believed? Errors of the Hub become sentences; X-Linked-ETag
+ * and X-Linked-Size, where the Hub sends them, must be the file's; a web page
+ * in place of a file is refused. The statuses of other hosts are left to the
+ * caller.
  */
 int repo_check_file(const struct repo *r, const struct repo_file *f,
     const struct http_head *h, const struct url *url, struct err *e);

@@ -1,0 +1,318 @@
+#include "repo.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "err.h"
+#include "mem.h"
+
+/* A page of 1000 entries has some 300 kB; with long names a few times that. */
+#define PAGE_MAX ((size_t)16 << 20)
+#define INFO_MAX ((size_t)16 << 20)
+
+static const char public_hub[] = "https://huggingface.co/";
+
+static struct answer_about
+about(const struct repo *r, const char *revision, const char *path)
+{
+	return (struct answer_about){
+	    .id = r->id,
+	    .type = repo_type_name(r->type),
+	    .type_prefix = repo_type_prefix(r->type),
+	    .revision = revision,
+	    .path = path,
+	    .has_token = r->has_token,
+	    .endpoint = r->endpoint,
+	};
+}
+
+/* "ENDPOINT/api/models/ID", to be continued by the caller. */
+static struct buf
+api_url(const struct repo *r)
+{
+	struct buf b = buf_make(URL_MAX);
+
+	buf_printf(
+	    &b, "%s/api/%s/%s", r->endpoint, repo_type_plural(r->type), r->id);
+	return b;
+}
+
+static void
+add_quoted(struct buf *b, const char *what, const char *revision)
+{
+	buf_puts(b, what);
+	url_quote(b, str_of(revision), "");
+}
+
+/* One call of the API, its text in *text; statuses from 400 on are errors. If
+ * next is not NULL it gets the rel="next" link, or NULL; the caller frees. */
+static int
+call(const struct repo *r, const struct request *req,
+    const struct answer_about *what, struct buf *text, char **next,
+    struct err *e)
+{
+	struct response *resp = client_call(r->client, req, text, e);
+	const struct http_head *h;
+	struct str target;
+	int rv = 0;
+
+	if (next)
+		*next = NULL;
+	if (!resp)
+		return -1;
+	h = response_head(resp);
+	if (h->status >= 300)
+		rv = answer_error(h, buf_str(text), what, e);
+	else if (next && http_link(h, "next", &target))
+		*next = url_join(response_url(resp), target, e);
+	response_close(resp);
+	return rv;
+}
+
+int
+repo_commit(
+    const struct repo *r, const char *revision, char commit[41], struct err *e)
+{
+	struct answer_about what = about(r, revision, NULL);
+	struct buf url = api_url(r), text = buf_make(INFO_MAX);
+	struct request req = {.method = "GET"};
+	int rv;
+
+	if (commit_valid(revision)) {
+		memcpy(commit, revision, 41);
+		buf_release(&url);
+		return 0;
+	}
+	add_quoted(&url, "/revision/", revision);
+	req.url = buf_cstr(&url);
+	rv = call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = answer_commit(buf_str(&text), commit, e);
+	buf_release(&url);
+	buf_release(&text);
+	return rv;
+}
+
+/* A mirror may pass on the addresses of the public Hub: they are the mirror's
+ * to serve (hub-protocol.md, 1.1). Takes url, returns what is to be asked. */
+static char *
+rewritten(const struct repo *r, char *url)
+{
+	struct buf b = buf_make(URL_MAX);
+
+	if (!str_starts(str_of(url), public_hub))
+		return url;
+	buf_printf(&b, "%s/%s", r->endpoint, url + sizeof(public_hub) - 1);
+	free(url);
+	return buf_detach(&b);
+}
+
+/* All pages from url on, which it takes. */
+static int
+pages(const struct repo *r, char *url, const struct answer_about *what,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct buf text = buf_make(PAGE_MAX);
+	int rv = 0;
+
+	for (unsigned n = 0; url && rv == 0; n++) {
+		struct request req = {.method = "GET", .url = url};
+		char *next = NULL;
+
+		if (n == REPO_PAGES_MAX) {
+			rv = err_set(e, ERR_CONTENT,
+			    "the listing of '%s' does not end", r->id);
+			break;
+		}
+		buf_clear(&text);
+		rv = call(r, &req, what, &text, &next, e);
+		if (rv == 0)
+			rv = answer_tree(buf_str(&text), each, ctx, e);
+		if (rv == 0 && next && strcmp(next, url) == 0)
+			rv = err_set(e, ERR_CONTENT,
+			    "the listing of '%s' goes in circles", r->id);
+		free(url);
+		url = next ? rewritten(r, next) : NULL;
+	}
+	free(url);
+	buf_release(&text);
+	return rv;
+}
+
+static int
+tree(const struct repo *r, const char *commit, const char *folder,
+    const char *query,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct answer_about what = about(r, commit, folder);
+	struct buf url = api_url(r);
+
+	add_quoted(&url, "/tree/", commit);
+	if (folder)
+		add_quoted(&url, "/", folder);
+	buf_puts(&url, query);
+	return pages(r, buf_detach(&url), &what, each, ctx, e);
+}
+
+int
+repo_tree(const struct repo *r, const char *commit,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	return tree(
+	    r, commit, NULL, "?recursive=true&expand=false", each, ctx, e);
+}
+
+/* Looks for one path in a listing. */
+struct search {
+	const char *path;
+	struct repo_file *out;
+};
+
+static int
+find(void *ctx, const struct repo_file *f, struct err *e)
+{
+	struct search *s = ctx;
+
+	(void)e;
+	if (s->out->path || strcmp(f->path, s->path) != 0)
+		return 0;
+	*s->out = *f;
+	s->out->path = xstrdup(f->path);
+	return 0;
+}
+
+static int
+find_in_folder(
+    const struct repo *r, const char *commit, struct search *s, struct err *e)
+{
+	const char *slash = strrchr(s->path, '/');
+	char *folder = NULL;
+	int rv;
+
+	if (slash)
+		folder = xstrndup(s->path, (size_t)(slash - s->path));
+	rv = tree(
+	    r, commit, folder, "?recursive=false&expand=false", find, s, e);
+	free(folder);
+	return rv;
+}
+
+int
+repo_file(const struct repo *r, const char *commit, const char *path,
+    struct repo_file *out, struct err *e)
+{
+	struct answer_about what = about(r, commit, path);
+	struct buf url = api_url(r), text = buf_make(PAGE_MAX);
+	struct buf body = buf_make(1 << 16);
+	struct search s = {path, out};
+	struct request req = {
+	    .method = "POST",
+	    .content_type = "application/json",
+	};
+	int rv;
+
+	*out = (struct repo_file){NULL};
+	add_quoted(&url, "/paths-info/", commit);
+	buf_puts(&body, "{\"paths\":[");
+	json_put_string(&body, str_of(path));
+	buf_puts(&body, "],\"expand\":false}");
+	req.url = buf_cstr(&url);
+	req.body = buf_cstr(&body);
+	req.length = body.len;
+	rv = call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = answer_tree(buf_str(&text), find, &s, e);
+	/* Not every mirror has that call; what is really missing or not
+	 * allowed is so in the folder's listing, too. */
+	if (rv < 0 && e->kind != ERR_STOPPED)
+		rv = find_in_folder(r, commit, &s, e);
+	if (rv == 0 && !out->path)
+		rv = err_set(e, ERR_ABSENT, "there is no file '%s' in '%s'",
+		    path, r->id);
+	buf_release(&url);
+	buf_release(&text);
+	buf_release(&body);
+	return rv;
+}
+
+char *
+repo_file_url(const struct repo *r, const char *commit, const char *path)
+{
+	struct buf b = buf_make(URL_MAX + 3 * strlen(path));
+
+	buf_printf(&b, "%s/%s%s/resolve/%s/", r->endpoint,
+	    repo_type_prefix(r->type), r->id, commit);
+	url_quote(&b, str_of(path), "/");
+	return buf_detach(&b);
+}
+
+/* An entity tag without W/ and quotes. */
+static struct str
+bare_tag(struct str tag)
+{
+	if (str_starts(tag, "W/"))
+		tag = str_make(tag.s + 2, tag.n - 2);
+	if (tag.n >= 2 && tag.s[0] == '"' && tag.s[tag.n - 1] == '"')
+		tag = str_make(tag.s + 1, tag.n - 2);
+	return tag;
+}
+
+/* What the Hub says of the content must be what its listing said. */
+static int
+check_linked(
+    const struct repo_file *f, const struct http_head *h, struct err *e)
+{
+	struct str value;
+	struct digest named;
+	uint64_t size;
+
+	if (http_get(h, "x-linked-etag", &value) &&
+	    digest_parse(bare_tag(value), &named) == 0 &&
+	    named.kind == f->digest.kind && !digest_same(&named, &f->digest))
+		return err_set(e, ERR_CONTENT,
+		    "the Hub names another content than its listing");
+	if (http_get(h, "x-linked-size", &value) &&
+	    (str_num(value, 10, UINT64_MAX, &size) < 0 || size != f->size))
+		return err_set(e, ERR_CONTENT,
+		    "the Hub gives another size (%.*s) than its listing "
+		    "(%" PRIu64 ")",
+		    STRF(value), f->size);
+	return 0;
+}
+
+static bool
+is_page(const struct repo_file *f, const struct http_head *h)
+{
+	struct str path = str_of(f->path);
+
+	return h->status == 200 && http_type_is(h, "text/html") &&
+	       !str_ends(path, ".html") && !str_ends(path, ".htm");
+}
+
+int
+repo_check_file(const struct repo *r, const struct repo_file *f,
+    const struct http_head *h, const struct url *url, struct err *e)
+{
+	struct answer_about what = about(r, NULL, f->path);
+	struct url endpoint;
+	bool ours;
+
+	if (url_parse(str_of(r->endpoint), &endpoint, e) < 0)
+		return -1;
+	ours = url_same_origin(&endpoint, url);
+	if (ours && h->status >= 400)
+		return answer_error(h, str_of(""), &what, e);
+	if (ours && check_linked(f, h, e) < 0)
+		return -1;
+	if (is_page(f, h)) {
+		err_set(e, ERR_NET, "a web page came in place of the file");
+		return err_hint(e, "look whether this network wants a login "
+				   "page or a proxy");
+	}
+	return 0;
+}
