@@ -1,0 +1,300 @@
+#include "plan.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "localdir.h"
+#include "mem.h"
+#include "partial.h"
+#include "progress.h"
+#include "wait.h"
+
+#define READ_SIZE ((size_t)128 << 10)
+
+/* Files below this are fetched again rather than copied: it is one request. */
+#define COPY_MIN PARTIAL_BLOCK
+
+void
+plan_add(struct plan *p, const struct repo_file *f)
+{
+	if (p->n == p->cap) {
+		p->cap = p->cap ? p->cap + p->cap / 2 : 64;
+		p->file = xreallocarray(p->file, p->cap, sizeof(p->file[0]));
+	}
+	p->file[p->n] = (struct plan_file){.file = *f};
+	p->file[p->n].file.path = xstrdup(f->path);
+	p->file[p->n].target = p->file[p->n].file.path;
+	p->n++;
+}
+
+void
+plan_fail(struct plan_file *f, const struct err *why)
+{
+	free(f->why);
+	f->why = xstrdup(why->msg);
+	f->kind = (int)why->kind;
+	f->state = PLAN_FAILED;
+}
+
+static int
+by_path(const void *a, const void *b)
+{
+	const struct plan_file *x = a, *y = b;
+
+	return strcmp(x->file.path, y->file.path);
+}
+
+/* ASCII only: what other letters a caseless file system folds is its own. */
+static int
+compare_folded(const char *a, const char *b)
+{
+	while (*a && chr_lower(*a) == chr_lower(*b))
+		a++, b++;
+	return (unsigned char)chr_lower(*a) - (unsigned char)chr_lower(*b);
+}
+
+static int
+by_folded(const void *a, const void *b)
+{
+	const struct plan_file *const *x = a, *const *y = b;
+	int order = compare_folded((*x)->file.path, (*y)->file.path);
+
+	return order ? order : by_path(*x, *y);
+}
+
+static void
+refuse_clashes(struct plan *p)
+{
+	struct plan_file **f = xcalloc(p->n, sizeof(*f));
+	struct err e;
+
+	for (size_t i = 0; i < p->n; i++)
+		f[i] = &p->file[i];
+	qsort(f, p->n, sizeof(*f), by_folded);
+	for (size_t i = 1; i < p->n; i++) {
+		if (compare_folded(f[i - 1]->file.path, f[i]->file.path) != 0)
+			continue;
+		err_set(&e, ERR_FILE,
+		    "'%s' differs only in case, and this file system holds "
+		    "one of them",
+		    f[i - 1]->file.path);
+		plan_fail(f[i], &e);
+	}
+	free(f);
+}
+
+void
+plan_check(struct plan *p, bool caseless)
+{
+	struct err e;
+
+	if (!p->n)
+		return;
+	qsort(p->file, p->n, sizeof(p->file[0]), by_path);
+	for (size_t i = 0; i < p->n; i++) {
+		struct plan_file *f = &p->file[i];
+
+		if (path_check(str_of(f->file.path), &e) < 0) {
+			plan_fail(f, &e);
+		} else if (i && strcmp(f[-1].file.path, f->file.path) == 0) {
+			err_set(&e, ERR_CONTENT, "the listing has it twice");
+			plan_fail(f, &e);
+		}
+	}
+	if (caseless)
+		refuse_clashes(p);
+}
+
+int
+plan_hash(int fd, uint64_t size, enum hash_kind kind, const char *name,
+    struct digest *out, struct err *e)
+{
+	unsigned char *bytes = xmalloc(READ_SIZE);
+	struct hash h;
+	int rv = 0;
+
+	hash_init(&h, kind, size);
+	for (uint64_t at = 0; rv == 0 && at < size;) {
+		size_t n =
+		    size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
+
+		rv = wait_check(e);
+		if (rv == 0)
+			rv = file_pread(fd, bytes, n, at, name, e);
+		if (rv == 0)
+			hash_update(&h, bytes, n);
+		at += n;
+	}
+	hash_final(&h, out);
+	free(bytes);
+	return rv;
+}
+
+/* Compares the content of a file that has the right size, but nothing that
+ * says what it is. 1: it is what is wanted; 0: it is not, or cannot be read. */
+static int
+compare(const struct plan_how *how, const struct plan_file *f, struct err *e)
+{
+	struct digest found;
+	struct stat st;
+	int fd, rv;
+
+	if (folder_stat(how->folder, f->target, &st, e) != 0 ||
+	    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->file.size)
+		return 0;
+	fd = folder_openat(how->folder, f->target, O_RDONLY, e);
+	if (fd < 0)
+		return 0;
+	rv = plan_hash(
+	    fd, f->file.size, f->file.digest.kind, f->target, &found, e);
+	close(fd);
+	if (rv < 0)
+		return e->kind == ERR_STOPPED ? -1 : 0;
+	return digest_same(&found, &f->file.digest);
+}
+
+static int
+look_at(struct plan_file *f, const struct plan_how *how, struct err *e)
+{
+	const struct digest *d = &f->file.digest;
+	struct err ignored;
+	int same = 0;
+
+	if (f->state != PLAN_FETCH)
+		return 0;
+	if (!how->force && how->layout &&
+	    localdir_has(how->folder, f->target, f->file.size, d)) {
+		f->state = PLAN_HERE;
+		return 0;
+	}
+	if (!how->force)
+		same = compare(how, f, e);
+	if (same < 0)
+		return -1;
+	if (same) {
+		f->state = PLAN_HERE;
+		/* So that the next run need not read it; if it cannot be noted,
+		 * that is all it costs. */
+		if (how->layout)
+			localdir_note(
+			    how->folder, f->target, how->commit, d, &ignored);
+		return 0;
+	}
+	if (f->file.size > PARTIAL_BLOCK)
+		f->left = partial_left(
+		    how->folder, how->prefix, &f->file.digest, f->file.size);
+	return 0;
+}
+
+/* Large to small, so that a large one does not come last alone; the same
+ * contents stand together, the one to be fetched first. */
+static int
+by_content(const void *a, const void *b)
+{
+	const struct plan_file *const *x = a, *const *y = b;
+	int order;
+
+	if ((*x)->file.size != (*y)->file.size)
+		return (*x)->file.size > (*y)->file.size ? -1 : 1;
+	order = memcmp((*x)->file.digest.b, (*y)->file.digest.b,
+	    sizeof((*x)->file.digest.b));
+	return order ? order : by_path(*x, *y);
+}
+
+static void
+find_copies(struct plan *p)
+{
+	struct plan_file **f = xcalloc(p->n, sizeof(*f)), *first = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (p->file[i].state == PLAN_FETCH &&
+		    p->file[i].file.size >= COPY_MIN)
+			f[n++] = &p->file[i];
+	qsort(f, n, sizeof(*f), by_content);
+	for (size_t i = 0; i < n; i++) {
+		if (first && first->file.size == f[i]->file.size &&
+		    digest_same(&first->file.digest, &f[i]->file.digest)) {
+			f[i]->state = PLAN_COPY;
+			f[i]->same = first;
+		} else {
+			first = f[i];
+		}
+	}
+	free(f);
+}
+
+static void
+add_up(struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_file *f = &p->file[i];
+
+		if (f->state == PLAN_HERE)
+			p->here += f->file.size;
+		if (f->state == PLAN_COPY)
+			p->copy += f->file.size;
+		if (f->state != PLAN_FETCH)
+			continue;
+		p->fetch += f->file.size;
+		p->to_fetch++;
+		p->left += f->left;
+		p->left_files += f->left > 0;
+	}
+}
+
+int
+plan_look(struct plan *p, const struct plan_how *how, struct err *e)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		if (look_at(&p->file[i], how, e) < 0)
+			return -1;
+		progress_tick(how->progress, wait_status_asked());
+	}
+	find_copies(p);
+	add_up(p);
+	return 0;
+}
+
+int
+plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
+{
+	uint64_t need = p->fetch - p->left + p->copy;
+	char want[16], have[16];
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_file *f = &p->file[i];
+
+		if (f->state != PLAN_FETCH || f->file.size <= t->max_file)
+			continue;
+		size_show(f->file.size, want);
+		size_show(t->max_file, have);
+		return err_set(e, ERR_FILE,
+		    "'%s' has %s, and this file system holds files of %s at "
+		    "the most",
+		    f->file.path, want, have);
+	}
+	if (need <= t->free)
+		return 0;
+	size_show(need, want);
+	size_show(t->free, have);
+	err_set(
+	    e, ERR_FILE, "%s are to be written and %s are free", want, have);
+	return err_hint(e, "make room, choose another folder, or fewer files "
+			   "with --include");
+}
+
+void
+plan_release(struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		free(p->file[i].file.path);
+		free(p->file[i].why);
+	}
+	free(p->file);
+	*p = (struct plan){NULL};
+}

@@ -1,0 +1,87 @@
+#ifndef HUB_PLAN_H
+#define HUB_PLAN_H
+
+/*
+ * What a download is about to do: the files that are wanted, where each goes,
+ * and what is here already.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "file.h"
+#include "glob.h"
+#include "repo.h"
+
+struct err;
+struct progress;
+
+enum plan_state {
+	PLAN_FETCH,  /* to be transferred */
+	PLAN_HERE,   /* in place, with the right content */
+	PLAN_COPY,   /* same content as another one that is fetched */
+	PLAN_DONE,   /* fetched or copied, verified and in place */
+	PLAN_FAILED, /* refused or given up; why says why */
+};
+
+struct plan_file {
+	struct repo_file file;
+	const char *target; /* below the folder; file.path or the user's name */
+	uint64_t left;      /* bytes of it that an earlier run left */
+	struct plan_file *same; /* PLAN_COPY: as which; it precedes in order */
+	char *why;
+	int kind; /* enum err_kind of why */
+	enum plan_state state;
+};
+
+/* In the order of the paths. */
+struct plan {
+	struct plan_file *file;
+	size_t n, cap;
+	uint64_t here, fetch, left, copy; /* bytes: in place, to be transferred
+					   * (left included), left by earlier
+					   * runs, to be copied */
+	size_t to_fetch, left_files;      /* files */
+};
+
+/* Adds a file as the listing has it; its path is copied. */
+void plan_add(struct plan *p, const struct repo_file *f);
+
+/* Marks a file as failed for that reason. Any thread may do so for a file that
+ * is its own. */
+void plan_fail(struct plan_file *f, const struct err *why);
+
+/*
+ * Sorts, and refuses what may not be written: bad names, a path twice, paths
+ * that are one file on a file system without case.
+ */
+void plan_check(struct plan *p, bool caseless);
+
+struct plan_how {
+	const struct folder *folder;
+	const char *prefix; /* of the partial files, below the folder */
+	const char *commit;
+	bool layout; /* the folder has the official client's metadata */
+	bool force;  /* fetch all, also what is in place */
+	struct progress *progress;
+};
+
+/*
+ * Finds out what is here already: by metadata where there is some, else by the
+ * hash of a file that has the right size. Then what is left of earlier runs,
+ * and which files have the same content. Fails only when a signal came.
+ */
+int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
+
+/* Is there room for it all, and can the file system hold the largest file? */
+int plan_room(
+    const struct plan *p, const struct folder_traits *t, struct err *e);
+
+/* The hash of what is at a descriptor, read in order. Ends early on signals. */
+int plan_hash(int fd, uint64_t size, enum hash_kind kind, const char *name,
+    struct digest *out, struct err *e);
+
+void plan_release(struct plan *p);
+
+#endif
