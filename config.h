@@ -41,6 +41,8 @@ struct config {
 	uint64_t rate;	  /* 0: no limit */
 	enum progress_mode progress; /* AUTO is resolved by progress.c */
 	bool quiet, verbose, json, no_color;
+	char *term; /* TERM; NULL: unset */
+	bool ci;    /* CI is set */
 	/* Notes for the user, one a line, for -v or always (each is a full
 	 * sentence, without "hub: "). */
 	struct buf notes;

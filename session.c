@@ -1,0 +1,200 @@
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "err.h"
+#include "mem.h"
+#include "option.h"
+#include "progress.h"
+#include "tls.h"
+#include "url.h"
+
+static void
+log_line(void *ctx, const char *line)
+{
+	progress_log(ctx, line);
+}
+
+static void
+tell_waiting(void *ctx, const struct err *why, uint64_t ms)
+{
+	char time[16];
+
+	/* Short waits are everyday; the user is told when it takes a while. */
+	if (ms < 5000)
+		return;
+	duration_show((ms + 999) / 1000, time);
+	progress_note(ctx, "waiting %s: %s", time, why->msg);
+}
+
+static int
+add_dirs(struct tls_trust *t, const char *list, struct err *e)
+{
+	struct str rest = str_of(list), dir;
+	int rv = 0;
+
+	while (rv == 0 && rest.n) {
+		char *path;
+
+		dir = rest;
+		if (!str_cut(rest, ':', &dir, &rest))
+			rest = str_of("");
+		path = str_dup(dir);
+		if (dir.n)
+			rv = tls_trust_add_dir(t, path, e);
+		free(path);
+	}
+	return rv;
+}
+
+static int
+add_trust(struct tls_trust *t, const struct config *c, struct err *e)
+{
+	for (size_t i = 0; i < countof(c->ca_file); i++)
+		if (c->ca_file[i] &&
+		    tls_trust_add_file(t, c->ca_file[i], e) < 0)
+			return err_in(e, "%s", c->ca_source[i]);
+	if (c->ca_dir && add_dirs(t, c->ca_dir, e) < 0)
+		return err_in(e, "SSL_CERT_DIR");
+	return 0;
+}
+
+static struct progress *
+open_progress(const struct config *c, const char *verb)
+{
+	const struct progress_opts o = {
+	    .mode = c->progress,
+	    .quiet = c->quiet,
+	    .no_color = c->no_color,
+	    .verb = verb,
+	    .term = c->term,
+	    .ci = c->ci,
+	};
+
+	return progress_open(&o);
+}
+
+static struct client *
+open_client(const struct session *s, struct err *e)
+{
+	const struct config *c = s->config;
+	const struct client_opts o = {
+	    .endpoint = c->endpoint,
+	    .token = c->token,
+	    .user_agent = "hub/" HUB_VERSION,
+	    .trust = s->trust,
+	    .proxy = c->proxy,
+	    .family = c->family,
+	    .connect_ms = c->connect_ms,
+	    .answer_ms = c->answer_ms,
+	    .stall_ms = c->stall_ms,
+	    .retries = c->retries,
+	    .rate = c->rate,
+	    .log = c->verbose ? log_line : NULL,
+	    .waiting = tell_waiting,
+	    .ctx = s->progress,
+	};
+
+	return client_open(&o, e);
+}
+
+static void
+show_notes(const struct session *s)
+{
+	struct str rest = buf_str(&s->config->notes), line;
+
+	while (rest.n) {
+		line = rest;
+		if (!str_cut(rest, '\n', &line, &rest))
+			rest = str_of("");
+		progress_note(s->progress, "%.*s", STRF(line));
+	}
+	if (s->config->verbose)
+		progress_note(s->progress, "token: %s",
+		    s->config->token ? s->config->token_source : "none");
+}
+
+/* The repository that the options name, and its revision. */
+static int
+identify(struct session *s, const struct options *o, struct err *e)
+{
+	const struct config *c = s->config;
+	enum repo_type type, *given = NULL;
+	struct url endpoint;
+
+	if (o->repo_type) {
+		if (repo_type_parse(o->repo_type, &type, e) < 0)
+			return -1;
+		given = &type;
+	}
+	if (url_parse(str_of(c->endpoint), &endpoint, e) < 0 ||
+	    repoid_parse(o->repo_id, given, &endpoint, &s->id, e) < 0)
+		return -1;
+	if (o->revision && s->id.revision &&
+	    strcmp(o->revision, s->id.revision) != 0)
+		return err_set(e, ERR_USAGE,
+		    "'%s' and --revision name different revisions", o->repo_id);
+	s->revision = xstrdup(o->revision      ? o->revision
+			      : s->id.revision ? s->id.revision
+					       : "main");
+	return revision_check(s->revision, e);
+}
+
+static int
+fill(
+    struct session *s, const struct options *o, const char *verb, struct err *e)
+{
+	const struct config *c = s->config;
+
+	if (identify(s, o, e) < 0)
+		return -1;
+	if (c->offline) {
+		err_set(e, ERR_OTHER,
+		    "HF_HUB_OFFLINE is set: no request is "
+		    "made");
+		return err_hint(e, "unset HF_HUB_OFFLINE");
+	}
+	s->trust = tls_trust_open();
+	if (add_trust(s->trust, c, e) < 0)
+		return -1;
+	s->progress = open_progress(c, verb);
+	show_notes(s);
+	s->client = open_client(s, e);
+	if (!s->client)
+		return -1;
+	s->repo = (struct repo){
+	    .client = s->client,
+	    .endpoint = c->endpoint,
+	    .type = s->id.type,
+	    .id = s->id.id,
+	    .has_token = c->token != NULL,
+	};
+	return 0;
+}
+
+int
+session_open(struct session *s, const struct options *o, const struct config *c,
+    const char *verb, struct err *e)
+{
+	*s = (struct session){.config = c};
+	if (fill(s, o, verb, e) == 0)
+		return 0;
+	session_close(s);
+	return -1;
+}
+
+void
+session_close(struct session *s)
+{
+	if (s->client)
+		client_close(s->client);
+	if (s->progress)
+		progress_close(s->progress);
+	if (s->trust)
+		tls_trust_close(s->trust);
+	repoid_release(&s->id);
+	free(s->revision);
+	*s = (struct session){NULL};
+}
