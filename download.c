@@ -1,0 +1,786 @@
+/*
+ * download: the files of one commit, below one folder.
+ *
+ * Into a folder (-p DIR) the layout is the official client's: the files, and
+ * ".cache/huggingface" beside them. As one file (-f) nothing but that file is
+ * left behind; while it arrives, ".hub-download" stands beside it.
+ */
+
+#include "download.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "err.h"
+#include "file.h"
+#include "glob.h"
+#include "json.h"
+#include "localdir.h"
+#include "mem.h"
+#include "partial.h"
+#include "plan.h"
+#include "progress.h"
+#include "session.h"
+#include "stream.h"
+#include "transfer.h"
+#include "wait.h"
+
+#define FILE_PREFIX ".hub-download"
+
+/* Named files up to this many are asked for one by one, else the listing is
+ * read. */
+#define ASK_EACH_MAX 16
+
+#define COPY_SIZE ((size_t)128 << 10)
+
+struct download {
+	const struct options *o;
+	const struct config *c;
+	struct session s;
+	char commit[41];
+	bool layout; /* into a folder, with the official client's layout */
+	struct folder folder;
+	const char *prefix;       /* of the partial files */
+	char *target;             /* with -f: the file's name in its folder */
+	struct string_list names; /* files asked for by name */
+	bool *found;              /* which of them the listing has */
+	struct glob_list include, exclude;
+	struct plan plan;
+	struct plan_file **fetch; /* those to be transferred, as transfer
+				   * counts them */
+	uint64_t started;
+};
+
+/* --- Which files. --- */
+
+static bool
+is_folder_name(const char *name)
+{
+	return str_ends(str_of(name), "/");
+}
+
+/* A name is a file, or everything below "folder/". */
+static bool
+names_match(struct download *d, const char *path)
+{
+	bool match = d->names.n == 0;
+
+	for (size_t i = 0; i < d->names.n; i++) {
+		const char *name = d->names.s[i];
+
+		if (is_folder_name(name) ? !str_starts(str_of(path), name)
+					 : strcmp(path, name) != 0)
+			continue;
+		d->found[i] = true;
+		match = true;
+	}
+	return match;
+}
+
+static int
+take_entry(void *ctx, const struct repo_file *f, struct err *e)
+{
+	struct download *d = ctx;
+
+	(void)e;
+	if (names_match(d, f->path) &&
+	    glob_kept(&d->include, &d->exclude, f->path))
+		plan_add(&d->plan, f);
+	return 0;
+}
+
+/* A name that the repository does not have is the user's to mend, before
+ * anything is fetched. */
+static int
+check_found(const struct download *d, struct err *e)
+{
+	for (size_t i = 0; i < d->names.n; i++)
+		if (!d->found[i])
+			return err_set(e, ERR_ABSENT,
+			    "there is no %s '%s' in '%s'",
+			    is_folder_name(d->names.s[i]) ? "folder" : "file",
+			    d->names.s[i], d->s.id.id);
+	return 0;
+}
+
+static bool
+names_are_few_files(const struct download *d)
+{
+	for (size_t i = 0; i < d->names.n; i++)
+		if (is_folder_name(d->names.s[i]))
+			return false;
+	return d->names.n && d->names.n <= ASK_EACH_MAX;
+}
+
+static int
+ask_each(struct download *d, struct err *e)
+{
+	int rv = 0;
+
+	for (size_t i = 0; rv == 0 && i < d->names.n; i++) {
+		struct repo_file f;
+
+		if (repo_file(&d->s.repo, d->commit, d->names.s[i], &f, e) < 0)
+			return -1;
+		rv = take_entry(d, &f, e);
+		free(f.path);
+	}
+	return rv;
+}
+
+static int
+list(struct download *d, struct err *e)
+{
+	d->found = xcalloc(d->names.n, sizeof(d->found[0]));
+	if (names_are_few_files(d)) {
+		if (ask_each(d, e) < 0)
+			return -1;
+	} else if (repo_tree(&d->s.repo, d->commit, take_entry, d, e) < 0) {
+		return -1;
+	}
+	return check_found(d, e);
+}
+
+/* The files that the user names: arguments, a path in the repository's
+ * address, or with -f the last part of the local path. */
+static int
+choose_names(struct download *d, struct err *e)
+{
+	const struct options *o = d->o;
+	size_t n = o->args.n + (d->s.id.path != NULL);
+
+	d->names.s = xcalloc(n + 1, sizeof(d->names.s[0]));
+	if (d->s.id.path)
+		d->names.s[d->names.n++] = d->s.id.path;
+	for (size_t i = 0; i < o->args.n; i++) {
+		const char *name = o->args.s[i];
+
+		d->names.s[d->names.n++] =
+		    strncmp(name, "./", 2) == 0 ? name + 2 : name;
+	}
+	if ((o->file || o->output) && d->names.n > 1)
+		return err_set(e, ERR_USAGE,
+		    "%s takes one file of the repository, not %zu",
+		    o->file ? "-f" : "-o", d->names.n);
+	if (o->output && !d->names.n)
+		return err_set(e, ERR_USAGE,
+		    "-o needs the name of one file of the repository");
+	if (o->file && !d->names.n)
+		d->names.s[d->names.n++] = d->target;
+	if ((o->file || o->output) && is_folder_name(d->names.s[0]))
+		return err_set(e, ERR_USAGE, "'%s' is a folder", d->names.s[0]);
+	return 0;
+}
+
+/* --- Where they go. --- */
+
+/* "a/b/c" is c in a/b; "c" is c in ".". */
+static int
+split_target(const char *path, char **folder, char **name, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+
+	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+		return err_set(
+		    e, ERR_USAGE, "'%s' is no file name (-f was given)", path);
+	*name = xstrdup(base);
+	*folder = slash == path ? xstrdup("/")
+		  : slash       ? xstrndup(path, (size_t)(slash - path))
+				: xstrdup(".");
+	return 0;
+}
+
+static int
+open_folder(struct download *d, struct err *e)
+{
+	const char *path = d->o->local_path;
+	bool create = !d->o->dry_run;
+	char *folder = NULL;
+	struct stat st;
+	int rv;
+
+	d->layout = !d->o->file;
+	d->prefix = d->layout ? LOCALDIR_PREFIX : FILE_PREFIX;
+	if (d->layout)
+		return folder_open(&d->folder, path, create, e);
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+		err_set(
+		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
+		return err_hint(e, "leave out -f, or name the file");
+	}
+	if (split_target(path, &folder, &d->target, e) < 0)
+		return -1;
+	rv = folder_open(&d->folder, folder, create, e);
+	free(folder);
+	return rv;
+}
+
+/* A dry run must not make the folder; one that is not there holds nothing. */
+static int
+open_target(struct download *d, struct err *e)
+{
+	struct err first;
+
+	if (d->o->output || open_folder(d, &first) == 0)
+		return 0;
+	if (d->o->dry_run && first.kind == ERR_FILE) {
+		d->folder.fd = -1;
+		return 0;
+	}
+	*e = first;
+	return -1;
+}
+
+/* --- The transfer's questions. --- */
+
+static void
+get_content(void *ctx, size_t i, struct content *out)
+{
+	const struct download *d = ctx;
+	const struct repo_file *f = &d->fetch[i]->file;
+
+	*out = (struct content){f->path, f->size, f->digest};
+}
+
+static struct partial *
+begin(void *ctx, size_t i, char **url, struct err *e)
+{
+	struct download *d = ctx;
+	const struct repo_file *f = &d->fetch[i]->file;
+	enum partial_found found;
+	uint64_t had;
+	struct partial *p = partial_open(&d->folder, d->prefix, &f->digest,
+	    f->size, d->o->resume, &found, &had, e);
+
+	if (!p)
+		return NULL;
+	if (found == PARTIAL_PRIVATE)
+		progress_note(d->s.progress,
+		    "%s: another run is at it; this one fetches its own copy",
+		    f->path);
+	*url = repo_file_url(&d->s.repo, d->commit, f->path);
+	return p;
+}
+
+static int
+check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
+    struct err *e)
+{
+	const struct download *d = ctx;
+
+	return repo_check_file(&d->s.repo, &d->fetch[i]->file, h, url, e);
+}
+
+/* A verified file gets its name. Folders are synced once, at the end. */
+static int
+publish(
+    struct download *d, struct plan_file *f, const char *from, struct err *e)
+{
+	if (folder_publish(&d->folder, from, f->target, false, e) < 0)
+		return -1;
+	if (d->layout && localdir_note(&d->folder, f->target, d->commit,
+			     &f->file.digest, e) < 0)
+		return -1;
+	f->state = PLAN_DONE;
+	return 0;
+}
+
+static int
+done(void *ctx, size_t i, struct partial *p, struct err *e)
+{
+	struct download *d = ctx;
+	const char *name;
+
+	if (partial_finish(p, &name, e) < 0)
+		return -1;
+	return publish(d, d->fetch[i], name, e);
+}
+
+static void
+failed(void *ctx, size_t i, const struct err *e)
+{
+	struct download *d = ctx;
+
+	plan_fail(d->fetch[i], e);
+}
+
+/* --- The run. --- */
+
+static int
+by_size(const void *a, const void *b)
+{
+	const struct plan_file *const *x = a, *const *y = b;
+
+	if ((*x)->file.size != (*y)->file.size)
+		return (*x)->file.size > (*y)->file.size ? -1 : 1;
+	return strcmp((*x)->file.path, (*y)->file.path);
+}
+
+/* The large ones first, so that none of them comes last alone. */
+static size_t
+queue(struct download *d)
+{
+	size_t n = 0;
+
+	d->fetch = xcalloc(d->plan.n, sizeof(d->fetch[0]));
+	for (size_t i = 0; i < d->plan.n; i++)
+		if (d->plan.file[i].state == PLAN_FETCH)
+			d->fetch[n++] = &d->plan.file[i];
+	qsort(d->fetch, n, sizeof(d->fetch[0]), by_size);
+	return n;
+}
+
+static int
+fetch(struct download *d, struct err *e)
+{
+	static const struct transfer_ops ops = {
+	    get_content, begin, check, done, failed};
+	struct transfer t = {
+	    .client = d->s.client,
+	    .jobs = d->c->jobs,
+	    .retries = d->c->retries,
+	    .stall_ms = d->c->stall_ms,
+	    .progress = d->s.progress,
+	    .ops = &ops,
+	    .ctx = d,
+	};
+
+	t.count = queue(d);
+	progress_phase(d->s.progress, "downloading", t.count, d->plan.fetch);
+	return transfer_run(&t, e);
+}
+
+/* Copies what is at from to to and hashes it on the way. */
+static int
+copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
+{
+	unsigned char *bytes = xmalloc(COPY_SIZE);
+	uint64_t size = f->file.size;
+	struct digest found;
+	struct hash h;
+	int rv = 0;
+
+	hash_init(&h, f->file.digest.kind, size);
+	for (uint64_t at = 0; rv == 0 && at < size;) {
+		size_t n =
+		    size - at < COPY_SIZE ? (size_t)(size - at) : COPY_SIZE;
+
+		rv = wait_check(e);
+		if (rv == 0)
+			rv = file_pread(from, bytes, n, at, f->target, e);
+		if (rv == 0)
+			rv = file_pwrite(to, bytes, n, at, f->target, e);
+		if (rv == 0)
+			hash_update(&h, bytes, n);
+		at += n;
+	}
+	free(bytes);
+	hash_final(&h, &found);
+	if (rv == 0 && !digest_same(&found, &f->file.digest))
+		rv = err_set(e, ERR_CONTENT,
+		    "'%s' was changed while it was copied", f->same->target);
+	if (rv == 0 && fsync(to) < 0)
+		rv = err_sys(e, ERR_FILE, "cannot write '%s'", f->target);
+	return rv;
+}
+
+static int
+copy(struct download *d, struct plan_file *f, struct err *e)
+{
+	char name[sizeof(FILE_PREFIX) + sizeof(LOCALDIR_PREFIX) + 32];
+	int from, to, rv = -1;
+
+	snprintf(name, sizeof(name), "%s/copy-%016" PRIx64, d->prefix,
+	    wait_random());
+	from = folder_openat(&d->folder, f->same->target, O_RDONLY, e);
+	if (from < 0)
+		return -1;
+	to = folder_openat(&d->folder, name, O_WRONLY | O_CREAT | O_EXCL, e);
+	if (to >= 0) {
+		rv = copy_bytes(from, to, f, e);
+		close(to);
+		if (rv == 0)
+			rv = publish(d, f, name, e);
+	}
+	close(from);
+	if (rv < 0) {
+		struct err ignored;
+
+		folder_remove(&d->folder, name, &ignored);
+	}
+	return rv;
+}
+
+/* Files whose content came with another one. */
+static int
+copy_all(struct download *d, struct err *e)
+{
+	for (size_t i = 0; i < d->plan.n; i++) {
+		struct plan_file *f = &d->plan.file[i];
+		struct err why;
+
+		if (f->state != PLAN_COPY)
+			continue;
+		if (f->same->state != PLAN_DONE) {
+			err_set(&why, (enum err_kind)f->same->kind,
+			    "its content is that of '%s', which failed",
+			    f->same->target);
+			plan_fail(f, &why);
+		} else if (copy(d, f, &why) < 0) {
+			if (why.kind == ERR_STOPPED) {
+				*e = why;
+				return -1;
+			}
+			plan_fail(f, &why);
+		}
+	}
+	return 0;
+}
+
+static size_t
+folder_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) : 0;
+}
+
+/* The names of the new files are on the disk, too, before success is told. The
+ * files are in the order of their paths, so a folder comes up once, or nearly. */
+static int
+sync_folders(struct download *d, struct err *e)
+{
+	const char *last = NULL;
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->plan.n; i++) {
+		const struct plan_file *f = &d->plan.file[i];
+
+		if (f->state != PLAN_DONE)
+			continue;
+		if (last && folder_length(f->target) == n &&
+		    memcmp(last, f->target, n) == 0)
+			continue;
+		if (folder_sync(&d->folder, f->target, e) < 0)
+			return -1;
+		last = f->target;
+		n = folder_length(last);
+	}
+	return 0;
+}
+
+static void
+tell_plan(struct download *d)
+{
+	const struct plan *p = &d->plan;
+	struct progress *progress = d->s.progress;
+	size_t here = 0;
+	char size[16];
+
+	for (size_t i = 0; i < p->n; i++)
+		here += p->file[i].state == PLAN_HERE;
+	if (here)
+		progress_note(progress, "%zu of %zu files are in place already",
+		    here, p->n);
+	size_show(p->left, size);
+	if (p->left_files && d->o->resume)
+		progress_note(progress, "continuing: %s of %zu file%s are here",
+		    size, p->left_files, p->left_files == 1 ? "" : "s");
+	else if (p->left_files)
+		progress_note(progress,
+		    "starting over: %s of %zu file%s, left by an earlier run, "
+		    "are discarded; -d (--resume) would continue",
+		    size, p->left_files, p->left_files == 1 ? "" : "s");
+}
+
+static int
+prepare(struct download *d, struct err *e)
+{
+	const struct plan_how how = {
+	    .folder = &d->folder,
+	    .prefix = d->prefix,
+	    .commit = d->commit,
+	    .layout = d->layout,
+	    .force = d->o->force,
+	    .progress = d->s.progress,
+	};
+	struct folder_traits traits = {
+	    .free = UINT64_MAX, .max_file = UINT64_MAX};
+
+	if (d->folder.fd >= 0 && folder_traits(&d->folder, &traits, e) < 0)
+		return -1;
+	plan_check(&d->plan, traits.caseless);
+	if (d->target && d->plan.n)
+		d->plan.file[0].target = d->target;
+	progress_phase(d->s.progress, "checking", d->plan.n, 0);
+	if (plan_look(&d->plan, &how, e) < 0)
+		return -1;
+	tell_plan(d);
+	return plan_room(&d->plan, &traits, e);
+}
+
+/* --- The report. --- */
+
+static const char *
+outcome(const struct plan_file *f)
+{
+	switch (f->state) {
+	case PLAN_FETCH:
+		return "missing";
+	case PLAN_HERE:
+		return "kept";
+	case PLAN_COPY:
+		return "missing";
+	case PLAN_DONE:
+		return "downloaded";
+	case PLAN_FAILED:
+		break;
+	}
+	return "failed";
+}
+
+static void
+put_file_json(struct buf *out, const struct plan_file *f)
+{
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(&f->file.digest, hex);
+	buf_puts(out, "{\"path\":");
+	json_put_string(out, str_of(f->file.path));
+	buf_printf(out,
+	    ",\"size\":%" PRIu64 ",\"%s\":\"%s\",\"outcome\":\"%s\"",
+	    f->file.size,
+	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
+	    outcome(f));
+	if (f->why) {
+		buf_puts(out, ",\"error\":");
+		json_put_string(out, str_of(f->why));
+	}
+	buf_putc(out, '}');
+}
+
+static void
+put_json(const struct download *d, struct buf *out)
+{
+	buf_puts(out, "{\"command\":\"download\",\"repo_id\":");
+	json_put_string(out, str_of(d->s.id.id));
+	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
+	    repo_type_name(d->s.id.type));
+	json_put_string(out, str_of(d->s.revision));
+	buf_printf(out, ",\"commit\":\"%s\",\"path\":", d->commit);
+	json_put_string(out, str_of(d->o->local_path));
+	buf_printf(out,
+	    ",\"dry_run\":%s,\"received\":%" PRIu64 ",\"milliseconds\":%" PRIu64
+	    ",\"files\":[",
+	    d->o->dry_run ? "true" : "false", client_received(d->s.client),
+	    wait_now() - d->started);
+	for (size_t i = 0; i < d->plan.n; i++) {
+		if (i)
+			buf_putc(out, ',');
+		put_file_json(out, &d->plan.file[i]);
+	}
+	buf_puts(out, "]}\n");
+}
+
+static void
+put_path(const struct download *d, const struct plan_file *f, struct buf *out)
+{
+	const char *folder = d->o->local_path;
+	bool slash = str_ends(str_of(folder), "/");
+
+	buf_printf(out, "%s%s%s\n", folder, slash ? "" : "/", f->target);
+}
+
+/* What the command produced: the folder, or the files asked for by name. */
+static void
+put_paths(const struct download *d, struct buf *out)
+{
+	if (!d->layout || !d->names.n) {
+		buf_printf(out, "%s\n", d->o->local_path);
+		return;
+	}
+	for (size_t i = 0; i < d->plan.n; i++)
+		if (d->plan.file[i].state != PLAN_FAILED)
+			put_path(d, &d->plan.file[i], out);
+}
+
+static void
+put_dry_run(const struct download *d, struct buf *out)
+{
+	const struct plan *p = &d->plan;
+	char size[16], left[16];
+
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_file *f = &p->file[i];
+		char *name = xstrdup(f->file.path);
+
+		str_printable(name);
+		size_show(f->file.size, size);
+		buf_printf(out, "%-10s %10s  %s%s%s\n",
+		    f->state == PLAN_FETCH  ? "fetch"
+		    : f->state == PLAN_HERE ? "in place"
+		    : f->state == PLAN_COPY ? "copy"
+					    : "refused",
+		    size, name, f->why ? ": " : "", f->why ? f->why : "");
+		free(name);
+	}
+	size_show(p->fetch - (d->o->resume ? p->left : 0), size);
+	size_show(p->here, left);
+	buf_printf(out, "%zu of %zu files, %s to fetch; %s in place\n",
+	    p->to_fetch, p->n, size, left);
+}
+
+/* One sentence for all that failed; the reasons were told as they came. */
+static int
+sum_up(const struct download *d, struct err *e)
+{
+	const struct plan_file *first = NULL;
+	size_t failed_files = 0;
+
+	for (size_t i = 0; i < d->plan.n; i++) {
+		if (d->plan.file[i].state != PLAN_FAILED)
+			continue;
+		if (!first)
+			first = &d->plan.file[i];
+		failed_files++;
+	}
+	if (!first)
+		return 0;
+	if (d->plan.n == 1)
+		return err_set(e, (enum err_kind)first->kind,
+		    "cannot download '%s' from '%s': %s", first->file.path,
+		    d->s.id.id, first->why);
+	err_set(e,
+	    failed_files == d->plan.n ? (enum err_kind)first->kind
+				      : ERR_PARTIAL,
+	    "%zu of %zu files of '%s' failed; the first, '%s': %s",
+	    failed_files, d->plan.n, d->s.id.id, first->file.path, first->why);
+	return err_hint(e, "run again with -d: what is done is kept");
+}
+
+/* --- The command. --- */
+
+static int
+transfer_all(struct download *d, struct err *e)
+{
+	int rv = 0;
+
+	if (d->layout)
+		rv = localdir_prepare(&d->folder, e);
+	if (rv == 0)
+		rv = fetch(d, e);
+	if (rv == 0)
+		rv = copy_all(d, e);
+	if (rv == 0)
+		rv = sync_folders(d, e);
+	/* Empty again: nothing but the file is left behind. */
+	if (!d->layout)
+		unlinkat(d->folder.fd, FILE_PREFIX, AT_REMOVEDIR);
+	return rv;
+}
+
+static void
+hint_resume(struct err *e)
+{
+	if (!*e->hint && (e->kind == ERR_STOPPED || e->kind == ERR_NET ||
+			     e->kind == ERR_FILE))
+		err_hint(e, "run again with -d to continue");
+}
+
+static int
+to_folder(struct download *d, struct buf *out, struct err *e)
+{
+	int rv = prepare(d, e);
+
+	if (rv == 0 && !d->o->dry_run) {
+		rv = transfer_all(d, e);
+		if (rv < 0)
+			hint_resume(e);
+	}
+	if (rv == 0)
+		rv = sum_up(d, e);
+	if (d->o->json)
+		put_json(d, out);
+	else if (rv == 0 && d->o->dry_run)
+		put_dry_run(d, out);
+	else if (rv == 0)
+		put_paths(d, out);
+	return rv;
+}
+
+static int
+to_output(struct download *d, struct err *e)
+{
+	const struct repo_file *f = &d->plan.file[0].file;
+	char *url = repo_file_url(&d->s.repo, d->commit, f->path);
+	const struct stream s = {
+	    .client = d->s.client,
+	    .repo = &d->s.repo,
+	    .file = f,
+	    .url = url,
+	    .retries = d->c->retries,
+	    .stall_ms = d->c->stall_ms,
+	    .progress = d->s.progress,
+	};
+	int rv;
+
+	progress_phase(d->s.progress, "downloading", 1, f->size);
+	rv = stream_to(&s, STDOUT_FILENO, e);
+	if (rv < 0)
+		err_in(
+		    e, "cannot download '%s' from '%s'", f->path, d->s.id.id);
+	free(url);
+	return rv;
+}
+
+static int
+run(struct download *d, struct buf *out, struct err *e)
+{
+	if (open_target(d, e) < 0 || choose_names(d, e) < 0)
+		return -1;
+	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
+	    list(d, e) < 0)
+		return err_in(e, "cannot download '%s'", d->s.id.id);
+	if (d->o->output)
+		return to_output(d, e);
+	return to_folder(d, out, e);
+}
+
+static struct glob_list
+globs(const struct string_list *l)
+{
+	return (struct glob_list){l->s, l->n};
+}
+
+int
+download(const struct options *o, const struct config *c, struct buf *out,
+    struct err *e)
+{
+	struct download d = {
+	    .o = o,
+	    .c = c,
+	    .folder.fd = -1,
+	    .include = globs(&o->include),
+	    .exclude = globs(&o->exclude),
+	    .started = wait_now(),
+	};
+	int rv;
+
+	if (session_open(&d.s, o, c, "downloading", e) < 0)
+		return -1;
+	rv = run(&d, out, e);
+	free(d.fetch);
+	free(d.found);
+	free(d.names.s);
+	free(d.target);
+	plan_release(&d.plan);
+	folder_close(&d.folder);
+	session_close(&d.s);
+	return rv;
+}
