@@ -96,8 +96,45 @@ $O/roots: $(ROOTS_FROM) anchor.h cert.h str.h mem.h err.h Makefile
 unit: $(TESTS:%=$O/%)
 	tests/run $^
 
+# Unit tests, then the program as a person would run it.
+test: $O/hub $(TESTS:%=$O/%)
+	HUB_BIN=$O/hub tests/run $(TESTS:%=$O/%) $(E2E)
+
+E2E = tests/e2e.py tests/hubd_official.py tests/check_manual.sh
+
+# The same tests, built another way. Each has a folder of its own, so that
+# objects never mix.
+asan:
+	$(MAKE) test O=build/asan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
+	    -fsanitize=address,undefined -fno-sanitize-recover=all'
+
+tsan:
+	$(MAKE) test O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
+	    -fsanitize=thread'
+
+demo: hub
+	tests/demo
+
+lint:
+	clang-format --dry-run -Werror *.[ch] tests/*.[ch] tools/*.c
+	for h in *.h; do \
+	    $(CC) $(OURS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
+	! grep -nE '\<($(BANNED))\(' *.[ch]
+	mandoc -Tlint -W style hub.1
+	shellcheck tests/run tests/demo .ci/run
+
+BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|strtok|sscanf|atoi|atol|alloca|gmtime|localtime
+
+fmt:
+	clang-format -i *.[ch] tests/*.[ch] tools/*.c
+
+install: all
+	mkdir -p $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+	install -m 755 hub $(DESTDIR)$(BINDIR)/hub
+	install -m 644 hub.1 $(DESTDIR)$(MANDIR)/man1/hub.1
+
 clean:
 	rm -rf build hub
 
-.PHONY: all unit clean
+.PHONY: all unit test asan tsan demo lint fmt install clean
 .SECONDARY:
