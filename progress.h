@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "display.h" /* size_show, duration_show */
 #include "option.h"
 
 struct progress;
@@ -21,12 +22,12 @@ struct progress;
 struct progress_opts {
 	enum progress_mode mode; /* AUTO: bar at a terminal (not with TERM=dumb
 				  * or CI set), else lines */
-	bool quiet;		 /* only errors: mode NONE and no notes */
-	bool no_color;
-	const char *verb; /* "downloading" */
+	bool quiet;              /* only errors: mode NONE and no notes */
+	bool no_color;           /* so far there is no colour at all */
+	const char *verb;        /* "downloading" */
 	/* Told by the caller, so that this unit reads no environment. */
 	const char *term; /* TERM; may be NULL */
-	bool ci;	  /* CI is set */
+	bool ci;          /* CI is set */
 };
 
 struct progress *progress_open(const struct progress_opts *o);
@@ -35,14 +36,14 @@ struct progress *progress_open(const struct progress_opts *o);
 void progress_close(struct progress *p);
 
 /* A new phase ("hashing", "downloading", "committing") with its own totals; 0
- * files and bytes if not known. */
-void progress_phase(struct progress *p, const char *verb, uint64_t files,
-    uint64_t bytes);
+ * files and bytes if not known. verb lasts as long as p. */
+void progress_phase(
+    struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 
 /* A file begins, with have bytes there from an earlier run; name is copied.
  * Returns its number for the calls below. */
-unsigned progress_start(struct progress *p, const char *name, uint64_t size,
-    uint64_t have);
+unsigned progress_start(
+    struct progress *p, const char *name, uint64_t size, uint64_t have);
 void progress_add(struct progress *p, unsigned file, uint64_t bytes);
 /* Bytes that turned out to be useless (to be fetched again). */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);
@@ -68,10 +69,5 @@ void progress_log(struct progress *p, const char *line);
 
 /* Draws if it is time to; status asks for a status line now (SIGUSR1). */
 void progress_tick(struct progress *p, bool status);
-
-/* "1.34 GB", "512 B": SI units, three digits. out has room for 16 bytes. */
-void size_show(uint64_t bytes, char out[16]);
-/* "1:02:03", "4:05", "12 s"; out has room for 16 bytes. */
-void duration_show(uint64_t seconds, char out[16]);
 
 #endif
