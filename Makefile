@@ -63,6 +63,9 @@ $O/test_%: $O/tests/test_%.o $(LIB)
 $O/bench_%: $O/tests/bench_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
+$O/env_dump: $O/tests/env_dump.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+
 # All units but main; a program takes from it what it needs.
 $(LIB): $(UNITS:%=$O/%.o) $O/roots.o
 	rm -f $@
@@ -112,6 +115,10 @@ tsan:
 	$(MAKE) test O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=thread'
 
+# Our reader of .env files against python-dotenv.
+env_compare: $O/env_dump
+	tests/env_compare.py $O/env_dump
+
 demo: hub
 	tests/demo
 
@@ -136,5 +143,5 @@ install: all
 clean:
 	rm -rf build hub
 
-.PHONY: all unit test asan tsan demo lint fmt install clean
+.PHONY: all unit test asan tsan env_compare demo lint fmt install clean
 .SECONDARY:

@@ -8,15 +8,17 @@
  *
  * Where python-dotenv warns about a line and goes on, this is an error with
  * the line's number: a token that is not found for a missing quote costs an
- * hour.
+ * hour. So are NUL bytes. The sentence never quotes the line.
  */
 
 #include "str.h"
 
 struct err;
 
-/* Longest .env that is accepted. */
-#define ENV_MAX (1 << 20)
+/* Longest .env that is accepted, and bytes that all values together may have
+ * after ${VAR} was filled in. */
+#define ENV_MAX 65536
+#define ENV_VALUES (1 << 20)
 
 struct env_pair {
 	char *name, *value; /* value is NULL for a name without '=' */
@@ -33,7 +35,8 @@ struct env {
 int env_parse(struct str text, const char *(*lookup)(void *ctx, const char *name),
     void *ctx, struct env *out, struct err *e);
 
-/* The last value of name; NULL if it has none. It belongs to v. */
+/* The value of name where it stands last; NULL if it has none there, or is not
+ * there at all. It belongs to v. */
 const char *env_get(const struct env *v, const char *name);
 
 /* Wipes and frees. */
