@@ -10,8 +10,11 @@
 /* Faster than any line; keeps the products below in range. */
 #define RATE_MAX ((uint64_t)1 << 40)
 
-/* At most that many ms are filled up at once. */
-#define FILL_MAX 1000
+/* More than that is never filled up at once: 17 minutes, in ms. */
+#define FILL_MAX ((uint64_t)1 << 20)
+
+/* More is never spent at once. */
+#define SPEND_MAX ((uint64_t)1 << 50)
 
 struct meter {
 	pthread_mutex_t lock; /* guards all below */
@@ -19,10 +22,11 @@ struct meter {
 	uint64_t received, sent;
 };
 
-static int64_t
+/* What may be moved at once after a pause: an eighth of a second. */
+static uint64_t
 bucket_top(const struct bucket *b)
 {
-	return b->rate < 8 ? 1 : (int64_t)(b->rate / 8);
+	return b->rate < 8 ? 1 : b->rate / 8;
 }
 
 struct bucket
@@ -30,25 +34,23 @@ bucket_make(uint64_t rate, uint64_t now)
 {
 	struct bucket b = {.rate = rate < RATE_MAX ? rate : 0, .at = now};
 
-	b.level = bucket_top(&b);
+	b.level = (int64_t)bucket_top(&b) * 1000;
 	return b;
 }
 
 static void
 bucket_fill(struct bucket *b, uint64_t now)
 {
-	uint64_t ms = now > b->at ? now - b->at : 0, add;
+	int64_t top = (int64_t)bucket_top(b) * 1000;
+	uint64_t ms = now > b->at ? now - b->at : 0;
 
-	if (ms > FILL_MAX) {
+	b->at += ms;
+	if (ms > FILL_MAX)
 		ms = FILL_MAX;
-		b->at = now - ms;
-	}
-	add = b->rate * ms / 1000;
-	b->level += (int64_t)add;
-	/* Only the time that gave whole bytes is used up. */
-	b->at += add * 1000 / b->rate;
-	if (b->level > bucket_top(b))
-		b->level = bucket_top(b);
+	/* A byte a second is a thousandth of a byte a millisecond. */
+	b->level += (int64_t)(b->rate * ms);
+	if (b->level > top)
+		b->level = top;
 }
 
 uint64_t
@@ -59,15 +61,15 @@ bucket_delay(struct bucket *b, uint64_t now)
 	bucket_fill(b, now);
 	if (b->level > 0)
 		return 0;
-	/* The debt and one byte, rounded up. */
-	return ((uint64_t)(1 - b->level) * 1000 + b->rate - 1) / b->rate;
+	/* Until it is above 0, rounded up. */
+	return ((uint64_t)-b->level + b->rate) / b->rate;
 }
 
 void
 bucket_spend(struct bucket *b, uint64_t n)
 {
 	if (b->rate)
-		b->level -= (int64_t)n;
+		b->level -= (int64_t)(n < SPEND_MAX ? n : SPEND_MAX) * 1000;
 }
 
 struct meter *
@@ -97,8 +99,7 @@ meter_wait(struct meter *m, size_t *cap, struct err *e)
 
 		pthread_mutex_lock(&m->lock);
 		delay = bucket_delay(&m->bucket, now);
-		top = m->bucket.rate ? (uint64_t)bucket_top(&m->bucket)
-				     : UINT64_MAX;
+		top = m->bucket.rate ? bucket_top(&m->bucket) : UINT64_MAX;
 		pthread_mutex_unlock(&m->lock);
 		if (*cap > top)
 			*cap = (size_t)top;

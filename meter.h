@@ -18,8 +18,8 @@ struct err;
  */
 struct bucket {
 	uint64_t rate; /* bytes a second */
-	int64_t level; /* at most rate / 8, or 1 */
-	uint64_t at;   /* until when level is filled up */
+	int64_t level; /* thousandths of a byte */
+	uint64_t at;   /* the time of level */
 };
 
 struct bucket bucket_make(uint64_t rate, uint64_t now);
