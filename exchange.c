@@ -1,5 +1,6 @@
 #include "exchange.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "conn.h"
@@ -33,6 +34,18 @@ exchange_release(struct exchange *x)
 	buf_release(&x->in);
 }
 
+/* A wait has failed; if by its deadline, the user learns which wait it was. */
+static int
+wait_failed(struct exchange *x, uint64_t deadline, const char *what,
+    unsigned ms, struct err *e)
+{
+	x->spoiled = true;
+	x->late = wait_now() >= deadline;
+	if (x->late && e->kind == ERR_NET)
+		err_set(e, ERR_NET, "%s for %u s", what, (ms + 999) / 1000);
+	return -1;
+}
+
 /* Receives more of a head. */
 static int
 receive(struct exchange *x, uint64_t deadline, struct err *e)
@@ -45,10 +58,9 @@ receive(struct exchange *x, uint64_t deadline, struct err *e)
 		    HTTP_HEAD_MAX);
 	if (room > HEAD_READ)
 		room = HEAD_READ;
-	if (conn_read(x->conn, buf_room(&x->in, room), room, &n, deadline, e)) {
-		x->late = wait_now() >= deadline;
-		return -1;
-	}
+	if (conn_read(x->conn, buf_room(&x->in, room), room, &n, deadline, e))
+		return wait_failed(x, deadline, "no answer",
+		    x->in.len ? x->stall_ms : x->answer_ms, e);
 	if (!n)
 		return err_set(e, ERR_NET,
 		    x->in.len ? "the connection was closed within an answer"
@@ -124,11 +136,11 @@ answered_early(struct exchange *x, struct err *e)
 
 /* A write has failed. If the server has said why, that is the better news. */
 static int
-write_failed(struct exchange *x, uint64_t deadline, struct err *e)
+write_failed(struct exchange *x, uint64_t deadline, unsigned ms, struct err *e)
 {
 	struct err ignored;
 
-	x->late = wait_now() >= deadline;
+	wait_failed(x, deadline, "the server has taken no byte", ms, e);
 	if (e->kind != ERR_NET)
 		return -1;
 	return answered_early(x, &ignored) == 1 ? 1 : -1;
@@ -140,7 +152,7 @@ exchange_head(struct exchange *x, struct str text, struct err *e)
 	uint64_t deadline = wait_now() + x->answer_ms;
 
 	if (conn_write(x->conn, text.s, text.n, deadline, e))
-		return write_failed(x, deadline, e);
+		return write_failed(x, deadline, x->answer_ms, e);
 	return 0;
 }
 
@@ -158,7 +170,7 @@ exchange_body(struct exchange *x, const void *p, size_t n, struct err *e)
 			return rc ? rc : -1;
 		deadline = wait_now() + x->stall_ms;
 		if (conn_write(x->conn, from, piece, deadline, e))
-			return write_failed(x, deadline, e);
+			return write_failed(x, deadline, x->stall_ms, e);
 		meter_spend(x->meter, piece);
 		meter_add(x->meter, 0, piece);
 		from += piece;
@@ -185,8 +197,11 @@ read_raw(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e)
 {
 	*n = x->in.len - x->at;
-	if (!*n)
-		return conn_read(x->conn, p, cap, n, deadline, e);
+	if (!*n && conn_read(x->conn, p, cap, n, deadline, e))
+		return wait_failed(
+		    x, deadline, "no byte has come", x->stall_ms, e);
+	if (x->at == x->in.len)
+		return 0;
 	if (*n > cap)
 		*n = cap;
 	memcpy(p, x->in.s + x->at, *n);
@@ -259,6 +274,7 @@ exchange_read(struct exchange *x, void *p, size_t cap, size_t *n, struct err *e)
 {
 	uint64_t deadline = 0;
 
+	assert(cap > 0);
 	*n = 0;
 	if (http_is_encoded(&x->head) && !x->done)
 		return err_set(e, ERR_OTHER,
