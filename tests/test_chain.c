@@ -180,6 +180,47 @@ test_changes(void)
 }
 
 static void
+one_cert(struct chain *c, const char *name)
+{
+	struct buf der = pem_der(name);
+
+	c->vtable->start_cert(&c->vtable, (uint32_t)der.len);
+	c->vtable->append(&c->vtable, (unsigned char *)der.s, der.len);
+	c->vtable->end_cert(&c->vtable);
+	buf_release(&der);
+}
+
+/* Only the first certificate speaks for the server: what is sent behind it
+ * proves nothing. */
+static void
+test_others_behind(void)
+{
+	static const struct {
+		const char *first, *second;
+		bool ok;
+	} rows[] = {
+	    {"good", "ca", true},
+	    {"noip", "ca", false},
+	    {"noip", "good", false},
+	    {"good", "noip", true},
+	};
+	struct anchors list = trust("ca");
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct chain c;
+
+		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		c.vtable->start_chain(&c.vtable, NULL);
+		one_cert(&c, rows[i].first);
+		one_cert(&c, rows[i].second);
+		CHECK_ROW(i, !c.vtable->end_chain(&c.vtable) == rows[i].ok);
+		CHECK_ROW(i, !strcmp(c.subject, "hub.test"));
+		chain_release(&c);
+	}
+	anchors_release(&list);
+}
+
+static void
 test_odd(void)
 {
 	struct anchors list = trust("ca");
@@ -212,6 +253,7 @@ main(void)
 	test_verdicts();
 	test_cuts();
 	test_changes();
+	test_others_behind();
 	test_odd();
 	return test_end();
 }

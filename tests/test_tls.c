@@ -16,7 +16,7 @@
 #include "wait.h"
 
 /* What the server does after the handshake. */
-enum { ECHO, ECHO_CUT, HANG, PLAIN, SILENT };
+enum { ECHO, ECHO_GONE, ECHO_CUT, HANG, PLAIN, SILENT };
 
 /* A server on a thread: it takes a line with a number, then as many bytes, and
  * sends those back. Its stream can be damaged. */
@@ -32,6 +32,7 @@ struct server {
 
 	int fd;
 	size_t sent;
+	bool goodbye; /* the client said it (close_notify) */
 	pthread_t thread;
 };
 
@@ -82,6 +83,24 @@ read_number(br_sslio_context *io)
 	return n;
 }
 
+/* Not br_sslio_close(): that waits for the answer, and turns for ever if the
+ * client has gone. */
+static void
+say_goodbye(struct server *s, br_ssl_engine_context *eng)
+{
+	const unsigned char *p;
+	size_t n;
+
+	br_ssl_engine_close(eng);
+	while ((p = br_ssl_engine_sendrec_buf(eng, &n))) {
+		int done = low_write(s, p, n);
+
+		if (done < 0)
+			return;
+		br_ssl_engine_sendrec_ack(eng, (size_t)done);
+	}
+}
+
 static void
 serve(struct server *s, br_sslio_context *io)
 {
@@ -91,9 +110,10 @@ serve(struct server *s, br_sslio_context *io)
 	if (s->how == HANG)
 		br_sslio_read_all(io, p, 1);
 	else if (br_sslio_read_all(io, p, n) == 0 &&
-		 br_sslio_write_all(io, p, n) == 0 && br_sslio_flush(io) == 0 &&
-		 s->how == ECHO)
-		br_sslio_close(io);
+		 br_sslio_write_all(io, p, n) == 0)
+		br_sslio_flush(io);
+	if (s->how == ECHO || s->how == ECHO_GONE)
+		say_goodbye(s, io->engine);
 	free(p);
 }
 
@@ -126,6 +146,8 @@ talk(struct server *s)
 	br_ssl_server_reset(&c->server);
 	br_sslio_init(&c->io, eng, low_read, s, low_write, s);
 	serve(s, &c->io);
+	s->goodbye = br_ssl_engine_current_state(eng) == BR_SSL_CLOSED &&
+		     br_ssl_engine_last_error(eng) == BR_ERR_OK;
 	buf_release(&cert);
 	buf_release(&key);
 	free(c);
@@ -142,7 +164,12 @@ server_main(void *server)
 		low_write(s, (const unsigned char *)plain, sizeof(plain) - 1);
 	else if (s->how != SILENT)
 		talk(s);
-	shutdown(s->fd, s->how == SILENT ? SHUT_RD : SHUT_WR);
+	if (s->how == ECHO_GONE) {
+		shutdown(s->fd, SHUT_RDWR);
+		return NULL;
+	}
+	if (s->how != SILENT)
+		shutdown(s->fd, SHUT_WR);
 	while (recv(s->fd, drain, sizeof(drain), 0) > 0)
 		continue;
 	return NULL;
@@ -165,11 +192,17 @@ server_start(struct server *s)
 }
 
 static void
+server_join(struct server *s)
+{
+	pthread_join(s->thread, NULL);
+	close(s->fd);
+}
+
+static void
 server_end(struct server *s, int client)
 {
 	close(client);
-	pthread_join(s->thread, NULL);
-	close(s->fd);
+	server_join(s);
 }
 
 static uint64_t
@@ -408,6 +441,46 @@ test_truncated(void)
 	tls_trust_close(trusted);
 }
 
+/* The server has gone before the answer to its close_notify could be sent. */
+static void
+test_gone(void)
+{
+	struct tls_trust *trusted = trust("ca");
+	struct server s = {.cert = "good", .how = ECHO_GONE};
+	int fd = server_start(&s);
+	struct tls_resume none = {0};
+	struct err e = {0};
+	size_t right = 0;
+	struct tls *t = tls_open(fd, "hub.test", trusted, &none, soon(), &e);
+
+	CHECK(t && ask(t, 300, &e) == 0);
+	server_join(&s);
+	CHECK(t && answer(t, 1000, &right, &e) == 0 && right == 300);
+	CHECK(t && tls_closed_well(t));
+	tls_close(t);
+	close(fd);
+	tls_trust_close(trusted);
+}
+
+static void
+test_goodbye(void)
+{
+	struct tls_trust *trusted = trust("ca");
+	struct server s = {.cert = "good"};
+	int fd = server_start(&s);
+	struct tls_resume none = {0};
+	struct err e = {0};
+	struct tls *t = tls_open(fd, "hub.test", trusted, &none, soon(), &e);
+
+	CHECK(t != NULL);
+	tls_close(t);
+	shutdown(fd, SHUT_WR); /* not close(): the server answers */
+	server_join(&s);
+	close(fd);
+	CHECK(s.goodbye);
+	tls_trust_close(trusted);
+}
+
 /* A byte is changed in the application data. */
 static void
 test_changed(void)
@@ -546,6 +619,8 @@ main(void)
 	test_address();
 	test_cuts();
 	test_truncated();
+	test_gone();
+	test_goodbye();
 	test_changed();
 	test_stall();
 	test_resume();
