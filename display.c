@@ -264,8 +264,10 @@ add_counts(const struct display *d, const char *between, struct buf *line)
 static void
 add_totals(const struct display *d, const char *between, struct buf *line)
 {
-	add_bytes(d, between, line);
-	add_speed(d, between, line);
+	if (d->total || d->done) {
+		add_bytes(d, between, line);
+		add_speed(d, between, line);
+	}
 	add_counts(d, between, line);
 }
 

@@ -365,8 +365,9 @@ line_phase(struct progress *p)
 	if (!d->files_total && !d->total)
 		return;
 	size_show(d->total, size);
-	buf_printf(&p->out, "%s: %" PRIu64 " file%s, %s", d->verb,
-	    d->files_total, d->files_total == 1 ? "" : "s", size);
+	buf_printf(&p->out, "%s: %" PRIu64 " file%s%s%s", d->verb,
+	    d->files_total, d->files_total == 1 ? "" : "s",
+	    d->total ? ", " : "", d->total ? size : "");
 	line_end(p);
 }
 

@@ -164,6 +164,10 @@ test_status(void)
 	display_status(&d, &b);
 	CHECK(!strcmp(buf_cstr(&b), "hashing: 12 B, 0 B/s, 1 connection"));
 	buf_clear(&b);
+	d = (struct display){.verb = "checking", .files_total = 7};
+	display_status(&d, &b);
+	CHECK(!strcmp(buf_cstr(&b), "checking: 0 of 7 files"));
+	buf_clear(&b);
 	d = (struct display){.verb = "x",
 	    .done = UINT64_MAX - 1,
 	    .total = UINT64_MAX,
