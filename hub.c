@@ -1,0 +1,263 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "download.h"
+#include "err.h"
+#include "mem.h"
+#include "option.h"
+#include "roots.h"
+#include "str.h"
+#include "wait.h"
+
+/* The report of a million files, each with a long name, in JSON. */
+#define OUT_MAX ((size_t)1 << 30)
+#define ANSWER_MAX 4096
+
+/* What the user typed at the prompts; options point here. */
+struct answers {
+	char *repo_id, *local_path;
+};
+
+static void
+print_error(const struct err *e)
+{
+	struct buf b = buf_make(2 * sizeof(*e));
+
+	buf_printf(&b, "hub: %s\n", e->msg);
+	if (*e->hint)
+		buf_printf(&b, "try: %s\n", e->hint);
+	fputs(buf_cstr(&b), stderr);
+	buf_release(&b);
+}
+
+/* The status that the program ends with. */
+static int
+status_of(const struct err *e)
+{
+	if (e->kind == ERR_STOPPED)
+		return 128 + wait_stop();
+	return (int)e->kind;
+}
+
+/* A descriptor 0, 1 or 2 that is closed would be the next file or socket, and
+ * messages would go there. The root folder is always there, even where /dev is
+ * not, and no text can be written to it: a result that gets lost is an error. */
+static int
+hold_standard_streams(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+		    open("/", O_RDONLY) != fd)
+			return -1;
+	return 0;
+}
+
+/* A token is about to be in memory: no core file may hold it. At a limit of 0
+ * Linux gives the core to a program that core_pattern names nevertheless; at
+ * 1 it does not, and a file cannot be that short. */
+static void
+prevent_core(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_CORE, &r) < 0)
+		return;
+	r.rlim_cur = r.rlim_max > 0 ? 1 : 0;
+	setrlimit(RLIMIT_CORE, &r);
+}
+
+/* Gives all text to standard output; a full disk shows up only here. */
+static int
+print_out(const struct buf *out, struct err *e)
+{
+	if (out->full)
+		return err_set(e, ERR_OTHER, "the report is too long");
+	if (fwrite(buf_cstr(out), 1, out->len, stdout) == out->len &&
+	    fflush(stdout) == 0)
+		return 0;
+	return err_sys(e, ERR_FILE, "cannot write to standard output");
+}
+
+/* One line from the terminal without blanks around it, which the caller frees;
+ * NULL at the end of input. */
+static char *
+read_answer(void)
+{
+	char line[ANSWER_MAX];
+	struct str s;
+
+	if (!fgets(line, sizeof(line), stdin))
+		return NULL;
+	s = str_of(line);
+	if (str_ends(s, "\n"))
+		s.n--;
+	return str_dup(str_trim(s));
+}
+
+/* What was typed did not pass a shell. */
+static char *
+expand_home(char *path)
+{
+	const char *home = getenv("HOME");
+	struct buf b = buf_make(2 * ANSWER_MAX);
+
+	if (!home || path[0] != '~' || (path[1] && path[1] != '/'))
+		return path;
+	buf_puts(&b, home);
+	buf_puts(&b, path + 1);
+	if (b.full) {
+		buf_release(&b);
+		return path;
+	}
+	free(path);
+	return buf_detach(&b);
+}
+
+/* Asks until there is an answer; missing is the error for when nobody can
+ * answer. The caller frees. */
+static char *
+ask(const char *question, const char *missing, struct err *e)
+{
+	char *answer = NULL;
+
+	if (isatty(STDIN_FILENO) && isatty(STDERR_FILENO))
+		do {
+			free(answer);
+			fputs(question, stderr);
+			answer = read_answer();
+			if (!answer)
+				fputs("\n", stderr);
+		} while (answer && !*answer);
+	if (answer)
+		return answer;
+	err_set(e, ERR_USAGE, "%s", missing);
+	err_hint(e, "hub help download");
+	return NULL;
+}
+
+static int
+ask_missing(struct options *o, struct answers *a, struct err *e)
+{
+	if (!o->repo_id) {
+		a->repo_id = ask("Hugging Face repository ID: ",
+		    "no repository is given (-r, --repo_id)", e);
+		if (!a->repo_id)
+			return -1;
+		o->repo_id = a->repo_id;
+	}
+	if (!o->local_path && !o->output) {
+		a->local_path = ask("Local path to download: ",
+		    "no local path is given (-p, --local_path)", e);
+		if (!a->local_path)
+			return -1;
+		a->local_path = expand_home(a->local_path);
+		o->local_path = a->local_path;
+	}
+	return 0;
+}
+
+static const char *
+environment(void *ctx, const char *name)
+{
+	(void)ctx;
+	return getenv(name);
+}
+
+static int
+run_download(struct options *o, struct buf *out, struct err *e)
+{
+	const struct config_input in = {
+	    .options = o,
+	    .purpose = CONFIG_READ,
+	    .getenv_fn = environment,
+	};
+	struct answers a = {0};
+	struct config c = {0};
+	int rv = ask_missing(o, &a, e);
+
+	if (rv == 0) {
+		prevent_core();
+		rv = config_load(&in, &c, e);
+	}
+	if (rv == 0) {
+		wait_signals();
+		rv = download(o, &c, out, e);
+	}
+	config_release(&c);
+	free(a.repo_id);
+	free(a.local_path);
+	return rv;
+}
+
+static void
+put_version(struct buf *out)
+{
+	buf_printf(out,
+	    "hub " HUB_VERSION "\n"
+	    "TLS by BearSSL; %zu built-in roots of trust, as of %s\n",
+	    roots_count, roots_date);
+}
+
+static void
+print_usage(void)
+{
+	struct buf b = buf_make(1 << 16);
+
+	options_help(COMMAND_NONE, &b);
+	fputs(buf_cstr(&b), stderr);
+	buf_release(&b);
+}
+
+static int
+run(struct options *o, struct buf *out, struct err *e)
+{
+	switch (o->command) {
+	case COMMAND_HELP:
+		options_help(o->about, out);
+		return 0;
+	case COMMAND_VERSION:
+		put_version(out);
+		return 0;
+	case COMMAND_DOWNLOAD:
+		return run_download(o, out, e);
+	case COMMAND_UPLOAD:
+	case COMMAND_NONE:
+		break;
+	}
+	print_usage();
+	return err_set(e, ERR_USAGE, "no command is given");
+}
+
+int
+main(int argc, char **argv)
+{
+	struct buf out = buf_make(OUT_MAX);
+	struct err e = {0}, unwritten;
+	struct options o;
+	int status = 0;
+
+	if (hold_standard_streams() < 0)
+		return ERR_OTHER;
+	if (options_parse(&o, argc, argv, &e) == 0)
+		run(&o, &out, &e);
+	/* What is done is told even if not all of it is. */
+	if (print_out(&out, &unwritten) < 0) {
+		print_error(&unwritten);
+		if (e.kind == ERR_NONE)
+			status = status_of(&unwritten);
+	}
+	if (e.kind != ERR_NONE) {
+		print_error(&e);
+		status = status_of(&e);
+	}
+	buf_release(&out);
+	options_release(&o);
+	return status;
+}
