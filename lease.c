@@ -216,66 +216,83 @@ watch(
 	}
 }
 
-/* Whoever moved the file away and finds that it is not the one that was judged
- * took it from a living owner: it goes back, if there is no new one yet. */
-static bool
-is_judged(struct lease *l, const struct found *judged, const char *moved)
-{
-	struct err e;
-	struct found x;
-	struct stat st;
-	bool same;
-
-	if (look(l, moved, &x, &e) != 0)
-		return false;
-	same = same_found(judged, &x);
-	found_release(&x);
-	if (!same && folder_stat(l->f, l->path, &st, &e) == 1)
-		folder_publish(l->f, moved, l->path, false, &e);
-	return same;
-}
-
-/* Makes the file with that text, but in our name, if there is none: 1 if there
- * is one. */
+/* Makes the file, if there is none: 1 if there is one. */
 static int
-create(struct lease *l, const struct buf *text, struct err *e)
+create(struct lease *l, struct err *e)
 {
 	int fd = folder_openat(l->f, l->path, O_RDWR | O_CREAT | O_EXCL, e);
-	unsigned char head[STATE_HEAD];
-	size_t n = text->len < STATE_HEAD ? 0 : STATE_HEAD;
 
 	if (fd < 0)
 		return errno == EEXIST ? 1 : -1;
-	if (n) {
-		memcpy(head, text->s, n);
-		state_sign(head, &l->self);
-	}
-	if (file_pwrite(fd, head, n, 0, l->path, e) < 0 ||
-	    file_pwrite(fd, buf_cstr(text) + n, text->len - n, n, l->path, e) <
-		0) {
-		close(fd);
-		return -1;
-	}
 	return hold(l, fd);
 }
 
-/* Of all that try, one can rename the file; 1 for the others. The text is put
- * in its place before the old file goes, lest a death here loses it. */
+/* Puts a copy of the text in place, in our name. */
+static int
+succeed(struct lease *l, const struct buf *old, struct err *e)
+{
+	unsigned char *text = xmalloc(old->len);
+	char *name;
+	int fd;
+
+	if (old->len)
+		memcpy(text, old->s, old->len);
+	if (old->len >= STATE_HEAD)
+		state_sign(text, &l->self);
+	fd = lease_draft(l, text, old->len, true, &name, e);
+	free(text);
+	return fd < 0 ? -1 : lease_swap(l, fd, name, e);
+}
+
+/* A claim whose maker died over it is moved out of the way, for the next who
+ * comes. */
+static void
+drop_stale(struct lease *l, const char *claim)
+{
+	struct stat st;
+	struct err e;
+	int64_t clock;
+	char *moved;
+
+	if (lease_clock(l->f, l->stem, &clock, &e) < 0 ||
+	    folder_stat(l->f, claim, &st, &e) != 0 ||
+	    clock - mtime(&st) < (int64_t)l->stale)
+		return;
+	moved = lease_name(l->stem, "old");
+	if (folder_publish(l->f, claim, moved, false, &e) == 0)
+		folder_remove(l->f, moved, &e);
+	free(moved);
+}
+
+/* With the claim made, which only one can do: if all is still as it was judged,
+ * our file replaces the dead one's. At no time is there none. */
 static int
 follow(
     struct lease *l, const struct found *judged, struct buf *old, struct err *e)
 {
-	char *moved = lease_name(l->stem, "old");
-	int rv = 1;
+	struct buf claim = buf_make(8192);
+	struct found x;
+	int fd, rv;
 
-	if (folder_publish(l->f, l->path, moved, false, e) == 0 &&
-	    is_judged(l, judged, moved)) {
-		rv = read_old(judged->fd, l->path, old, e);
+	buf_printf(&claim, "%s.claim", l->stem);
+	fd =
+	    folder_openat(l->f, buf_cstr(&claim), O_RDWR | O_CREAT | O_EXCL, e);
+	rv = fd >= 0 ? 0 : errno == EEXIST ? 1 : -1;
+	if (rv > 0)
+		drop_stale(l, buf_cstr(&claim));
+	if (rv == 0) {
+		rv = look(l, l->path, &x, e);
+		if (rv == 0 && !same_found(judged, &x))
+			rv = 1;
 		if (rv == 0)
-			rv = create(l, old, e);
-		folder_remove(l->f, moved, &(struct err){0});
+			rv = read_old(x.fd, l->path, old, e);
+		found_release(&x);
+		if (rv == 0)
+			rv = succeed(l, old, e);
+		close(fd);
+		folder_remove(l->f, buf_cstr(&claim), &(struct err){0});
 	}
-	free(moved);
+	buf_release(&claim);
 	return rv;
 }
 
@@ -285,7 +302,7 @@ take_by_beat(struct lease *l, struct buf *old, struct err *e)
 	for (int i = 0; i < TRIES; i++) {
 		struct found x;
 		enum verdict v;
-		int rv = create(l, old, e);
+		int rv = create(l, e);
 
 		if (rv <= 0)
 			return rv;
@@ -408,7 +425,8 @@ lease_swap(struct lease *l, int fd, char *name, struct err *e)
 		close(fd);
 		folder_remove(l->f, name, &(struct err){0});
 	} else {
-		close(l->fd);
+		if (l->fd >= 0)
+			close(l->fd);
 		hold(l, fd);
 	}
 	free(name);

@@ -8,8 +8,8 @@
  * with its holder, at once. Where locks may hang or lie, the file's head names
  * its owner, who touches the file every beat; an owner whose process is known
  * to be dead, who has signed off, or whose file was not touched for the time
- * stale (by the file system's own clock), is followed by whoever renames the
- * file away, which only one can.
+ * stale (by the file system's own clock), is followed by whoever makes the file
+ * STEM.claim, which only one can, and then renames a file of its own over it.
  *
  * The file is replaced as a whole (lease_draft, lease_swap); the lease goes over
  * to the new one without a gap. Not thread-safe.
@@ -26,7 +26,7 @@ struct err;
 
 struct lease {
 	const struct folder *f; /* borrowed */
-	char *stem;		/* names: STEM.state, STEM.RANDOM.tmp */
+	char *stem;		/* names: STEM.state, .claim, STEM.RANDOM.tmp */
 	char *path;
 	bool network;
 	unsigned beat, stale; /* ms */

@@ -25,8 +25,8 @@
  * One owner at a time: on a local file system flock() on the state decides, at once.
  * Where locks may hang or lie (folder_traits.network) it is never called: the
  * owner touches the state every PARTIAL_BEAT ms and one that was not touched
- * for PARTIAL_STALE ms (by the file system's own clock) may be taken over, by
- * a rename that only one can win. Who finds a live owner works on a private
+ * for PARTIAL_STALE ms (by the file system's own clock) may be taken over, which
+ * only one can (lease.h). Who finds a live owner works on a private
  * partial under a random name, which is wasteful but never harmful, since what
  * is published is a verified file of one's own. An owner that slept over
  * PARTIAL_STALE checks that it still is the owner before it writes on.

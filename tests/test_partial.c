@@ -894,7 +894,8 @@ test_threads(void)
 
 	for (int network = 0; network < 2; network++) {
 		place_init(&p, 34 * BLOCK + 9);
-		p.setup.sync = 2;
+		CHECK(partial_setup(&p.f, &p.setup, &e) == 0);
+		p.setup.sync = 0;
 		p.setup.beat = 2;
 		p.setup.traits.network = network;
 		part = must_open(&p, true, PARTIAL_NEW, 0);
@@ -904,7 +905,13 @@ test_threads(void)
 				  &thread[i], NULL, run_worker, &w[i]) == 0);
 		}
 		for (int i = 0; i < 20; i++) {
+			uint64_t here;
+
 			CHECK(partial_tend(part, &e) == 0);
+			/* No mark is lost while states are replaced. */
+			here = partial_here(part);
+			CHECK(partial_left(&p.f, PREFIX, &p.want, p.size) >=
+			      here);
 			advance(&p, part, &h);
 		}
 		for (unsigned i = 0; i < 4; i++) {
@@ -913,6 +920,8 @@ test_threads(void)
 			CHECK(pthread_join(thread[i], &rv) == 0 && rv);
 		}
 		CHECK(is_true(&p, part));
+		CHECK(partial_left(&p.f, PREFIX, &p.want, p.size) ==
+		      partial_here(part));
 		complete(&p, part);
 		CHECK(count_files(&p) == 1);
 		place_release(&p);
