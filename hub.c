@@ -239,21 +239,20 @@ int
 main(int argc, char **argv)
 {
 	struct buf out = buf_make(OUT_MAX);
-	struct err e = {0}, unwritten;
 	struct options o;
+	struct err e, unwritten;
 	int status = 0;
+	bool failed;
 
 	if (hold_standard_streams() < 0)
 		return ERR_OTHER;
-	if (options_parse(&o, argc, argv, &e) == 0)
-		run(&o, &out, &e);
+	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;
 	/* What is done is told even if not all of it is. */
 	if (print_out(&out, &unwritten) < 0) {
 		print_error(&unwritten);
-		if (e.kind == ERR_NONE)
-			status = status_of(&unwritten);
+		status = status_of(&unwritten);
 	}
-	if (e.kind != ERR_NONE) {
+	if (failed) {
 		print_error(&e);
 		status = status_of(&e);
 	}
