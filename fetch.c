@@ -64,8 +64,10 @@ check_status(const struct fetch *f, const struct http_head *h, struct err *e)
 		return check_part(f, h, e);
 	if (status == 200)
 		return check_whole(f, h, e);
+	/* Some copy of it is not up to date, or broken: another try may meet
+	 * another one. */
 	if (status == 416) {
-		err_set(e, ERR_CONTENT,
+		err_set(e, ERR_NET,
 		    "the server has fewer bytes than the listing says");
 		return FETCH_FAILED;
 	}

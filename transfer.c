@@ -36,6 +36,8 @@
  * has nothing else to do. */
 #define RESCUE_MS 4000
 
+#define SPLIT_SECONDS 2
+
 /* Waits between tries: full jitter below these. */
 #define BACKOFF_BASE 500
 #define BACKOFF_CAP 30000
@@ -195,17 +197,18 @@ pick_range(struct run *run, uint64_t now, bool shared, struct job *j)
 static bool
 pick_help(struct run *run, uint64_t now, struct job *j)
 {
-	unsigned n = run->ramp.allowed ? run->ramp.allowed : 1;
-	uint64_t least = run->ramp.rate / n;
+	/* What a connection brings in some seconds is not worth a new request,
+	 * nor what the old one has sent already and is thrown away. */
+	uint64_t least = run->ramp.rate / run->ramp.allowed * SPLIT_SECONDS;
+	bool known = run->ramp.rate > 0;
 
-	/* What a connection brings in a second is not worth a new request. */
 	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
 	for (struct file *f = run->active; f; f = f->next) {
 		if (!usable(run, f, now) || small(f))
 			continue;
 		j->r = ranges_rescue(
 		    &f->ranges, now > RESCUE_MS ? now - RESCUE_MS : 0);
-		if (!j->r)
+		if (!j->r && known)
 			j->r = ranges_split(&f->ranges, least);
 		if (!j->r)
 			continue;
@@ -490,10 +493,11 @@ do_range(struct run *run, struct job *j, unsigned char **buffer)
 	} else if (end != FETCH_OK) {
 		range_failed(run, f, end, &e);
 	}
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	/* Under the lock: as soon as it is given up, f may be gone. */
 	if (!small(f))
 		hasher_poke(f->hashing);
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
 }
 
 /* --- The beginning and the end of a file. --- */
@@ -550,10 +554,10 @@ do_begin(struct run *run, size_t i)
 	pthread_mutex_lock(&run->lock);
 	f->next = run->active;
 	run->active = f;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
 	if (f->hashing)
 		hasher_poke(f->hashing);
+	pthread_cond_broadcast(&run->changed);
+	pthread_mutex_unlock(&run->lock);
 }
 
 /* Frees a file that is no longer active. */
