@@ -74,7 +74,7 @@ give_entry(const struct json *entry,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e)
 {
-	struct repo_file f = {NULL};
+	struct repo_file f = {.path = NULL};
 	struct json type;
 	int rv;
 

@@ -45,7 +45,8 @@ struct download {
 	char commit[41];
 	bool layout; /* into a folder, with the official client's layout */
 	struct folder folder;
-	const char *prefix;       /* of the partial files */
+	struct partial_setup ground; /* what the folder stands on */
+	const char *prefix;          /* of the partial files */
 	char *target;             /* with -f: the file's name in its folder */
 	struct string_list names; /* files asked for by name */
 	bool *found;              /* which of them the listing has */
@@ -255,8 +256,8 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 	const struct repo_file *f = &d->fetch[i]->file;
 	enum partial_found found;
 	uint64_t had;
-	struct partial *p = partial_open(&d->folder, d->prefix, &f->digest,
-	    f->size, d->o->resume, &found, &had, e);
+	struct partial *p = partial_open_on(&d->ground, &d->folder, d->prefix,
+	    &f->digest, f->size, d->o->resume, &found, &had, e);
 
 	if (!p)
 		return NULL;
@@ -510,19 +511,19 @@ prepare(struct download *d, struct err *e)
 	    .force = d->o->force,
 	    .progress = d->s.progress,
 	};
-	struct folder_traits traits = {
-	    .free = UINT64_MAX, .max_file = UINT64_MAX};
+	struct folder_traits *traits = &d->ground.traits;
 
-	if (d->folder.fd >= 0 && folder_traits(&d->folder, &traits, e) < 0)
+	traits->free = traits->max_file = UINT64_MAX;
+	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
-	plan_check(&d->plan, traits.caseless);
+	plan_check(&d->plan, traits->caseless);
 	if (d->target && d->plan.n)
 		d->plan.file[0].target = d->target;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
 	if (plan_look(&d->plan, &how, e) < 0)
 		return -1;
 	tell_plan(d);
-	return plan_room(&d->plan, &traits, e);
+	return plan_room(&d->plan, traits, e);
 }
 
 /* --- The report. --- */
@@ -673,6 +674,7 @@ transfer_all(struct download *d, struct err *e)
 
 	if (d->layout)
 		rv = localdir_prepare(&d->folder, e);
+	partial_clean(&d->folder, d->prefix);
 	if (rv == 0)
 		rv = fetch(d, e);
 	if (rv == 0)
@@ -688,6 +690,8 @@ transfer_all(struct download *d, struct err *e)
 static void
 hint_resume(struct err *e)
 {
+	if (e->kind == ERR_STOPPED)
+		err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
 	if (!*e->hint && (e->kind == ERR_STOPPED || e->kind == ERR_NET ||
 			     e->kind == ERR_FILE))
 		err_hint(e, "run again with -d to continue");

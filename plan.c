@@ -296,5 +296,5 @@ plan_release(struct plan *p)
 		free(p->file[i].why);
 	}
 	free(p->file);
-	*p = (struct plan){NULL};
+	*p = (struct plan){.file = NULL};
 }

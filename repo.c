@@ -216,7 +216,7 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 	};
 	int rv;
 
-	*out = (struct repo_file){NULL};
+	*out = (struct repo_file){.path = NULL};
 	add_quoted(&url, "/paths-info/", commit);
 	buf_puts(&body, "{\"paths\":[");
 	json_put_string(&body, str_of(path));

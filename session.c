@@ -196,5 +196,5 @@ session_close(struct session *s)
 		tls_trust_close(s->trust);
 	repoid_release(&s->id);
 	free(s->revision);
-	*s = (struct session){NULL};
+	*s = (struct session){.config = NULL};
 }
