@@ -103,7 +103,7 @@ unit: $(TESTS:%=$O/%)
 test: $O/hub $(TESTS:%=$O/%)
 	HUB_BIN=$O/hub tests/run $(TESTS:%=$O/%) $(E2E)
 
-E2E = tests/e2e.py tests/hubd_official.py tests/check_manual.sh
+E2E = tests/hubd_check.py tests/hubd_official.py tests/e2e.py
 
 # The same tests, built another way. Each has a folder of its own, so that
 # objects never mix.

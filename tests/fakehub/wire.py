@@ -399,7 +399,6 @@ class Connection(socketserver.BaseRequestHandler):
             self.hang_up(fault.reset)
         for name, value in (fault.headers or {}).items():
             answer.set(name, value)
-        answer.headers += [(k, v) for k, v in fault.add_headers or ()]
         for pattern, text in fault.replace or ():
             replace_in(answer, pattern, text)
         if fault.add_range is not None and answer.get("Content-Range"):
@@ -451,6 +450,8 @@ class Connection(socketserver.BaseRequestHandler):
             answer.set("Transfer-Encoding", "chunked")
         elif answer.status not in (204, 304):
             answer.set("Content-Length", length)
+        # Last, so that they can contradict what was set.
+        answer.headers += [(k, v) for k, v in fault.add_headers or ()]
         head = "HTTP/1.1 %d %s\r\n" % (answer.status, REASONS.get(answer.status, "Status"))
         head += "".join("%s: %s\r\n" % h for h in answer.headers) + "\r\n"
         self.send_slowly(head.encode("utf-8", "surrogateescape"), fault.head_rate)
