@@ -8,7 +8,24 @@
  * after that.
  *
  * Only tokens are taken from a .env: an endpoint, proxy or CA there could be a
- * trap that collects the token, and is ignored with a note.
+ * trap that collects the token, and is ignored with a note. A .env in the
+ * working directory that nobody named is used only if it belongs to the user
+ * or to root and nobody else can write to it (the user's own group may), else
+ * ignored with a note; if it cannot be parsed, that is an error only when the
+ * token would come from there.
+ *
+ * Tokens: --api_token, --token-file, the environment, .env, the token file; in
+ * the environment and in .env first the name for the purpose, then HF_TOKEN,
+ * then HUGGING_FACE_HUB_TOKEN. What is empty counts as none, but a name that is
+ * set in the environment, be it empty, is not looked for in .env. With
+ * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two count.
+ *
+ * Times: 30 s to connect, 60 s for the first byte of an answer, 30 s for a
+ * stall. HF_HUB_ETAG_TIMEOUT (connect, answer) and HF_HUB_DOWNLOAD_TIMEOUT
+ * (answer, stall) only raise them: their defaults elsewhere are 10 s, and who
+ * sets them has a slow line. --timeout and --stall-timeout set them.
+ *
+ * Without HOME there is no '~': a path that needs it is an error.
  */
 
 #include <stdbool.h>
@@ -26,10 +43,10 @@ struct config {
 	char *endpoint;	    /* without '/' at the end */
 	char *token;	    /* NULL: none */
 	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
-	bool offline;	    /* HF_HUB_OFFLINE */
+	bool offline;	    /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
 	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
 	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
-	struct proxy_rules proxy;  /* strings belong to the config */
+	struct proxy_rules proxy;  /* of the environment or the options */
 	enum net_family family;
 	/* CA files and folders to add to the built-in roots. */
 	char *ca_file[4]; /* --ca-file, SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE */
@@ -42,9 +59,9 @@ struct config {
 	enum progress_mode progress; /* AUTO is resolved by progress.c */
 	bool quiet, verbose, json, no_color;
 	char *term; /* TERM; NULL: unset */
-	bool ci;    /* CI is set */
-	/* Notes for the user, one a line, for -v or always (each is a full
-	 * sentence, without "hub: "). */
+	bool ci;    /* CI is set and not empty */
+	/* Notes for the user, one a line, each a full sentence without
+	 * "hub: ". Those for -v are in there only with -v. */
 	struct buf notes;
 };
 
