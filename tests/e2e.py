@@ -57,6 +57,7 @@ def run_one(test):
             try:
                 test(kit)
                 assert not kit.hub.violations, "violations: %s" % kit.hub.violations
+                kit.check_files()
             finally:
                 signal.alarm(0)
     except Skip as why:

@@ -302,6 +302,14 @@ def test_interrupt_keeps_state(k):
     assert k.from_cdn() <= 24 * MB - first + 10 * MB
 
 
+def test_ctrl_c_at_a_terminal(k):
+    repo = large(k, rate=4 * MB)
+    r = k.terminal("download", "-r", repo.id, "-p", k.dir, answers=[("big.bin", "\x03")])
+    assert r.status == 130 and "-d" in r.out, "status %d" % r.status
+    k.ok(k.download(repo, "-d"))
+    k.same(repo)
+
+
 def test_terminate_is_143(k):
     repo = large(k, rate=2 * MB)
     process = k.start("download", "-r", repo.id, "-p", k.dir)

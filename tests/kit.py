@@ -1,13 +1,16 @@
 """What the end-to-end tests stand on: running the binary as a person would, with a test Hub."""
 
+import fcntl
 import hashlib
 import os
 import pty
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
+import termios
 import time
 from pathlib import Path
 
@@ -135,12 +138,23 @@ class Kit:
                         out or b"", err or b"", time.monotonic() - began)
         self.results.append(result)
         self.check_secrets(result)
+        assert "Sanitizer" not in result.err, "a sanitizer spoke"
         return result
 
     def check_secrets(self, result):
         for text in self.tokens.values():
             assert text not in result.out + result.err, "a token in the output"
         assert "Signature=" not in result.out + result.err, "a signed query in the output"
+
+    def check_files(self):
+        """No token and no signed URL in what it left on the disk."""
+        secrets = [t.encode() for t in self.tokens.values()] + [b"Signature="]
+        for folder in (self.dir, self.home / ".cache"):
+            for at, _, names in os.walk(str(folder)):
+                for path in (Path(at, n) for n in names if n != "token"):
+                    if path.is_file() and path.stat().st_size < MB:
+                        data = path.read_bytes()
+                        assert not any(s in data for s in secrets), "a secret in %s" % path
 
     def terminal(self, *args, answers=(), env=None, timeout=30, size=(24, 80)):
         """Runs it at a terminal. answers: (text to wait for, what is typed then). out and err
@@ -150,7 +164,7 @@ class Kit:
         set_size(slave, size)
         env = {"TERM": "xterm", **(env or {})}
         process = self.start(*args, env=env, stdin=slave, stdout=slave, stderr=slave,
-                             start_new_session=True)
+                             start_new_session=True, preexec_fn=take_terminal)
         os.close(slave)
         out = self._talk(process, master, list(answers), began + timeout)
         process.wait()
@@ -251,10 +265,12 @@ def sha256(path):
     return h.hexdigest()
 
 
+def take_terminal():
+    """In the child: standard input is its controlling terminal, so that Ctrl-C is a signal."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def set_size(fd, size):
-    import fcntl
-    import struct
-    import termios
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[0], size[1], 0, 0))
 
 

@@ -242,7 +242,7 @@ static void
 test_read_sizes(void)
 {
 	static const char *const answers[] = {
-	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789",
+	    "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789XY",
 	    ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	     "1\r\n0\r\n4\r\n1234\r\n5\r\n56789\r\n0\r\n\r\n"),
 	    "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n0123456789",
@@ -768,6 +768,26 @@ test_http_proxy(void)
 	free(proxy);
 }
 
+/* A proxy is another machine, even on the way to this one. */
+static void
+test_loopback_proxy(void)
+{
+	static const struct turn turn = {
+	    .want = "GET http://127.0.0.1:9/ HTTP/1.1\r\n",
+	    .avoid = "secret",
+	    .answer = OK};
+	struct request q = {.method = "GET", .url = "http://127.0.0.1:9"};
+	struct bench b;
+	struct err e;
+
+	bench_open(&b, &turn, 1);
+	b.o.proxy.http = b.server.url;
+	b.o.endpoint = q.url;
+	bench_options(&b);
+	CHECK(got(fetch(&b, &q, NULL, &e), "ok"));
+	CHECK(bench_close(&b));
+}
+
 static void
 test_https_refused(void)
 {
@@ -829,6 +849,7 @@ struct stream {
 	unsigned starts;
 	uint64_t fail_at; /* 0: never */
 	bool dry;         /* ends at fail_at */
+	int pause_ms;     /* before each piece but the first */
 };
 
 /* Byte i is 'a' + i % 26. */
@@ -840,6 +861,8 @@ stream_read(
 	unsigned char *to = p;
 
 	s->starts += offset == 0;
+	if (offset)
+		poll(NULL, 0, s->pause_ms);
 	CHECK(offset == 0 || offset == s->at);
 	if (s->fail_at && offset >= s->fail_at) {
 		*n = 0;
@@ -957,6 +980,52 @@ test_early_answer(void)
 		CHECK_ROW(i, client_sent(b.client) < (uint64_t)1 << 28);
 		CHECK_ROW(i, bench_close(&b));
 	}
+}
+
+/* The server answers when the client already waits for it to take more: the
+ * send fails, and the answer is found all the same. */
+static void
+test_answer_while_blocked(void)
+{
+	static const struct turn turn = {.pause_ms = 300,
+	    .answer = "HTTP/1.1 413 x\r\nContent-Length: 3\r\n\r\nbig",
+	    .after = SCRIPT_CLOSE};
+	struct stream s = {.piece = 65536};
+	struct request q = {.method = "PUT",
+	    .length = (uint64_t)1 << 30,
+	    .body_read = stream_read,
+	    .ctx = &s};
+	struct bench b;
+	struct err e;
+	unsigned status = 0;
+
+	bench_open(&b, &turn, 1);
+	q.url = b.server.url;
+	CHECK(got(fetch(&b, &q, &status, &e), "big") && status == 413);
+	CHECK(bench_close(&b));
+}
+
+/* A connection on which a body was left unfinished takes no other request. */
+static void
+test_early_answer_spoils(void)
+{
+	static const struct turn turns[] = {
+	    {.answer = "HTTP/1.1 413 x\r\nContent-Length: 3\r\n\r\nbig"},
+	    {.want = "GET /2", .answer = OK}};
+	struct stream s = {.piece = 100, .pause_ms = 50};
+	struct request q = {.method = "PUT",
+	    .length = 1000,
+	    .body_read = stream_read,
+	    .ctx = &s};
+	struct bench b;
+	struct err e;
+
+	bench_open(&b, turns, 2);
+	q.url = b.server.url;
+	CHECK(got(fetch(&b, &q, NULL, &e), "big"));
+	CHECK(got(get(&b, "/2", NULL, &e), "ok"));
+	CHECK(b.server.accepts == 2);
+	CHECK(bench_close(&b));
 }
 
 /* A 100 that nobody asked for, in the middle of a body. */
@@ -1099,6 +1168,8 @@ test_endless(void)
 	    "\r\n",
 	    "HTTP/1.1 200 OK\r\nX: 1\r\nY: 2\r\nZ: 3",
 	};
+	static const char *const why[] = {
+	    "without end", "without end", "larger than", "", "larger than"};
 
 	for (size_t i = 0; i < countof(unit); i++) {
 		const struct turn turn = {
@@ -1108,6 +1179,7 @@ test_endless(void)
 
 		bench_open(&b, &turn, 1);
 		CHECK_ROW(i, !get(&b, "/", NULL, &e) && e.kind == ERR_NET);
+		CHECK_ROW(i, strstr(e.msg, why[i]));
 		CHECK_ROW(i, bench_close(&b));
 	}
 }
@@ -1423,12 +1495,15 @@ static void (*const tests[])(void) = {
     test_clear_text,
     test_refused_options,
     test_http_proxy,
+    test_loopback_proxy,
     test_https_refused,
     test_log,
     test_check,
     test_stream,
     test_stream_fails,
     test_early_answer,
+    test_answer_while_blocked,
+    test_early_answer_spoils,
     test_unasked_continue,
     test_retry,
     test_retry_after,

@@ -101,7 +101,7 @@ class Hub:
 
     def _serve(self, name, app, context, port=0):
         origin = Origin(self, name, app, self.host, port, context)
-        threading.Thread(target=origin.serve_forever, args=(0.05,), daemon=True,
+        threading.Thread(target=origin.serve_forever, args=(0.02,), daemon=True,
                          name="testhub-" + name).start()
         self.origins.append(origin)
         return origin
