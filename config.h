@@ -40,22 +40,23 @@
 struct err;
 
 struct config {
-	char *endpoint;	    /* without '/' at the end */
-	char *token;	    /* NULL: none */
+	char *endpoint;     /* without '/' at the end */
+	char *token;        /* NULL: none */
 	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
-	bool offline;	    /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
+	bool offline;       /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
 	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
 	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
 	struct proxy_rules proxy;  /* of the environment or the options */
 	enum net_family family;
 	/* CA files and folders to add to the built-in roots. */
-	char *ca_file[4]; /* --ca-file, SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE */
+	char *ca_file
+	    [4]; /* --ca-file, SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE */
 	const char *ca_source[4];
 	char *ca_dir; /* SSL_CERT_DIR; may be a list with ':' */
 	unsigned connect_ms, answer_ms, stall_ms;
 	unsigned retries; /* tries after the first without progress */
-	unsigned jobs;	  /* connections in total */
-	uint64_t rate;	  /* 0: no limit */
+	unsigned jobs;    /* connections in total */
+	uint64_t rate;    /* 0: no limit */
 	enum progress_mode progress; /* AUTO is resolved by progress.c */
 	bool quiet, verbose, json, no_color;
 	char *term; /* TERM; NULL: unset */
@@ -77,8 +78,8 @@ struct config_input {
 
 /* Errors are ERR_USAGE (bad configuration or .env line, a named file that
  * cannot be read), or ERR_FILE. */
-int config_load(const struct config_input *in, struct config *out,
-    struct err *e);
+int config_load(
+    const struct config_input *in, struct config *out, struct err *e);
 void config_release(struct config *c); /* wipes the token */
 
 /* What was looked at for a token, for the sentence when one is missing: "--api_token, HUGGINGFACE_WRITE_API, ...". */

@@ -32,8 +32,9 @@ struct env {
 /* lookup gives the real environment for ${VAR} (NULL: unset); a variable that
  * is set there wins over one of the same file, as with python-dotenv's default
  * override=False. Errors are ERR_USAGE. */
-int env_parse(struct str text, const char *(*lookup)(void *ctx, const char *name),
-    void *ctx, struct env *out, struct err *e);
+int env_parse(struct str text,
+    const char *(*lookup)(void *ctx, const char *name), void *ctx,
+    struct env *out, struct err *e);
 
 /* The value of name where it stands last; NULL if it has none there, or is not
  * there at all. It belongs to v. */

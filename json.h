@@ -88,8 +88,8 @@ int json_uint(const struct json *v, uint64_t max, uint64_t *out);
 /* Shortcuts over json_get: NULL / -1 / the given default if absent or of
  * another type. */
 char *json_get_strdup(const struct json *v, const char *name, size_t max);
-int json_get_uint(const struct json *v, const char *name, uint64_t max,
-    uint64_t *out);
+int json_get_uint(
+    const struct json *v, const char *name, uint64_t max, uint64_t *out);
 bool json_get_bool(const struct json *v, const char *name, bool fallback);
 
 /* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 come
