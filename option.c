@@ -646,19 +646,37 @@ check_pairs(const struct options *o, struct err *e)
 static void
 take_repo(struct options *o)
 {
-	if (o->repo_id || !o->args.n)
+	if (o->repo_id || !o->args.n || !*o->args.s[0])
 		return;
 	o->repo_id = o->args.s[0];
 	o->args.n--;
 	memmove(o->args.s, o->args.s + 1, o->args.n * sizeof(*o->args.s));
 }
 
-static int
-check_args(const struct options *o, struct err *e)
+static bool
+climbs(struct str path)
 {
-	for (size_t i = 0; i < o->args.n; i++)
-		if (!*o->args.s[i])
+	struct str part;
+
+	while (str_cut(path, '/', &part, &path))
+		if (str_eq(part, ".."))
+			return true;
+	return str_eq(path, "..");
+}
+
+/* The arguments, without the repository, are paths inside of it. */
+static int
+check_files(const struct options *o, struct err *e)
+{
+	for (size_t i = 0; i < o->args.n; i++) {
+		struct str s = str_of(o->args.s[i]);
+
+		if (!s.n)
 			return err_set(e, ERR_USAGE, "an argument is empty");
+		if (s.s[0] == '/' || climbs(s))
+			return err_set(e, ERR_USAGE,
+			    "'%s' is no path of a file in a repository", s.s);
+	}
 	return 0;
 }
 
@@ -668,7 +686,7 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 	struct scan s = {.o = o, .argc = argc, .next = 1, .argv = argv};
 
 	*o = (struct options){0};
-	if (scan_all(&s, e) < 0 || check_args(o, e) < 0)
+	if (scan_all(&s, e) < 0)
 		return -1;
 	switch (o->command) {
 	case COMMAND_NONE:
@@ -681,6 +699,8 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 		break;
 	}
 	take_repo(o);
+	if (check_files(o, e) < 0)
+		return -1;
 	return check_pairs(o, e);
 }
 
