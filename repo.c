@@ -14,8 +14,8 @@
 
 static const char public_hub[] = "https://huggingface.co/";
 
-static struct answer_about
-about(const struct repo *r, const char *revision, const char *path)
+struct answer_about
+repo_about(const struct repo *r, const char *revision, const char *path)
 {
 	return (struct answer_about){
 	    .id = r->id,
@@ -75,7 +75,7 @@ int
 repo_commit(
     const struct repo *r, const char *revision, char commit[41], struct err *e)
 {
-	struct answer_about what = about(r, revision, NULL);
+	struct answer_about what = repo_about(r, revision, NULL);
 	struct buf url = api_url(r), text = buf_make(INFO_MAX);
 	struct request req = {.method = "GET"};
 	int rv;
@@ -95,10 +95,8 @@ repo_commit(
 	return rv;
 }
 
-/* A mirror may pass on the addresses of the public Hub: they are the mirror's
- * to serve (hub-protocol.md, 1.1). Takes url, returns what is to be asked. */
-static char *
-rewritten(const struct repo *r, char *url)
+char *
+repo_rewrite(const struct repo *r, char *url)
 {
 	struct buf b = buf_make(URL_MAX);
 
@@ -135,7 +133,7 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 			rv = err_set(e, ERR_CONTENT,
 			    "the listing of '%s' goes in circles", r->id);
 		free(url);
-		url = next ? rewritten(r, next) : NULL;
+		url = next ? repo_rewrite(r, next) : NULL;
 	}
 	free(url);
 	buf_release(&text);
@@ -148,7 +146,7 @@ tree(const struct repo *r, const char *commit, const char *folder,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e)
 {
-	struct answer_about what = about(r, commit, folder);
+	struct answer_about what = repo_about(r, commit, folder);
 	struct buf url = api_url(r);
 
 	add_quoted(&url, "/tree/", commit);
@@ -206,7 +204,7 @@ int
 repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct err *e)
 {
-	struct answer_about what = about(r, commit, path);
+	struct answer_about what = repo_about(r, commit, path);
 	struct buf url = api_url(r), text = buf_make(PAGE_MAX);
 	struct buf body = buf_make(1 << 16);
 	struct search s = {path, out};
@@ -298,7 +296,7 @@ int
 repo_check_file(const struct repo *r, const struct repo_file *f,
     const struct http_head *h, const struct url *url, struct err *e)
 {
-	struct answer_about what = about(r, NULL, f->path);
+	struct answer_about what = repo_about(r, NULL, f->path);
 	struct url endpoint;
 	bool ours;
 

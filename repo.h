@@ -26,6 +26,15 @@ struct repo {
 	bool has_token;
 };
 
+/* What an error at this repository is about; revision and path may be NULL. */
+struct answer_about repo_about(
+    const struct repo *r, const char *revision, const char *path);
+
+/* A mirror may pass on the addresses of the public Hub: they are the mirror's
+ * to serve (hub-protocol.md, 1.1). Takes url, which free() takes; returns what
+ * is to be asked in its place. */
+char *repo_rewrite(const struct repo *r, char *url);
+
 /* The commit that a revision points to: 40 hex digits and '\0'. A revision
  * that is a commit already costs no request. */
 int repo_commit(

@@ -1,0 +1,94 @@
+#ifndef HUB_JOURNAL_H
+#define HUB_JOURNAL_H
+
+/*
+ * What an upload remembers between runs, so that the same command goes on after
+ * kill -9: hashes of local files, multipart uploads under way, and contents that
+ * the Hub was seen to have. record.h says what the file looks like.
+ *
+ * It lies in ".cache/huggingface/upload" below the source, or in the user's
+ * state folder where that cannot be written, or there is none. It is never a
+ * reason to fail: what cannot be read is forgotten, what cannot be written is
+ * not remembered.
+ *
+ * The file is only believed if it was written at this very place (it names its
+ * own inode) by this user: one that came with a copied or cloned folder could
+ * name addresses to which content would go. It holds signed addresses (mode
+ * 0600) but never a token.
+ *
+ * Two runs on one journal do no harm: the second one reads what there is, and
+ * remembers nothing. Where locks may hang or lie (network file systems), each
+ * writes a file of its own, and the last one to start has the name.
+ *
+ * What is put is for later runs: the lookups answer from what was there when it
+ * was opened. Safe from any thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+
+struct err;
+struct folder;
+struct journal;
+struct multipart;
+
+struct journal_opts {
+	const struct folder *source; /* borrowed for the call */
+	const char *state;           /* "$XDG_STATE_HOME/hub"; NULL: none */
+	/* Whose storage it is: endpoint, type and name of the repository. */
+	const char *endpoint, *type, *id;
+};
+
+/* Never NULL. */
+struct journal *journal_open(const struct journal_opts *o);
+void journal_close(struct journal *j);
+
+/* Where it is, for -v; NULL if nothing is remembered, and then why. */
+const char *journal_path(const struct journal *j);
+const char *journal_why(const struct journal *j);
+
+/* A local file as stat() saw it before it was hashed. */
+struct journal_file {
+	const char *path; /* below the source */
+	uint64_t size, inode;
+	int64_t mtime_s;
+	long mtime_ns;
+};
+
+/* The hash of that kind, if the file is still the one that was hashed. */
+bool journal_hash(struct journal *j, const struct journal_file *f,
+    enum hash_kind kind, struct digest *out);
+
+/* A file that was changed just now may change again without a new time: that is
+ * not remembered. */
+void journal_put_hash(
+    struct journal *j, const struct journal_file *f, const struct digest *d);
+
+/* A content that the Hub stored less than JOURNAL_STORED_S ago. What no commit
+ * names is swept away there after a while. */
+#define JOURNAL_STORED_S (20 * 3600)
+bool journal_stored(struct journal *j, const struct digest *d, uint64_t size);
+void journal_put_stored(
+    struct journal *j, const struct digest *d, uint64_t size);
+
+/* The upload of that content which was under way and has not lapsed; the
+ * caller's now. It stays on disk until it is dropped or put anew. */
+bool journal_take_multipart(struct journal *j, const struct digest *d,
+    uint64_t size, struct multipart *out);
+
+/* An upload begins; one of the same content that was there before is dropped.
+ * Parts that have arrived are put with it. */
+void journal_put_multipart(
+    struct journal *j, const struct digest *d, const struct multipart *m);
+
+/* Part i (from 0) of it has arrived. */
+void journal_put_part(
+    struct journal *j, const struct digest *d, size_t i, const char *etag);
+
+/* It is through, or lost. */
+void journal_drop_multipart(struct journal *j, const struct digest *d);
+
+#endif

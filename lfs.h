@@ -1,0 +1,63 @@
+#ifndef HUB_LFS_H
+#define HUB_LFS_H
+
+/*
+ * Contents to the Hub's storage by Git LFS (hub-protocol.md, 9.5 and 9.6): asks
+ * in batches what is missing, sends files and parts of files from disk over N
+ * connections from one queue, completes and verifies. Memory does not depend on
+ * the sizes. A content that is there already costs nothing but its line in the
+ * question; the same content twice is sent once.
+ *
+ * The journal (may be NULL) makes a later run go on inside a file. An address
+ * that has lapsed is asked for anew. A file that is not what it was when it was
+ * hashed, before or while it is sent, fails with ERR_CONTENT.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+
+struct err;
+struct journal;
+struct progress;
+struct repo;
+
+struct lfs_object {
+	const char *name;     /* for messages and the display */
+	uint64_t size;        /* not 0: the storage takes no empty content */
+	struct digest digest; /* SHA-256 */
+	/* What stat() said before it was hashed. */
+	uint64_t inode;
+	int64_t mtime_s;
+	long mtime_ns;
+};
+
+struct lfs_ops {
+	/* A descriptor to read object i with, which is closed here. */
+	int (*open)(void *ctx, size_t i, struct err *e);
+	/* Object i is stored; or given up. Once for each object (not for those
+	 * that the end of the run leaves behind), one call at a time. */
+	void (*stored)(void *ctx, size_t i);
+	void (*failed)(void *ctx, size_t i, const struct err *why);
+};
+
+struct lfs {
+	const struct repo *repo;
+	const char *revision; /* NULL with a new pull request */
+	unsigned jobs;        /* connections at the most */
+	unsigned retries;     /* tries in a row without a part arriving */
+	struct progress *progress;
+	struct journal *journal; /* or NULL */
+	const struct lfs_ops *ops;
+	void *ctx;
+};
+
+/* Runs to the end: every object is stored or failed. One that fails does not
+ * stop the others, but what concerns all (not allowed, no connection, stopped
+ * by a signal) does. Returns -1 with that, else 0. A phase "sending" of its own
+ * in the display. */
+int lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
+    struct err *e);
+
+#endif
