@@ -8,8 +8,9 @@ MANDIR  = $(PREFIX)/share/man
 O       = build/release
 
 CC      = musl-gcc
-CFLAGS  = -O2
-LDFLAGS = -static -s
+# For size: the network is slower than any of this, but for the hashes below.
+CFLAGS  = -Os
+LDFLAGS = -static -s -Wl,--gc-sections
 
 # The compiler for what runs while building (tools/roots).
 HOSTCC  = cc
@@ -43,7 +44,8 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wconversion \
        -Wwrite-strings -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough \
        -Wframe-larger-than=16384
 OURS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
-       -DHUB_VERSION='"$(VERSION)"' -pthread -MMD -MP -I. $(BEARSSL_INC) $(WARN)
+       -DHUB_VERSION='"$(VERSION)"' -pthread -ffunction-sections -fdata-sections \
+       -fno-asynchronous-unwind-tables -MMD -MP -I. $(BEARSSL_INC) $(WARN)
 
 UNITS = $(filter-out hub,$(basename $(wildcard *.c)))
 TESTS = $(basename $(notdir $(wildcard tests/test_*.c)))
@@ -77,6 +79,8 @@ $O/%.o: %.c Makefile
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
 
 $O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
+
+$O/hash.o $O/hash_x86.o $O/hash_vec.o $O/hash_arm.o: CFLAGS += -O2
 
 # The roots of trust as C, made by a program that runs here.
 $O/roots.o: $O/roots.c
