@@ -147,6 +147,20 @@ list(struct download *d, struct err *e)
 	return check_found(d, e);
 }
 
+/* What could never be written here need not be asked for. */
+static int
+check_name(const char *name, struct err *e)
+{
+	struct str s = str_of(name);
+
+	if (is_folder_name(name))
+		s.n--;
+	if (path_check(s, e) == 0)
+		return 0;
+	e->kind = ERR_USAGE;
+	return err_in(e, "'%s'", name);
+}
+
 /* The files that the user names: arguments, a path in the repository's
  * address, or with -f the last part of the local path. */
 static int
@@ -173,6 +187,9 @@ choose_names(struct download *d, struct err *e)
 		    "-o needs the name of one file of the repository");
 	if (o->file && !d->names.n)
 		d->names.s[d->names.n++] = d->target;
+	for (size_t i = 0; i < d->names.n; i++)
+		if (check_name(d->names.s[i], e) < 0)
+			return -1;
 	if ((o->file || o->output) && is_folder_name(d->names.s[0]))
 		return err_set(e, ERR_USAGE, "'%s' is a folder", d->names.s[0]);
 	return 0;
@@ -353,7 +370,8 @@ fetch(struct download *d, struct err *e)
 	};
 
 	t.count = queue(d);
-	progress_phase(d->s.progress, "downloading", t.count, d->plan.fetch);
+	progress_phase(d->s.progress, "downloading", t.count + d->plan.to_copy,
+	    d->plan.fetch + d->plan.copy);
 	return transfer_run(&t, e);
 }
 
@@ -418,6 +436,20 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 	return rv;
 }
 
+static int
+copy_shown(struct download *d, struct plan_file *f, struct err *e)
+{
+	struct progress *p = d->s.progress;
+	unsigned shown = progress_start(p, f->target, f->file.size, 0);
+	int rv = copy(d, f, e);
+
+	if (rv == 0)
+		progress_add(p, shown, f->file.size);
+	progress_finish(p, shown, rv < 0 ? PROGRESS_FAILED : PROGRESS_DONE,
+	    rv < 0 ? e->msg : NULL);
+	return rv;
+}
+
 /* Files whose content came with another one. */
 static int
 copy_all(struct download *d, struct err *e)
@@ -433,7 +465,7 @@ copy_all(struct download *d, struct err *e)
 			    "its content is that of '%s', which failed",
 			    f->same->target);
 			plan_fail(f, &why);
-		} else if (copy(d, f, &why) < 0) {
+		} else if (copy_shown(d, f, &why) < 0) {
 			if (why.kind == ERR_STOPPED) {
 				*e = why;
 				return -1;
@@ -654,15 +686,19 @@ sum_up(const struct download *d, struct err *e)
 	if (!first)
 		return 0;
 	if (d->plan.n == 1)
-		return err_set(e, (enum err_kind)first->kind,
+		err_set(e, (enum err_kind)first->kind,
 		    "cannot download '%s' from '%s': %s", first->file.path,
 		    d->s.id.id, first->why);
-	err_set(e,
-	    failed_files == d->plan.n ? (enum err_kind)first->kind
-				      : ERR_PARTIAL,
-	    "%zu of %zu files of '%s' failed; the first, '%s': %s",
-	    failed_files, d->plan.n, d->s.id.id, first->file.path, first->why);
-	return err_hint(e, "run again with -d: what is done is kept");
+	else
+		err_set(e,
+		    failed_files == d->plan.n ? (enum err_kind)first->kind
+					      : ERR_PARTIAL,
+		    "%zu of %zu files of '%s' failed; the first, '%s': %s",
+		    failed_files, d->plan.n, d->s.id.id, first->file.path,
+		    first->why);
+	return err_hint(e, "%s",
+	    first->hint ? first->hint
+			: "run again with -d: what is done is kept");
 }
 
 /* --- The command. --- */
@@ -687,13 +723,15 @@ transfer_all(struct download *d, struct err *e)
 	return rv;
 }
 
+/* What ended the whole run, as the user sees it. */
 static void
-hint_resume(struct err *e)
+explain(const struct download *d, struct err *e)
 {
 	if (e->kind == ERR_STOPPED)
 		err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
-	if (!*e->hint && (e->kind == ERR_STOPPED || e->kind == ERR_NET ||
-			     e->kind == ERR_FILE))
+	else
+		err_in(e, "cannot download '%s'", d->s.id.id);
+	if (!*e->hint)
 		err_hint(e, "run again with -d to continue");
 }
 
@@ -705,7 +743,7 @@ to_folder(struct download *d, struct buf *out, struct err *e)
 	if (rv == 0 && !d->o->dry_run) {
 		rv = transfer_all(d, e);
 		if (rv < 0)
-			hint_resume(e);
+			explain(d, e);
 	}
 	if (rv == 0)
 		rv = sum_up(d, e);

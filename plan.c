@@ -35,7 +35,9 @@ void
 plan_fail(struct plan_file *f, const struct err *why)
 {
 	free(f->why);
+	free(f->hint);
 	f->why = xstrdup(why->msg);
+	f->hint = *why->hint ? xstrdup(why->hint) : NULL;
 	f->kind = (int)why->kind;
 	f->state = PLAN_FAILED;
 }
@@ -164,7 +166,8 @@ look_at(struct plan_file *f, const struct plan_how *how, struct err *e)
 	struct err ignored;
 	int same = 0;
 
-	if (f->state != PLAN_FETCH)
+	/* A dry run may name a folder that is not there. */
+	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
 	if (!how->force && how->layout &&
 	    localdir_has(how->folder, f->target, f->file.size, d)) {
@@ -236,8 +239,10 @@ add_up(struct plan *p)
 
 		if (f->state == PLAN_HERE)
 			p->here += f->file.size;
-		if (f->state == PLAN_COPY)
+		if (f->state == PLAN_COPY) {
 			p->copy += f->file.size;
+			p->to_copy++;
+		}
 		if (f->state != PLAN_FETCH)
 			continue;
 		p->fetch += f->file.size;
@@ -294,6 +299,7 @@ plan_release(struct plan *p)
 	for (size_t i = 0; i < p->n; i++) {
 		free(p->file[i].file.path);
 		free(p->file[i].why);
+		free(p->file[i].hint);
 	}
 	free(p->file);
 	*p = (struct plan){.file = NULL};

@@ -30,8 +30,8 @@ struct plan_file {
 	const char *target; /* below the folder; file.path or the user's name */
 	uint64_t left;      /* bytes of it that an earlier run left */
 	struct plan_file *same; /* PLAN_COPY: as which; it precedes in order */
-	char *why;
-	int kind; /* enum err_kind of why */
+	char *why, *hint;       /* of a failure; NULL: none */
+	int kind;               /* enum err_kind of why */
 	enum plan_state state;
 };
 
@@ -42,7 +42,7 @@ struct plan {
 	uint64_t here, fetch, left, copy; /* bytes: in place, to be transferred
 					   * (left included), left by earlier
 					   * runs, to be copied */
-	size_t to_fetch, left_files;      /* files */
+	size_t to_fetch, to_copy, left_files; /* files */
 };
 
 /* Adds a file as the listing has it; its path is copied. */

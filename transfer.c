@@ -49,7 +49,7 @@
 #define WRONG_MAX 3
 
 /* So many contents given up in a row, without a byte between them: the line is
- * dead, and the rest need not be tried. */
+ * dead, or the repository closed to us, and the rest need not be tried. */
 #define LOST_MAX 3
 
 /* What a small file costs beside its bytes, as ramp counts it. */
@@ -90,7 +90,7 @@ struct run {
 	struct hasher *hasher;
 	struct file *active;
 	size_t begun, left;  /* contents begun; not yet done or failed */
-	unsigned lost;       /* contents given up in a row for the network */
+	unsigned lost;       /* contents given up so in a row */
 	uint64_t not_before; /* the server asked all to wait (ms) */
 	uint64_t work;       /* for ramp */
 	struct ramp ramp;
@@ -442,8 +442,7 @@ range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
 {
 	uint64_t now = wait_now();
 
-	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE ||
-	    e->kind == ERR_AUTH) {
+	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE) {
 		end_run(run, e);
 		return;
 	}
@@ -512,7 +511,8 @@ content_failed(struct run *run, size_t i, const struct err *why)
 	run->left--;
 	if (why->kind == ERR_STOPPED)
 		end_run(run, why);
-	if (why->kind == ERR_NET && ++run->lost >= LOST_MAX)
+	if ((why->kind == ERR_NET || why->kind == ERR_AUTH) &&
+	    ++run->lost >= LOST_MAX)
 		end_run(run, why);
 	pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
