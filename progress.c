@@ -321,7 +321,7 @@ may_say(struct progress *p, uint64_t now)
 		return false;
 	if (p->burst < now)
 		p->burst = now;
-	if (p->burst - now >= BURST * BURST_REFILL)
+	if (p->burst - now > (BURST - 1) * BURST_REFILL)
 		return false;
 	p->burst += BURST_REFILL;
 	return true;

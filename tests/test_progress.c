@@ -4,6 +4,7 @@
 #include "progress.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,12 +344,21 @@ pty_open(char *name, size_t size)
 	return fd;
 }
 
+/* All that was written until now: it may come in pieces. */
 static void
 pty_read(int fd, char *out, size_t size)
 {
-	ssize_t n = read(fd, out, size - 1);
+	struct pollfd f = {.fd = fd, .events = POLLIN};
+	size_t n = 0;
 
-	out[n > 0 ? n : 0] = '\0';
+	while (n < size - 1 && poll(&f, 1, 50) == 1) {
+		ssize_t r = read(fd, out + n, size - 1 - n);
+
+		if (r <= 0)
+			break;
+		n += (size_t)r;
+	}
+	out[n] = '\0';
 }
 
 /* A window that became narrower broke the lines into more rows. */
