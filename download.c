@@ -47,9 +47,10 @@ struct download {
 	struct folder folder;
 	struct partial_setup ground; /* what the folder stands on */
 	const char *prefix;          /* of the partial files */
-	char *target;             /* with -f: the file's name in its folder */
-	struct string_list names; /* files asked for by name */
-	bool *found;              /* which of them the listing has */
+	char *into;                  /* the folder's path */
+	char *target;                /* with -f: the file's name in it */
+	struct string_list names;    /* files asked for by name */
+	bool *found;                 /* which of them the listing has */
 	struct glob_list include, exclude;
 	struct plan plan;
 	struct plan_file **fetch; /* those to be transferred, as transfer
@@ -215,43 +216,41 @@ split_target(const char *path, char **folder, char **name, struct err *e)
 }
 
 static int
-open_folder(struct download *d, struct err *e)
+choose_target(struct download *d, struct err *e)
 {
 	const char *path = d->o->local_path;
-	bool create = !d->o->dry_run;
-	char *folder = NULL;
 	struct stat st;
-	int rv;
 
 	d->layout = !d->o->file;
 	d->prefix = d->layout ? LOCALDIR_PREFIX : FILE_PREFIX;
-	if (d->layout)
-		return folder_open(&d->folder, path, create, e);
+	if (d->o->output)
+		return 0;
+	if (d->layout) {
+		d->into = xstrdup(path);
+		return 0;
+	}
 	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
 		err_set(
 		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
 		return err_hint(e, "leave out -f, or name the file");
 	}
-	if (split_target(path, &folder, &d->target, e) < 0)
-		return -1;
-	rv = folder_open(&d->folder, folder, create, e);
-	free(folder);
-	return rv;
+	return split_target(path, &d->into, &d->target, e);
 }
 
-/* A dry run must not make the folder; one that is not there holds nothing. */
+/* Made only now that there is something to put into it. A dry run must not
+ * make it; a folder that is not there holds nothing. */
 static int
 open_target(struct download *d, struct err *e)
 {
-	struct err first;
+	struct err why;
 
-	if (d->o->output || open_folder(d, &first) == 0)
+	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0)
 		return 0;
-	if (d->o->dry_run && first.kind == ERR_FILE) {
+	if (d->o->dry_run && why.kind == ERR_FILE) {
 		d->folder.fd = -1;
 		return 0;
 	}
-	*e = first;
+	*e = why;
 	return -1;
 }
 
@@ -784,13 +783,15 @@ to_output(struct download *d, struct err *e)
 static int
 run(struct download *d, struct buf *out, struct err *e)
 {
-	if (open_target(d, e) < 0 || choose_names(d, e) < 0)
+	if (choose_target(d, e) < 0 || choose_names(d, e) < 0)
 		return -1;
 	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
 	    list(d, e) < 0)
 		return err_in(e, "cannot download '%s'", d->s.id.id);
 	if (d->o->output)
 		return to_output(d, e);
+	if (open_target(d, e) < 0)
+		return -1;
 	return to_folder(d, out, e);
 }
 
@@ -820,6 +821,7 @@ download(const struct options *o, const struct config *c, struct buf *out,
 	free(d.fetch);
 	free(d.found);
 	free(d.names.s);
+	free(d.into);
 	free(d.target);
 	plan_release(&d.plan);
 	folder_close(&d.folder);
