@@ -77,7 +77,9 @@ parse_port(struct str text, struct url *u, struct err *e)
 	if (!text.n)
 		return 0;
 	if (str_num(text, 10, 65535, &port) < 0 || !port)
-		return err_set(e, ERR_OTHER, "'%.*s' is no port", STRF(text));
+		return err_set(e, ERR_OTHER,
+		    "the port of '%.*s' is no number from 1 to 65535",
+		    STRF(u->host));
 	u->port = (unsigned)port;
 	return 0;
 }
@@ -107,6 +109,19 @@ parse_host(struct str s, struct url *u, struct err *e)
 	return parse_port(port, u, e);
 }
 
+/* Without what may be secret: a password, the signature in a query. */
+static int
+no_scheme(struct str text, struct err *e)
+{
+	struct str show = text, ignored;
+
+	str_cut(show, '?', &show, &ignored);
+	while (str_cut(show, '@', &ignored, &show))
+		;
+	return err_set(e, ERR_OTHER, "'%.*s' is no http:// or https:// address",
+	    STRF(show));
+}
+
 int
 url_parse(struct str text, struct url *out, struct err *e)
 {
@@ -122,8 +137,7 @@ url_parse(struct str text, struct url *out, struct err *e)
 	str_cut(text, '#', &text, &ignored);
 	rest = text;
 	if (!take_scheme(&rest, &u.secure))
-		return err_set(e, ERR_OTHER,
-		    "'%.*s' is no http:// or https:// address", STRF(text));
+		return no_scheme(text, e);
 	if (u.secure)
 		u.port = 443;
 	while (n < rest.n && rest.s[n] != '/' && rest.s[n] != '?')
@@ -163,12 +177,13 @@ put_path(struct buf *b, struct str path)
 {
 	size_t start = b->len;
 
-	while (path.n) {
-		struct str rest = from(path, 1), segment = rest;
-		bool more = str_cut(rest, '/', &segment, &rest);
+	bool more = path.n > 0;
 
-		if (!more)
-			rest = str_of("");
+	path = more ? from(path, 1) : path;
+	while (more) {
+		struct str segment = path;
+
+		more = str_cut(path, '/', &segment, &path);
 		if (str_eq(segment, ".") || str_eq(segment, "..")) {
 			if (segment.n == 2)
 				drop_segment(b, start);
@@ -178,7 +193,6 @@ put_path(struct buf *b, struct str path)
 			buf_putc(b, '/');
 			buf_str_add(b, segment);
 		}
-		path = more ? str_make(rest.s - 1, rest.n + 1) : rest;
 	}
 	if (b->len == start)
 		buf_putc(b, '/');
@@ -241,6 +255,24 @@ has_scheme(struct str s)
 	return true;
 }
 
+/* The path of an absolute address loses its dot segments, too. */
+static int
+put_absolute(struct buf *b, struct str text, struct err *e)
+{
+	struct url u;
+	size_t tail;
+
+	if (url_parse(text, &u, e) < 0)
+		return -1;
+	tail = u.path.n + (u.has_query ? u.query.n + 1 : 0);
+	buf_add(b, u.text.s, u.text.n - tail);
+	if (u.path.n)
+		put_path(b, u.path);
+	buf_puts(b, u.has_query ? "?" : "");
+	buf_str_add(b, u.query);
+	return 0;
+}
+
 static void
 put_relative(struct buf *b, const struct url *base, struct str ref)
 {
@@ -267,28 +299,41 @@ put_relative(struct buf *b, const struct url *base, struct str ref)
 	buf_release(&path);
 }
 
+static int
+put_target(struct buf *b, const struct url *base, struct str ref, struct err *e)
+{
+	struct buf full = buf_make(URL_MAX + 8);
+	bool absolute = has_scheme(ref);
+	int rv = 0;
+
+	if (!absolute && str_starts(ref, "//")) {
+		buf_puts(&full, base->secure ? "https:" : "http:");
+		absolute = true;
+	}
+	buf_str_add(&full, ref);
+	if (absolute)
+		rv = put_absolute(b, buf_str(&full), e);
+	else
+		put_relative(b, base, ref);
+	buf_release(&full);
+	return rv;
+}
+
 char *
 url_join(const struct url *base, struct str ref, struct err *e)
 {
 	struct buf clean = buf_make(URL_MAX), out = buf_make(URL_MAX);
 	struct str fragment;
 	struct url checked;
-	int rv = 0;
+	int rv;
 
 	put_cleaned(&clean, ref);
 	ref = buf_str(&clean);
 	str_cut(ref, '#', &ref, &fragment);
-	if (has_scheme(ref)) {
-		buf_str_add(&out, ref);
-	} else if (str_starts(ref, "//")) {
-		buf_puts(&out, base->secure ? "https:" : "http:");
-		buf_str_add(&out, ref);
-	} else {
-		put_relative(&out, base, ref);
-	}
+	rv = put_target(&out, base, ref, e);
 	if (clean.full || out.full)
 		rv = err_set(e, ERR_OTHER, "an address is too long");
-	else
+	else if (rv == 0)
 		rv = url_parse(buf_str(&out), &checked, e);
 	buf_release(&clean);
 	if (rv == 0)

@@ -104,6 +104,14 @@ test_join(void)
 	    {"g?y/../x", "http://a/b/c/g?y/../x"},
 	    {"a/b:c", "http://a/b/c/a/b:c"},
 	    {"https://x/y?z#f", "https://x/y?z"},
+	    {"https://u:p@x:8/a/../b/./c/?d/../e",
+		"https://u:p@x:8/b/c/?d/../e"},
+	    {"//x/../a//b/", "http://x/a//b/"},
+	    {"HTTPS://x?", "HTTPS://x?"},
+	    {"https://x/..", "https://x/"},
+	    {"g?", "http://a/b/c/g?"},
+	    {"//x:0/", NULL},
+	    {"a:b", NULL},
 	    {"/a b\xc3\xa4", "http://a/a%20b%C3%A4"},
 	    {"ftp://x/", NULL},
 	    {"mailto:x", NULL},
@@ -127,6 +135,72 @@ test_join(void)
 
 	CHECK(out && strcmp(out, "https://[::1]:8443/x") == 0);
 	free(out);
+}
+
+/* Too long in each of the ways in which it can become so. */
+static void
+test_long(void)
+{
+	static const char *const begin[] = {"/", "x", "?", "//x/", "http://x/"};
+	struct url base;
+	struct err e;
+
+	CHECK(url_parse(str_of("https://host/a/b"), &base, &e) == 0);
+	for (size_t i = 0; i < countof(begin); i++)
+		for (size_t n = URL_MAX - 40; n < URL_MAX + 40; n++) {
+			struct buf b = buf_make(2 * URL_MAX);
+			char *out;
+
+			buf_puts(&b, begin[i]);
+			while (b.len < n)
+				buf_putc(&b, 'y');
+			out = url_join(&base, buf_str(&b), &e);
+			CHECK_ROW(i, !out || strlen(out) <= URL_MAX);
+			CHECK_ROW(i, n > URL_MAX - 40 || out);
+			CHECK_ROW(i, n <= URL_MAX || !out);
+			CHECK_ROW(i, out || strstr(e.msg, "too long"));
+			free(out);
+			buf_release(&b);
+		}
+}
+
+/* What is refused is shown, but not what may be secret in it. */
+static void
+test_secret(void)
+{
+	static const char *const t[] = {"ftp://u:secret@h/x",
+	    "ftp://h/x?Signature=secret", "u:secret@h", "//u:secret@h/",
+	    "http://h:secret/", "http://h /secret", "http://u:s/secret@h"};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct url u;
+		struct err e;
+
+		CHECK_ROW(i, url_parse(str_of(t[i]), &u, &e) < 0);
+		CHECK_ROW(i, *e.msg && !strstr(e.msg, "secret"));
+	}
+}
+
+/* Parsed at every length, each in memory of exactly its size. */
+static void
+test_cut(void)
+{
+	static const char whole[] = "https://u:p@[2001:db8::1]:8443/a/b?c=d#e";
+
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		char *copy = xmalloc(n ? n : 1), *out;
+		struct url u;
+		struct err e;
+
+		memcpy(copy, whole, n);
+		if (url_parse(str_make(copy, n), &u, &e) == 0) {
+			CHECK_ROW(n, u.host.n > 0 && u.text.n <= n);
+			out = url_join(&u, str_make(copy, n), &e);
+			CHECK_ROW(n, out != NULL);
+			free(out);
+		}
+		free(copy);
+	}
 }
 
 static void
@@ -241,6 +315,9 @@ main(void)
 {
 	test_parse();
 	test_join();
+	test_long();
+	test_secret();
+	test_cut();
 	test_origin();
 	test_quote();
 	test_expiry();
