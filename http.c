@@ -199,6 +199,22 @@ content_length(const struct http_head *h, uint64_t *length)
 	return rv;
 }
 
+/* Counts the fields: a second one is another coding (RFC 9110, 5.3). */
+static unsigned
+transfer_codings(const struct http_head *h, struct str *coding)
+{
+	struct str rest = h->fields;
+	struct http_field f;
+	unsigned n = 0;
+
+	while (http_next(&rest, &f))
+		if (str_eq_nocase(f.name, "transfer-encoding")) {
+			*coding = f.value;
+			n++;
+		}
+	return n;
+}
+
 static bool
 has_no_body(const struct http_head *h)
 {
@@ -210,6 +226,7 @@ http_framing(const struct http_head *h, bool head_request,
     enum http_framing *framing, uint64_t *length, struct err *e)
 {
 	struct str coding;
+	unsigned codings;
 	int rv;
 
 	*length = 0;
@@ -220,10 +237,12 @@ http_framing(const struct http_head *h, bool head_request,
 			      "number");
 	if (head_request || has_no_body(h))
 		return 0;
-	if (http_get(h, "transfer-encoding", &coding)) {
+	codings = transfer_codings(h, &coding);
+	if (codings) {
 		if (rv == 0)
 			return bad(e, "both a length and a transfer coding");
-		if (!str_eq_nocase(coding, "chunked") || !h->minor)
+		if (codings > 1 || !str_eq_nocase(coding, "chunked") ||
+		    !h->minor)
 			return bad(e, "an unknown transfer coding");
 		*framing = HTTP_CHUNKED;
 	} else {
@@ -279,10 +298,14 @@ http_type_is(const struct http_head *h, const char *type)
 bool
 http_is_encoded(const struct http_head *h)
 {
-	struct str value;
+	struct str rest = h->fields;
+	struct http_field f;
 
-	return http_get(h, "content-encoding", &value) && value.n &&
-	       !str_eq_nocase(value, "identity");
+	while (http_next(&rest, &f))
+		if (str_eq_nocase(f.name, "content-encoding") && f.value.n &&
+		    !str_eq_nocase(f.value, "identity"))
+			return true;
+	return false;
 }
 
 /* --- Chunked bodies (RFC 9112, 7.1). --- */
@@ -290,6 +313,7 @@ http_is_encoded(const struct http_head *h)
 enum {
 	SIZE,      /* in the digits of a size */
 	EXTENSION, /* behind them, up to the end of the line */
+	SIZE_LF,   /* behind the CR of that line */
 	DATA,
 	DATA_CR, /* behind the data */
 	DATA_LF,
@@ -336,7 +360,12 @@ step(struct http_chunks *c, char ch)
 	case EXTENSION:
 		if (ch == '\n')
 			size_ends(c);
+		else if (ch == '\r')
+			c->state = SIZE_LF;
 		return 0;
+	case SIZE_LF:
+		size_ends(c);
+		return ch == '\n' ? 0 : -1;
 	case DATA_CR:
 		c->state = ch == '\r' ? DATA_LF : SIZE;
 		return ch == '\r' || ch == '\n' ? 0 : -1;
@@ -561,9 +590,13 @@ http_date(struct str s, uint64_t *seconds)
 	unsigned m;
 
 	/* "Sun, 06 Nov 1994 08:49:37 GMT": every part has its place. */
-	if (s.n != 29 || !str_ends(s, " GMT") || s.s[4] != ' ' ||
-	    s.s[16] != ' ' || s.s[19] != ':' || s.s[22] != ':')
+	static const char form[] = "???, ?? ??? ???? ??:??:?? GMT";
+
+	if (s.n != sizeof(form) - 1)
 		return -1;
+	for (size_t i = 0; i < s.n; i++)
+		if (form[i] != '?' && s.s[i] != form[i])
+			return -1;
 	m = month(str_make(s.s + 8, 3));
 	if (!m || !number(s, 5, 2, 31, &d) || !number(s, 12, 4, 9999, &y) ||
 	    !number(s, 17, 2, 23, &h) || !number(s, 20, 2, 59, &min) ||

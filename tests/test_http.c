@@ -157,6 +157,13 @@ test_framing(void)
 		0, -1, 0, 0},
 	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 0,
 		-1, 0, 0},
+	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: b\r\n"
+	     "transfer-encoding: gzip\r\n\r\n",
+		0, -1, 0, 0},
+	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n"
+	     "Transfer-Encoding: chunked\r\n\r\n",
+		0, -1, 0, 0},
+	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n\r\n", 0, -1, 0, 0},
 	    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n", 0, -1, 0,
 		0},
 	    {"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 0, -1, 0,
@@ -225,10 +232,93 @@ test_fields(void)
 	CHECK(http_link(&h, "next", &v) && str_eq(v, "a"));
 	CHECK(!http_keeps_alive(&h));
 	free(copy);
+	CHECK(parse("HTTP/1.1 200 x\r\nContent-Encoding: identity\r\n"
+		    "Content-Encoding: br\r\nConnection:\r\n"
+		    "Content-Type: text\r\n\r\n",
+		  &h, &copy) == 0);
+	CHECK(http_is_encoded(&h) && http_keeps_alive(&h));
+	CHECK(http_type_is(&h, "text") && !http_type_is(&h, "text/"));
+	CHECK(http_asked_wait(&h) == 0);
+	free(copy);
 	CHECK(parse("HTTP/1.1 503 x\r\nRetry-After: 99999999\r\n\r\n", &h,
 		  &copy) == 0);
 	CHECK(http_asked_wait(&h) == 3600);
 	free(copy);
+}
+
+/* Every reader of fields, on a head that ends anywhere. */
+static void
+test_cut(void)
+{
+	static const char whole[] =
+	    "HTTP/1.1 206 Partial Content\r\nLink: <https://a/b>; rel=\"next\""
+	    "\r\nRateLimit: \"api\";r=0;t=55\r\nConnection: close, x\r\n"
+	    "Content-Range: bytes 0-99/1234\r\nContent-Length: 100\r\n"
+	    "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
+
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		char *copy = xmalloc(n ? n : 1);
+		enum http_framing framing;
+		struct http_head h;
+		struct err e;
+		struct str v;
+		uint64_t a, b, c;
+
+		memcpy(copy, whole, n);
+		CHECK_ROW(n, n >= sizeof(whole) - 1 ||
+				 !http_head_length(str_make(copy, n), 0));
+		if (http_head_parse(str_make(copy, n), &h, &e) == 0) {
+			if (http_link(&h, "next", &v))
+				CHECK_ROW(n, str_eq(v, "https://a/b"));
+			if (http_ratelimit(&h, &a, &b) == 0)
+				CHECK_ROW(n, a == 0 && b == 55);
+			if (http_get(&h, "content-range", &v))
+				CHECK_ROW(
+				    n, http_content_range(v, &a, &b, &c) == 0);
+			if (http_get(&h, "date", &v))
+				CHECK_ROW(n, http_date(v, &a) == 0);
+			CHECK_ROW(
+			    n, http_framing(&h, false, &framing, &a, &e) == 0 &&
+				   (framing == HTTP_TO_CLOSE || a == 100));
+			http_keeps_alive(&h);
+		}
+		free(copy);
+	}
+}
+
+/* Link and RateLimit fields that nobody should send. */
+static void
+test_broken_fields(void)
+{
+	static const char *const link[] = {"", "<", "<a", "<a>", "<a>;",
+	    "<a>; rel", "<a>; rel=", "<a>; rel=\"next", "<a>; rel=nex",
+	    "<a>; rel=nextx", "<a>, rel=next", "a; rel=next", "<a> rel=next",
+	    "<a>; title=\"; rel=next\"", "<a>; xrel=next", ">a<; rel=next"};
+	static const char *const limit[] = {"", "r=0;t=5", "\"api\"",
+	    "\"api\";r=0", "\"api\";t=5", "\"api\";r=;t=5", "\"api\";r=-1;t=5",
+	    "\"api\";r=0;t=x", "\"api\";R=0;T=5", "\"api\",r=0;t=5",
+	    "\"api\";r=0,t=5", "\"api\";r=99999999999999999999;t=5"};
+
+	for (size_t i = 0; i < countof(link) + countof(limit); i++) {
+		struct buf b = buf_make(256);
+		struct http_head h;
+		struct err e;
+		struct str v;
+		uint64_t r, t;
+
+		if (i < countof(link))
+			buf_printf(
+			    &b, "HTTP/1.1 429 x\r\nLink: %s\r\n\r\n", link[i]);
+		else
+			buf_printf(&b,
+			    "HTTP/1.1 429 x\r\nRateLimit: %s\r\n\r\n",
+			    limit[i - countof(link)]);
+		CHECK_ROW(i, http_head_parse(buf_str(&b), &h, &e) == 0);
+		CHECK_ROW(i, !http_link(&h, "next", &v));
+		CHECK_ROW(i, http_ratelimit(&h, &r, &t) < 0);
+		CHECK_ROW(i, http_asked_wait(&h) == 0);
+		buf_release(&b);
+	}
 }
 
 static void
@@ -280,6 +370,12 @@ test_date(void)
 	    {"Sun, 06 Nov 1994 08:49:37 UTC", -1, 0},
 	    {"Sunday, 06-Nov-94 08:49:37 GMT", -1, 0},
 	    {"Sun Nov  6 08:49:37 1994", -1, 0},
+	    {"Sun; 06 Nov 1994 08:49:37 GMT", -1, 0},
+	    {"Sun, 06-Nov 1994 08:49:37 GMT", -1, 0},
+	    {"Sun, 06 Nov-1994 08:49:37 GMT", -1, 0},
+	    {"Sun, 06 Nov 1994T08:49:37 GMT", -1, 0},
+	    {"Sun, 06 Nov 1994 08.49:37 GMT", -1, 0},
+	    {"Sun, 06 Nov 1994 08:49.37 GMT", -1, 0},
 	    {"Sun, 06 nov 1994 08:49:37 GMT", -1, 0},
 	    {"Sun, 00 Nov 1994 08:49:37 GMT", -1, 0},
 	    {"Sun, 06 Nov 1969 08:49:37 GMT", -1, 0},
@@ -353,6 +449,8 @@ test_chunks(void)
 	    {"3\r\nabc\rd", "abc", -1, 0},
 	    {"1000000000000000\r\n", "", -1, 0},
 	    {"0x1\r\n", "", -1, 0},
+	    {"1\rx\na\r\n0\r\n\r\n", "", -1, 0},
+	    {"1;x\r\r\na\r\n0\r\n\r\n", "", -1, 0},
 	    {"0\r\n\rx", "", -1, 0},
 	};
 
@@ -397,6 +495,8 @@ main(void)
 	test_limits();
 	test_framing();
 	test_fields();
+	test_cut();
+	test_broken_fields();
 	test_content_range();
 	test_date();
 	test_chunks();
