@@ -73,6 +73,22 @@ refuse(struct err *e, const char *id, const char *why)
 	return err_hint(e, "a repository is written namespace/name");
 }
 
+/* Most often the type was written in front, as in the Hub's addresses. */
+static int
+too_deep(struct err *e, const char *id)
+{
+	refuse(e, id, "it has more than one '/'");
+	for (size_t i = 0; i < countof(types); i++) {
+		struct str all = str_of(id), type, rest;
+
+		if (str_cut(all, '/', &type, &rest) &&
+		    str_eq(type, types[i].plural))
+			return err_hint(
+			    e, "-r %.*s -t %s", STRF(rest), types[i].name);
+	}
+	return -1;
+}
+
 int
 repoid_check(const char *id, struct err *e)
 {
@@ -82,7 +98,7 @@ repoid_check(const char *id, struct err *e)
 		return refuse(e, id, "it is empty");
 	if (str_cut(name, '/', &space, &name)) {
 		if (str_cut(name, '/', &rest, &rest))
-			return refuse(e, id, "it has more than one '/'");
+			return too_deep(e, id);
 		if (!is_part(space))
 			return refuse(e, id,
 			    "the part before '/' is letters, "
@@ -181,6 +197,11 @@ take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
 			*rest = after;
 			return set_type((enum repo_type)i, given, out, text, e);
 		}
+	/* Types of the Hub that cannot be had here; else they would be taken
+	 * for the namespace of a model. */
+	if (str_eq(part, "kernels") || str_eq(part, "buckets"))
+		return err_set(e, ERR_USAGE,
+		    "'%s' is neither a model nor a dataset nor a space", text);
 	return set_type(REPO_MODEL, given, out, text, e);
 }
 
@@ -289,9 +310,30 @@ is_hub(const struct url *u, const struct url *endpoint, struct str *path)
 		return true;
 	if (!url_same_origin(u, endpoint))
 		return false;
-	if (u->path.n >= prefix.n && memcmp(u->path.s, prefix.s, prefix.n) == 0)
-		*path = str_make(u->path.s + prefix.n, u->path.n - prefix.n);
-	return true;
+	while (str_ends(prefix, "/"))
+		prefix.n--;
+	if (u->path.n < prefix.n || memcmp(u->path.s, prefix.s, prefix.n) != 0)
+		return false;
+	*path = str_make(u->path.s + prefix.n, u->path.n - prefix.n);
+	return !path->n || path->s[0] == '/';
+}
+
+/* "https://huggingface.co/" and the like name no repository at all. A folder
+ * may end in '/', as a browser shows it. */
+static int
+tidy(const char *text, struct repoid *id, struct err *e)
+{
+	if (!*id->id)
+		return refuse(e, text, *text ? "it names none" : "it is empty");
+	if (id->path)
+		for (size_t n = strlen(id->path); n && id->path[n - 1] == '/';
+		     n--)
+			id->path[n - 1] = '\0';
+	if (id->path && !*id->path) {
+		free(id->path);
+		id->path = NULL;
+	}
+	return 0;
 }
 
 static int
@@ -326,7 +368,7 @@ repoid_parse(const char *text, const enum repo_type *given_type,
 {
 	*out = (struct repoid){.id = NULL};
 	if (parse_any(text, given_type, endpoint, out, e) == 0 &&
-	    repoid_check(out->id, e) == 0 &&
+	    tidy(text, out, e) == 0 && repoid_check(out->id, e) == 0 &&
 	    (!out->revision || revision_check(out->revision, e) == 0))
 		return 0;
 	repoid_release(out);

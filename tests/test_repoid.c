@@ -25,6 +25,8 @@ test_check(void)
 		CHECK_ROW(i, repoid_check(bad[i], &e) < 0);
 		CHECK_ROW(i, e.kind == ERR_USAGE && *e.hint);
 	}
+	repoid_check("datasets/foo/bar", &e);
+	CHECK(strcmp(e.hint, "-r foo/bar -t dataset") == 0);
 	memset(name, 'a', 99);
 	name[97] = '\0';
 	CHECK(repoid_check(name, &e) < 0);
@@ -77,6 +79,19 @@ test_parse(void)
 		0, REPO_MODEL, "a/b", "refs/pr/1", "x"},
 	    {"https://huggingface.co/a/b/", NONE, 0, REPO_MODEL, "a/b", NULL,
 		NULL},
+	    {"https://huggingface.co/a/b/tree/main/", NONE, 0, REPO_MODEL,
+		"a/b", "main", NULL},
+	    {"https://huggingface.co/a/b/tree/main/sub//", NONE, 0, REPO_MODEL,
+		"a/b", "main", "sub"},
+	    {"hf://a/b/", NONE, 0, REPO_MODEL, "a/b", NULL, NULL},
+	    {"hf://a/b@v/", NONE, 0, REPO_MODEL, "a/b", "v", NULL},
+	    {"https://mirror.example:8/hub", NONE, -1, 0, 0, 0, 0},
+	    {"https://mirror.example:8/hubs/a", NONE, -1, 0, 0, 0, 0},
+	    {"https://mirror.example:8/a/b", NONE, -1, 0, 0, 0, 0},
+	    {"https://mirror.example/hub/a/b", NONE, -1, 0, 0, 0, 0},
+	    {"hf://kernels/a/b", NONE, -1, 0, 0, 0, 0},
+	    {"hf://buckets/a/b", NONE, -1, 0, 0, 0, 0},
+	    {"https://huggingface.co/kernels/a/b", NONE, -1, 0, 0, 0, 0},
 	    {"https://mirror.example:8/hub/a/b", NONE, 0, REPO_MODEL, "a/b",
 		NULL, NULL},
 	    {"hf://datasets/a/b", REPO_MODEL, -1, 0, 0, 0, 0},
