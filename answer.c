@@ -32,39 +32,49 @@ parse(struct str text, struct json *out, struct err *e)
 /* The digest that names a content: the LFS pointer's where there is one. In a
  * listing it is "oid", in a description "sha256" (hub-protocol.md, 3.1). */
 static int
-entry_digest(const struct json *entry, struct digest *out, uint64_t *size)
+entry_digest(
+    const struct json *entry, const struct json *lfs, struct digest *out)
 {
-	struct json lfs;
-	bool is_lfs = json_get(entry, "lfs", &lfs) && lfs.type == JSON_OBJECT;
-	char *hex = is_lfs ? json_get_strdup(&lfs, "oid", 64)
+	bool is_lfs = lfs->type == JSON_OBJECT;
+	char *hex = is_lfs ? json_get_strdup(lfs, "oid", 64)
 			   : json_get_strdup(entry, "oid", 40);
 	int rv = -1;
 
 	if (is_lfs && !hex)
-		hex = json_get_strdup(&lfs, "sha256", 64);
+		hex = json_get_strdup(lfs, "sha256", 64);
 	if (hex && digest_parse(str_of(hex), out) == 0 &&
 	    out->kind == (is_lfs ? HASH_SHA256 : HASH_GIT))
 		rv = 0;
 	free(hex);
-	/* The pointer's own size counts where both are given. */
-	if (is_lfs)
-		json_get_uint(&lfs, "size", REPO_FILE_MAX, size);
 	return rv;
+}
+
+/* A size may be missing: *size stays. */
+static int
+entry_size(const struct json *v, uint64_t *size)
+{
+	struct json item;
+
+	if (!json_get(v, "size", &item))
+		return 0;
+	return json_uint(&item, REPO_FILE_MAX, size);
 }
 
 static int
 read_entry(const struct json *entry, struct repo_file *out, struct err *e)
 {
-	struct json size;
+	struct json lfs = {.type = JSON_NULL};
 
 	out->path = json_get_strdup(entry, "path", PATH_MAX_LENGTH);
 	if (!out->path)
 		return not_a_listing(e, "an entry has no usable path");
 	out->size = 0;
-	if (json_get(entry, "size", &size) &&
-	    json_uint(&size, REPO_FILE_MAX, &out->size) < 0)
+	json_get(entry, "lfs", &lfs);
+	/* The pointer's own size counts where both are given. */
+	if (entry_size(entry, &out->size) < 0 ||
+	    entry_size(&lfs, &out->size) < 0)
 		return not_a_listing(e, "an entry has an impossible size");
-	if (entry_digest(entry, &out->digest, &out->size) < 0)
+	if (entry_digest(entry, &lfs, &out->digest) < 0)
 		return not_a_listing(e, "an entry has no hash of its content");
 	return 0;
 }
@@ -80,7 +90,10 @@ give_entry(const struct json *entry,
 
 	if (entry->type != JSON_OBJECT)
 		return not_a_listing(e, "an entry is no object");
-	if (!json_get(entry, "type", &type) || !json_is(&type, "file"))
+	/* Passing over what may be a file would be a silent loss. */
+	if (!json_get(entry, "type", &type) || type.type != JSON_STRING)
+		return not_a_listing(e, "an entry does not say what it is");
+	if (!json_is(&type, "file"))
 		return 0;
 	rv = read_entry(entry, &f, e);
 	if (rv == 0)
@@ -131,29 +144,35 @@ answer_commit(struct str text, char commit[41], struct err *e)
 
 /* --- Errors. --- */
 
-/* Appends text to the sentences of b, unless it is there already. */
+/* Appends text to the sentences of b, unless it is there already. Runs of white
+ * space become one blank: bodies have line ends. */
 static void
 add_text(struct buf *b, struct str text)
 {
-	char *copy;
+	struct buf line = buf_make(TEXT_MAX);
 
-	text = str_trim(text);
-	if (!text.n)
-		return;
-	if (text.n > TEXT_MAX)
-		text.n = TEXT_MAX;
-	copy = str_dup(text);
-	if (!strstr(buf_cstr(b), copy)) {
-		buf_puts(b, b->len ? "; " : "");
-		buf_puts(b, copy);
+	for (size_t i = 0; i < text.n; i++) {
+		bool white = text.s[i] == ' ' ||
+			     (text.s[i] >= '\t' && text.s[i] <= '\r');
+
+		if (!white)
+			buf_putc(&line, text.s[i]);
+		else if (line.len && line.s[line.len - 1] != ' ')
+			buf_putc(&line, ' ');
 	}
-	free(copy);
+	if (line.len && line.s[line.len - 1] == ' ')
+		line.s[--line.len] = '\0';
+	if (line.len && !strstr(buf_cstr(b), line.s)) {
+		buf_puts(b, b->len ? "; " : "");
+		buf_puts(b, line.s);
+	}
+	buf_release(&line);
 }
 
 static void
 add_string(struct buf *b, const struct json *v)
 {
-	struct buf text = buf_make(4 * TEXT_MAX);
+	struct buf text = buf_make(v->text.n + 1); /* decoded, it is shorter */
 
 	if (json_string(v, &text) == 0)
 		add_text(b, buf_str(&text));
@@ -191,6 +210,17 @@ add_json(struct buf *b, const struct json *all)
 	}
 }
 
+/* Pages of a proxy are no words for people at a terminal, nor is the XML of a
+ * store, which may repeat what was signed. */
+static bool
+is_words(const struct http_head *h, struct str body)
+{
+	while (body.n && (unsigned char)body.s[0] <= ' ')
+		body = str_make(body.s + 1, body.n - 1);
+	return !str_starts(body, "<") && !str_starts(body, "{") &&
+	       !http_type_is(h, "text/html") && utf8_valid(body);
+}
+
 /* What the Hub says of it, in its own words. */
 static void
 add_words(struct buf *b, const struct http_head *h, struct str body)
@@ -201,11 +231,9 @@ add_words(struct buf *b, const struct http_head *h, struct str body)
 
 	if (http_get(h, "x-error-message", &message))
 		add_text(b, message);
-	if (!body.n || http_type_is(h, "text/html"))
-		return;
 	if (json_parse(body, &all, &ignored) == 0)
 		add_json(b, &all);
-	else if (http_type_is(h, "text/plain"))
+	else if (is_words(h, body))
 		add_text(b, body);
 }
 
@@ -281,9 +309,11 @@ bad_token(struct err *e)
 }
 
 static int
-forbidden(struct err *e)
+forbidden(const struct answer_about *a, struct err *e)
 {
 	err_set(e, ERR_AUTH, "the Hub does not allow it");
+	if (!a->has_token)
+		return err_hint(e, "set HF_TOKEN to a token that may");
 	return err_hint(e, "the token may lack a right; -v says where it came "
 			   "from");
 }
@@ -299,6 +329,10 @@ too_many(const struct http_head *h, const struct answer_about *a, struct err *e)
 	    !http_asked_wait(h))
 		return err_set(e, ERR_OTHER, "a quota of the Hub is used up");
 	err_set(e, ERR_NET, "the Hub's rate limit is reached");
+	if (http_asked_wait(h))
+		err_set(e, ERR_NET,
+		    "the Hub's rate limit is reached for the next %u s",
+		    http_asked_wait(h));
 	if (!a->has_token)
 		err_hint(e, "a token raises the limit: set HF_TOKEN");
 	return -1;
@@ -324,10 +358,13 @@ by_status(
 	case 402:
 		return err_set(e, ERR_AUTH, "the Hub wants a paid plan for it");
 	case 403:
-		return forbidden(e);
+		return forbidden(a, e);
 	case 404:
 		return err_set(
 		    e, ERR_ABSENT, "'%s' was not found at the endpoint", a->id);
+	case 412:
+		return err_set(e, ERR_REFUSED,
+		    "'%s' has changed since it was looked at", a->id);
 	case 429:
 		return too_many(h, a, e);
 	default:

@@ -45,6 +45,9 @@ test_tree(void)
 	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"path\":\"a\","
 	     "\"lfs\":null}]",
 		0, 0, "a 0 abb2;"},
+	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":135,\"path\":"
+	     "\"a\",\"lfs\":{\"oid\":\"" SHA "\",\"size\":9}}]",
+		0, 0, "a 9 3444;"},
 	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"path\":\"a\",\"lfs\":"
 	     "{\"sha256\":\"" SHA "\",\"size\":9}}]",
 		0, 0, "a 9 3444;"},
@@ -60,6 +63,16 @@ test_tree(void)
 	    {"{}", -1, ERR_CONTENT, ""},
 	    {"null", -1, ERR_CONTENT, ""},
 	    {"[1]", -1, ERR_CONTENT, ""},
+	    {"[{}]", -1, ERR_CONTENT, ""},
+	    {"[{\"type\":1,\"path\":\"a\"}]", -1, ERR_CONTENT, ""},
+	    {"[{\"type\":\"unknown\",\"type\":\"file\",\"path\":\"a\"}]", -1,
+		ERR_CONTENT, ""},
+	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":1,\"path\":"
+	     "\"a\",\"lfs\":{\"oid\":\"" SHA "\",\"size\":-1}}]",
+		-1, ERR_CONTENT, ""},
+	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":1,\"path\":"
+	     "\"a\",\"lfs\":{\"oid\":\"" SHA "\",\"size\":\"9\"}}]",
+		-1, ERR_CONTENT, ""},
 	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":1}]", -1,
 		ERR_CONTENT, ""},
 	    {"[{\"type\":\"file\",\"oid\":\"" OID "\",\"path\":5}]", -1,
@@ -156,7 +169,18 @@ test_errors(void)
 	    {"402 P\r\n", "", true, ERR_AUTH, 0, "paid plan", ""},
 	    {"404 N\r\n", "", true, ERR_ABSENT, 0, "not found", ""},
 	    {"429 T\r\nRateLimit: \"api\";r=0;t=55\r\n", "", false, ERR_NET, 56,
-		"rate limit", "HF_TOKEN"},
+		"for the next 56 s", "HF_TOKEN"},
+	    {"429 T\r\n", "Slow\n  down\n", true, ERR_NET, 0,
+		"reached: \"Slow down\"", ""},
+	    {"412 P\r\n", "", true, ERR_REFUSED, 0, "'acme/x' has changed", ""},
+	    {"403 F\r\n", "", false, ERR_AUTH, 0, "not allow", "HF_TOKEN"},
+	    {"403 F\r\nContent-Type: application/xml\r\n",
+		" \n<Error><StringToSign>secret", true, ERR_AUTH, 0,
+		"the Hub does not allow it", "right"},
+	    {"500 S\r\n", "{\"error\":", true, ERR_NET, 0, "status 500", ""},
+	    {"400 B\r\nX-Error-Message: A\r\n",
+		"{\"error\":\"A\",\"error_description\":\"B\\nC\"}", true,
+		ERR_OTHER, 0, "\"A; B C\"", ""},
 	    {"429 T\r\nRetry-After: 7\r\n", "", true, ERR_NET, 8, "rate limit",
 		""},
 	    {"429 T\r\nRateLimit: \"api\";r=9;t=55\r\n",
@@ -192,9 +216,67 @@ test_errors(void)
 		    i, answer_error(&h, str_of(t[i].body), &about, &e) < 0);
 		CHECK_ROW(i, e.kind == t[i].kind && e.wait == t[i].wait);
 		CHECK_ROW(i, strstr(e.msg, t[i].says) != NULL);
+		CHECK_ROW(i, !strpbrk(e.msg, "<{\n"));
 		CHECK_ROW(i, strstr(e.hint, t[i].hints) != NULL);
 		CHECK_ROW(i, !*t[i].hints == !*e.hint);
 		buf_release(&text);
+	}
+}
+
+/* Bodies as long as they may come: the request id must still be there. */
+static void
+test_long(void)
+{
+	const struct answer_about about = {
+	    "a/b", "model", "", NULL, NULL, true, "https://hub.example"};
+	struct buf body = buf_make(100000);
+	struct http_head h;
+	struct err e;
+
+	while (body.len < 50000)
+		buf_puts(&body, "\xc3\xa4rger ");
+	CHECK(http_head_parse(str_of("HTTP/1.1 500 x\r\nX-Error-Message: m\r\n"
+				     "X-Request-Id: Root=7\r\n\r\n"),
+		  &h, &e) == 0);
+	CHECK(answer_error(&h, buf_str(&body), &about, &e) < 0);
+	CHECK(strstr(e.msg, "\"m; \xc3\xa4rger ") != NULL);
+	CHECK(str_ends(str_of(e.msg), "(request Root=7)"));
+	buf_clear(&body);
+	buf_puts(&body, "{\"error\":\"");
+	while (body.len < 50000)
+		buf_puts(&body, "\\u00e4rger ");
+	buf_puts(&body, "\"}");
+	CHECK(answer_error(&h, buf_str(&body), &about, &e) < 0);
+	CHECK(strstr(e.msg, "\"m; \xc3\xa4rger ") != NULL);
+	CHECK(str_ends(str_of(e.msg), "(request Root=7)"));
+	buf_release(&body);
+}
+
+/* A listing that ends anywhere is either refused, to be tried again, or it is
+ * whole. */
+static void
+test_cut(void)
+{
+	static const char whole[] =
+	    "[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":67,\"path\":"
+	    "\"a\"},{\"type\":\"directory\",\"path\":\"d\"}] ";
+
+	for (size_t n = 0; n < sizeof(whole); n++) {
+		char *copy = xmalloc(n ? n : 1);
+		struct buf b = buf_make(4096);
+		struct err e;
+		int rv;
+
+		memcpy(copy, whole, n);
+		rv = answer_tree(str_make(copy, n), note, &b, &e);
+		if (n < sizeof(whole) - 2 || n == sizeof(whole)) {
+			CHECK_ROW(n, rv < 0 && e.kind == ERR_NET && !b.len);
+		} else {
+			CHECK_ROW(n, rv == 0);
+			CHECK_ROW(n, str_eq(buf_str(&b), "a 67 abb2;"));
+		}
+		buf_release(&b);
+		free(copy);
 	}
 }
 
@@ -204,5 +286,7 @@ main(void)
 	test_tree();
 	test_commit();
 	test_errors();
+	test_long();
+	test_cut();
 	return test_end();
 }
