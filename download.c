@@ -222,7 +222,7 @@ choose_target(struct download *d, struct err *e)
 	struct stat st;
 
 	d->layout = !d->o->file;
-	d->prefix = d->layout ? LOCALDIR_PREFIX : FILE_PREFIX;
+	d->prefix = d->layout ? LOCALDIR_PREFIX "/" : FILE_PREFIX "/";
 	if (d->o->output)
 		return 0;
 	if (d->layout) {
@@ -414,8 +414,8 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 	char name[sizeof(FILE_PREFIX) + sizeof(LOCALDIR_PREFIX) + 32];
 	int from, to, rv = -1;
 
-	snprintf(name, sizeof(name), "%s/copy-%016" PRIx64, d->prefix,
-	    wait_random());
+	snprintf(
+	    name, sizeof(name), "%scopy-%016" PRIx64, d->prefix, wait_random());
 	from = folder_openat(&d->folder, f->same->target, O_RDONLY, e);
 	if (from < 0)
 		return -1;

@@ -271,6 +271,9 @@ def test_resume_after_kill(k):
     k.kill_after(process, 9 * MB)
     k.finish(process)
     assert "big.bin" not in tree(k.dir), "an unfinished file under its name"
+    ours = k.dir / ".cache" / "huggingface"
+    assert {p.name for p in ours.iterdir()} == {".gitignore", "CACHEDIR.TAG", "download"}
+    assert {p.suffix for p in (ours / "download").iterdir()} == {".metadata", ".part", ".state"}
     first = k.from_cdn()
     k.hub.forget()
     k.ok(k.download(repo, "-d", "-j", "2"))
