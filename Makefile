@@ -132,7 +132,7 @@ lint:
 	    $(CC) $(OURS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
 	! grep -nE '\<($(BANNED))\(' *.[ch]
 	mandoc -Tlint -W style hub.1
-	shellcheck tests/run tests/demo .ci/run
+	shellcheck tests/run tests/demo tests/*.sh .ci/run
 
 BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|strtok|sscanf|atoi|atol|alloca|gmtime|localtime
 

@@ -22,7 +22,7 @@ struct display_file {
 struct display {
 	const char *verb;
 	uint64_t done, total; /* bytes; total 0: not known */
-	uint64_t rate;	      /* bytes a second */
+	uint64_t rate;        /* bytes a second */
 	uint64_t files_done, files_total;
 	unsigned connections;
 	const struct display_file *file; /* in flight */
@@ -57,8 +57,8 @@ unsigned display_columns(struct str s);
 /* A rate over the last seconds. All zero but start. */
 struct speed {
 	uint64_t start, last; /* times in milliseconds */
-	uint64_t bytes;	      /* at that time */
-	uint64_t rate;	      /* bytes a second */
+	uint64_t bytes;       /* at that time */
+	uint64_t rate;        /* bytes a second */
 };
 
 /* At time now bytes had come in all; call it some times a second. */

@@ -15,21 +15,22 @@
 enum err_kind {
 	ERR_NONE = 0,
 	ERR_OTHER = 1,
-	ERR_USAGE = 2,	 /* option, argument, configuration, .env line */
-	ERR_ABSENT = 3,	 /* no such repository, revision or file */
-	ERR_AUTH = 4,	 /* no token, or one that may not do this; gated */
-	ERR_NET = 5,	 /* network or server: a later try may work */
+	ERR_USAGE = 2,   /* option, argument, configuration, .env line */
+	ERR_ABSENT = 3,  /* no such repository, revision or file */
+	ERR_AUTH = 4,    /* no token, or one that may not do this; gated */
+	ERR_NET = 5,     /* network or server: a later try may work */
 	ERR_CONTENT = 6, /* bytes that are not what their hash says */
-	ERR_FILE = 7,	 /* the local file system */
+	ERR_FILE = 7,    /* the local file system */
 	ERR_REFUSED = 8, /* upload: the branch moved, the commit was refused */
 	ERR_PARTIAL = 9, /* some files done, some failed */
-	ERR_STOPPED = 128, /* a signal asked for the end; hub.c adds its number */
+	ERR_STOPPED =
+	    128, /* a signal asked for the end; hub.c adds its number */
 };
 
 struct err {
 	enum err_kind kind;
-	unsigned wait;	/* ERR_NET: seconds that the server asks for; 0: none */
-	char msg[768];	/* one line of printable UTF-8 */
+	unsigned wait;  /* ERR_NET: seconds that the server asks for; 0: none */
+	char msg[768];  /* one line of printable UTF-8 */
 	char hint[256]; /* what to do, printed behind "try: "; "" if nothing */
 };
 

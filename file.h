@@ -28,14 +28,13 @@ int path_check(struct str path, struct err *e);
 
 /* A folder that is the root of what follows. */
 struct folder {
-	int fd;	    /* O_PATH or O_RDONLY of the folder; -1: closed */
+	int fd;     /* O_PATH or O_RDONLY of the folder; -1: closed */
 	char *path; /* as the user gave it, for messages */
 };
 
 /* Opens it; with create, makes it and its missing parents first (0777 and
  * umask). The path itself may lead through symbolic links: it is the user's. */
-int folder_open(struct folder *f, const char *path, bool create,
-    struct err *e);
+int folder_open(struct folder *f, const char *path, bool create, struct err *e);
 void folder_close(struct folder *f);
 
 /* The functions below take checked relative paths (path_check, or own names).
@@ -43,16 +42,16 @@ void folder_close(struct folder *f);
 
 /* Opens below the folder. flags as open(2); with O_CREAT missing parents are
  * made. Returns a descriptor, close-on-exec; -1 and ERR_FILE, errno kept (so that a caller can look for ENOENT). */
-int folder_openat(const struct folder *f, const char *path, int flags,
-    struct err *e);
+int folder_openat(
+    const struct folder *f, const char *path, int flags, struct err *e);
 
 /* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */
-int folder_stat(const struct folder *f, const char *path, struct stat *st,
-    struct err *e);
+int folder_stat(
+    const struct folder *f, const char *path, struct stat *st, struct err *e);
 
 /* Makes the parents of path. */
-int folder_make_parents(const struct folder *f, const char *path,
-    struct err *e);
+int folder_make_parents(
+    const struct folder *f, const char *path, struct err *e);
 
 /*
  * Renames from to to, over what is there, both below the folder, after making
@@ -75,19 +74,19 @@ int folder_write(const struct folder *f, const char *path, struct str text,
 
 /* Reads a small file whole; one larger than b's limit is an error. 1 if there
  * is none. */
-int folder_read(const struct folder *f, const char *path, struct buf *b,
-    struct err *e);
+int folder_read(
+    const struct folder *f, const char *path, struct buf *b, struct err *e);
 
 /* What the file system is like. */
 struct folder_traits {
-	uint64_t free;	   /* bytes that we may still write; UINT64_MAX: unknown */
+	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
 	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
-	bool network;	   /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
-	bool sparse;	   /* holes cost nothing (not FAT, exFAT) */
-	bool caseless;	   /* "A" and "a" are one file (looked at by trying) */
+	bool network;  /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
+	bool sparse;   /* holes cost nothing (not FAT, exFAT) */
+	bool caseless; /* "A" and "a" are one file (looked at by trying) */
 };
-int folder_traits(const struct folder *f, struct folder_traits *t,
-    struct err *e);
+int folder_traits(
+    const struct folder *f, struct folder_traits *t, struct err *e);
 
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */

@@ -22,7 +22,7 @@ struct err;
 
 struct http_head {
 	unsigned status; /* 100..599 */
-	unsigned minor;	 /* HTTP/1.minor: 0 or 1 */
+	unsigned minor;  /* HTTP/1.minor: 0 or 1 */
 	struct str reason;
 	struct str fields; /* the field lines, each with its line end */
 };
@@ -73,9 +73,9 @@ bool http_is_encoded(const struct http_head *h);
  */
 struct http_chunks {
 	int state;
-	uint64_t left;	   /* of this chunk */
-	unsigned digits;   /* of its size so far */
-	size_t overhead;   /* bytes of extensions and trailers so far; limited */
+	uint64_t left;   /* of this chunk */
+	unsigned digits; /* of its size so far */
+	size_t overhead; /* bytes of extensions and trailers so far; limited */
 };
 
 /*
@@ -88,16 +88,16 @@ int http_chunks_feed(struct http_chunks *c, const char *in, size_t n,
     size_t *used, const char **data, size_t *length, struct err *e);
 
 /* "bytes 0-99/1234": *total is UINT64_MAX for "*". -1 if it is not that. */
-int http_content_range(struct str value, uint64_t *first, uint64_t *last,
-    uint64_t *total);
+int http_content_range(
+    struct str value, uint64_t *first, uint64_t *last, uint64_t *total);
 
 /* The target of the first link with that rel in a Link field (RFC 8288), over
  * all Link fields of the head; false if there is none. */
 bool http_link(const struct http_head *h, const char *rel, struct str *target);
 
 /* RateLimit: "api";r=12;t=55 : -1 if absent or broken. */
-int http_ratelimit(const struct http_head *h, uint64_t *remaining,
-    uint64_t *seconds);
+int http_ratelimit(
+    const struct http_head *h, uint64_t *remaining, uint64_t *seconds);
 
 /* Seconds that a 429 or 5xx asks to wait, by section 6.5 of hub-protocol.md:
  * RateLimit with r = 0 gives t + 1 (429 only), else Retry-After of digits gives

@@ -26,13 +26,13 @@ struct err;
 
 struct lease {
 	const struct folder *f; /* borrowed */
-	char *stem;		/* names: STEM.state, .claim, STEM.RANDOM.tmp */
+	char *stem;             /* names: STEM.state, .claim, STEM.RANDOM.tmp */
 	char *path;
 	bool network;
 	unsigned beat, stale; /* ms */
 	struct owner self;    /* its nonce is this lease's own */
 	uint64_t beaten;      /* when it was touched last, with sleep counted */
-	int fd;		      /* of the state file; -1: not held */
+	int fd;               /* of the state file; -1: not held */
 };
 
 /* Sets up; nothing is held. self gets a nonce; beat and stale are for the caller
@@ -71,7 +71,7 @@ void lease_release(struct lease *l);
 char *lease_name(const char *stem, const char *kind);
 
 /* The time of the file system, in ms, by a file made beside stem. */
-int lease_clock(const struct folder *f, const char *stem, int64_t *ms,
-    struct err *e);
+int lease_clock(
+    const struct folder *f, const char *stem, int64_t *ms, struct err *e);
 
 #endif

@@ -26,11 +26,11 @@ int net_connect(const char *host, unsigned port, enum net_family family,
 
 /* Receives what is there, up to cap bytes; waits for the first. *n is 0 at the
  * end of the stream. */
-int net_read(int fd, void *p, size_t cap, size_t *n, uint64_t deadline,
-    struct err *e);
+int net_read(
+    int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e);
 
 /* Sends all n bytes. */
-int net_write(int fd, const void *p, size_t n, uint64_t deadline,
-    struct err *e);
+int net_write(
+    int fd, const void *p, size_t n, uint64_t deadline, struct err *e);
 
 #endif

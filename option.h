@@ -51,7 +51,7 @@ struct options {
 	bool ipv4, ipv6;
 	struct string_list include, exclude, args;
 	const char *endpoint, *ca_file, *proxy;
-	unsigned jobs;			  /* 1..64; 0: not given */
+	unsigned jobs;                   /* 1..64; 0: not given */
 	unsigned timeout, stall_timeout; /* seconds, 1..86400; 0: not given */
 	unsigned retries;
 	bool has_retries;

@@ -56,7 +56,7 @@ struct err;
 struct partial;
 
 enum partial_found {
-	PARTIAL_NEW,	 /* there was nothing */
+	PARTIAL_NEW,     /* there was nothing */
 	PARTIAL_RESUMED, /* bytes of an earlier run are used */
 	PARTIAL_DROPPED, /* bytes of an earlier run were discarded (!resume) */
 	PARTIAL_PRIVATE, /* another run is at it: a partial of our own */
@@ -67,11 +67,11 @@ struct partial_setup {
 	struct folder_traits traits;
 	struct owner self;    /* this process; the nonce is not used */
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
-	unsigned sync;	      /* ms between two synced views: PARTIAL_SYNC */
+	unsigned sync;        /* ms between two synced views: PARTIAL_SYNC */
 };
 
-int partial_setup(const struct folder *f, struct partial_setup *s,
-    struct err *e);
+int partial_setup(
+    const struct folder *f, struct partial_setup *s, struct err *e);
 
 /*
  * Opens or makes the partial for content of that digest and size in the folder
@@ -129,8 +129,8 @@ int partial_write(struct partial *p, const void *bytes, size_t n,
     uint64_t offset, uint64_t done_from, struct err *e);
 
 /* Reads back what is here. */
-int partial_read(struct partial *p, void *bytes, size_t n, uint64_t offset,
-    struct err *e);
+int partial_read(
+    struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e);
 
 /* The hash at the in-order frontier, as found in the state (or fresh). The
  * hasher copies it, advances it, and hands it back now and then to be kept:

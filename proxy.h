@@ -13,7 +13,7 @@ struct proxy_rules {
 	const char *http;  /* proxy for http URLs; NULL or "": none */
 	const char *https; /* proxy for https URLs */
 	const char *all;   /* for both, where the other is unset */
-	const char *no;	   /* the no_proxy list; NULL: none */
+	const char *no;    /* the no_proxy list; NULL: none */
 };
 
 /*

@@ -14,9 +14,9 @@ enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE };
 
 struct repoid {
 	enum repo_type type;
-	char *id;	/* "namespace/name" or "name" */
+	char *id;       /* "namespace/name" or "name" */
 	char *revision; /* NULL if the text named none */
-	char *path;	/* file or folder inside; NULL if the text named none */
+	char *path;     /* file or folder inside; NULL if the text named none */
 };
 
 /* Model if the text does not say otherwise; given_type is a pointer to what -t
@@ -29,9 +29,9 @@ int repoid_parse(const char *text, const enum repo_type *given_type,
 void repoid_release(struct repoid *id);
 
 int repo_type_parse(const char *text, enum repo_type *out, struct err *e);
-const char *repo_type_name(enum repo_type t);	 /* "model" */
-const char *repo_type_plural(enum repo_type t);	 /* "models", as after /api/ */
-const char *repo_type_prefix(enum repo_type t);	 /* "", "datasets/", "spaces/" */
+const char *repo_type_name(enum repo_type t);   /* "model" */
+const char *repo_type_plural(enum repo_type t); /* "models", as after /api/ */
+const char *repo_type_prefix(enum repo_type t); /* "", "datasets/", "spaces/" */
 
 /* The rules of section 1.5. ERR_USAGE, and the sentence names the rule. */
 int repoid_check(const char *id, struct err *e);

@@ -9,9 +9,9 @@
 #include <stddef.h>
 
 extern const unsigned char roots[]; /* packed, see anchor.h */
-extern const size_t roots_size;	    /* bytes of roots */
+extern const size_t roots_size;     /* bytes of roots */
 extern const size_t roots_count;
-extern const char roots_date[];	  /* date of the newest root file, "2023-03-11" */
+extern const char roots_date[]; /* date of the newest root file, "2023-03-11" */
 extern const char roots_sha256[]; /* of the PEM files in the order of names */
 
 #endif

@@ -96,8 +96,8 @@ bool view_set(struct view *v, size_t block);
 bool view_has(const struct view *v, size_t block);
 
 /* The first block from from on that is here (or not here); blocks if none. */
-size_t view_find(const struct state *s, const struct view *v, size_t from,
-    bool here);
+size_t view_find(
+    const struct state *s, const struct view *v, size_t from, bool here);
 
 /* Whether all bytes before the offset are here. */
 bool view_covers(const struct state *s, const struct view *v, uint64_t offset);

@@ -262,9 +262,10 @@ str_printable(char *s)
 	while (*s) {
 		size_t n = utf8_length(str_of(s));
 		bool c1 = n == 2 && (unsigned char)s[0] == 0xc2 &&
-		    (unsigned char)s[1] < 0xa0;
+			  (unsigned char)s[1] < 0xa0;
 
-		if (!n || c1 || (n == 1 && ((unsigned char)*s < 32 || *s == 127))) {
+		if (!n || c1 ||
+		    (n == 1 && ((unsigned char)*s < 32 || *s == 127))) {
 			s += n ? n : 1;
 			*out++ = '?';
 			continue;

@@ -28,7 +28,7 @@ bool str_eq_nocase(struct str a, const char *b); /* ASCII only */
 bool str_starts(struct str s, const char *prefix);
 bool str_ends(struct str s, const char *suffix);
 struct str str_trim(struct str s); /* without blanks and tabs at both ends */
-char *str_dup(struct str s);	   /* the caller frees */
+char *str_dup(struct str s);       /* the caller frees */
 
 /* Cuts s at the first c. False, and nothing set, if there is none. */
 bool str_cut(struct str s, char c, struct str *before, struct str *after);

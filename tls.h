@@ -32,8 +32,8 @@ void tls_trust_close(struct tls_trust *t);
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
  * is none or one is broken. Those with a kind of key that BearSSL does not have
  * are passed over, and each is kept once. */
-int tls_trust_add_pem(struct tls_trust *t, struct str pem, const char *name,
-    struct err *e);
+int tls_trust_add_pem(
+    struct tls_trust *t, struct str pem, const char *name, struct err *e);
 /* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for each
  * file of a folder (those which hold no certificate are passed over). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
@@ -72,8 +72,8 @@ int tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
 bool tls_closed_well(const struct tls *t);
 
 /* Sends all n bytes, flushed. */
-int tls_write(struct tls *t, const void *p, size_t n, uint64_t deadline,
-    struct err *e);
+int tls_write(
+    struct tls *t, const void *p, size_t n, uint64_t deadline, struct err *e);
 
 /* Sends close_notify if that goes without waiting, wipes the keys, frees. */
 void tls_close(struct tls *t);

@@ -23,15 +23,15 @@ struct err;
  * at least "/" (url_target), here as two views: path may be empty.
  */
 struct url {
-	struct str text;   /* all of it, without fragment */
-	bool secure;	   /* https */
-	struct str user;   /* before '@' in the authority, or empty */
-	struct str host;   /* never empty */
-	bool ipv6;	   /* host is an IPv6 literal and stood in brackets */
-	unsigned port;	   /* explicit or the scheme's */
-	struct str path;   /* "" or begins with '/' */
-	struct str query;  /* after '?', without it; empty if none */
-	bool has_query;	   /* "x?" has an empty query, "x" has none */
+	struct str text;  /* all of it, without fragment */
+	bool secure;      /* https */
+	struct str user;  /* before '@' in the authority, or empty */
+	struct str host;  /* never empty */
+	bool ipv6;        /* host is an IPv6 literal and stood in brackets */
+	unsigned port;    /* explicit or the scheme's */
+	struct str path;  /* "" or begins with '/' */
+	struct str query; /* after '?', without it; empty if none */
+	bool has_query;   /* "x?" has an empty query, "x" has none */
 };
 
 /* Refuses other schemes, an empty host, control characters, blanks, ports

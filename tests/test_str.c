@@ -37,9 +37,8 @@ test_num(void)
 	for (size_t i = 0; i < countof(t); i++) {
 		uint64_t v = 0;
 
-		CHECK_ROW(i,
-		    str_num(str_of(t[i].text), t[i].base, t[i].max, &v) ==
-			t[i].rv);
+		CHECK_ROW(i, str_num(str_of(t[i].text), t[i].base, t[i].max,
+				 &v) == t[i].rv);
 		CHECK_ROW(i, v == t[i].value);
 	}
 }
@@ -114,7 +113,8 @@ test_base64(void)
 {
 	static const char *const t[][2] = {{"", ""}, {"f", "Zg=="},
 	    {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-	    {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xfe\xfd", "//79"}};
+	    {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+	    {"\xff\xfe\xfd", "//79"}};
 
 	for (size_t i = 0; i < countof(t); i++) {
 		struct buf b = buf_make(64);
@@ -182,7 +182,8 @@ test_views(void)
 	CHECK(str_eq_nocase(str_of("ETag"), "etag"));
 	CHECK(!str_eq_nocase(str_of("ETag"), "etags"));
 	CHECK(!str_eq_nocase(str_of("@"), "`"));
-	CHECK(str_starts(str_of("abc"), "ab") && !str_starts(str_of("a"), "ab"));
+	CHECK(
+	    str_starts(str_of("abc"), "ab") && !str_starts(str_of("a"), "ab"));
 	CHECK(str_ends(str_of("abc"), "bc") && !str_ends(str_of("c"), "bc"));
 }
 
