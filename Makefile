@@ -35,6 +35,10 @@ NEED_BEARSSL = $(if $(wildcard $(BEARSSL_LIB)),,$(error $(BEARSSL_LIB) is \
 NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
              $(ROOTS): install ca-certificates, or set ROOTS))
 
+# Said by --version: BearSSL does not know its own.
+BEARSSL_VERSION = $(if $(BEARSSL),from $(BEARSSL),$(shell dpkg-query -W \
+                  -f='$${Version}' libbearssl-dev 2>/dev/null))
+
 # A clock that is before this day is wrong (tls.c): seconds since 1970.
 BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
              2>/dev/null),$(shell date +%s))
@@ -78,6 +82,7 @@ $O/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
 
+$O/hub.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"'
 $O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
 $O/hash.o $O/hash_x86.o $O/hash_vec.o $O/hash_arm.o: CFLAGS += -O2
@@ -91,8 +96,8 @@ $O/roots.c: $O/roots $(wildcard $(ROOTS)/*.crt)
 	$O/roots $(ROOTS) >$@.new
 	mv $@.new $@
 
-ROOTS_FROM = tools/roots.c anchor.c cert.c str.c mem.c err.c
-$O/roots: $(ROOTS_FROM) anchor.h cert.h str.h mem.h err.h Makefile
+ROOTS_FROM = tools/roots.c anchor.c cert.c date.c str.c mem.c err.c
+$O/roots: $(ROOTS_FROM) anchor.h cert.h date.h str.h mem.h err.h Makefile
 	$(if $(wildcard /usr/include/bearssl.h),,$(error install libbearssl-dev))
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -O1 \

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "date.h"
 #include "mem.h"
 
 enum {
@@ -75,18 +76,6 @@ same(struct str s, const char *bytes, size_t n)
 	return s.n == n && memcmp(s.s, bytes, n) == 0;
 }
 
-static int64_t
-days_before(unsigned year, unsigned month)
-{
-	static const unsigned short sum[] = {
-	    0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-	int64_t y = (int64_t)year - (month <= 2);
-	int64_t leap = y / 4 - y / 100 + y / 400;
-
-	/* 719527 days lie between the years 0 and 1970, so counted. */
-	return (int64_t)year * 365 + leap + sum[month - 1] - 719527;
-}
-
 /* Takes two digits at *at; 100 if there are none. */
 static unsigned
 two(struct str s, size_t *at)
@@ -122,8 +111,7 @@ take_time(struct str *in, int64_t *out)
 	if (at != s.n - 1 || f[0] < 1 || f[0] > 12 || f[1] < 1 || f[1] > 31 ||
 	    f[2] > 23 || f[3] > 59 || f[4] > 60)
 		return false;
-	*out = (days_before(year, f[0]) + f[1] - 1) * 86400 + f[2] * 3600L +
-	       f[3] * 60L + f[4];
+	*out = date_seconds(year, f[0], f[1], f[2], f[3], f[4]);
 	return true;
 }
 

@@ -577,17 +577,10 @@ month(struct str s)
 	return 0;
 }
 
-static bool
-number(struct str s, size_t at, size_t n, uint64_t max, uint64_t *out)
-{
-	return str_num(str_make(s.s + at, n), 10, max, out) == 0;
-}
-
 int
 http_date(struct str s, uint64_t *seconds)
 {
-	uint64_t d, y, h, min, sec;
-	unsigned m;
+	unsigned y, m, d, h, min, sec;
 
 	/* "Sun, 06 Nov 1994 08:49:37 GMT": every part has its place. */
 	static const char form[] = "???, ?? ??? ???? ??:??:?? GMT";
@@ -598,11 +591,13 @@ http_date(struct str s, uint64_t *seconds)
 		if (form[i] != '?' && s.s[i] != form[i])
 			return -1;
 	m = month(str_make(s.s + 8, 3));
-	if (!m || !number(s, 5, 2, 31, &d) || !number(s, 12, 4, 9999, &y) ||
-	    !number(s, 17, 2, 23, &h) || !number(s, 20, 2, 59, &min) ||
-	    !number(s, 23, 2, 60, &sec) || !d || y < 1970)
+	if (!m || !date_field(s, 5, 2, 1, 31, &d) ||
+	    !date_field(s, 12, 4, 1970, 9999, &y) ||
+	    !date_field(s, 17, 2, 0, 23, &h) ||
+	    !date_field(s, 20, 2, 0, 59, &min) ||
+	    !date_field(s, 23, 2, 0, 60, &sec))
 		return -1;
-	*seconds = date_days(y, m, d) * 86400 + h * 3600 + min * 60 + sec;
+	*seconds = (uint64_t)date_seconds(y, m, d, h, min, sec);
 	return 0;
 }
 

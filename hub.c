@@ -201,7 +201,8 @@ put_version(struct buf *out)
 {
 	buf_printf(out,
 	    "hub " HUB_VERSION "\n"
-	    "TLS by BearSSL; %zu built-in roots of trust, as of %s\n",
+	    "TLS by BearSSL " HUB_BEARSSL
+	    "; %zu built-in roots of trust, as of %s\n",
 	    roots_count, roots_date);
 }
 

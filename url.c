@@ -446,27 +446,21 @@ url_show(struct buf *b, const struct url *u)
 	buf_str_add(b, u->path);
 }
 
-static bool
-number_in(struct str s, uint64_t low, uint64_t high, uint64_t *out)
-{
-	return str_num(s, 10, high, out) == 0 && *out >= low;
-}
-
 /* "20260823T195455Z" to Unix seconds; 0 if it is not that. */
 static uint64_t
 amz_date(struct str s)
 {
-	uint64_t y, mon, d, h, min, sec;
+	unsigned y, mon, d, h, min, sec;
 
 	if (s.n != 16 || s.s[8] != 'T' || s.s[15] != 'Z' ||
-	    !number_in(str_make(s.s, 4), 1970, 9999, &y) ||
-	    !number_in(str_make(s.s + 4, 2), 1, 12, &mon) ||
-	    !number_in(str_make(s.s + 6, 2), 1, 31, &d) ||
-	    !number_in(str_make(s.s + 9, 2), 0, 23, &h) ||
-	    !number_in(str_make(s.s + 11, 2), 0, 59, &min) ||
-	    !number_in(str_make(s.s + 13, 2), 0, 60, &sec))
+	    !date_field(s, 0, 4, 1970, 9999, &y) ||
+	    !date_field(s, 4, 2, 1, 12, &mon) ||
+	    !date_field(s, 6, 2, 1, 31, &d) ||
+	    !date_field(s, 9, 2, 0, 23, &h) ||
+	    !date_field(s, 11, 2, 0, 59, &min) ||
+	    !date_field(s, 13, 2, 0, 60, &sec))
 		return 0;
-	return date_days(y, mon, d) * 86400 + h * 3600 + min * 60 + sec;
+	return (uint64_t)date_seconds(y, mon, d, h, min, sec);
 }
 
 uint64_t
