@@ -1,0 +1,588 @@
+#include "journal.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "file.h"
+#include "mem.h"
+#include "multipart.h"
+#include "record.h"
+#include "tests/test.h"
+
+#define PLACE "/.cache/huggingface/upload/journal"
+
+/* A source, and a state folder beside it. */
+struct bench {
+	char root[64];
+	char *source, *state, *file;
+	struct folder folder;
+	struct journal_opts o;
+};
+
+static char *
+join(const char *a, const char *b)
+{
+	struct buf t = buf_make(4096);
+
+	buf_puts(&t, a);
+	buf_puts(&t, b);
+	return buf_detach(&t);
+}
+
+static void
+setup(struct bench *b)
+{
+	struct err e;
+
+	memcpy(b->root, "/tmp/test_journal.XXXXXX", 25);
+	CHECK(mkdtemp(b->root) != NULL);
+	b->source = join(b->root, "/source");
+	b->state = join(b->root, "/state/hub");
+	b->file = join(b->source, PLACE);
+	CHECK(!folder_open(&b->folder, b->source, true, &e));
+	b->o = (struct journal_opts){
+	    &b->folder, b->state, "https://hub", "model", "a/b"};
+}
+
+static void
+teardown(struct bench *b)
+{
+	char *command = join("chmod -R u+w ", b->root);
+	char *more = join(command, "; rm -rf ");
+	char *all = join(more, b->root);
+
+	folder_close(&b->folder);
+	CHECK(!system(all));
+	free(command);
+	free(more);
+	free(all);
+	free(b->source);
+	free(b->state);
+	free(b->file);
+}
+
+static struct digest
+digest(const char *hex)
+{
+	struct digest d;
+
+	CHECK(!digest_parse(str_of(hex), &d));
+	return d;
+}
+
+#define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+#define B "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+#define GIT "cccccccccccccccccccccccccccccccccccccccc"
+
+static const struct journal_file some = {"dir/some", 10, 77, 1000000000, 5};
+
+static void
+test_hashes(void)
+{
+	struct digest a = digest(A), b = digest(B), git = digest(GIT), got;
+	struct journal_file f = some;
+	struct journal *j;
+	struct bench t;
+	struct stat st;
+
+	setup(&t);
+	j = journal_open(&t.o);
+	CHECK(journal_path(j) && strstr(journal_path(j), PLACE));
+	CHECK(!journal_why(j));
+	CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+	journal_put_hash(j, &f, &b);
+	journal_put_hash(j, &f, &git);
+	journal_put_hash(j, &f, &a);
+	f.path = "other";
+	f.mtime_s = -5;
+	journal_put_hash(j, &f, &b);
+	journal_close(j);
+	CHECK(!stat(t.file, &st) && (st.st_mode & 0777) == 0600);
+
+	/* Twice: from what was appended, and from what was written anew. */
+	for (int i = 0; i < 2; i++) {
+		j = journal_open(&t.o);
+		CHECK(journal_hash(j, &f, HASH_SHA256, &got) &&
+		      digest_same(&got, &b));
+		CHECK(!journal_hash(j, &f, HASH_GIT, &got));
+		f = some;
+		CHECK(journal_hash(j, &f, HASH_SHA256, &got) &&
+		      digest_same(&got, &a));
+		CHECK(journal_hash(j, &f, HASH_GIT, &got) &&
+		      digest_same(&got, &git));
+		f.size++;
+		CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+		f = some;
+		f.inode++;
+		CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+		f = some;
+		f.mtime_s++;
+		CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+		f = some;
+		f.mtime_ns++;
+		CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+		f = some;
+		f.path = "dir/som";
+		CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+		f.path = "other";
+		f.mtime_s = -5;
+		f.mtime_ns = some.mtime_ns;
+		journal_close(j);
+	}
+	teardown(&t);
+}
+
+/* What was changed this instant may change again. */
+static void
+test_unsettled(void)
+{
+	struct digest a = digest(A), got;
+	struct journal_file f = some;
+	struct timespec now;
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	clock_gettime(CLOCK_REALTIME, &now);
+	j = journal_open(&t.o);
+	f.mtime_s = now.tv_sec + 1;
+	f.mtime_ns = 1;
+	journal_put_hash(j, &f, &a);
+	f.path = "coarse";
+	f.mtime_s = now.tv_sec;
+	f.mtime_ns = 0;
+	journal_put_hash(j, &f, &a);
+	f.path = "set by hand";
+	f.mtime_s = now.tv_sec + 1000000;
+	journal_put_hash(j, &f, &a);
+	journal_close(j);
+	j = journal_open(&t.o);
+	CHECK(journal_hash(j, &f, HASH_SHA256, &got));
+	f.path = "coarse";
+	f.mtime_s = now.tv_sec;
+	CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+	f.path = some.path;
+	f.mtime_s = now.tv_sec + 1;
+	f.mtime_ns = 1;
+	CHECK(!journal_hash(j, &f, HASH_SHA256, &got));
+	journal_close(j);
+	teardown(&t);
+}
+
+static void
+test_stored(void)
+{
+	struct digest a = digest(A), b = digest(B);
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	j = journal_open(&t.o);
+	CHECK(!journal_stored(j, &a, 10));
+	journal_put_stored(j, &a, 10);
+	journal_close(j);
+	j = journal_open(&t.o);
+	CHECK(journal_stored(j, &a, 10));
+	CHECK(!journal_stored(j, &a, 11) && !journal_stored(j, &b, 10));
+	journal_close(j);
+	/* Each repository has its own storage. */
+	t.o.id = "a/c";
+	j = journal_open(&t.o);
+	CHECK(!journal_stored(j, &a, 10));
+	journal_close(j);
+	t.o.id = "a/b";
+	t.o.endpoint = "https://hu";
+	j = journal_open(&t.o);
+	CHECK(!journal_stored(j, &a, 10));
+	journal_close(j);
+	/* And is not forgotten over another. */
+	t.o.endpoint = "https://hub";
+	j = journal_open(&t.o);
+	CHECK(journal_stored(j, &a, 10));
+	journal_close(j);
+	teardown(&t);
+}
+
+static struct multipart
+upload(uint64_t lasts)
+{
+	struct multipart m;
+
+	CHECK(!multipart_init(&m, 25, 10));
+	m.complete = xstrdup("https://hub/complete?uploadId=1");
+	m.verify = xstrdup("https://hub/verify");
+	m.url[0] = xstrdup("https://s3/1");
+	m.url[1] = xstrdup("https://s3/2");
+	m.url[2] = xstrdup("https://s3/3");
+	m.expires = lasts ? (uint64_t)time(NULL) + lasts : 0;
+	return m;
+}
+
+/* What the next run knows of A's upload: the parts that arrived, from 1, "" for
+ * none, NULL if there is no upload. */
+static bool
+knows(struct bench *t, const char *arrived)
+{
+	struct journal *j = journal_open(&t->o);
+	struct digest a = digest(A);
+	struct buf got = buf_make(100);
+	struct multipart m;
+	bool ok, there;
+
+	CHECK(!journal_take_multipart(j, &a, 24, &m));
+	there = journal_take_multipart(j, &a, 25, &m);
+	for (size_t i = 0; there && i < m.count; i++)
+		if (m.etag[i])
+			buf_printf(&got, "%zu%s", i + 1, m.etag[i]);
+	ok = there ? arrived && !strcmp(buf_cstr(&got), arrived) : !arrived;
+	if (there) {
+		CHECK(m.size == 25 && m.chunk == 10 && m.count == 3);
+		CHECK(!strcmp(m.complete, "https://hub/complete?uploadId=1"));
+		CHECK(!strcmp(m.verify, "https://hub/verify"));
+		CHECK(!strcmp(m.url[2], "https://s3/3"));
+		CHECK(m.expires > (uint64_t)time(NULL));
+		multipart_release(&m);
+		/* It is the taker's. */
+		CHECK(!journal_take_multipart(j, &a, 25, &m));
+	}
+	buf_release(&got);
+	journal_close(j);
+	return ok;
+}
+
+static void
+test_multipart(void)
+{
+	struct multipart m = upload(1000);
+	struct digest a = digest(A), b = digest(B);
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	CHECK(knows(&t, NULL));
+	j = journal_open(&t.o);
+	journal_put_part(j, &a, 0, "\"before\"");
+	journal_put_multipart(j, &a, &m);
+	journal_put_multipart(j, &b, &m);
+	journal_close(j);
+	CHECK(knows(&t, "") && knows(&t, ""));
+
+	j = journal_open(&t.o);
+	journal_put_part(j, &a, 2, "\"three\"");
+	journal_put_part(j, &b, 1, "\"other\"");
+	journal_put_part(j, &a, 0, "\"one\"");
+	journal_put_part(j, &a, 3, "\"beyond\"");
+	journal_close(j);
+	CHECK(knows(&t, "1\"one\"3\"three\""));
+	t.o.id = "a/c";
+	CHECK(knows(&t, NULL));
+	t.o.id = "a/b";
+	CHECK(knows(&t, "1\"one\"3\"three\""));
+
+	/* Anew: what had arrived belongs to the one before. */
+	j = journal_open(&t.o);
+	m.etag[1] = xstrdup("\"new\"");
+	journal_put_multipart(j, &a, &m);
+	journal_close(j);
+	CHECK(knows(&t, "2\"new\""));
+	j = journal_open(&t.o);
+	journal_drop_multipart(j, &a);
+	journal_drop_multipart(j, &a);
+	journal_put_part(j, &a, 0, "\"late\"");
+	journal_close(j);
+	CHECK(knows(&t, NULL));
+	multipart_release(&m);
+	teardown(&t);
+}
+
+static void
+test_lapsed(void)
+{
+	static const struct {
+		uint64_t lasts;
+		const char *known;
+	} rows[] = {{0, ""}, {30, NULL}, {200, ""}};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct multipart m = upload(rows[i].lasts);
+		struct digest a = digest(A);
+		struct journal *j;
+		struct bench t;
+
+		setup(&t);
+		j = journal_open(&t.o);
+		journal_put_multipart(j, &a, &m);
+		journal_close(j);
+		CHECK_ROW(i, knows(&t, rows[i].known));
+		multipart_release(&m);
+		teardown(&t);
+	}
+}
+
+/* A journal that knows one of each. */
+static void
+fill(struct bench *t)
+{
+	struct journal *j = journal_open(&t->o);
+	struct multipart m = upload(1000);
+	struct digest a = digest(A);
+
+	journal_put_hash(j, &some, &a);
+	journal_put_multipart(j, &a, &m);
+	journal_put_part(j, &a, 0, "\"one\"");
+	journal_put_stored(j, &a, 10);
+	journal_close(j);
+	multipart_release(&m);
+}
+
+static int
+known(struct bench *t)
+{
+	struct journal *j = journal_open(&t->o);
+	struct digest a = digest(A), got;
+	struct multipart m;
+	int n = 0;
+
+	CHECK(journal_path(j) != NULL);
+	n += journal_hash(j, &some, HASH_SHA256, &got);
+	n += journal_stored(j, &a, 10);
+	if (journal_take_multipart(j, &a, 25, &m)) {
+		n += m.etag[0] ? 2 : 1;
+		multipart_release(&m);
+	}
+	journal_close(j);
+	return n;
+}
+
+static void
+edit(const struct bench *t, long cut, long at)
+{
+	int fd = open(t->file, O_RDWR);
+	char c;
+
+	if (cut >= 0)
+		CHECK(!ftruncate(fd, cut));
+	if (at >= 0) {
+		CHECK(pread(fd, &c, 1, at) == 1);
+		c ^= 1;
+		CHECK(pwrite(fd, &c, 1, at) == 1);
+	}
+	close(fd);
+}
+
+static long
+length(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) ? -1 : (long)st.st_size;
+}
+
+/* Cut anywhere, it opens and knows no more than before. */
+static void
+test_cut(void)
+{
+	int last = 4;
+
+	for (long cut = -1; last > 0; cut -= 37) {
+		struct bench t;
+		long n;
+		int now;
+
+		setup(&t);
+		fill(&t);
+		n = length(t.file);
+		edit(&t, n + cut > 0 ? n + cut : 0, -1);
+		now = known(&t);
+		CHECK_ROW(cut, now <= last);
+		CHECK_ROW(cut, known(&t) == now);
+		last = n + cut > 0 ? now : 0;
+		CHECK_ROW(cut, n + cut > 0 || now == 0);
+		teardown(&t);
+	}
+}
+
+/* One wrong byte costs one line; in the first, all. */
+static void
+test_flipped(void)
+{
+	unsigned less = 0;
+
+	for (long at = 0; at < 570; at += 29) {
+		struct bench t;
+		int now;
+
+		setup(&t);
+		fill(&t);
+		edit(&t, -1, at);
+		now = known(&t);
+		CHECK_ROW(at, at < 15 ? now == 0 : now >= 1);
+		less += now < 4;
+		teardown(&t);
+	}
+	/* Only the address to verify can be missed. */
+	CHECK(less >= 17);
+}
+
+static void
+put_file(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "w");
+
+	CHECK(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+/* What is no journal is set aside, and one that was written elsewhere is none. */
+static void
+test_foreign(void)
+{
+	static const char *const texts[] = {
+	    "hello\n", "\n", "no end", "{}\n", "00000000 J 1\n"};
+	char *copy, *old, *command, *more;
+	struct bench t;
+
+	for (size_t i = 0; i < countof(texts); i++) {
+		setup(&t);
+		old = join(t.file, ".old");
+		fill(&t);
+		put_file(t.file, texts[i]);
+		CHECK_ROW(i, known(&t) == 0);
+		CHECK_ROW(i, length(old) == (long)strlen(texts[i]));
+		fill(&t);
+		CHECK_ROW(i, known(&t) == 4);
+		free(old);
+		teardown(&t);
+	}
+	setup(&t);
+	fill(&t);
+	copy = join(t.file, ".copy");
+	command = join("cd $(dirname '", t.file);
+	more = join(command, "') && cp -p journal x && mv x journal");
+	CHECK(!system(more));
+	CHECK(known(&t) == 0);
+	free(command);
+	free(more);
+	/* A symbolic link is not followed. */
+	CHECK(!rename(t.file, copy) && !symlink(copy, t.file));
+	CHECK(known(&t) == 0 && length(copy) >= 0);
+	free(copy);
+	/* Nor is a pipe waited for. */
+	CHECK(!unlink(t.file) && !mkfifo(t.file, 0600));
+	CHECK(known(&t) == 0);
+	teardown(&t);
+}
+
+/* The second of two runs reads, and does no harm. */
+static void
+test_two(void)
+{
+	struct digest a = digest(A), b = digest(B), got;
+	struct journal *first, *second;
+	struct multipart m;
+	struct bench t;
+
+	setup(&t);
+	fill(&t);
+	first = journal_open(&t.o);
+	second = journal_open(&t.o);
+	CHECK(!journal_path(second) && strstr(journal_why(second), "another"));
+	CHECK(journal_hash(second, &some, HASH_SHA256, &got));
+	CHECK(journal_stored(second, &a, 10));
+	CHECK(!journal_take_multipart(second, &a, 25, &m));
+	journal_put_stored(second, &b, 11);
+	journal_put_stored(first, &b, 12);
+	journal_close(second);
+	journal_close(first);
+	CHECK(known(&t) == 4);
+	first = journal_open(&t.o);
+	CHECK(journal_stored(first, &b, 12));
+	journal_close(first);
+	teardown(&t);
+}
+
+/* A file where a folder would have to be keeps everybody out, root too. */
+static void
+test_elsewhere(void)
+{
+	char *blocked, *blocked_state;
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	blocked = join(t.source, "/.cache");
+	blocked_state = join(t.root, "/state");
+	put_file(blocked, "");
+	j = journal_open(&t.o);
+	CHECK(journal_path(j) && strstr(journal_path(j), "/state/hub/upload-"));
+	journal_close(j);
+	fill(&t);
+	CHECK(known(&t) == 4);
+	t.o.state = NULL;
+	j = journal_open(&t.o);
+	CHECK(!journal_path(j) && *journal_why(j));
+	journal_put_hash(j, &some, &(struct digest){0});
+	journal_close(j);
+	t.o.state = blocked;
+	j = journal_open(&t.o);
+	CHECK(!journal_path(j) && *journal_why(j));
+	journal_close(j);
+	free(blocked);
+	free(blocked_state);
+	teardown(&t);
+}
+
+/* More than one piece to read and write. */
+static void
+test_many(void)
+{
+	struct digest a = digest(A), got;
+	struct journal_file f = some;
+	struct journal *j;
+	struct bench t;
+	char name[20];
+	bool all = true;
+	long first = 0;
+
+	setup(&t);
+	f.path = name;
+	for (int round = 0; round < 3; round++) {
+		j = journal_open(&t.o);
+		for (unsigned i = 0; i < 2000; i++) {
+			snprintf(name, sizeof(name), "%u", i);
+			f.size = i;
+			if (round)
+				all = journal_hash(j, &f, HASH_SHA256, &got) &&
+				      all;
+			journal_put_hash(j, &f, &a);
+		}
+		journal_close(j);
+		CHECK(all);
+		if (!round)
+			first = length(t.file);
+	}
+	/* Each run leaves out what the one before had twice. */
+	CHECK(length(t.file) < 2 * first + 100);
+	teardown(&t);
+}
+
+int
+main(void)
+{
+	test_hashes();
+	test_unsettled();
+	test_stored();
+	test_multipart();
+	test_lapsed();
+	test_cut();
+	test_flipped();
+	test_foreign();
+	test_two();
+	test_elsewhere();
+	test_many();
+	return test_end();
+}
