@@ -1,0 +1,226 @@
+#include "err.h"
+#include "localdir.h"
+#include "mem.h"
+#include "partial.h"
+#include "plan.h"
+#include "progress.h"
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COMMIT "87f3c7095f3c62d911500958878d8b8287c4a2ee"
+#define BIG (3u * PARTIAL_BLOCK)
+
+static void
+add(struct plan *p, const char *path, uint64_t size, unsigned char content)
+{
+	struct repo_file f = {.path = xstrdup(path), .size = size};
+
+	f.digest.kind = HASH_SHA256;
+	f.digest.b[0] = content;
+	plan_add(p, &f);
+	free(f.path);
+}
+
+static const struct plan_file *
+find(const struct plan *p, const char *path)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (strcmp(p->file[i].file.path, path) == 0)
+			return &p->file[i];
+	return NULL;
+}
+
+static bool
+is(const struct plan *p, const char *path, enum plan_state state)
+{
+	const struct plan_file *f = find(p, path);
+
+	return f && f->state == state;
+}
+
+static void
+test_check(void)
+{
+	struct plan p = {.file = NULL};
+
+	plan_check(&p, true);
+	add(&p, "b", 1, 1);
+	add(&p, "a/../../x", 1, 2);
+	add(&p, "B", 1, 3);
+	add(&p, "a", 1, 4);
+	add(&p, "/etc/passwd", 1, 5);
+	plan_check(&p, false);
+	CHECK(is(&p, "a", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
+	CHECK(is(&p, "B", PLAN_FETCH));
+	CHECK(is(&p, "a/../../x", PLAN_FAILED));
+	CHECK(is(&p, "/etc/passwd", PLAN_FAILED));
+	CHECK(find(&p, "/etc/passwd")->kind == ERR_CONTENT);
+	for (size_t i = 1; i < p.n; i++)
+		CHECK(strcmp(p.file[i - 1].file.path, p.file[i].file.path) < 0);
+	/* One of two names that are the same file here, or at all. */
+	plan_check(&p, true);
+	CHECK(is(&p, "B", PLAN_FETCH) && is(&p, "b", PLAN_FAILED));
+	CHECK(strstr(find(&p, "b")->why, "'B'") != NULL);
+	add(&p, "a", 7, 7);
+	plan_check(&p, false);
+	CHECK((p.file[2].state == PLAN_FAILED) +
+		  (p.file[3].state == PLAN_FAILED) ==
+	      1);
+	plan_release(&p);
+	CHECK(!p.n && !p.file);
+}
+
+static void
+test_room(void)
+{
+	static const struct {
+		uint64_t fetch, left, copy, free, max_file, size;
+		int rv;
+	} t[] = {
+	    {100, 0, 0, 100, 100, 100, 0},
+	    {100, 40, 0, 60, 100, 100, 0},
+	    {100, 0, 20, 120, 100, 100, 0},
+	    {0, 0, 0, 0, 0, 0, 0},
+	    {100, 0, 0, UINT64_MAX, UINT64_MAX, 100, 0},
+	    {100, 0, 0, 99, 100, 100, -1},
+	    {100, 40, 0, 59, 100, 100, -1},
+	    {100, 0, 20, 119, 100, 100, -1},
+	    {100, 0, 0, 100, 99, 100, -1},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct plan p = {
+		    .fetch = t[i].fetch, .left = t[i].left, .copy = t[i].copy};
+		const struct folder_traits traits = {
+		    .free = t[i].free, .max_file = t[i].max_file};
+		struct err e;
+
+		add(&p, "f", t[i].size, 1);
+		CHECK_ROW(i, plan_room(&p, &traits, &e) == t[i].rv);
+		CHECK_ROW(i, t[i].rv == 0 || e.kind == ERR_FILE);
+		plan_release(&p);
+	}
+}
+
+/* A plan that looks at a folder in which some files are. */
+struct place {
+	char path[32];
+	struct folder f;
+	struct progress *progress;
+};
+
+static void
+place_make(struct place *w)
+{
+	const struct progress_opts o = {.mode = PROGRESS_NONE, .quiet = true};
+	struct err e;
+
+	strcpy(w->path, "/tmp/test_plan.XXXXXX");
+	CHECK(mkdtemp(w->path) && folder_open(&w->f, w->path, false, &e) == 0);
+	w->progress = progress_open(&o);
+}
+
+static void
+place_release(struct place *w)
+{
+	char cmd[64];
+
+	progress_close(w->progress);
+	folder_close(&w->f);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", w->path);
+	CHECK(system(cmd) == 0);
+}
+
+static void
+look(struct plan *p, const struct place *w, bool force)
+{
+	const struct plan_how how = {
+	    .folder = &w->f,
+	    .prefix = LOCALDIR_PREFIX "/",
+	    .commit = COMMIT,
+	    .layout = true,
+	    .force = force,
+	    .progress = w->progress,
+	};
+	struct err e;
+
+	plan_check(p, false);
+	CHECK(plan_look(p, &how, &e) == 0);
+}
+
+static void
+test_here(void)
+{
+	struct digest abc;
+	struct hash h;
+	struct place w;
+	struct err e;
+
+	place_make(&w);
+	hash_init(&h, HASH_SHA256, 3);
+	hash_update(&h, "abc", 3);
+	hash_final(&h, &abc);
+	CHECK(folder_write(&w.f, "same", str_of("abc"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "other", str_of("abd"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "longer", str_of("abcd"), false, &e) == 0);
+	for (int force = 0; force < 2; force++) {
+		static const char *const names[] = {
+		    "same", "other", "longer", "none"};
+		struct plan p = {.file = NULL};
+
+		for (size_t i = 0; i < countof(names); i++) {
+			add(&p, names[i], 3, 0);
+			p.file[i].file.digest = abc;
+		}
+		look(&p, &w, force);
+		CHECK(is(&p, "same", force ? PLAN_FETCH : PLAN_HERE));
+		CHECK(is(&p, "other", PLAN_FETCH));
+		CHECK(is(&p, "longer", PLAN_FETCH));
+		CHECK(is(&p, "none", PLAN_FETCH));
+		CHECK(p.here == (force ? 0 : 3) && p.fetch == (force ? 12 : 9));
+		plan_release(&p);
+	}
+	/* What was hashed need not be again. */
+	CHECK(localdir_has(&w.f, "same", 3, &abc));
+	CHECK(!localdir_has(&w.f, "other", 3, &abc));
+	place_release(&w);
+}
+
+/* The same content is fetched once, if it is worth a copy. */
+static void
+test_copies(void)
+{
+	struct plan p = {.file = NULL};
+	struct place w;
+
+	place_make(&w);
+	add(&p, "c", BIG, 1);
+	add(&p, "b", BIG, 1);
+	add(&p, "a", BIG, 2);
+	add(&p, "d", BIG, 1);
+	add(&p, "s1", 10, 3);
+	add(&p, "s2", 10, 3);
+	look(&p, &w, false);
+	CHECK(is(&p, "a", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
+	CHECK(is(&p, "c", PLAN_COPY) && is(&p, "d", PLAN_COPY));
+	CHECK(is(&p, "s1", PLAN_FETCH) && is(&p, "s2", PLAN_FETCH));
+	CHECK(find(&p, "c")->same == find(&p, "b"));
+	CHECK(find(&p, "d")->same == find(&p, "b"));
+	CHECK(p.fetch == 2 * BIG + 20 && p.copy == 2 * BIG);
+	CHECK(p.to_fetch == 4 && p.to_copy == 2);
+	plan_release(&p);
+	place_release(&w);
+}
+
+int
+main(void)
+{
+	test_check();
+	test_room();
+	test_here();
+	test_copies();
+	return test_end();
+}
