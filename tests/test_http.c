@@ -113,6 +113,19 @@ test_limits(void)
 	buf_puts(&b, "\r\n\r\n");
 	CHECK(http_head_parse(buf_str(&b), &h, &e) < 0);
 	CHECK(e.kind == ERR_NET);
+	buf_clear(&b);
+	buf_puts(&b, "HTTP/1.1 200 OK\r\n");
+	while (b.len < HTTP_HEAD_MAX - 2) {
+		buf_puts(&b, "A: ");
+		while (b.len < HTTP_HEAD_MAX - 4 && b.len % 8000)
+			buf_putc(&b, 'x');
+		buf_puts(&b, "\r\n");
+	}
+	buf_puts(&b, "\r\n");
+	CHECK(b.len == HTTP_HEAD_MAX);
+	CHECK(http_head_parse(buf_str(&b), &h, &e) == 0);
+	buf_puts(&b, "x");
+	CHECK(http_head_parse(buf_str(&b), &h, &e) < 0);
 	buf_release(&b);
 }
 
@@ -243,6 +256,15 @@ test_fields(void)
 	CHECK(parse("HTTP/1.1 503 x\r\nRetry-After: 99999999\r\n\r\n", &h,
 		  &copy) == 0);
 	CHECK(http_asked_wait(&h) == 3600);
+	CHECK(!http_type_is(&h, "") && !http_is_encoded(&h));
+	free(copy);
+	CHECK(parse("HTTP/1.1 503 x\r\nRetry-After: 3600\r\n\r\n", &h, &copy) ==
+	      0);
+	CHECK(http_asked_wait(&h) == 3600);
+	free(copy);
+	CHECK(parse("HTTP/1.1 503 x\r\nRetry-After: 3598\r\n\r\n", &h, &copy) ==
+	      0);
+	CHECK(http_asked_wait(&h) == 3599);
 	free(copy);
 }
 
@@ -292,7 +314,8 @@ test_broken_fields(void)
 {
 	static const char *const link[] = {"", "<", "<a", "<a>", "<a>;",
 	    "<a>; rel", "<a>; rel=", "<a>; rel=\"next", "<a>; rel=nex",
-	    "<a>; rel=nextx", "<a>, rel=next", "a; rel=next", "<a> rel=next",
+	    "<a>; rel=nextx", "<a>; rel=xnext\"", "<a>; rel=\"",
+	    "<a>; rel=\"\"", "<a>, rel=next", "a; rel=next", "<a> rel=next",
 	    "<a>; title=\"; rel=next\"", "<a>; xrel=next", ">a<; rel=next"};
 	static const char *const limit[] = {"", "r=0;t=5", "\"api\"",
 	    "\"api\";r=0", "\"api\";t=5", "\"api\";r=;t=5", "\"api\";r=-1;t=5",
@@ -467,6 +490,29 @@ test_chunks(void)
 		}
 }
 
+/* The smallest chunks, without end: what belongs to each does not add up. */
+static void
+test_many_chunks(void)
+{
+	static const char chunk[] = "1\r\na\r\n";
+	struct http_chunks c = {0};
+	size_t bytes = 0;
+
+	for (unsigned i = 0; i < 20000; i++)
+		for (size_t at = 0, used; at < sizeof(chunk) - 1; at += used) {
+			size_t length = 0;
+			const char *data;
+			struct err e;
+
+			if (http_chunks_feed(&c, chunk + at,
+				sizeof(chunk) - 1 - at, &used, &data, &length,
+				&e) != 0)
+				break;
+			bytes += length;
+		}
+	CHECK(bytes == 20000);
+}
+
 static void
 test_endless_chunks(void)
 {
@@ -500,6 +546,7 @@ main(void)
 	test_content_range();
 	test_date();
 	test_chunks();
+	test_many_chunks();
 	test_endless_chunks();
 	CHECK(http_status_transient(503) && http_status_transient(429));
 	CHECK(!http_status_transient(501) && !http_status_transient(404));

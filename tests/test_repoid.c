@@ -83,6 +83,8 @@ test_parse(void)
 		"a/b", "main", NULL},
 	    {"https://huggingface.co/a/b/tree/main/sub//", NONE, 0, REPO_MODEL,
 		"a/b", "main", "sub"},
+	    {"https://huggingface.co/a/b/tree/main/sub/", NONE, 0, REPO_MODEL,
+		"a/b", "main", "sub"},
 	    {"hf://a/b/", NONE, 0, REPO_MODEL, "a/b", NULL, NULL},
 	    {"hf://a/b@v/", NONE, 0, REPO_MODEL, "a/b", "v", NULL},
 	    {"https://mirror.example:8/hub", NONE, -1, 0, 0, 0, 0},

@@ -31,6 +31,11 @@ test_parse(void)
 	    {"", -1, 0, 0, 0, 0, 0, 0},
 	    {"h/x", -1, 0, 0, 0, 0, 0, 0},
 	    {"ftp://h/", -1, 0, 0, 0, 0, 0, 0},
+	    {"http://[::ffff:1.2.3.4]/", 0, false, "", "::ffff:1.2.3.4", 80,
+		"/", ""},
+	    {"http://[0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0:0]/", -1, 0,
+		0, 0, 0, 0, 0},
+	    {"https:xyz/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https:/h/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://", -1, 0, 0, 0, 0, 0, 0},
 	    {"https:///x", -1, 0, 0, 0, 0, 0, 0},
@@ -112,6 +117,7 @@ test_join(void)
 	    {"g?", "http://a/b/c/g?"},
 	    {"//x:0/", NULL},
 	    {"a:b", NULL},
+	    {"/~u%20v", "http://a/~u%20v"},
 	    {"/a b\xc3\xa4", "http://a/a%20b%C3%A4"},
 	    {"ftp://x/", NULL},
 	    {"mailto:x", NULL},
@@ -181,6 +187,22 @@ test_secret(void)
 	}
 }
 
+static void
+test_host_length(void)
+{
+	struct buf b = buf_make(400);
+	struct url u;
+	struct err e;
+
+	buf_puts(&b, "https://");
+	while (b.len < 8 + 255)
+		buf_putc(&b, 'h');
+	CHECK(url_parse(buf_str(&b), &u, &e) == 0 && u.host.n == 255);
+	buf_putc(&b, 'h');
+	CHECK(url_parse(buf_str(&b), &u, &e) < 0);
+	buf_release(&b);
+}
+
 /* Parsed at every length, each in memory of exactly its size. */
 static void
 test_cut(void)
@@ -248,7 +270,9 @@ test_quote(void)
 		const char *in, *out;
 		int rv;
 	} t[] = {{"a%20b", "a b", 0}, {"%C3%A4", "\xc3\xa4", 0}, {"%", "", -1},
-	    {"%2", "", -1}, {"%zz", "", -1}, {"a%00", "a", -1}, {"+", "+", 0}};
+	    {"%2", "", -1}, {"%zz", "", -1}, {"a%00", "a", -1},
+	    {"%0a%a0", "\n\xa0", 0}, {"%0g", "", -1}, {"%g0", "", -1},
+	    {"+", "+", 0}};
 	struct buf b = buf_make(256);
 
 	url_quote(
@@ -285,6 +309,8 @@ test_expiry(void)
 	    {"https://h/x?X-Amz-Date=20261323T195455Z&X-Amz-Expires=9", 0},
 	    {"https://h/x?X-Amz-Date=2026082&X-Amz-Expires=9", 0},
 	    {"https://h/x?xExpires=5", 0},
+	    {"https://h/?X-Amz-Date=20260823-195455Z&X-Amz-Expires=9", 0},
+	    {"https://h/?X-Amz-Date=20260823T195455+&X-Amz-Expires=9", 0},
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
@@ -317,6 +343,7 @@ main(void)
 	test_join();
 	test_long();
 	test_secret();
+	test_host_length();
 	test_cut();
 	test_origin();
 	test_quote();
