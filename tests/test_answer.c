@@ -152,7 +152,9 @@ test_errors(void)
 		"'acme/x' is gated", "https://hub.example/datasets/acme/x"},
 	    {"403 F\r\nX-Error-Code: GatedRepo\r\nX-Error-Message: "
 	     "restricted\r\n",
-		"", true, ERR_AUTH, 0, "\"restricted\"", "ask for access"},
+		"", true, ERR_AUTH, 0,
+		"has not been granted to this token: \"restricted\"",
+		"ask for access"},
 	    {"404 N\r\nX-Error-Code: EntryNotFound\r\n", "Entry not found",
 		true, ERR_ABSENT, 0, "there is no 'a/b.bin' in 'acme/x'", ""},
 	    {"404 N\r\nX-Error-Code: RevisionNotFound\r\nX-Error-Message: "
@@ -172,6 +174,13 @@ test_errors(void)
 		"for the next 56 s", "HF_TOKEN"},
 	    {"429 T\r\n", "Slow\n  down\n", true, ERR_NET, 0,
 		"reached: \"Slow down\"", ""},
+	    {"403 F\r\n", "\t<Error>", true, ERR_AUTH, 0, "allow it", "right"},
+	    {"500 S\r\nX-Amzn-Trace-Id: b\r\nX-Request-Id: a\r\n"
+	     "X-Amz-Cf-Id: c\r\n",
+		"\tOne\r\n\fTwo", true, ERR_NET, 0,
+		"500: \"One Two\" (request a)", ""},
+	    {"500 S\r\nX-Amz-Cf-Id: c\r\nX-Amzn-Trace-Id: b\r\n", "", true,
+		ERR_NET, 0, "(request b)", ""},
 	    {"412 P\r\n", "", true, ERR_REFUSED, 0, "'acme/x' has changed", ""},
 	    {"403 F\r\n", "", false, ERR_AUTH, 0, "not allow", "HF_TOKEN"},
 	    {"403 F\r\nContent-Type: application/xml\r\n",
