@@ -110,7 +110,7 @@ unit: $(TESTS:%=$O/%)
 
 # Unit tests, then the program as a person would run it.
 test: $O/hub $(TESTS:%=$O/%)
-	HUB_BIN=$O/hub tests/run $(TESTS:%=$O/%) $(E2E)
+	HUB_BIN=$(abspath $O/hub) tests/run $(TESTS:%=$O/%) $(E2E)
 
 E2E = tests/hubd_check.py tests/hubd_official.py tests/e2e.py
 
