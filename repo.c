@@ -28,9 +28,8 @@ repo_about(const struct repo *r, const char *revision, const char *path)
 	};
 }
 
-/* "ENDPOINT/api/models/ID", to be continued by the caller. */
-static struct buf
-api_url(const struct repo *r)
+struct buf
+repo_api_url(const struct repo *r)
 {
 	struct buf b = buf_make(URL_MAX);
 
@@ -39,17 +38,15 @@ api_url(const struct repo *r)
 	return b;
 }
 
-static void
-add_quoted(struct buf *b, const char *what, const char *revision)
+void
+repo_add_quoted(struct buf *b, const char *what, const char *revision)
 {
 	buf_puts(b, what);
 	url_quote(b, str_of(revision), "");
 }
 
-/* One call of the API, its text in *text; statuses from 400 on are errors. If
- * next is not NULL it gets the rel="next" link, or NULL; the caller frees. */
-static int
-call(const struct repo *r, const struct request *req,
+int
+repo_call(const struct repo *r, const struct request *req,
     const struct answer_about *what, struct buf *text, char **next,
     struct err *e)
 {
@@ -76,7 +73,7 @@ repo_commit(
     const struct repo *r, const char *revision, char commit[41], struct err *e)
 {
 	struct answer_about what = repo_about(r, revision, NULL);
-	struct buf url = api_url(r), text = buf_make(INFO_MAX);
+	struct buf url = repo_api_url(r), text = buf_make(INFO_MAX);
 	struct request req = {.method = "GET"};
 	int rv;
 
@@ -85,9 +82,9 @@ repo_commit(
 		buf_release(&url);
 		return 0;
 	}
-	add_quoted(&url, "/revision/", revision);
+	repo_add_quoted(&url, "/revision/", revision);
 	req.url = buf_cstr(&url);
-	rv = call(r, &req, &what, &text, NULL, e);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
 	if (rv == 0)
 		rv = answer_commit(buf_str(&text), commit, e);
 	buf_release(&url);
@@ -126,7 +123,7 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 			break;
 		}
 		buf_clear(&text);
-		rv = call(r, &req, what, &text, &next, e);
+		rv = repo_call(r, &req, what, &text, &next, e);
 		if (rv == 0)
 			rv = answer_tree(buf_str(&text), each, ctx, e);
 		if (rv == 0 && next && strcmp(next, url) == 0)
@@ -147,11 +144,11 @@ tree(const struct repo *r, const char *commit, const char *folder,
     struct err *e)
 {
 	struct answer_about what = repo_about(r, commit, folder);
-	struct buf url = api_url(r);
+	struct buf url = repo_api_url(r);
 
-	add_quoted(&url, "/tree/", commit);
+	repo_add_quoted(&url, "/tree/", commit);
 	if (folder)
-		add_quoted(&url, "/", folder);
+		repo_add_quoted(&url, "/", folder);
 	buf_puts(&url, query);
 	return pages(r, buf_detach(&url), &what, each, ctx, e);
 }
@@ -205,7 +202,7 @@ repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct err *e)
 {
 	struct answer_about what = repo_about(r, commit, path);
-	struct buf url = api_url(r), text = buf_make(PAGE_MAX);
+	struct buf url = repo_api_url(r), text = buf_make(PAGE_MAX);
 	struct buf body = buf_make(1 << 16);
 	struct search s = {path, out};
 	struct request req = {
@@ -215,14 +212,14 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 	int rv;
 
 	*out = (struct repo_file){.path = NULL};
-	add_quoted(&url, "/paths-info/", commit);
+	repo_add_quoted(&url, "/paths-info/", commit);
 	buf_puts(&body, "{\"paths\":[");
 	json_put_string(&body, str_of(path));
 	buf_puts(&body, "],\"expand\":false}");
 	req.url = buf_cstr(&url);
 	req.body = buf_cstr(&body);
 	req.length = body.len;
-	rv = call(r, &req, &what, &text, NULL, e);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
 	if (rv == 0)
 		rv = answer_tree(buf_str(&text), find, &s, e);
 	/* Not every mirror has that call; what is really missing or not

@@ -16,6 +16,7 @@
 struct client;
 struct err;
 struct http_head;
+struct request;
 
 /* One repository at one endpoint; all is borrowed for the life of it. */
 struct repo {
@@ -54,6 +55,16 @@ int repo_tree(const struct repo *r, const char *commit,
  * caller. */
 int repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct err *e);
+
+/* For the calls that write (repo_write.h): "ENDPOINT/api/models/ID", to be
+ * continued and released by the caller; a segment that is quoted whole; one
+ * call with the retry rule, its text in *text. Statuses from 300 on are errors.
+ * If next is not NULL it gets the rel="next" link or NULL; the caller frees. */
+struct buf repo_api_url(const struct repo *r);
+void repo_add_quoted(struct buf *b, const char *before, const char *segment);
+int repo_call(const struct repo *r, const struct request *req,
+    const struct answer_about *what, struct buf *text, char **next,
+    struct err *e);
 
 /* Where the bytes of a file are: the resolve URL, which the caller frees. */
 char *repo_file_url(const struct repo *r, const char *commit, const char *path);
