@@ -34,10 +34,12 @@ struct lfs_object {
 };
 
 struct lfs_ops {
-	/* A descriptor to read object i with, which is closed here. */
+	/* A descriptor to read object i with, which is closed here. From any
+	 * thread. */
 	int (*open)(void *ctx, size_t i, struct err *e);
 	/* Object i is stored; or given up. Once for each object (not for those
-	 * that the end of the run leaves behind), one call at a time. */
+	 * that the end of the run leaves behind), from any thread, one call at a time. The
+	 * reason does not name the object. */
 	void (*stored)(void *ctx, size_t i);
 	void (*failed)(void *ctx, size_t i, const struct err *why);
 };
