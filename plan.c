@@ -7,13 +7,12 @@
 #include <unistd.h>
 
 #include "err.h"
+#include "filehash.h"
 #include "localdir.h"
 #include "mem.h"
 #include "partial.h"
 #include "progress.h"
 #include "wait.h"
-
-#define READ_SIZE ((size_t)128 << 10)
 
 /* Files below this are fetched again rather than copied: it is one request. */
 #define COPY_MIN PARTIAL_BLOCK
@@ -111,31 +110,6 @@ plan_check(struct plan *p, bool caseless)
 		refuse_clashes(p);
 }
 
-int
-plan_hash(int fd, uint64_t size, enum hash_kind kind, const char *name,
-    struct digest *out, struct err *e)
-{
-	unsigned char *bytes = xmalloc(READ_SIZE);
-	struct hash h;
-	int rv = 0;
-
-	hash_init(&h, kind, size);
-	for (uint64_t at = 0; rv == 0 && at < size;) {
-		size_t n =
-		    size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
-
-		rv = wait_check(e);
-		if (rv == 0)
-			rv = file_pread(fd, bytes, n, at, name, e);
-		if (rv == 0)
-			hash_update(&h, bytes, n);
-		at += n;
-	}
-	hash_final(&h, out);
-	free(bytes);
-	return rv;
-}
-
 /* Compares the content of a file that has the right size, but nothing that
  * says what it is. 1: it is what is wanted; 0: it is not, or cannot be read. */
 static int
@@ -151,8 +125,8 @@ compare(const struct plan_how *how, const struct plan_file *f, struct err *e)
 	fd = folder_openat(how->folder, f->target, O_RDONLY, e);
 	if (fd < 0)
 		return 0;
-	rv = plan_hash(
-	    fd, f->file.size, f->file.digest.kind, f->target, &found, e);
+	rv = filehash(fd, f->file.size, f->file.digest.kind, f->target, NULL,
+	    NULL, &found, e);
 	close(fd);
 	if (rv < 0)
 		return e->kind == ERR_STOPPED ? -1 : 0;

@@ -78,10 +78,6 @@ int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 int plan_room(
     const struct plan *p, const struct folder_traits *t, struct err *e);
 
-/* The hash of what is at a descriptor, read in order. Ends early on signals. */
-int plan_hash(int fd, uint64_t size, enum hash_kind kind, const char *name,
-    struct digest *out, struct err *e);
-
 void plan_release(struct plan *p);
 
 #endif

@@ -260,14 +260,15 @@ repo_open_pull_request(const struct repo *r, const char *title,
 int
 repo_publish_pull_request(const struct repo *r, uint64_t number, struct err *e)
 {
-	static char open[] = "{\"status\":\"open\"}";
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
-	const struct buf body = {.s = open, .len = sizeof(open) - 1};
+	struct buf body = buf_make(64);
 	int rv;
 
+	buf_puts(&body, "{\"status\":\"open\"}");
 	buf_printf(&url, "/discussions/%" PRIu64 "/status", number);
 	rv = post(r, &url, &body, &what, &text, e);
+	buf_release(&body);
 	buf_release(&text);
 	return rv;
 }
