@@ -233,6 +233,9 @@ load_paths(const struct load *l, struct err *e)
 	}
 	rv = load_path(l, "HF_HOME", cache, "huggingface", &c->hf_home, e);
 	free(cache);
+	if (rv == 0)
+		rv = load_path(l, "XDG_STATE_HOME", get(l, "HOME"),
+		    ".local/state", &c->state_home, e);
 	if (rv < 0)
 		return -1;
 	if (get(l, "HF_HUB_CACHE"))
@@ -809,6 +812,7 @@ config_release(struct config *c)
 	free(c->token_source);
 	free(c->endpoint);
 	free(c->hf_home);
+	free(c->state_home);
 	free(c->hub_cache);
 	for (size_t i = 0; i < countof(c->ca_file); i++)
 		free(c->ca_file[i]);

@@ -46,7 +46,9 @@ struct config {
 	bool offline;       /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
 	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
 	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
-	struct proxy_rules proxy;  /* of the environment or the options */
+	char
+	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
+	struct proxy_rules proxy; /* of the environment or the options */
 	enum net_family family;
 	/* CA files and folders to add to the built-in roots. */
 	char *ca_file

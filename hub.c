@@ -14,6 +14,7 @@
 #include "option.h"
 #include "roots.h"
 #include "str.h"
+#include "upload.h"
 #include "wait.h"
 
 /* The report of a million files, each with a long name, in JSON. */
@@ -138,29 +139,30 @@ ask(const char *question, const char *missing, struct err *e)
 	if (answer)
 		return answer;
 	err_set(e, ERR_USAGE, "%s", missing);
-	err_hint(e, "hub help download");
 	return NULL;
 }
 
 static int
 ask_missing(struct options *o, struct answers *a, struct err *e)
 {
+	bool up = o->command == COMMAND_UPLOAD;
+
 	if (!o->repo_id) {
 		a->repo_id = ask("Hugging Face repository ID: ",
 		    "no repository is given (-r, --repo_id)", e);
-		if (!a->repo_id)
-			return -1;
 		o->repo_id = a->repo_id;
 	}
-	if (!o->local_path && !o->output) {
-		a->local_path = ask("Local path to download: ",
+	if (o->repo_id && !o->local_path && !o->output) {
+		a->local_path = ask(
+		    up ? "Local path to upload: " : "Local path to download: ",
 		    "no local path is given (-p, --local_path)", e);
-		if (!a->local_path)
-			return -1;
-		a->local_path = expand_home(a->local_path);
+		if (a->local_path)
+			a->local_path = expand_home(a->local_path);
 		o->local_path = a->local_path;
 	}
-	return 0;
+	if (o->repo_id && (o->local_path || o->output))
+		return 0;
+	return err_hint(e, "hub help %s", up ? "upload" : "download");
 }
 
 static const char *
@@ -171,11 +173,12 @@ environment(void *ctx, const char *name)
 }
 
 static int
-run_download(struct options *o, struct buf *out, struct err *e)
+run_command(struct options *o, struct buf *out, struct err *e)
 {
+	bool up = o->command == COMMAND_UPLOAD;
 	const struct config_input in = {
 	    .options = o,
-	    .purpose = CONFIG_READ,
+	    .purpose = up ? CONFIG_WRITE : CONFIG_READ,
 	    .getenv_fn = environment,
 	};
 	struct answers a = {0};
@@ -188,7 +191,7 @@ run_download(struct options *o, struct buf *out, struct err *e)
 	}
 	if (rv == 0) {
 		wait_signals();
-		rv = download(o, &c, out, e);
+		rv = (up ? upload : download)(o, &c, out, e);
 	}
 	config_release(&c);
 	free(a.repo_id);
@@ -227,8 +230,8 @@ run(struct options *o, struct buf *out, struct err *e)
 		put_version(out);
 		return 0;
 	case COMMAND_DOWNLOAD:
-		return run_download(o, out, e);
 	case COMMAND_UPLOAD:
+		return run_command(o, out, e);
 	case COMMAND_NONE:
 		break;
 	}

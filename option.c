@@ -32,7 +32,8 @@ enum type {
 /* Which commands take an option. */
 #define ON(c) (1u << (c))
 #define DOWNLOAD ON(COMMAND_DOWNLOAD)
-#define ALL DOWNLOAD
+#define UPLOAD ON(COMMAND_UPLOAD)
+#define ALL (DOWNLOAD | UPLOAD)
 
 /* The table that makes parsing and help; the order is that of the help. A row
  * without name is a heading there. */
@@ -53,6 +54,8 @@ static const struct row table[] = {
 	"the repository, \"namespace/name\""},
     {'p', "local_path", "local-dir", "PATH", DOWNLOAD, TEXT, AT(local_path),
 	"where to put it: a directory, or with -f a file"},
+    {'p', "local_path", NULL, "PATH", UPLOAD, TEXT, AT(local_path),
+	"what to send: a file, or the content of a directory"},
     {'t', "repo_type", NULL, "TYPE", ALL, TEXT, AT(repo_type),
 	"model (default), dataset or space"},
     {'c', "config_path", NULL, "FILE", ALL, TEXT, AT(config_path),
@@ -64,9 +67,11 @@ static const struct row table[] = {
     {'d', "resume", NULL, NULL, DOWNLOAD, FLAG, AT(resume),
 	"continue what an earlier run left unfinished"},
 
-    {.help = "What", .commands = DOWNLOAD},
+    {.help = "What", .commands = ALL},
     {0, "revision", NULL, "REV", ALL, TEXT, AT(revision),
 	"branch, tag or commit (default: main)"},
+    {0, "path-in-repo", NULL, "PATH", UPLOAD, TEXT, AT(path_in_repo),
+	"where to put it in the repository"},
     {0, "include", NULL, "GLOB", ALL, LIST, AT(include),
 	"only files that match; may be repeated"},
     {0, "exclude", NULL, "GLOB", ALL, LIST, AT(exclude),
@@ -77,6 +82,17 @@ static const struct row table[] = {
 	"say what would be transferred, and how much"},
     {'o', "output", NULL, "-", DOWNLOAD, STDOUT, AT(output),
 	"one file, to standard output"},
+
+    {0, "delete", NULL, "GLOB", UPLOAD, LIST, AT(delete),
+	"delete files there that match; may be repeated"},
+    {0, "private", NULL, NULL, UPLOAD, FLAG, AT(is_private),
+	"a repository that is created is private"},
+    {'m', "commit-message", NULL, "TEXT", UPLOAD, TEXT, AT(commit_message),
+	"the title of the commit"},
+    {0, "commit-description", NULL, "TEXT", UPLOAD, TEXT,
+	AT(commit_description), "what stands below the title"},
+    {0, "create-pr", NULL, NULL, UPLOAD, FLAG, AT(create_pr),
+	"open a pull request instead of changing the branch"},
 
     {.help = "How", .commands = ALL},
     {'j', "jobs", "max-workers", "N", ALL, JOBS, AT(jobs),
@@ -121,6 +137,11 @@ static const struct {
 	"Without FILE it fetches the whole repository, as of one commit. Without\n"
 	"-r the first argument is the repository. With -f the last part of PATH\n"
 	"names the file, if FILE does not.\n"},
+    {COMMAND_UPLOAD, "upload", "send a file or a directory to a repository",
+	"  hub upload -r REPO -p PATH\n"
+	"  hub upload REPO [PATH [PATH-IN-REPO]]\n",
+	"Sends a file, or the content of a directory; what the Hub has already is\n"
+	"not sent again. The repository is created if there is none.\n"},
     {COMMAND_HELP, "help", "say more about a command", NULL, NULL},
     {COMMAND_VERSION, "version", "say which hub this is", NULL, NULL},
 };
@@ -653,6 +674,23 @@ take_repo(struct options *o)
 	memmove(o->args.s, o->args.s + 1, o->args.n * sizeof(*o->args.s));
 }
 
+/* The arguments of upload: what to send, and where to. */
+static int
+take_paths(struct options *o, struct err *e)
+{
+	size_t next = 0;
+
+	if (!o->local_path && next < o->args.n)
+		o->local_path = o->args.s[next++];
+	if (!o->path_in_repo && next < o->args.n)
+		o->path_in_repo = o->args.s[next++];
+	if (next < o->args.n)
+		return err_set(e, ERR_USAGE, "'%s' is an argument too many",
+		    o->args.s[next]);
+	o->args.n = 0;
+	return 0;
+}
+
 static bool
 climbs(struct str path)
 {
@@ -699,6 +737,8 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 		break;
 	}
 	take_repo(o);
+	if (o->command == COMMAND_UPLOAD && take_paths(o, e) < 0)
+		return -1;
 	if (check_files(o, e) < 0)
 		return -1;
 	return check_pairs(o, e);
