@@ -258,14 +258,12 @@ pending_remove(struct pending **p)
 	pending_free(gone);
 }
 
-/* A new one in place of one of the same content. */
 static struct pending *
 pending_add(struct journal *j, uint64_t number,
     const unsigned char key[RECORD_KEY], const struct digest *d)
 {
 	struct pending *p = xcalloc(1, sizeof(*p));
 
-	pending_remove(pending_by_digest(j, key, d));
 	p->number = number;
 	memcpy(p->key, key, RECORD_KEY);
 	p->digest = *d;

@@ -324,6 +324,47 @@ test_lapsed(void)
 	}
 }
 
+/* Uploads of one run keep apart from those of the run before. */
+static void
+test_numbers(void)
+{
+	static const char *const oid[] = {A, B};
+	struct multipart m = upload(1000), got;
+	struct digest d;
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	for (size_t i = 0; i < 2; i++) {
+		j = journal_open(&t.o);
+		d = digest(oid[i]);
+		journal_put_multipart(j, &d, &m);
+		journal_put_part(j, &d, i, "\"tag\"");
+		journal_close(j);
+	}
+	j = journal_open(&t.o);
+	for (size_t i = 0; i < 2; i++) {
+		d = digest(oid[i]);
+		CHECK_ROW(i, journal_take_multipart(j, &d, 25, &got));
+		CHECK_ROW(i, got.etag[i] && !got.etag[!i] && !got.etag[2]);
+		multipart_release(&got);
+	}
+	journal_close(j);
+	multipart_release(&m);
+	teardown(&t);
+}
+
+/* Appends a line to the journal. */
+static void
+append(const struct bench *t, const struct record *r)
+{
+	struct buf b = buf_make(4096);
+	FILE *f = fopen(t->file, "a");
+
+	CHECK(!record_put(&b, r) && f && fputs(b.s, f) >= 0 && !fclose(f));
+	buf_release(&b);
+}
+
 /* A journal that knows one of each. */
 static void
 fill(struct bench *t)
@@ -357,6 +398,51 @@ known(struct bench *t)
 	}
 	journal_close(j);
 	return n;
+}
+
+#define HOUR 3600
+
+/* What is believed for how long; age in seconds. */
+static void
+test_ages(void)
+{
+	static const struct {
+		int64_t age;
+		bool stored, hashed;
+	} rows[] = {{0, true, true}, {19 * HOUR, true, true},
+	    {20 * HOUR, false, true}, {89 * 24 * HOUR, false, true},
+	    {90 * 24 * HOUR, false, false}, {-HOUR, false, false}};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct record r = {.kind = RECORD_STORED, .size = 9};
+		struct journal_file f = {"file", 9, 0, 0, 0};
+		struct journal *j;
+		struct digest got;
+		struct bench t;
+		struct hash h;
+
+		setup(&t);
+		fill(&t);
+		r.digest = digest(B);
+		r.time = (uint64_t)((int64_t)time(NULL) - rows[i].age);
+		hash_init(&h, HASH_SHA256, 0);
+		hash_update(&h, "https://hub\0model\0a/b", 22);
+		hash_final(&h, &got);
+		memcpy(r.key, got.b, RECORD_KEY);
+		append(&t, &r);
+		r.kind = RECORD_HASH;
+		hash_init(&h, HASH_SHA256, 0);
+		hash_update(&h, "file", 5);
+		hash_final(&h, &got);
+		memcpy(r.key, got.b, RECORD_KEY);
+		append(&t, &r);
+		j = journal_open(&t.o);
+		CHECK_ROW(i, journal_stored(j, &r.digest, 9) == rows[i].stored);
+		CHECK_ROW(i,
+		    journal_hash(j, &f, HASH_SHA256, &got) == rows[i].hashed);
+		journal_close(j);
+		teardown(&t);
+	}
 }
 
 static void
@@ -468,6 +554,7 @@ test_foreign(void)
 	free(command);
 	free(more);
 	/* A symbolic link is not followed. */
+	fill(&t);
 	CHECK(!rename(t.file, copy) && !symlink(copy, t.file));
 	CHECK(known(&t) == 0 && length(copy) >= 0);
 	free(copy);
@@ -578,6 +665,8 @@ main(void)
 	test_stored();
 	test_multipart();
 	test_lapsed();
+	test_numbers();
+	test_ages();
 	test_cut();
 	test_flipped();
 	test_foreign();

@@ -53,7 +53,7 @@ struct bench {
 	char *made[4 * STEPS];
 	size_t mades;
 	struct buf told;    /* "a+ b!8 " */
-	const char *damage; /* a file to change after the first PUT */
+	const char *damage; /* what is in a after the first PUT */
 };
 
 static char *
@@ -72,6 +72,17 @@ write_file(const struct bench *t, const char *name, const char *text)
 	FILE *f = fopen(path, "w");
 
 	CHECK(f && fputs(text, f) >= 0 && !fclose(f));
+	free(path);
+}
+
+/* Its time is another, however fast that was. */
+static void
+age(const struct bench *t, const char *name)
+{
+	const struct timespec times[2] = {{1000000000, 0}, {1000000000, 0}};
+	char *path = path_of(t, name);
+
+	CHECK(!utimensat(AT_FDCWD, path, times, 0));
 	free(path);
 }
 
@@ -104,7 +115,8 @@ on_log(void *ctx, const char *line)
 
 	if (!t->damage || strncmp(line, "PUT", 3) != 0)
 		return;
-	write_file(t, t->damage, "changed");
+	write_file(t, "a", t->damage);
+	age(t, "a");
 	t->damage = NULL;
 }
 
@@ -312,8 +324,9 @@ comes(struct bench *t, const char *which, const struct step *step,
 	    "{~partNumber~:1,~etag~:~\\~" one "\\~~}," \
 	    "{~partNumber~:2,~etag~:~\\~" two "\\~~}," \
 	    "{~partNumber~:3,~etag~:~\\~" three "\\~~}]}"
-#define VERIFIES_B "POST /verify?signed HTTP/1.1\r\n", NULL, OBJECT("b", "7")
-#define VERIFIES_A "POST /verify?signed HTTP/1.1\r\n", NULL, OBJECT("a", "25")
+/* The body tells it from all others. */
+#define VERIFIES_B TOKEN, NULL, OBJECT("b", "7")
+#define VERIFIES_A TOKEN, NULL, OBJECT("a", "25")
 #define OK "200 OK", NULL, NULL
 /* clang-format off */
 #define END {.want = NULL}
@@ -413,6 +426,29 @@ static const struct {
 	{{ASK_B, HAS(SEND("b", "put", VERIFY_AT))},
 	    {PUT("put", B_TEXT, "200 OK", NULL)},
 	    {VERIFIES_B, "422 Wrong", NULL, "{}"}, END}},
+    /* The content of a verify is lost after a completion: both again. */
+    {"a", "a+ ",
+	{{ASK_A, HAS(PARTS("a", "u", VERIFY_AT))}, {PART("u/1", PUT_1, "x")},
+	    {PART("u/2", PUT_2, "y")}, {PART("u/3", PUT_3, "z")},
+	    {COMPLETES("u", "x", "y", "z"), OK},
+	    {VERIFIES_A, "404 Not Found", NULL, "{}"},
+	    {ASK_A, HAS(PARTS("a", "v", ""))}, {PART("v/1", PUT_1, "1")},
+	    {PART("v/2", PUT_2, "2")}, {PART("v/3", PUT_3, "3")},
+	    {COMPLETES("v", "1", "2", "3"), OK}, END}},
+    /* A part that arrives sets the count of tries back. */
+    {"a", "a+ ",
+	{{ASK_A, HAS(PARTS("a", "u", ""))},
+	    {PUT("u/1", PUT_1, "500 Oops", NULL)},
+	    {PUT("u/1", PUT_1, "500 Oops", NULL)}, {PART("u/1", PUT_1, "x")},
+	    {PUT("u/2", PUT_2, "500 Oops", NULL)}, {PART("u/2", PUT_2, "y")},
+	    {PART("u/3", PUT_3, "z")}, {COMPLETES("u", "x", "y", "z"), OK},
+	    END}},
+    /* Of two answers for one object the first counts. */
+    {"b", "b+ ",
+	{{ASK_B, HAS(SEND("b", "put", "") "," SEND("b", "no", ""))},
+	    {PUT("put", B_TEXT, "403 No", NULL)},
+	    {ASK_B, HAS(SEND("b", "put2", "") "," SEND("b", "no", ""))},
+	    {PUT("put2", B_TEXT, "200 OK", NULL)}, END}},
     /* What the storage will never take; the other one goes on. */
     {"ab", "a!8 b+ ",
 	{{ASKS(OBJECT("a", "25") "," OBJECT("b", "7")),
@@ -432,6 +468,11 @@ static const struct {
 	{{ASKS(OBJECT("a", "25") "," OBJECT("b", "7")), HAS(STORED("b"))},
 	    END}},
     /* What concerns all. */
+    {"ab", "a!4 4 ",
+	{{ASKS(OBJECT("a", "25") "," OBJECT("b", "7")),
+	     HAS("{~oid~:~@a~,~error~:{~code~:403,~message~:~No~}}," SEND(
+		 "b", "put", ""))},
+	    END}},
     {"b", "4 ",
 	{{BATCH, NULL, NULL, "403 Forbidden", NULL, "{~error~:~no right~}"},
 	    END}},
@@ -481,11 +522,14 @@ test_changed(void)
 	t.object[0].name = "none";
 	CHECK(comes(&t, "a", asks_one, "none!7 "));
 	teardown(&t);
-	/* While it is sent: the second part is not completed. */
-	setup(&t);
-	t.damage = "a";
-	CHECK(comes(&t, "a", part_one, "a!6 "));
-	teardown(&t);
+	/* While it is sent: the second part is not completed, be the file
+	 * shorter or just another. */
+	for (size_t i = 0; i < 2; i++) {
+		setup(&t);
+		t.damage = i ? C_TEXT : "short";
+		CHECK_ROW(i, comes(&t, "a", part_one, "a!6 "));
+		teardown(&t);
+	}
 }
 
 /* --- With a journal. --- */
@@ -518,6 +562,31 @@ static const struct step is_complete[] = {DIES,
     {COMPLETES("u", "x", "y", "z"), "400 Bad", NULL, "no such upload"},
     {ASK_A, HAS(STORED("a"))}, END};
 
+/* It is complete, but nobody could say so: then the Hub is asked. */
+static const struct step verifies_not[] = {
+    {ASK_A, HAS(PARTS("a", "u", VERIFY_AT))}, {PART("u/1", PUT_1, "x")},
+    {PART("u/2", PUT_2, "y")}, {PART("u/3", PUT_3, "z")},
+    {COMPLETES("u", "x", "y", "z"), OK}, {VERIFIES_A, "503 Later", NULL, NULL},
+    {ASK_A, HAS(STORED("a"))}, END};
+
+static void
+test_unverified(void)
+{
+	struct bench t;
+	struct err e;
+
+	setup(&t);
+	play(&t, verifies_not);
+	for (int i = 0; i < 2; i++) {
+		remember(&t);
+		CHECK_ROW(i, !send_all(&t, "a", &e));
+		CHECK_ROW(i, !strcmp(buf_cstr(&t.told), i ? "a+ " : "a!5 "));
+	}
+	CHECK(played(&t));
+	journal_close(t.journal);
+	teardown(&t);
+}
+
 static void
 test_resume(const struct step *step)
 {
@@ -544,5 +613,6 @@ main(void)
 	test_changed();
 	test_resume(completes);
 	test_resume(is_complete);
+	test_unverified();
 	return test_end();
 }
