@@ -182,8 +182,9 @@ table_settle(struct table *t, uint64_t kept,
 
 		if (i + 1 < t->n && same(en, en + 1) == 0)
 			continue;
-		/* What is from the future was written by a wrong clock. */
-		if (en->time > now || now - en->time >= kept)
+		/* What is from the future, by a wrong clock, is as old as
+		 * can be. */
+		if (now - en->time >= kept)
 			continue;
 		t->entry[n++] = *en;
 	}
