@@ -55,7 +55,7 @@ static const struct row table[] = {
     {'p', "local_path", "local-dir", "PATH", DOWNLOAD, TEXT, AT(local_path),
 	"where to put it: a directory, or with -f a file"},
     {'p', "local_path", NULL, "PATH", UPLOAD, TEXT, AT(local_path),
-	"what to send: a file, or the content of a directory"},
+	"what to send: a file, or a directory's content"},
     {'t', "repo_type", NULL, "TYPE", ALL, TEXT, AT(repo_type),
 	"model (default), dataset or space"},
     {'c', "config_path", NULL, "FILE", ALL, TEXT, AT(config_path),
@@ -90,7 +90,7 @@ static const struct row table[] = {
     {'m', "commit-message", NULL, "TEXT", UPLOAD, TEXT, AT(commit_message),
 	"the title of the commit"},
     {0, "commit-description", NULL, "TEXT", UPLOAD, TEXT,
-	AT(commit_description), "what stands below the title"},
+	AT(commit_description), "the text below it"},
     {0, "create-pr", NULL, NULL, UPLOAD, FLAG, AT(create_pr),
 	"open a pull request instead of changing the branch"},
 

@@ -20,7 +20,7 @@ LIMIT = 60
 
 def main():
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
-    tests = [t for t in discover() if not words or any(w in t.__name__ for w in words)]
+    tests = [t for t in discover() if not words or any(w in t.__module__ + "." + t.__name__ for w in words)]
     if "-l" in sys.argv:
         print("\n".join(t.__name__ for t in tests))
         return 0

@@ -161,7 +161,13 @@ test_refused(void)
 	    {{"hub", "down"}, "there is no command 'down'", "hub download"},
 	    {{"hub", "frobnicate"}, "there is no command 'frobnicate'",
 		"hub help"},
-	    {{"hub", "upload"}, "there is no command 'upload'", "hub help"},
+	    {{"hub", "uplaod"}, "there is no command 'uplaod'", "hub upload"},
+	    {{"hub", "upload", "-f"}, "'hub upload' has no option '-f'", ""},
+	    {{"hub", "upload", "a", "b", "c", "d"},
+		"'d' is an argument too many", ""},
+	    {{"hub", "upload", "-ra", "-pb", "c", "d"},
+		"'d' is an argument too many", ""},
+	    {{"hub", "download", "--private"}, "no option '--private'", ""},
 	    {{"hub", "d"}, "there is no command 'd'", "hub help"},
 	    {{"hub", ""}, "there is no command ''", "hub help"},
 	    {{"hub", "-"}, "there is no command '-'", "hub help"},
@@ -427,7 +433,13 @@ test_help(void)
 	options_help(COMMAND_NONE, &b);
 	CHECK(strstr(buf_cstr(&b), "COMMAND [OPTIONS] [ARGS]"));
 	CHECK(strstr(buf_cstr(&b), "  download "));
-	CHECK(!strstr(buf_cstr(&b), "upload"));
+	CHECK(strstr(buf_cstr(&b), "  upload "));
+	buf_clear(&b);
+	options_help(COMMAND_UPLOAD, &b);
+	CHECK(strstr(buf_cstr(&b), "--private"));
+	CHECK(!strstr(buf_cstr(&b), "--resume"));
+	for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);)
+		CHECK(line.n < 80);
 	buf_release(&b);
 }
 

@@ -1,0 +1,472 @@
+"""End-to-end tests of `hub upload`. Each test_* takes a Kit (kit.py)."""
+
+import hashlib
+import json
+import os
+import signal
+import time
+
+from kit import MB, hub_with, limit, tree
+
+ID = "acme-lab/up"
+
+
+def up(k, *args, token="write", path=None, repo=ID, env=None, **how):
+    env = {**({"HF_TOKEN": k.tokens[token]} if token else {}), **(env or {})}
+    return k.run("upload", "-r", repo, "-p", path or k.dir, *args, env=env, **how)
+
+
+def start(k, *args, path=None):
+    return k.start("upload", "-r", ID, "-p", path or k.dir, *args,
+                   env={"HF_TOKEN": k.tokens["write"]})
+
+
+def noise(seed, size):
+    """The same bytes for the same seed."""
+    block = b"".join(hashlib.sha256(b"%d %d" % (seed, n)).digest() for n in range(1024))
+    return (block * (size // len(block) + 1))[:size]
+
+
+def write(folder, files):
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+FILES = {
+    "README.md": "---\nlicense: mit\n---\n# up\n",
+    "config.json": '{"a": 1}\n',
+    "empty.txt": b"",
+    "odd dir/100% ü #1?+.txt": "odd\n",
+    ".hidden": "hidden\n",
+    "weights/model.safetensors": noise(1, 12 * MB + 5),
+    "weights/copy.safetensors": noise(1, 12 * MB + 5),
+    "vocab.bin": bytes(range(256)) * 100,
+}
+
+
+def folder(k, files=None):
+    write(k.dir, FILES if files is None else files)
+
+
+def there(k, revision="main", id=ID, type="model"):
+    return k.hub.find_repo(type, id).find(revision).files
+
+
+def same(k, revision="main", prefix="", also=()):
+    """The repository holds what the folder does, below the prefix, and .gitattributes."""
+    have = there(k, revision)
+    local = {prefix + name: path for name, path in tree(k.dir).items()}
+    assert set(have) == set(local) | {".gitattributes"} | set(also), set(have) ^ set(local)
+    for name, path in local.items():
+        data = path.read_bytes()
+        assert have[name].content.sha256() == hashlib.sha256(data).hexdigest(), name
+
+
+def puts(k):
+    return k.hub.asked("upload", "PUT")
+
+
+def commits(k):
+    return k.hub.asked("hub", "POST", "/commit/")
+
+
+# what arrives
+
+def test_folder(k):
+    folder(k)
+    r = k.ok(up(k), err="created the model")
+    same(k)
+    assert "/commit/" in r.out and r.out.count("\n") == 1
+    # One object of three parts, one of one; the copy is not sent.
+    assert len(puts(k)) == 4, len(puts(k))
+
+
+def test_again_sends_nothing(k):
+    folder(k)
+    k.ok(up(k))
+    k.hub.forget()
+    r = k.ok(up(k))
+    assert not puts(k) and not commits(k) and "/commit/" in r.out
+
+
+def test_one_file_changed(k):
+    folder(k)
+    k.ok(up(k))
+    k.hub.forget()
+    write(k.dir, {"config.json": '{"a": 2}\n', "vocab.bin": noise(3, 30000)})
+    k.ok(up(k))
+    assert len(puts(k)) == 1 and len(commits(k)) == 1
+    same(k)
+
+
+def test_round_trip(k):
+    folder(k)
+    k.ok(up(k))
+    to = k.top / "back"
+    k.ok(k.download(ID, to=to))
+    assert {n: p.read_bytes() for n, p in tree(to).items() if n != ".gitattributes"} == \
+        {n: p.read_bytes() for n, p in tree(k.dir).items()}
+
+
+def test_one_file(k):
+    write(k.top, {"model.bin": noise(2, 100000)})
+    k.ok(up(k, path=k.top / "model.bin"))
+    assert set(there(k)) == {".gitattributes", "model.bin"}
+    k.ok(up(k, "--path-in-repo", "sub/other.bin", path=k.top / "model.bin"))
+    k.ok(up(k, "--path-in-repo", "dir/", path=k.top / "model.bin"))
+    assert set(there(k)) == {".gitattributes", "model.bin", "sub/other.bin", "dir/model.bin"}
+
+
+def test_positional(k):
+    folder(k)
+    env = {"HF_TOKEN": k.tokens["write"]}
+    k.ok(k.run("upload", ID, k.dir, "in/side", env=env))
+    same(k, prefix="in/side/")
+    k.ok(k.run("upload", ID, k.dir, "a", "b", env=env), 2, err="'b' is an argument too many")
+
+
+def test_dataset_and_space(k):
+    folder(k)
+    for type in ("dataset", "space"):
+        k.ok(up(k, "-t", type))
+        assert "README.md" in there(k, type=type)
+
+
+def test_private(k):
+    folder(k)
+    k.ok(up(k, "--private"))
+    assert k.hub.find_repo("model", ID).private
+
+
+def test_include_exclude(k):
+    folder(k)
+    k.ok(up(k, "--include", "*.json", "--include", "*.txt", "--exclude", "odd*"))
+    assert set(there(k)) == {".gitattributes", "config.json", "empty.txt"}
+
+
+def test_what_is_passed_over(k):
+    folder(k, {"a.txt": "a", ".git/config": "x", "sub/.git": "y",
+               ".cache/huggingface/upload/x": "z"})
+    (k.dir / "link.txt").symlink_to("a.txt")
+    (k.dir / "broken").symlink_to("none")
+    (k.dir / "loop").symlink_to(".")
+    os.mkfifo(str(k.dir / "pipe"))
+    k.ok(up(k), err="neither files nor folders")
+    assert set(there(k)) == {".gitattributes", "a.txt", "link.txt"}
+
+
+def test_gitignore_of_the_upload(k):
+    folder(k, {".gitignore": "*.tmp\n", "a.txt": "a", "b.tmp": "b"})
+    k.ok(up(k))
+    assert set(there(k)) == {".gitattributes", ".gitignore", "a.txt"}
+
+
+def test_branch_is_made(k):
+    folder(k)
+    k.ok(up(k, "--revision", "feat/x"), err="created the branch")
+    same(k, revision="feat/x")
+    assert "README.md" not in there(k)
+
+
+def test_pull_request(k):
+    folder(k)
+    k.ok(up(k))
+    write(k.dir, {"new.txt": "new"})
+    r = k.ok(up(k, "--create-pr", "-m", "A title", "--commit-description", "why"))
+    assert "/discussions/1" in r.out, r.out
+    assert "new.txt" in there(k, "refs/pr/1") and "new.txt" not in there(k)
+    k.ok(up(k, "--create-pr", "--revision", "x"), 2, err="--create-pr")
+
+
+def test_message(k):
+    folder(k)
+    k.ok(up(k, "-m", 'A "title" ä', "--commit-description", "two\nlines"))
+    head = k.hub.find_repo("model", ID).head()
+    assert head.title == 'A "title" ä' and head.message == "two\nlines"
+
+
+def test_delete(k):
+    folder(k, {"a.txt": "a", "old/1.bin": "1", "old/2.bin": "2", "keep.bin": "k"})
+    k.ok(up(k))
+    for name in ("old/1.bin", "old/2.bin"):
+        (k.dir / name).unlink()
+    k.ok(up(k, "--delete", "*.bin"))
+    assert set(there(k)) == {".gitattributes", "a.txt", "keep.bin"}
+    (k.dir / "keep.bin").unlink()
+    k.ok(up(k, "--delete", "*"))
+    assert set(there(k)) == {".gitattributes", "a.txt"}
+
+
+def test_dry_run(k):
+    folder(k)
+    r = k.ok(up(k, "--dry-run"), out="to send")
+    assert k.hub.find_repo("model", ID) is None
+    k.ok(up(k))
+    k.hub.forget()
+    write(k.dir, {"new.txt": "new"})
+    r = k.ok(up(k, "--dry-run"))
+    assert r.out.count("\nto send ") == 1 and r.out.count("unchanged ") == len(FILES)
+    assert not puts(k) and not commits(k)
+
+
+def test_json(k):
+    folder(k)
+    r = k.ok(up(k, "--json"))
+    told = json.loads(r.out)
+    assert told["command"] == "upload" and told["commits"] == 1
+    assert {f["path"] for f in told["files"]} == set(FILES)
+    assert {f["outcome"] for f in told["files"]} == {"committed"}
+    assert told["url"].endswith(told["commit"])
+    assert {f["outcome"] for f in json.loads(k.ok(up(k, "--json")).out)["files"]} == {"unchanged"}
+
+
+# many files
+
+def peak_kib(pid):
+    """The most memory that it had so far. (What wait4() says counts the time before exec, too.)"""
+    try:
+        with open("/proc/%d/status" % pid) as f:
+            return max([int(line.split()[1]) for line in f if line.startswith("VmHWM")] + [0])
+    except OSError:
+        return 0
+
+
+@limit(200)
+def test_2000_files(k):
+    files = {"d%d/f%d.txt" % (n % 7, n): "file %d\n" % n for n in range(1900)}
+    files.update({"b/%d.bin" % n: noise(n, 2000) for n in range(100)})
+    files["big.bin"] = noise(7, 60 * MB)
+    folder(k, files)
+    process = start(k, "-q")
+    peak = 0
+    while process.poll() is None:
+        peak = max(peak, peak_kib(process.pid))
+        time.sleep(0.02)
+    assert k.finish(process).status == 0
+    same(k)
+    titles = [c.title for c in k.hub.find_repo("model", ID).history(
+        k.hub.find_repo("model", ID).head())]
+    assert any("(part 2)" in t for t in titles), titles
+    k.hub.forget()
+    k.ok(up(k, timeout=100))
+    assert not puts(k) and not commits(k)
+    if not any(word in os.environ.get("HUB_BIN", "") for word in ("asan", "tsan")):
+        assert 0 < peak < 16 * 1024, "%d KiB of memory" % peak
+
+
+# what is refused before anything is asked
+
+def test_no_token_is_4(k):
+    folder(k)
+    r = k.ok(up(k, token=None), 4, err=("HUGGINGFACE_WRITE_API", "HF_TOKEN"))
+    assert not k.hub.asked()
+
+
+def test_bad_sources_are_2(k):
+    k.ok(up(k, path=k.top / "none"), 2, err="none")
+    k.dir.mkdir()
+    k.ok(up(k), 2, err="nothing to upload")
+    folder(k, {"a/.cache/x": "x"})
+    k.ok(up(k), 2, err=("a/.cache/x", "--exclude"))
+    k.ok(up(k, "--exclude", "*/.cache/*"), 2, err="nothing to upload")
+    write(k.dir, {"new\nline": "x"})
+    k.ok(up(k, "--exclude", "*/.cache/*"), 2, err="control character")
+    assert not k.hub.asked("hub", "POST")
+
+
+def test_too_many_entries(k):
+    k.dir.mkdir()
+    for n in range(10001):
+        (k.dir / ("%d" % n)).touch()
+    k.ok(up(k), 2, err="10,000")
+    assert not k.hub.asked("hub", "POST")
+
+
+def test_bad_target_is_2(k):
+    folder(k)
+    for to in ("../x", "a/../b", "a//b"):
+        k.ok(up(k, "--path-in-repo", to), 2, err="--path-in-repo")
+    assert not k.hub.asked("hub", "POST")
+
+
+# what the Hub refuses
+
+def test_read_only_token_is_4(k):
+    folder(k)
+    k.ok(up(k, token="read"), 4)
+    k.hub.add_repo(ID, {"a": "a"})
+    k.ok(up(k, token="read"), 4)
+    assert not puts(k)
+
+
+def test_foreign_organisation_is_4(k):
+    folder(k)
+    k.ok(up(k, token="other"), 4, err="cannot create")
+
+
+def test_quota_is_told(k):
+    folder(k)
+    k.hub.fault(path="/info/lfs/objects/batch", count=None, status=403,
+                headers={"X-Error-Message": "Private repository storage limit reached"})
+    k.ok(up(k), 4, err="storage limit reached")
+
+
+def test_branch_moved_is_8(k):
+    folder(k, {"a.txt": "a"})
+    k.ok(up(k))
+    write(k.dir, {"a.txt": "b"})
+    k.hub.fault(path="/commit/", status=412, count=None,
+                headers={"X-Error-Message": "the branch was updated since"})
+    k.ok(up(k, "--retries", "1"), 8, err="updated since")
+
+
+def test_refused_commit_is_8(k):
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", status=422, count=None, body='{"error":"bad path"}')
+    k.ok(up(k), 8, err="bad path")
+
+
+# faults
+
+@limit(120)
+def test_faults_are_survived(k):
+    folder(k)
+    for path, origin in (("/api/models/", "hub"), ("/repos/create", "hub"), ("/preupload/", "hub"),
+                         ("/objects/batch", "hub"), ("", "upload"), ("complete_multipart", "hub"),
+                         ("/objects/verify", "hub"), ("/commit/", "hub")):
+        for fault in ({"status": 503}, {"hang_up": True}, {"lose_answer": True},
+                      {"status": 429, "headers": {"Retry-After": "0"}}):
+            k.hub.fault(path=path, origin=origin, **fault)
+    k.ok(up(k, timeout=110))
+    same(k)
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 2, "committed twice"
+
+
+def test_lost_commit_is_found(k):
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    r = k.ok(up(k))
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out
+
+
+def test_broken_part(k):
+    folder(k)
+    k.hub.fault(origin="upload", hang_up_after=MB, count=3)
+    k.ok(up(k))
+    same(k)
+
+
+def test_s3_says_again(k):
+    folder(k)
+    k.hub.fault(origin="upload", status=400, count=1, headers={"Content-Type": "application/xml"},
+                body="<Error><Code>RequestTimeout</Code></Error>")
+    k.hub.fault(origin="upload", status=503, count=1,
+                body="<Error><Code>SlowDown</Code></Error>")
+    k.ok(up(k))
+    same(k)
+
+
+def test_lapsed_address(k):
+    folder(k)
+    k.hub.fault(origin="upload", status=403, count=2,
+                body="<Error><Code>AccessDenied</Code><Message>expired</Message></Error>")
+    k.ok(up(k))
+    same(k)
+
+
+@hub_with(public_urls=True)
+def test_addresses_of_the_public_hub(k):
+    folder(k)
+    k.ok(up(k))
+    same(k)
+
+
+@hub_with(verify=False, chunk_as_number=True, chunk=6 << 20)
+def test_other_shapes_of_answers(k):
+    folder(k)
+    k.ok(up(k))
+    same(k)
+
+
+# breaking off and going on
+
+def kill(k, process, when, number=signal.SIGKILL):
+    k.wait_for(when, what="the moment")
+    process.send_signal(number)
+    return k.finish(process)
+
+
+@limit(120)
+def test_kill_while_sending(k):
+    folder(k, {"big.bin": noise(9, 60 * MB), "a.txt": "a"})
+    process = start(k, "-j", "2", "--limit-rate", "20M")
+    kill(k, process, lambda: len([p for p in puts(k) if p["status"] == 200]) >= 4)
+    arrived = {p["path"] for p in puts(k) if p["status"] == 200}
+    k.ok(up(k))
+    twice = [p for p in puts(k) if p["status"] == 200]
+    same(k)
+    assert len(twice) <= 12 + 1 and len(arrived) >= 4, "%d parts, %d of them before" % (
+        len(twice), len(arrived))
+
+
+def test_kill_while_completing(k):
+    folder(k, {"big.bin": noise(9, 12 * MB), "a.txt": "a"})
+    k.hub.fault(path="complete_multipart", delay=3)
+    kill(k, start(k), lambda: len(puts(k)) >= 3 and time.sleep(0.7) is None)
+    sent = len(puts(k))
+    k.ok(up(k))
+    same(k)
+    assert len(puts(k)) <= sent + 1
+
+
+def test_kill_while_committing(k):
+    folder(k)
+    k.hub.fault(path="/commit/", method="POST", delay=2)
+    kill(k, start(k), lambda: any("/verify" in e["path"] for e in k.hub.asked()) and
+         time.sleep(0.6) is None)
+    sent = len(puts(k))
+    k.ok(up(k))
+    same(k)
+    assert len(puts(k)) == sent, "sent again"
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 2, "committed twice"
+
+
+def test_interrupt(k):
+    folder(k, {"big.bin": noise(9, 40 * MB)})
+    process = start(k, "--limit-rate", "5M")
+    r = kill(k, process, lambda: k.hub.asked("hub", "POST", "/batch"), signal.SIGINT)
+    k.ok(r, 130, err="again")
+    k.ok(up(k))
+    same(k)
+
+
+def test_a_file_that_changes(k):
+    folder(k, {"big.bin": noise(9, 20 * MB), "a.txt": "a"})
+    process = start(k, "--limit-rate", "10M")
+    k.wait_for(lambda: k.hub.asked("hub", "POST", "/batch"), what="the batch")
+    write(k.dir, {"big.bin": noise(10, 20 * MB)})
+    r = k.finish(process)
+    k.ok(r, 9, err=("big.bin", "changed"))
+    k.ok(up(k))
+    same(k)
+
+
+def test_read_only_source(k):
+    """The journal goes elsewhere, or nowhere; the upload works."""
+    folder(k)
+    k.ok(up(k, env={"XDG_STATE_HOME": str(k.top / "state"), "HOME": None}))
+    same(k)
+
+
+def test_prompt(k):
+    folder(k)
+    r = k.terminal("upload", env={"HF_TOKEN": k.tokens["write"]},
+                   answers=[("repository ID: ", ID + "\n"),
+                            ("Local path to upload: ", str(k.dir) + "\n")])
+    k.ok(r)
+    same(k)
