@@ -1,0 +1,367 @@
+#include "delivery.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "err.h"
+#include "journal.h"
+#include "lfs.h"
+#include "mem.h"
+#include "offer.h"
+#include "progress.h"
+#include "repo_write.h"
+#include "scan.h"
+#include "wait.h"
+
+/* Regular content of one commit, in bytes. */
+#define REGULAR_MAX ((uint64_t)100 * 1000 * 1000)
+
+/* Files of one commit: the Hub gives a commit 60 s, so each aims at 40. The
+ * steps are those of the official client (PEERS.md, 3b). */
+static const unsigned scale[] = {
+    20, 50, 75, 100, 125, 200, 250, 400, 600, 1000};
+#define SCALE_START 6
+#define COMMIT_MS 40000
+
+#define BACKOFF_BASE 1000
+#define BACKOFF_CAP 30000
+
+#define SUMMARY_MAX ((size_t)1 << 16)
+
+/* --- Sending and committing a batch. --- */
+
+/* What is sent and committed together. */
+struct batch {
+	struct delivery *d;
+	struct offer_file **item;
+	size_t n;
+	struct offer_file **lfs; /* those of them that go to the storage */
+	size_t lfs_n;
+};
+
+static int
+open_lfs(void *ctx, size_t i, struct err *e)
+{
+	struct batch *b = ctx;
+
+	return scan_open(&b->d->offer->folder, b->lfs[i]->local, e);
+}
+
+static void
+lfs_stored(void *ctx, size_t i)
+{
+	(void)ctx;
+	(void)i;
+}
+
+static void
+lfs_failed(void *ctx, size_t i, const struct err *why)
+{
+	struct batch *b = ctx;
+
+	offer_fail(b->lfs[i], why);
+}
+
+static int
+send_contents(struct batch *b, struct err *e)
+{
+	static const struct lfs_ops ops = {open_lfs, lfs_stored, lfs_failed};
+	struct delivery *d = b->d;
+	struct lfs_object *object = xcalloc(b->n, sizeof(*object));
+	const struct lfs l = {
+	    .repo = d->repo,
+	    .revision = d->new_pr ? NULL : d->branch,
+	    .jobs = d->jobs,
+	    .retries = d->retries,
+	    .progress = d->progress,
+	    .journal = d->journal,
+	    .ops = &ops,
+	    .ctx = b,
+	};
+	int rv = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		const struct scan_file *f = b->item[i]->local;
+
+		if (!b->item[i]->lfs)
+			continue;
+		object[b->lfs_n] = (struct lfs_object){
+		    .name = b->item[i]->path,
+		    .size = f->size,
+		    .digest = b->item[i]->digest,
+		    .inode = f->inode,
+		    .mtime_s = f->mtime_s,
+		    .mtime_ns = f->mtime_ns,
+		};
+		b->lfs[b->lfs_n++] = b->item[i];
+	}
+	if (b->lfs_n)
+		rv = lfs_send(&l, object, b->lfs_n, e);
+	free(object);
+	return rv;
+}
+
+/* A file that cannot be sent as it was seen is left out: see commit_batch. */
+static int
+open_regular(void *ctx, void *file, struct err *e)
+{
+	struct delivery *d = ctx;
+	struct offer_file *f = file;
+	int fd = scan_open(&d->offer->folder, f->local, e);
+
+	if (fd < 0)
+		offer_fail(f, e);
+	return fd;
+}
+
+static int
+check_regular(void *ctx, void *file, int fd, struct err *e)
+{
+	struct offer_file *f = file;
+	int rv = scan_unchanged(fd, f->local, e);
+
+	(void)ctx;
+	if (rv < 0)
+		offer_fail(f, e);
+	return rv;
+}
+
+/* Later commits of a run say which part they are. */
+static void
+put_summary(const struct delivery *d, struct buf *b)
+{
+	buf_puts(b, d->summary);
+	if (d->commits)
+		buf_printf(b, " (part %u)", d->commits + 1);
+}
+
+/* Did a commit whose answer got lost arrive? 1: it did, and head is it. */
+static int
+look_for(struct delivery *d, const char *summary, struct err *e)
+{
+	char *title = NULL, newest[41];
+	int rv = repo_newest(d->repo, d->revision, newest, &title, e);
+
+	if (rv == 0 && strcmp(newest, d->head) != 0 && title &&
+	    str_same(str_of(title), str_of(summary))) {
+		memcpy(d->head, newest, sizeof(newest));
+		rv = 1;
+	}
+	free(title);
+	return rv;
+}
+
+static void
+committed(struct delivery *d, struct commit_answer *a)
+{
+	if (*a->oid)
+		memcpy(d->head, a->oid, sizeof(d->head));
+	if (!d->pr && a->url) {
+		free(d->url);
+		d->url = repo_rewrite(d->repo, a->url);
+		a->url = NULL;
+	}
+	commit_answer_release(a);
+}
+
+/* Sends a commit until it is known to have happened, or not to. */
+static int
+send_commit(struct delivery *d, const struct commit *c, struct err *e)
+{
+	bool lost = false;
+
+	for (unsigned failed = 0;; failed++) {
+		struct commit_answer a;
+		struct err look;
+
+		if (repo_send_commit(d->repo, d->revision, c, &a, e) == 0) {
+			committed(d, &a);
+			return 0;
+		}
+		/* The second try of one that arrived finds the branch moved. */
+		lost = lost || e->kind == ERR_NET;
+		if (e->kind != ERR_NET && !(lost && e->kind == ERR_REFUSED))
+			return -1;
+		if (failed >= d->retries)
+			return -1;
+		if (wait_until(
+			wait_now() + wait_backoff(failed, BACKOFF_BASE,
+					 BACKOFF_CAP, e->wait, wait_random()),
+			e) < 0)
+			return -1;
+		if (look_for(d, c->summary, &look) > 0)
+			return 0;
+		if (e->kind == ERR_REFUSED)
+			return -1;
+	}
+}
+
+/* Where the commits go: the branch, or a pull request that is opened now. */
+static int
+choose_revision(struct delivery *d, const char *summary, struct err *e)
+{
+	struct buf b = buf_make(64);
+	char *url = NULL;
+
+	if (d->revision)
+		return 0;
+	if (!d->new_pr) {
+		d->revision = xstrdup(d->branch);
+		return 0;
+	}
+	if (repo_open_pull_request(
+		d->repo, summary, d->description, &d->pr, &url, e) < 0)
+		return -1;
+	buf_printf(&b, "refs/pr/%" PRIu64, d->pr);
+	d->revision = buf_detach(&b);
+	d->url = url ? repo_rewrite(d->repo, url) : NULL;
+	progress_note(d->progress, "opened the pull request %" PRIu64, d->pr);
+	return repo_commit(d->repo, d->revision, d->head, e);
+}
+
+static void
+fill_ops(const struct batch *b, bool first, struct commit_op *op, size_t *n)
+{
+	const struct delivery *d = b->d;
+
+	*n = 0;
+	for (size_t i = 0; first && i < d->gone_n; i++)
+		op[(*n)++] = (struct commit_op){
+		    .kind = COMMIT_DELETE, .path = d->gone[i]};
+	for (size_t i = 0; i < b->n; i++)
+		if (b->item[i]->fate == OFFER_SEND)
+			op[(*n)++] = (struct commit_op){
+			    .kind = b->item[i]->lfs ? COMMIT_LFS : COMMIT_FILE,
+			    .path = b->item[i]->path,
+			    .size = b->item[i]->local->size,
+			    .digest = b->item[i]->digest,
+			    .file = b->item[i],
+			};
+}
+
+static size_t
+to_send(const struct batch *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		n += b->item[i]->fate == OFFER_SEND;
+	return n;
+}
+
+static int
+try_commit(
+    struct batch *b, struct commit_op *op, const char *summary, struct err *e)
+{
+	struct delivery *d = b->d;
+	bool first = d->commits == 0;
+	struct commit c = {
+	    .summary = summary,
+	    /* A pull request that was opened for it has it already. */
+	    .description = first && !d->new_pr ? d->description : "",
+	    .parent = *d->head ? d->head : NULL,
+	    .op = op,
+	    .open = open_regular,
+	    .check = check_regular,
+	    .ctx = d,
+	};
+
+	fill_ops(b, first, op, &c.n);
+	if (!c.n)
+		return 0;
+	if (send_commit(d, &c, e) < 0)
+		return -1;
+	d->commits++;
+	for (size_t i = 0; i < b->n; i++)
+		if (b->item[i]->fate == OFFER_SEND)
+			b->item[i]->fate = OFFER_COMMITTED;
+	return 0;
+}
+
+static int
+commit_batch(struct batch *b, struct err *e)
+{
+	struct delivery *d = b->d;
+	struct commit_op *op = xcalloc(b->n + d->gone_n, sizeof(*op));
+	struct buf summary = buf_make(SUMMARY_MAX);
+	size_t had = to_send(b);
+	int rv = 0;
+
+	put_summary(d, &summary);
+	if (had || (d->gone_n && !d->commits))
+		rv = choose_revision(d, buf_cstr(&summary), e);
+	if (rv == 0)
+		rv = try_commit(b, op, buf_cstr(&summary), e);
+	/* A file that changed on the way is left out; the others are not to
+	 * blame. */
+	while (rv < 0 && to_send(b) < had) {
+		had = to_send(b);
+		rv = try_commit(b, op, buf_cstr(&summary), e);
+	}
+	buf_release(&summary);
+	free(op);
+	return rv;
+}
+
+/* Steps along the scale by how long a full batch took. */
+static void
+adapt(struct delivery *d, size_t n, uint64_t ms)
+{
+	if (ms > COMMIT_MS && d->step > 0)
+		d->step--;
+	else if (ms < COMMIT_MS && n >= scale[d->step] &&
+		 d->step + 1 < countof(scale))
+		d->step++;
+}
+
+/* The next items to be committed together, from *i on. */
+static void
+next_batch(struct batch *b, size_t *i)
+{
+	const struct delivery *d = b->d;
+	uint64_t regular = 0;
+
+	for (b->n = b->lfs_n = 0; *i < d->offer->n; ++*i) {
+		struct offer_file *f = &d->offer->file[*i];
+
+		if (f->fate != OFFER_SEND)
+			continue;
+		if (b->n == scale[d->step] ||
+		    (b->n && !f->lfs && regular + f->local->size > REGULAR_MAX))
+			return;
+		if (!f->lfs)
+			regular += f->local->size;
+		b->item[b->n++] = f;
+	}
+}
+
+int
+deliver(struct delivery *d, struct err *e)
+{
+	struct batch b = {.d = d};
+	uint64_t began;
+	size_t i = 0;
+	int rv = 0;
+
+	d->step = SCALE_START;
+	b.item = xcalloc(scale[countof(scale) - 1], sizeof(b.item[0]));
+	b.lfs = xcalloc(scale[countof(scale) - 1], sizeof(b.lfs[0]));
+	next_batch(&b, &i);
+	while (rv == 0 && (b.n || (d->gone_n && !d->commits))) {
+		rv = send_contents(&b, e);
+		progress_phase(d->progress, "committing", b.n, 0);
+		began = wait_now();
+		if (rv == 0)
+			rv = commit_batch(&b, e);
+		adapt(d, b.n, wait_now() - began);
+		if (!b.n)
+			break;
+		next_batch(&b, &i);
+	}
+	free(b.item);
+	free(b.lfs);
+	if (rv == 0 && d->pr && d->commits)
+		rv = repo_publish_pull_request(d->repo, d->pr, e);
+	return rv;
+}

@@ -1,0 +1,80 @@
+#ifndef HUB_OFFER_H
+#define HUB_OFFER_H
+
+/*
+ * The files of an upload: what is there locally, where each goes, how the Hub
+ * wants it, and whether it differs from what the Hub has.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "file.h"
+#include "glob.h"
+#include "hash.h"
+#include "scan.h"
+
+struct err;
+struct journal;
+struct progress;
+struct repo;
+
+enum offer_fate {
+	OFFER_SEND,    /* to be sent and committed */
+	OFFER_SAME,    /* the Hub has it, at that path */
+	OFFER_IGNORED, /* the repository's .gitignore leaves it out */
+	OFFER_COMMITTED,
+	OFFER_FAILED, /* why says why */
+};
+
+struct offer_file {
+	const struct scan_file *local;
+	char *path;          /* in the repository */
+	bool lfs;            /* its content goes to the storage */
+	bool known;          /* the path is there now, with the content there */
+	struct digest there; /* known */
+	struct digest digest; /* hashed: SHA-256 for LFS, else git id */
+	enum offer_fate fate;
+	char *why;
+	int kind; /* enum err_kind of why */
+};
+
+/* In the order of the paths. */
+struct offer {
+	struct folder folder; /* where the local files are */
+	bool single;          /* one file, not a folder */
+	struct scan scan;
+	struct offer_file *file;
+	size_t n;
+};
+
+/*
+ * Lists the file or the folder at path, and where it goes: below to, or, for a
+ * single file and a to without '/' at its end, to is its path. ERR_USAGE for
+ * what cannot be uploaded.
+ */
+int offer_open(struct offer *o, const char *path, const char *to,
+    const struct glob_list *include, const struct glob_list *exclude,
+    struct err *e);
+void offer_release(struct offer *o);
+
+/* The folder in the repository that a folder goes to, with its '/', or "": the
+ * caller frees. */
+char *offer_prefix(const char *to);
+
+struct offer_file *offer_find(const struct offer *o, const char *path);
+
+/* Asks the Hub how each is to be sent. head gets the head of the revision, if
+ * the Hub tells. A file that cannot be read fails alone. */
+int offer_ask(struct offer *o, const struct repo *r, const char *revision,
+    bool new_pr, char head[41], struct progress *p, struct err *e);
+
+/* Hashes what has to be, several files beside each other, and finds out what
+ * does not differ. Fails only when a signal came; a file that cannot be read
+ * fails alone. */
+int offer_hash(
+    struct offer *o, struct journal *j, struct progress *p, struct err *e);
+
+void offer_fail(struct offer_file *f, const struct err *why);
+
+#endif
