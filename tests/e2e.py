@@ -27,6 +27,9 @@ def main():
     if not os.access(BINARY, os.X_OK):
         sys.exit("e2e: no binary at " + BINARY)
     signal.signal(signal.SIGALRM, on_alarm)
+    # Who runs this in the background has them ignored, and the binary would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     count = {"passed": 0, "FAILED": 0, "skipped": 0}
     for test in tests:
         began = time.monotonic()

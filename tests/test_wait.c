@@ -202,6 +202,11 @@ test_signals(void)
 int
 main(void)
 {
+	/* Who runs this in the background has them ignored, and that is
+	 * inherited; wait_signals() respects it. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	test_backoff();
 	test_fd();
 	test_until();
