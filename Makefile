@@ -128,6 +128,10 @@ tsan:
 env_compare: $O/env_dump
 	tests/env_compare.py $O/env_dump
 
+# Against other tools, on loopback; see the head of tests/bench.
+bench: $O/hub $O/bench_run
+	HUB_BIN=$(abspath $O/hub) BENCH_RUN=$(abspath $O/bench_run) tests/bench
+
 demo: hub
 	tests/demo
 
@@ -152,5 +156,5 @@ install: all
 clean:
 	rm -rf build hub
 
-.PHONY: all unit test asan tsan env_compare demo lint fmt install clean
+.PHONY: all unit test asan tsan env_compare bench demo lint fmt install clean
 .SECONDARY:
