@@ -210,6 +210,8 @@ class Body:
         for at in (self.fault.stall_after, self.fault.drop_after):
             if at is not None and at > self.sent:
                 n = min(n, at - self.sent)
+        if self.fault.rate:  # so that what is counted is what was sent
+            n = min(n, max(1, int(self.fault.rate / 10)))
         return n
 
     def _wrong(self, piece):
