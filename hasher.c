@@ -312,10 +312,13 @@ hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset)
 		*s->last = c;
 		s->last = &c->next;
 		s->claimed += n;
-	} else {
+	} else if (offset <= s->claimed) {
 		s->poked = true;
 	}
-	pthread_cond_signal(&h->work);
+	/* What lies ahead is of no use before what is missing has come, which
+	 * is told then. */
+	if (offset <= s->claimed)
+		pthread_cond_signal(&h->work);
 	pthread_mutex_unlock(&h->lock);
 	return other ? other->bytes : buffer;
 }

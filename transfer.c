@@ -312,7 +312,8 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	f->whole = f->whole || whole;
 	if (whole && ranges_busy(&f->ranges) == 1)
 		ranges_whole(&f->ranges, v->r, f->content.size);
-	pthread_cond_broadcast(&v->run->changed);
+	if (!small(f))
+		pthread_cond_broadcast(&v->run->changed);
 	pthread_mutex_unlock(&v->run->lock);
 }
 
@@ -495,7 +496,9 @@ do_range(struct run *run, struct job *j, unsigned char **buffer)
 	/* Under the lock: as soon as it is given up, f may be gone. */
 	if (!small(f))
 		hasher_poke(f->hashing);
-	pthread_cond_broadcast(&run->changed);
+	/* A small one that is complete is finished by this worker, next. */
+	if (!f->hashed || !small(f))
+		pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -554,9 +557,11 @@ do_begin(struct run *run, size_t i)
 	pthread_mutex_lock(&run->lock);
 	f->next = run->active;
 	run->active = f;
-	if (f->hashing)
+	/* A small one is fetched by this worker, next. */
+	if (f->hashing) {
 		hasher_poke(f->hashing);
-	pthread_cond_broadcast(&run->changed);
+		pthread_cond_broadcast(&run->changed);
+	}
 	pthread_mutex_unlock(&run->lock);
 }
 
@@ -640,7 +645,9 @@ publish(struct run *run, struct file *f, struct err *e)
 	pthread_mutex_lock(&run->lock);
 	run->left--;
 	run->work += FILE_WORK;
-	pthread_cond_broadcast(&run->changed);
+	/* Else there is work for this one only, which looks for it next. */
+	if (!run->left)
+		pthread_cond_broadcast(&run->changed);
 	pthread_mutex_unlock(&run->lock);
 	return 0;
 }
