@@ -12,6 +12,9 @@
 #include "str.h"
 #include "wait.h"
 
+/* So much of a path is shown: what is wrong with it must fit, too. */
+#define SHOWN 400
+
 struct walk {
 	const struct glob_list *include, *exclude;
 	struct scan *out;
@@ -32,12 +35,14 @@ is_ours(const char *path)
 static int
 refuse(const char *path, const char *why, struct err *e)
 {
-	return err_set(e, ERR_USAGE, "cannot upload '%s': %s", path, why);
+	bool cut = strlen(path) > SHOWN;
+
+	return err_set(e, ERR_USAGE, "cannot upload '%.*s%s': %s", SHOWN, path,
+	    cut ? "..." : "", why);
 }
 
-/* What the Hub would refuse in the middle is refused at the start. */
-static int
-check_path(const char *path, struct err *e)
+int
+scan_path_check(const char *path, struct err *e)
 {
 	struct str rest = str_of(path), part;
 	bool more = true;
@@ -56,13 +61,11 @@ check_path(const char *path, struct err *e)
 	while (more) {
 		part = rest;
 		more = str_cut(rest, '/', &part, &rest);
-		if (str_eq(part, ".git") || str_eq(part, ".cache")) {
-			refuse(path,
+		if (str_eq(part, ".git") || str_eq(part, ".cache"))
+			return refuse(path,
 			    "the Hub takes no path with a part "
 			    "'.git' or '.cache'",
 			    e);
-			return err_hint(e, "leave it out with --exclude");
-		}
 	}
 	return 0;
 }
@@ -70,8 +73,8 @@ check_path(const char *path, struct err *e)
 static int
 add(struct scan *s, const char *path, const struct stat *st, struct err *e)
 {
-	if (check_path(path, e) < 0)
-		return -1;
+	if (scan_path_check(path, e) < 0)
+		return err_hint(e, "leave it out with --exclude");
 	if ((uint64_t)st->st_size > SCAN_FILE_MAX)
 		return refuse(path,
 		    "the Hub takes files of 500 GB at the "

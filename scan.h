@@ -45,6 +45,10 @@ struct scan {
 int scan_folder(const struct folder *f, const struct glob_list *include,
     const struct glob_list *exclude, struct scan *out, struct err *e);
 
+/* The same of one path, as it is to be in the repository: what the Hub would
+ * refuse in the middle is refused at the start. */
+int scan_path_check(const char *path, struct err *e);
+
 /* The one file name in f. */
 int scan_one(
     const struct folder *f, const char *name, struct scan *out, struct err *e);
