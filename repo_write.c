@@ -7,9 +7,17 @@
 #include "client.h"
 #include "err.h"
 #include "mem.h"
+#include "wait.h"
 
 #define TEXT_MAX ((size_t)4 << 20)
 #define TITLE_MAX 4096
+
+/* Code points of a pull request's title. */
+#define PR_TITLE_MAX 200
+
+#define BUSY_TRIES 6
+#define BUSY_BASE 1000
+#define BUSY_CAP 8000
 
 /* A JSON body to a URL that is taken. */
 static int
@@ -66,66 +74,83 @@ put_create(const struct repo *r, bool is_private, struct buf *b)
 	buf_putc(b, '}');
 }
 
+/* As post(), but what is there already (409), perhaps since our own lost try,
+ * is fine. *busy: the Hub is at it for somebody else. */
+static int
+create(const struct repo *r, const struct buf *url, const struct buf *body,
+    const struct answer_about *what, bool *busy, struct err *e)
+{
+	struct buf text = buf_make(TEXT_MAX);
+	const struct request req = {
+	    .method = "POST",
+	    .url = buf_cstr(url),
+	    .content_type = "application/json",
+	    .body = buf_cstr(body),
+	    .length = body->len,
+	};
+	struct response *resp = client_call(r->client, &req, &text, e);
+	int rv = resp ? 0 : -1;
+
+	*busy = resp && response_head(resp)->status == 409 &&
+		strstr(buf_cstr(&text), "conflicting operation");
+	if (resp && response_head(resp)->status >= 300 &&
+	    response_head(resp)->status != 409)
+		rv = answer_error(response_head(resp), buf_str(&text), what, e);
+	response_close(resp);
+	buf_release(&text);
+	return rv;
+}
+
+/* Takes url and body. */
+static int
+create_until(const struct repo *r, struct buf *url, struct buf *body,
+    const struct answer_about *what, struct err *e)
+{
+	bool busy = false;
+	int rv;
+
+	for (unsigned failed = 0;; failed++) {
+		rv = create(r, url, body, what, &busy, e);
+		if (rv == 0 && busy && failed == BUSY_TRIES)
+			rv = err_set(e, ERR_NET,
+			    "the Hub is busy with another operation on it");
+		if (rv == 0 && busy)
+			rv = wait_until(
+			    wait_now() + wait_backoff(failed, BUSY_BASE,
+					     BUSY_CAP, 0, wait_random()),
+			    e);
+		if (rv < 0 || !busy)
+			break;
+	}
+	buf_release(url);
+	buf_release(body);
+	return rv;
+}
+
 int
 repo_create(const struct repo *r, bool is_private, struct err *e)
 {
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = buf_make(URL_MAX), body = buf_make(TITLE_MAX);
-	struct buf text = buf_make(TEXT_MAX);
-	struct request req = {
-	    .method = "POST", .content_type = "application/json"};
-	struct response *resp;
-	int rv = 0;
 
 	buf_printf(&url, "%s/api/repos/create", r->endpoint);
 	put_create(r, is_private, &body);
-	req.url = buf_cstr(&url);
-	req.body = buf_cstr(&body);
-	req.length = body.len;
-	resp = client_call(r->client, &req, &text, e);
-	if (!resp)
-		rv = -1;
-	/* 409: it exists already, perhaps since our own lost try. */
-	else if (response_head(resp)->status >= 300 &&
-		 response_head(resp)->status != 409)
-		rv =
-		    answer_error(response_head(resp), buf_str(&text), &what, e);
-	if (rv < 0)
-		err_in(e, "cannot create '%s'", r->id);
-	response_close(resp);
-	buf_release(&url);
-	buf_release(&body);
-	buf_release(&text);
-	return rv;
+	if (create_until(r, &url, &body, &what, e) < 0)
+		return err_in(e, "cannot create '%s'", r->id);
+	return 0;
 }
 
 int
 repo_create_branch(const struct repo *r, const char *name, struct err *e)
 {
 	struct answer_about what = repo_about(r, name, NULL);
-	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
-	struct request req = {.method = "POST",
-	    .content_type = "application/json",
-	    .body = "{}",
-	    .length = 2};
-	struct response *resp;
-	int rv = 0;
+	struct buf url = repo_api_url(r), body = buf_make(16);
 
 	repo_add_quoted(&url, "/branch/", name);
-	req.url = buf_cstr(&url);
-	resp = client_call(r->client, &req, &text, e);
-	if (!resp)
-		rv = -1;
-	else if (response_head(resp)->status >= 300 &&
-		 response_head(resp)->status != 409)
-		rv =
-		    answer_error(response_head(resp), buf_str(&text), &what, e);
-	if (rv < 0)
-		err_in(e, "cannot create the branch '%s'", name);
-	response_close(resp);
-	buf_release(&url);
-	buf_release(&text);
-	return rv;
+	buf_puts(&body, "{}");
+	if (create_until(r, &url, &body, &what, e) < 0)
+		return err_in(e, "cannot create the branch '%s'", name);
+	return 0;
 }
 
 int
@@ -197,7 +222,7 @@ repo_newest(const struct repo *r, const char *revision, char commit[41],
 	struct answer_about what = repo_about(r, revision, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
 	struct request req = {.method = "GET"};
-	struct json all, first;
+	struct json all, newest;
 	struct json_iter it;
 	char *id = NULL;
 	int rv;
@@ -210,11 +235,11 @@ repo_newest(const struct repo *r, const char *revision, char commit[41],
 		rv = json_parse(buf_str(&text), &all, e);
 	if (rv == 0) {
 		it = json_iter(&all);
-		if (json_next(&it, NULL, &first))
-			id = json_get_strdup(&first, "id", 40);
+		if (json_next(&it, NULL, &newest))
+			id = json_get_strdup(&newest, "id", 40);
 		if (id && str_is_hex(str_of(id), 40)) {
 			memcpy(commit, id, 41);
-			*title = json_get_strdup(&first, "title", TITLE_MAX);
+			*title = json_get_strdup(&newest, "title", TITLE_MAX);
 		} else {
 			rv = err_set(e, ERR_CONTENT,
 			    "the Hub names no newest commit of '%s'", r->id);
@@ -224,6 +249,20 @@ repo_newest(const struct repo *r, const char *revision, char commit[41],
 	buf_release(&url);
 	buf_release(&text);
 	return rv;
+}
+
+/* The first n characters. */
+static struct str
+first(struct str s, size_t n)
+{
+	size_t at = 0;
+
+	for (; n && at < s.n; n--) {
+		size_t length = utf8_length(str_make(s.s + at, s.n - at));
+
+		at += length ? length : 1;
+	}
+	return str_make(s.s, at);
 }
 
 int
@@ -238,7 +277,7 @@ repo_open_pull_request(const struct repo *r, const char *title,
 
 	buf_puts(&url, "/discussions");
 	buf_puts(&body, "{\"title\":");
-	json_put_string(&body, str_of(title));
+	json_put_string(&body, first(str_of(title), PR_TITLE_MAX));
 	buf_puts(&body, ",\"description\":");
 	json_put_string(&body, str_of(description));
 	buf_puts(&body, ",\"pullRequest\":true}");
