@@ -3,8 +3,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "err.h"
+#include "filehash.h"
 #include "journal.h"
 #include "lfs.h"
 #include "mem.h"
@@ -136,16 +138,68 @@ put_summary(const struct delivery *d, struct buf *b)
 		buf_printf(b, " (part %u)", d->commits + 1);
 }
 
+/* A title is the first line of what was sent. */
+static bool
+is_title(struct str title, struct str summary)
+{
+	struct str rest;
+
+	str_cut(summary, '\n', &summary, &rest);
+	return str_same(str_trim(title), str_trim(summary));
+}
+
+/* The content of an operation's file, in the Hub's way. */
+static int
+digest_of(const struct commit *c, const struct commit_op *op,
+    struct digest *out, struct err *e)
+{
+	int fd, rv;
+
+	*out = op->digest;
+	if (op->kind == COMMIT_LFS)
+		return 0;
+	fd = c->open(c->ctx, op->file, e);
+	if (fd < 0)
+		return -1;
+	rv = filehash(fd, op->size, HASH_GIT, op->path, NULL, NULL, out, e);
+	close(fd);
+	return rv;
+}
+
+/* Is the work of a commit's last operation there? Somebody else's commit may
+ * have the same title. */
+static bool
+is_done(const struct delivery *d, const struct commit *c, const char *commit,
+    struct err *e)
+{
+	const struct commit_op *op = &c->op[c->n - 1];
+	struct repo_file there;
+	struct digest digest;
+	bool same;
+
+	if (repo_file(d->repo, commit, op->path, &there, e) < 0)
+		return op->kind == COMMIT_DELETE && e->kind == ERR_ABSENT;
+	same = op->kind != COMMIT_DELETE && digest_of(c, op, &digest, e) == 0 &&
+	       digest_same(&digest, &there.digest);
+	free(there.path);
+	return same;
+}
+
 /* Did a commit whose answer got lost arrive? 1: it did, and head is it. */
 static int
-look_for(struct delivery *d, const char *summary, struct err *e)
+look_for(struct delivery *d, const struct commit *c, struct err *e)
 {
 	char *title = NULL, newest[41];
 	int rv = repo_newest(d->repo, d->revision, newest, &title, e);
 
 	if (rv == 0 && strcmp(newest, d->head) != 0 && title &&
-	    str_same(str_of(title), str_of(summary))) {
+	    is_title(str_of(title), str_of(c->summary)) &&
+	    is_done(d, c, newest, e)) {
 		memcpy(d->head, newest, sizeof(newest));
+		if (!d->pr) {
+			free(d->url);
+			d->url = repo_commit_url(d->repo, newest);
+		}
 		rv = 1;
 	}
 	free(title);
@@ -157,9 +211,10 @@ committed(struct delivery *d, struct commit_answer *a)
 {
 	if (*a->oid)
 		memcpy(d->head, a->oid, sizeof(d->head));
-	if (!d->pr && a->url) {
+	if (!d->pr) {
 		free(d->url);
-		d->url = repo_rewrite(d->repo, a->url);
+		d->url = a->url ? repo_rewrite(d->repo, a->url)
+				: repo_commit_url(d->repo, d->head);
 		a->url = NULL;
 	}
 	commit_answer_release(a);
@@ -174,6 +229,7 @@ send_commit(struct delivery *d, const struct commit *c, struct err *e)
 	for (unsigned failed = 0;; failed++) {
 		struct commit_answer a;
 		struct err look;
+		int found;
 
 		if (repo_send_commit(d->repo, d->revision, c, &a, e) == 0) {
 			committed(d, &a);
@@ -183,16 +239,17 @@ send_commit(struct delivery *d, const struct commit *c, struct err *e)
 		lost = lost || e->kind == ERR_NET;
 		if (e->kind != ERR_NET && !(lost && e->kind == ERR_REFUSED))
 			return -1;
-		if (failed >= d->retries)
-			return -1;
-		if (wait_until(
+		if (failed < d->retries &&
+		    wait_until(
 			wait_now() + wait_backoff(failed, BACKOFF_BASE,
 					 BACKOFF_CAP, e->wait, wait_random()),
 			e) < 0)
 			return -1;
-		if (look_for(d, c->summary, &look) > 0)
+		found = look_for(d, c, &look);
+		if (found > 0)
 			return 0;
-		if (e->kind == ERR_REFUSED)
+		if (e->kind == ERR_REFUSED || failed >= d->retries ||
+		    (found < 0 && look.kind == ERR_NET))
 			return -1;
 	}
 }

@@ -20,7 +20,7 @@
 #define RULES_MAX ((size_t)1 << 20)
 
 /* 256 paths, samples in base64, and the rules. */
-#define QUESTION_MAX ((size_t)8 << 20)
+#define QUESTION_MAX ((size_t)16 << 20)
 
 #define THREADS_MAX 4
 
@@ -97,12 +97,14 @@ place(struct offer *o, const char *to, struct err *e)
 		buf_puts(&b, whole ? "" : f->local->path);
 		f->path = buf_detach(&b);
 		rv = path_check(str_of(f->path), e);
+		if (rv == 0)
+			rv = scan_path_check(f->path, e);
 	}
 	free(prefix);
 	if (rv == 0)
 		return 0;
 	e->kind = ERR_USAGE;
-	return err_in(e, "--path-in-repo");
+	return *bare(to) ? err_in(e, "--path-in-repo") : -1;
 }
 
 int
@@ -163,6 +165,7 @@ take_mode(void *ctx, const struct preupload_mode *m)
 
 	if (!f || f->fate != OFFER_SEND)
 		return;
+	f->asked = true;
 	/* The storage takes no empty content. */
 	f->lfs = m->lfs && f->local->size > 0;
 	f->known = m->known;
@@ -173,7 +176,7 @@ take_mode(void *ctx, const struct preupload_mode *m)
 
 /* The text of a file of the upload that rules others; NULL if there is none. */
 static char *
-rules(const struct offer *o, const char *path)
+read_rules(const struct offer *o, const char *path)
 {
 	const struct offer_file *f = offer_find(o, path);
 	struct buf b = buf_make(RULES_MAX);
@@ -203,44 +206,82 @@ add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
 	return rv;
 }
 
-/* The question about some files from i on. */
-static void
-put_question(struct offer *o, size_t i, const char *ignore,
+/* The question about the files from i to end; returns about how many. */
+static size_t
+put_question(struct offer *o, size_t i, size_t end, const char *ignore,
     const char *attributes, struct buf *b)
 {
-	size_t end = o->n - i < PREUPLOAD_MAX ? o->n : i + PREUPLOAD_MAX;
 	struct err why;
+	size_t n = 0;
 
 	preupload_begin(b);
 	for (; i < end; i++)
 		if (add_question(o, &o->file[i], b, &why) < 0)
 			offer_fail(&o->file[i], &why);
+		else
+			n++;
 	preupload_end(b, ignore, attributes);
+	return n;
+}
+
+/* What the Hub said nothing of is not sent on a guess. */
+static void
+miss_some(struct offer *o, size_t i, size_t end)
+{
+	struct err why;
+
+	err_set(&why, ERR_CONTENT, "the Hub does not say how to send it");
+	for (; i < end; i++)
+		if (o->file[i].fate == OFFER_SEND && !o->file[i].asked)
+			offer_fail(&o->file[i], &why);
+}
+
+/* Rules of the upload that the Hub does not have yet. */
+struct rules {
+	char *ignore, *attributes;
+};
+
+/* head gets the head at that time, or "". */
+static int
+ask_some(struct offer *o, const struct repo *r, const char *revision,
+    bool new_pr, const struct rules *u, size_t i, char head[41], struct err *e)
+{
+	struct buf b = buf_make(QUESTION_MAX);
+	size_t end = o->n - i < PREUPLOAD_MAX ? o->n : i + PREUPLOAD_MAX;
+	int rv = 0;
+
+	*head = '\0';
+	if (put_question(o, i, end, u->ignore, u->attributes, &b))
+		rv = repo_preupload(
+		    r, revision, new_pr, &b, take_mode, o, head, e);
+	if (rv == 0)
+		miss_some(o, i, end);
+	buf_release(&b);
+	return rv;
 }
 
 int
 offer_ask(struct offer *o, const struct repo *r, const char *revision,
     bool new_pr, char head[41], struct progress *p, struct err *e)
 {
-	char *ignore = rules(o, ".gitignore");
-	char *attributes = rules(o, ".gitattributes");
+	struct rules u = {
+	    read_rules(o, ".gitignore"), read_rules(o, ".gitattributes")};
+	bool known = false;
 	int rv = 0;
 
 	progress_phase(p, "asking", o->n, 0);
 	for (size_t i = 0; rv == 0 && i < o->n; i += PREUPLOAD_MAX) {
-		struct buf b = buf_make(QUESTION_MAX);
 		char now[41];
 
-		put_question(o, i, ignore, attributes, &b);
-		rv = repo_preupload(
-		    r, revision, new_pr, &b, take_mode, o, now, e);
-		if (rv == 0 && *now)
+		rv = ask_some(o, r, revision, new_pr, &u, i, now, e);
+		/* The first: what came later may differ from what it told. */
+		if (rv == 0 && *now && !known)
 			memcpy(head, now, sizeof(now));
-		buf_release(&b);
+		known = known || *now;
 		progress_tick(p, wait_status_asked());
 	}
-	free(ignore);
-	free(attributes);
+	free(u.ignore);
+	free(u.attributes);
 	return rv;
 }
 
@@ -251,6 +292,7 @@ struct hashing {
 	struct offer *offer;
 	struct journal *journal;
 	struct progress *progress;
+	bool dry;
 	pthread_mutex_t lock;
 	pthread_cond_t ended;
 	size_t next;      /* file to be looked at */
@@ -260,9 +302,9 @@ struct hashing {
 };
 
 static bool
-wants_hash(const struct offer_file *f)
+wants_hash(const struct offer_file *f, bool dry)
 {
-	return f->fate == OFFER_SEND && (f->lfs || f->known);
+	return f->fate == OFFER_SEND && (f->known || (f->lfs && !dry));
 }
 
 struct moving {
@@ -327,7 +369,7 @@ next_file(struct hashing *h)
 	while (!h->over && h->next < h->offer->n) {
 		struct offer_file *f = &h->offer->file[h->next++];
 
-		if (wants_hash(f))
+		if (wants_hash(f, h->dry))
 			return f;
 	}
 	return NULL;
@@ -411,16 +453,17 @@ run_threads(struct hashing *h, unsigned wanted, struct err *e)
 }
 
 int
-offer_hash(
-    struct offer *o, struct journal *j, struct progress *p, struct err *e)
+offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
+    struct err *e)
 {
-	struct hashing h = {.offer = o, .journal = j, .progress = p};
+	struct hashing h = {
+	    .offer = o, .journal = j, .progress = p, .dry = dry};
 	uint64_t bytes = 0;
 	size_t files = 0;
 	int rv;
 
 	for (size_t i = 0; i < o->n; i++)
-		if (wants_hash(&o->file[i])) {
+		if (wants_hash(&o->file[i], dry)) {
 			files++;
 			bytes += o->file[i].local->size;
 		}

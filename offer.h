@@ -30,6 +30,7 @@ enum offer_fate {
 struct offer_file {
 	const struct scan_file *local;
 	char *path;          /* in the repository */
+	bool asked;          /* the Hub said how it wants it */
 	bool lfs;            /* its content goes to the storage */
 	bool known;          /* the path is there now, with the content there */
 	struct digest there; /* known */
@@ -64,16 +65,17 @@ char *offer_prefix(const char *to);
 
 struct offer_file *offer_find(const struct offer *o, const char *path);
 
-/* Asks the Hub how each is to be sent. head gets the head of the revision, if
- * the Hub tells. A file that cannot be read fails alone. */
+/* Asks the Hub how each is to be sent. head gets the head of the revision at
+ * the first answer, if the Hub tells. A file that cannot be read, or that the
+ * Hub says nothing of, fails alone. */
 int offer_ask(struct offer *o, const struct repo *r, const char *revision,
     bool new_pr, char head[41], struct progress *p, struct err *e);
 
 /* Hashes what has to be, several files beside each other, and finds out what
- * does not differ. Fails only when a signal came; a file that cannot be read
- * fails alone. */
-int offer_hash(
-    struct offer *o, struct journal *j, struct progress *p, struct err *e);
+ * does not differ; dry: only what may not differ, since nothing will be sent.
+ * Fails only when a signal came; a file that cannot be read fails alone. */
+int offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
+    struct err *e);
 
 void offer_fail(struct offer_file *f, const struct err *why);
 

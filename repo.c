@@ -246,6 +246,16 @@ repo_file_url(const struct repo *r, const char *commit, const char *path)
 	return buf_detach(&b);
 }
 
+char *
+repo_commit_url(const struct repo *r, const char *commit)
+{
+	struct buf b = buf_make(URL_MAX);
+
+	buf_printf(&b, "%s/%s%s/commit/%s", r->endpoint,
+	    repo_type_prefix(r->type), r->id, commit);
+	return buf_detach(&b);
+}
+
 /* An entity tag without W/ and quotes. */
 static struct str
 bare_tag(struct str tag)

@@ -69,6 +69,9 @@ int repo_call(const struct repo *r, const struct request *req,
 /* Where the bytes of a file are: the resolve URL, which the caller frees. */
 char *repo_file_url(const struct repo *r, const char *commit, const char *path);
 
+/* The page of a commit, for people; the caller frees. */
+char *repo_commit_url(const struct repo *r, const char *commit);
+
 /*
  * Is this answer (redirect or content), which a request for f got on its way,
  * one that may be believed? Errors of the Hub become sentences; X-Linked-ETag

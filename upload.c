@@ -112,7 +112,8 @@ plan(struct upload *u, struct err *e)
 		return 0;
 	if (offer_ask(&u->offer, r, u->s.revision, u->o->create_pr, u->d.head,
 		u->s.progress, e) < 0 ||
-	    offer_hash(&u->offer, u->journal, u->s.progress, e) < 0)
+	    offer_hash(&u->offer, u->o->dry_run, u->journal, u->s.progress, e) <
+		0)
 		return -1;
 	if (!u->o->delete.n)
 		return 0;
@@ -152,6 +153,16 @@ put_items(const struct upload *u, struct buf *out)
 }
 
 static void
+put_known(struct buf *out, const char *name, const char *value)
+{
+	buf_puts(out, name);
+	if (value && *value)
+		json_put_string(out, str_of(value));
+	else
+		buf_puts(out, "null");
+}
+
+static void
 put_json(const struct upload *u, struct buf *out)
 {
 	buf_puts(out, "{\"command\":\"upload\",\"repo_id\":");
@@ -159,9 +170,9 @@ put_json(const struct upload *u, struct buf *out)
 	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
 	    repo_type_name(u->s.id.type));
 	json_put_string(out, str_of(u->s.revision));
-	buf_printf(out, ",\"commit\":\"%s\",\"commits\":%u,\"url\":", u->d.head,
-	    u->d.commits);
-	json_put_string(out, str_of(u->d.url));
+	put_known(out, ",\"commit\":", u->d.head);
+	buf_printf(out, ",\"commits\":%u", u->d.commits);
+	put_known(out, ",\"url\":", u->d.url);
 	buf_printf(out,
 	    ",\"dry_run\":%s,\"milliseconds\":%" PRIu64 ",\"files\":[",
 	    u->o->dry_run ? "true" : "false", wait_now() - u->started);
@@ -199,19 +210,6 @@ put_dry_run(const struct upload *u, struct buf *out)
 	size_show(bytes, size);
 	buf_printf(out, "%zu of %zu files, %s to send; %zu to delete\n", n,
 	    u->offer.n, size, u->gone_n);
-}
-
-/* The address of the head, where nothing had to be done. */
-static void
-name_head(struct upload *u)
-{
-	struct buf b = buf_make(URL_MAX);
-
-	if (u->d.url)
-		return;
-	buf_printf(&b, "%s/%s%s/commit/%s", u->c->endpoint,
-	    repo_type_prefix(u->s.id.type), u->s.id.id, u->d.head);
-	u->d.url = buf_detach(&b);
 }
 
 static int
@@ -288,7 +286,7 @@ open_journal(struct upload *u)
 static void
 put_summary(const struct upload *u, struct buf *b)
 {
-	if (u->o->commit_message)
+	if (u->o->commit_message && *u->o->commit_message)
 		buf_puts(b, u->o->commit_message);
 	else if (u->offer.single)
 		buf_printf(b, "Upload %s with hub", u->offer.file[0].path);
@@ -304,8 +302,6 @@ send_all(struct upload *u, struct err *e)
 	int rv;
 
 	put_summary(u, &summary);
-	if (summary.full)
-		return err_set(e, ERR_USAGE, "the commit message is too long");
 	d->repo = &u->s.repo;
 	d->branch = u->s.revision;
 	d->offer = &u->offer;
@@ -319,7 +315,9 @@ send_all(struct upload *u, struct err *e)
 	d->retries = u->c->retries;
 	d->journal = u->journal;
 	d->progress = u->s.progress;
-	rv = deliver(d, e);
+	rv = summary.full
+		 ? err_set(e, ERR_USAGE, "the commit message is too long")
+		 : deliver(d, e);
 	buf_release(&summary);
 	return rv;
 }
@@ -349,7 +347,9 @@ run(struct upload *u, struct buf *out, struct err *e)
 		rv = send_all(u, e);
 	if (rv < 0)
 		explain(u, e);
-	name_head(u);
+	/* Where nothing had to be done. */
+	if (!u->d.url && *u->d.head)
+		u->d.url = repo_commit_url(&u->s.repo, u->d.head);
 	if (rv == 0)
 		rv = sum_up(u, e);
 	if (u->o->json)
@@ -376,6 +376,14 @@ check_options(const struct options *o, const struct config *c, struct err *e)
 		return err_set(e, ERR_USAGE,
 		    "--create-pr is against the main "
 		    "branch, and --revision names another one");
+	if (o->create_pr && o->commit_message && *o->commit_message &&
+	    strlen(o->commit_message) < 3)
+		return err_set(e, ERR_USAGE,
+		    "-m: the title of a pull request has three characters at "
+		    "least");
+	if (o->revision && str_is_hex(str_of(o->revision), 40))
+		return err_set(e, ERR_USAGE,
+		    "--revision: an upload goes to a branch, not to a commit");
 	return 0;
 }
 

@@ -180,6 +180,14 @@ def test_pull_request(k):
     k.ok(up(k, "--create-pr", "--revision", "x"), 2, err="--create-pr")
 
 
+def test_long_title_of_a_pull_request(k):
+    folder(k)
+    k.ok(up(k))
+    write(k.dir, {"new.txt": "new"})
+    k.ok(up(k, "--create-pr", "-m", "\u00e4" * 300))
+    assert "new.txt" in there(k, "refs/pr/1")
+
+
 def test_message(k):
     folder(k)
     k.ok(up(k, "-m", 'A "title" ä', "--commit-description", "two\nlines"))
@@ -202,6 +210,8 @@ def test_delete(k):
 def test_dry_run(k):
     folder(k)
     r = k.ok(up(k, "--dry-run"), out="to send")
+    told = json.loads(k.ok(up(k, "--dry-run", "--json")).out)
+    assert told["commit"] is None and told["url"] is None
     assert k.hub.find_repo("model", ID) is None
     k.ok(up(k))
     k.hub.forget()
@@ -286,9 +296,16 @@ def test_too_many_entries(k):
 
 def test_bad_target_is_2(k):
     folder(k)
-    for to in ("../x", "a/../b", "a//b"):
+    for to in ("../x", "a/../b", "a//b", ".git", "a/.cache/b", "/".join(["d" * 249] * 4)):
         k.ok(up(k, "--path-in-repo", to), 2, err="--path-in-repo")
     assert not k.hub.asked("hub", "POST")
+
+
+def test_bad_arguments_are_2(k):
+    folder(k, {"a.txt": "a"})
+    k.ok(up(k, "--revision", "0123456789" * 4), 2, err="not to a commit")
+    k.ok(up(k, "--create-pr", "-m", "ab"), 2, err="three characters")
+    assert not k.hub.asked()
 
 
 # what the Hub refuses
@@ -351,6 +368,58 @@ def test_lost_commit_is_found(k):
     r = k.ok(up(k))
     repo = k.hub.find_repo("model", ID)
     assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out
+
+
+def test_last_answer_is_lost(k):
+    """Nothing is left to try: it is looked up nevertheless."""
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    r = k.ok(up(k, "--retries", "0"))
+    assert k.hub.find_repo("model", ID).head().oid in r.out
+
+
+def test_lost_second_commit(k):
+    folder(k, {"%d" % n: "%d" % n for n in range(251)})
+    k.hub.fault(path="/commit/", method="POST", skip=1, lose_answer=True)
+    r = k.ok(up(k))
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 3 and repo.head().oid in r.out
+    same(k)
+
+
+def test_somebody_elses_commit(k):
+    """One with the same title is not taken for ours."""
+    folder(k, {"a.txt": "a"})
+    k.ok(up(k))
+    write(k.dir, {"a.txt": "b"})
+    k.hub.forget()
+    k.hub.fault(path="/commit/", method="POST", delay=1, hang_up=True)
+    process = start(k)
+    k.wait_for(lambda: k.hub.asked("hub", "POST", "/preupload/"), what="the question")
+    time.sleep(0.3)
+    repo = k.hub.find_repo("model", ID)
+    repo.commit({"a.txt": b"c"}, title="Upload folder with hub")
+    k.ok(k.finish(process), 8)
+    k.ok(up(k))
+    same(k)
+
+
+def test_busy_repository(k):
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/repos/create", status=409, count=2, body=json.dumps(
+        {"error": "Cannot create repo: another conflicting operation is in progress"}))
+    k.ok(up(k))
+    same(k)
+
+
+def test_silence_about_a_file(k):
+    """What the Hub says nothing of is not sent on a guess."""
+    folder(k, {"a.txt": "a", "b.txt": "b"})
+    k.hub.fault(path="/preupload/", replace=[['"b.txt"', '"c.txt"']])
+    k.ok(up(k), 9, err=("b.txt", "how to send"))
+    assert set(there(k)) == {".gitattributes", "a.txt"}
+    k.ok(up(k))
+    same(k)
 
 
 def test_broken_part(k):
