@@ -447,7 +447,9 @@ range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
 		end_run(run, e);
 		return;
 	}
-	if (e->kind != ERR_NET || ++f->failed > run->t->retries) {
+	f->failed++;
+	/* While another connection brings bytes, the file gets on. */
+	if (e->kind != ERR_NET || (f->failed > run->t->retries && !f->users)) {
 		give_up(f, e);
 		return;
 	}

@@ -23,7 +23,8 @@ DOWNLOAD = ("import sys, huggingface_hub as h;"
 def official(k, code, *args):
     """Runs Python code that uses the official client."""
     python = os.environ.get("OFFICIAL_PYTHON") or str(ROOT / "build/official/bin/python3")
-    if not os.access(python, os.X_OK):
+    probe = [python, "-c", "import huggingface_hub"]
+    if not os.access(python, os.X_OK) or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
         raise Skip("no huggingface_hub here")
     env = k.environment({"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
                          "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": k.home / "hf"})
