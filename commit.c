@@ -212,9 +212,9 @@ commit_answer_parse(struct str text, struct commit_answer *out, struct err *e)
 	if (oid && str_is_hex(str_of(oid), 40))
 		memcpy(out->oid, oid, 41);
 	free(oid);
+	if (!*out->oid)
+		return err_set(e, ERR_NET, "the Hub's answer names no commit");
 	out->url = json_get_strdup(&all, "commitUrl", URL_MAX_LENGTH);
-	out->pull_request =
-	    json_get_strdup(&all, "pullRequestUrl", URL_MAX_LENGTH);
 	return 0;
 }
 
@@ -222,6 +222,5 @@ void
 commit_answer_release(struct commit_answer *a)
 {
 	free(a->url);
-	free(a->pull_request);
 	*a = (struct commit_answer){.url = NULL};
 }

@@ -62,10 +62,11 @@ void commit_reader_release(struct commit_reader *r);
 int commit_read(
     void *ctx, uint64_t offset, void *p, size_t cap, size_t *n, struct err *e);
 
-/* What the Hub answers. Strings are the caller's to free; NULL if not said. */
+/* What the Hub answers. Strings are the caller's to free; NULL if not said. An
+ * answer that names no commit is ERR_NET, as one that was lost. */
 struct commit_answer {
-	char oid[41]; /* "" if not said */
-	char *url, *pull_request;
+	char oid[41];
+	char *url;
 };
 int commit_answer_parse(
     struct str text, struct commit_answer *out, struct err *e);

@@ -209,8 +209,7 @@ look_for(struct delivery *d, const struct commit *c, struct err *e)
 static void
 committed(struct delivery *d, struct commit_answer *a)
 {
-	if (*a->oid)
-		memcpy(d->head, a->oid, sizeof(d->head));
+	memcpy(d->head, a->oid, sizeof(d->head));
 	if (!d->pr) {
 		free(d->url);
 		d->url = a->url ? repo_rewrite(d->repo, a->url)

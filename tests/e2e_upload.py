@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -362,6 +363,41 @@ def test_faults_are_survived(k):
     assert len(list(repo.history(repo.head()))) == 2, "committed twice"
 
 
+PLACES = (("/api/models/%s$" % ID, "hub"), ("/repos/create", "hub"), ("/revision/main$", "hub"),
+          ("/preupload/", "hub"), ("/objects/batch", "hub"), ("", "upload"),
+          ("complete_multipart", "hub"), ("/objects/verify", "hub"), ("/commit/", "hub"))
+
+LASTING = ({"status": 500}, {"status": 404}, {"status": 403}, {"drop_after": 5},
+           {"status": 200, "body": "<html>login</html>"}, {"status": 200, "body": "{}"},
+           {"status": 200, "body": "[]"}, {"huge_header": 300000}, {"endless": True},
+           {"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}},
+           {"raw": "HTTP/1.1 200 OK\r\n"}, {"raw": "220 ready\r\n\r\n"})
+
+
+@limit(200)
+def test_faults_that_last(k):
+    """Whatever is wrong with a request: it is told, or all has arrived nevertheless."""
+    folder(k, {"a.txt": "a", "m.bin": noise(1, 6 * MB), "s.bin": noise(2, 3000)})
+    for path, origin in PLACES:
+        for fault in LASTING:
+            k.hub.repos.clear()
+            shutil.rmtree(str(k.dir / ".cache"), ignore_errors=True)
+            k.hub.forget()
+            k.hub.fault(path=path, origin=origin, count=None, **fault)
+            r = up(k, "-q", "--retries", "0")
+            about = "%s %s: %d %s" % (path, fault, r.status, r.err)
+            assert 0 <= r.status <= 9, about
+            if r.status == 0:
+                same(k)
+            else:
+                assert r.err.startswith("hub: "), about
+            repo = k.hub.find_repo("model", ID)
+            assert not repo or len(list(repo.history(repo.head()))) <= 2, about
+    k.hub.forget()
+    k.ok(up(k))
+    same(k)
+
+
 def test_lost_commit_is_found(k):
     folder(k, {"a.txt": "a"})
     k.hub.fault(path="/commit/", method="POST", lose_answer=True)
@@ -467,6 +503,22 @@ def kill(k, process, when, number=signal.SIGKILL):
     k.wait_for(when, what="the moment")
     process.send_signal(number)
     return k.finish(process)
+
+
+@limit(120)
+def test_kill_while_hashing(k):
+    """What was hashed is not read again."""
+    folder(k, {"%d.bin" % n: noise(n, 3 * MB) for n in range(20)})
+    with open(str(k.dir / "z.bin"), "wb") as f:
+        f.truncate(20 << 30)
+    process = start(k)
+    kill(k, process, lambda: k.hub.asked("hub", "POST", "/preupload/") and
+         time.sleep(1.5) is None)
+    assert not k.hub.asked("hub", "POST", "/batch")
+    (k.dir / "z.bin").unlink()
+    r = k.ok(up(k))
+    assert "in place: 0.bin" in r.err, r.err
+    same(k)
 
 
 @limit(120)
