@@ -363,6 +363,7 @@ fetch(struct download *d, struct err *e)
 	    .jobs = d->c->jobs,
 	    .retries = d->c->retries,
 	    .stall_ms = d->c->stall_ms,
+	    .limited = d->c->rate > 0,
 	    .progress = d->s.progress,
 	    .ops = &ops,
 	    .ctx = d,
@@ -545,6 +546,8 @@ prepare(struct download *d, struct err *e)
 	struct folder_traits *traits = &d->ground.traits;
 
 	traits->free = traits->max_file = UINT64_MAX;
+	if (d->layout && !d->o->dry_run && localdir_prepare(&d->folder, e) < 0)
+		return -1;
 	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
 	plan_check(&d->plan, traits->caseless);
@@ -705,13 +708,10 @@ sum_up(const struct download *d, struct err *e)
 static int
 transfer_all(struct download *d, struct err *e)
 {
-	int rv = 0;
+	int rv;
 
-	if (d->layout)
-		rv = localdir_prepare(&d->folder, e);
 	partial_clean(&d->folder, d->prefix);
-	if (rv == 0)
-		rv = fetch(d, e);
+	rv = fetch(d, e);
 	if (rv == 0)
 		rv = copy_all(d, e);
 	if (rv == 0)

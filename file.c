@@ -754,18 +754,17 @@ upper_case_is(int at, const char *name)
 
 /* A folder in which nothing can be written stays as it was assumed. */
 static void
-probe(int at, unsigned kind, struct folder_traits *t)
+probe_holes(int at, struct folder_traits *t)
 {
 	char name[TEMP_NAME];
 	int fd = open_temp(at, name);
 
 	if (fd < 0)
 		return;
-	t->caseless = upper_case_is(at, name);
-	if (kind & UNKNOWN_HOLES)
-		t->sparse = holes_are_cheap(fd);
-	close(fd);
+	/* At once: who is killed meanwhile leaves nothing behind. */
 	unlinkat(at, name, 0);
+	t->sparse = holes_are_cheap(fd);
+	close(fd);
 }
 
 int
@@ -782,7 +781,9 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	    .network = (kind & NETWORK) != 0,
 	    .sparse = (kind & NO_HOLES) == 0,
 	};
-	probe(f->fd, kind, t);
+	t->caseless = upper_case_is(f->fd, ".cache");
+	if (kind & UNKNOWN_HOLES)
+		probe_holes(f->fd, t);
 	return 0;
 }
 

@@ -81,9 +81,10 @@ int folder_read(
 struct folder_traits {
 	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
 	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
-	bool network;  /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
-	bool sparse;   /* holes cost nothing (not FAT, exFAT) */
-	bool caseless; /* "A" and "a" are one file (looked at by trying) */
+	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
+	bool sparse;  /* holes cost nothing (not FAT, exFAT) */
+	bool
+	    caseless; /* "A" and "a" are one file; told by ".cache", where it is */
 };
 int folder_traits(
     const struct folder *f, struct folder_traits *t, struct err *e);

@@ -919,6 +919,30 @@ clean_one(const struct folder *f, const char *path, bool network, int64_t now)
 	close(fd);
 }
 
+/* A state whose file got its name just before its run was killed. Whoever makes
+ * one anew holds its lock, or finds that it is no longer there. */
+static void
+clean_orphan(const struct folder *f, const char *prefix, struct str name)
+{
+	struct buf state = buf_make(8192), part = buf_make(8192);
+	struct str hash = str_make(name.s, name.n - strlen(".state"));
+	struct stat st;
+	struct err e;
+	int fd = -1;
+
+	buf_printf(&state, "%s%.*s", prefix, STRF(name));
+	buf_printf(&part, "%s%.*s.part", prefix, STRF(hash));
+	if (str_is_hex(hash, 64) || str_is_hex(hash, 40))
+		fd = folder_openat(f, buf_cstr(&state), O_RDWR, &e);
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
+	    folder_stat(f, buf_cstr(&part), &st, &e) == 1)
+		folder_remove(f, buf_cstr(&state), &e);
+	if (fd >= 0)
+		close(fd);
+	buf_release(&state);
+	buf_release(&part);
+}
+
 static void
 clean_all(const struct folder *f, const char *prefix, DIR *d,
     const struct folder_traits *t)
@@ -934,6 +958,8 @@ clean_all(const struct folder *f, const char *prefix, DIR *d,
 		if (is_litter(str_of(x->d_name)) &&
 		    (now || lease_clock(f, prefix, &now, &e) == 0))
 			clean_one(f, buf_cstr(&path), t->network, now);
+		if (!t->network && str_ends(str_of(x->d_name), ".state"))
+			clean_orphan(f, prefix, str_of(x->d_name));
 		buf_release(&path);
 	}
 }

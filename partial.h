@@ -32,8 +32,9 @@
  * PARTIAL_STALE checks that it still is the owner before it writes on.
  *
  * What nobody can continue, private partials and drafts of states of runs that
- * were killed, is removed by partial_clean() after a time; HASH.part and
- * HASH.state are never removed but by the run that publishes them.
+ * were killed, is removed by partial_clean() after a time, and so is a
+ * HASH.state whose file was published by a run that was killed then. HASH.part
+ * is never removed but by the run that publishes it.
  *
  * Thread-safe: workers write ranges and mark them, one hasher advances.
  */
@@ -98,8 +99,9 @@ struct partial *partial_open_on(const struct partial_setup *setup,
     struct err *e);
 
 /* Removes what dead runs left and nobody can continue, if it is older than an
- * hour and its lock is free, or, on a network file system, older than a week.
- * Once a run; never fails. */
+ * hour and its lock is free, or, on a network file system, older than a week;
+ * and, on a local one, states without a file that nobody holds. Once a run;
+ * never fails. */
 void partial_clean(const struct folder *f, const char *prefix);
 
 /* Bytes that an earlier run left for that content, without opening it; 0 if

@@ -208,7 +208,7 @@ pick_help(struct run *run, uint64_t now, struct job *j)
 			continue;
 		j->r = ranges_rescue(
 		    &f->ranges, now > RESCUE_MS ? now - RESCUE_MS : 0);
-		if (!j->r && known)
+		if (!j->r && known && !run->t->limited)
 			j->r = ranges_split(&f->ranges, least);
 		if (!j->r)
 			continue;
@@ -437,6 +437,17 @@ visit(struct visit *v, struct err *e)
 	return end;
 }
 
+/* Under the lock. */
+static bool
+try_again(struct file *f, const struct err *e, unsigned retries)
+{
+	/* One copy of the content may be broken, and another one good. */
+	if (e->kind == ERR_CONTENT)
+		return ++f->wrong < WRONG_MAX;
+	/* While another connection brings bytes, the file gets on. */
+	return e->kind == ERR_NET && (f->failed <= retries || f->users);
+}
+
 /* Under the lock: what a failed try means for the file and for all. */
 static void
 range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
@@ -448,8 +459,7 @@ range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
 		return;
 	}
 	f->failed++;
-	/* While another connection brings bytes, the file gets on. */
-	if (e->kind != ERR_NET || (f->failed > run->t->retries && !f->users)) {
+	if (!try_again(f, e, run->t->retries)) {
 		give_up(f, e);
 		return;
 	}

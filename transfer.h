@@ -55,6 +55,7 @@ struct transfer {
 	unsigned
 	    retries; /* tries in a row without progress, for each content */
 	uint64_t stall_ms; /* a connection is judged over that time */
+	bool limited; /* a rate limit is the bottleneck: helping is no help */
 	struct progress *progress;
 	const struct transfer_ops *ops;
 	void *ctx;
