@@ -220,6 +220,10 @@ cert_name(struct str dn, char *out, size_t size)
 		buf_str_add(&name, buf_str(&org));
 	if (!name.len)
 		buf_puts(&name, "(no name)");
+	/* What comes after a NUL must not be hidden. */
+	for (size_t i = 0; i < name.len; i++)
+		if (!name.s[i])
+			name.s[i] = '?';
 	snprintf(out, size, "%s", buf_cstr(&name));
 	buf_release(&name);
 	buf_release(&org);

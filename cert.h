@@ -24,7 +24,7 @@ bool cert_parse(const void *der, size_t n, struct cert *c);
 
 /* Writes the common name of a name, and the organisation if that differs:
  * "R11, Let's Encrypt". Cuts what does not fit; "(no name)" if both are missing.
- * Text of strangers: control characters come out as they are. */
+ * Text of strangers: control characters come out as they are, but NUL as '?'. */
 void cert_name(struct str dn, char *out, size_t size);
 
 /* True if a subject alternative name is this address of 4 or 16 bytes. */

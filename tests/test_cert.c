@@ -179,6 +179,11 @@ test_names(void)
 	      "A",
 		 12},
 		"(no name)"},
+	    /* A NUL hides nothing. */
+	    {{"\x31\x0e\x30\x0c\x06\x03\x55\x04\x03\x0c\x05"
+	      "\0a\0\0b",
+		 16},
+		"?a??b"},
 	    {{"\x31\x84\xff\xff\xff\xff\x30", 7}, "(no name)"},
 	    {{"\x31\x85\x00\x00\x00\x00\x01", 7}, "(no name)"},
 	    {{"\x31\x80\x30\x00", 4}, "(no name)"},
