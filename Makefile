@@ -53,6 +53,7 @@ OURS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
 
 UNITS = $(filter-out hub,$(basename $(wildcard *.c)))
 TESTS = $(basename $(notdir $(wildcard tests/test_*.c)))
+FUZZ  = $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
 LIB   = $O/libhub.a
 
 all: hub
@@ -65,6 +66,13 @@ $O/hub: $O/hub.o $(LIB)
 
 $O/test_%: $O/tests/test_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
+
+$O/replay_%: $O/tests/fuzz_%.o $O/tests/replay.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
+
+$O/fuzz_%: $O/tests/fuzz_%.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -pthread -o $@ $^ \
+	    $(BEARSSL_LIB) $(LIB)
 
 $O/bench_%: $O/tests/bench_%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
@@ -108,11 +116,17 @@ $O/roots: $(ROOTS_FROM) anchor.h cert.h date.h str.h mem.h err.h Makefile
 unit: $(TESTS:%=$O/%)
 	tests/run $^
 
-# Unit tests, then the program as a person would run it.
-test: $O/hub $(TESTS:%=$O/%)
-	HUB_BIN=$(abspath $O/hub) tests/run $(TESTS:%=$O/%) $(E2E)
+# Unit tests, the corpora of the fuzzers, then the program as a person would run
+# it. With the JSONTestSuite beside the checkout, test_json goes through that.
+test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump
+	HUB_BIN=$(abspath $O/hub) ENV_DUMP=$(abspath $O/env_dump) \
+	    $(addprefix JSONTESTSUITE=,$(wildcard $(SUITE))) \
+	    tests/run $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $(E2E)
 
-E2E = tests/hubd_check.py tests/hubd_official.py tests/e2e.py
+SUITE = ../shared/data/JSONTestSuite/test_parsing
+
+E2E = tests/env_compare.py tests/hubd_check.py tests/hubd_official.py \
+      tests/e2e.py
 
 # The same tests, built another way. Each has a folder of its own, so that
 # objects never mix.
@@ -123,6 +137,16 @@ asan:
 tsan:
 	$(MAKE) test O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=thread'
+
+# Each fuzzer for T seconds; tests/corpus has what they begin with.
+T = 60
+fuzz:
+	$(MAKE) fuzz_run O=build/fuzz CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
+	    -fsanitize=address,undefined,fuzzer-no-link \
+	    -fno-sanitize-recover=all'
+
+fuzz_run: $(FUZZ:%=$O/fuzz_%)
+	tests/fuzz $T $^
 
 # Our reader of .env files against python-dotenv.
 env_compare: $O/env_dump
@@ -141,7 +165,7 @@ lint:
 	    $(CC) $(OURS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
 	! grep -nE '\<($(BANNED))\(' *.[ch]
 	mandoc -Tlint -W style hub.1
-	shellcheck tests/run tests/demo tests/*.sh .ci/run
+	shellcheck tests/run tests/demo tests/fuzz tests/*.sh .ci/run
 
 BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|strtok|sscanf|atoi|atol|alloca|gmtime|localtime
 
@@ -156,5 +180,6 @@ install: all
 clean:
 	rm -rf build hub
 
-.PHONY: all unit test asan tsan env_compare bench demo lint fmt install clean
+.PHONY: all unit test asan tsan fuzz fuzz_run env_compare bench demo lint fmt \
+        install clean
 .SECONDARY:

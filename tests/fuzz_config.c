@@ -1,0 +1,59 @@
+/* The text of configuration files, and the paths in them. What it tries is
+ * static there, hence the file itself. */
+
+#include "config.c"
+
+#include "tests/fuzz.h"
+
+static const char *
+variable(void *ctx, const char *name)
+{
+	(void)ctx;
+	if (strcmp(name, "HOME") == 0)
+		return "/home/u";
+	return strcmp(name, "LONG") == 0 ? "$HOME/${LONG}/~" : NULL;
+}
+
+/* What is set is filled in once, and what was filled in is not read again. */
+static void
+check_path(const struct load *l, const char *path)
+{
+	struct err e;
+	char *out = expand(l, "app.env", path, &e);
+
+	MUST(out != NULL);
+	if (path[0] != '~' && !strchr(path, '$'))
+		MUST(strcmp(out, path) == 0);
+	if (path[0] == '~' && path[1] == '/')
+		MUST(strncmp(out, "/home/u/", 8) == 0);
+	free(out);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct config_input in = {.getenv_fn = variable};
+	struct load l = {.in = &in};
+	char *path = NULL, *text = fuzz_cstr(fuzz_str(p, n));
+	char *token = xmalloc(n + 1);
+	size_t kept = clean(fuzz_str(p, n).s, n, token);
+	struct err e;
+
+	if (find_env(fuzz_str(p, n), &path, &e) < 0) {
+		fuzz_failed(&e);
+		MUST(e.kind == ERR_USAGE);
+	} else if (path) {
+		MUST(*path && utf8_valid(str_of(path)));
+		check_path(&l, path);
+	}
+	check_path(&l, text);
+	/* What is sendable can stand in a header. */
+	MUST(kept <= n);
+	if (is_sendable(str_make(token, kept)))
+		for (size_t i = 0; i < kept; i++)
+			MUST(token[i] > ' ' && token[i] < 127);
+	free(path);
+	free(text);
+	free(token);
+	return 0;
+}

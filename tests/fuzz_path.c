@@ -1,0 +1,56 @@
+/* Paths of a repository that are to name files here, and texts that are to be
+ * shown. */
+
+#include "file.h"
+#include "tests/fuzz.h"
+
+static void
+check_part(struct str part)
+{
+	MUST(part.n > 0 && part.n <= 255);
+	MUST(!str_eq(part, ".") && !str_eq(part, ".."));
+}
+
+/* What may become a file: said here in other words than in file.c. */
+static void
+check_accepted(struct str path)
+{
+	struct str part, rest = path;
+	char *text = fuzz_cstr(path);
+
+	MUST(path.n > 0 && path.n <= 4096 && path.s[0] != '/');
+	MUST(strlen(text) == path.n && fuzz_printable(text));
+	MUST(!strchr(text, '\\'));
+	MUST(path.n < 2 || path.s[1] != ':' || !chr_alpha(path.s[0]));
+	while (str_cut(rest, '/', &part, &rest))
+		check_part(part);
+	check_part(rest);
+	rest = path;
+	if (str_eq_nocase(fuzz_cut(&rest, '/'), ".cache"))
+		MUST(!str_eq_nocase(fuzz_cut(&rest, '/'), "huggingface"));
+	free(text);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
+{
+	struct str path = fuzz_str(p, n);
+	char *text = fuzz_cstr(path);
+	struct err e;
+
+	if (path_check(path, &e) == 0) {
+		check_accepted(path);
+	} else {
+		fuzz_failed(&e);
+		MUST(e.kind == ERR_CONTENT);
+	}
+	err_set(&e, ERR_NET, "%s", n ? text : "x");
+	MUST(fuzz_printable(e.msg));
+	err_in(&e, "%s", text);
+	err_hint(&e, "%s", text);
+	MUST(fuzz_printable(e.msg) && fuzz_printable(e.hint));
+	str_printable(text);
+	MUST(fuzz_printable(text));
+	free(text);
+	return 0;
+}
