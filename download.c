@@ -66,17 +66,27 @@ is_folder_name(const char *name)
 	return str_ends(str_of(name), "/");
 }
 
-/* A name is a file, or everything below "folder/". */
+/* A name is a file, or a folder with all that is below it; with a slash at its
+ * end it is a folder, and with -f and -o a file. */
+static bool
+name_covers(const struct download *d, const char *name, const char *path)
+{
+	size_t n = strlen(name);
+
+	if (strncmp(path, name, n) != 0)
+		return false;
+	if (!path[n] || is_folder_name(name))
+		return true;
+	return path[n] == '/' && !d->o->file && !d->o->output;
+}
+
 static bool
 names_match(struct download *d, const char *path)
 {
 	bool match = d->names.n == 0;
 
 	for (size_t i = 0; i < d->names.n; i++) {
-		const char *name = d->names.s[i];
-
-		if (is_folder_name(name) ? !str_starts(str_of(path), name)
-					 : strcmp(path, name) != 0)
+		if (!name_covers(d, d->names.s[i], path))
 			continue;
 		d->found[i] = true;
 		match = true;
@@ -107,7 +117,10 @@ check_found(const struct download *d, struct err *e)
 			    "there is no %s '%s' in '%s'",
 			    is_folder_name(d->names.s[i]) ? "folder" : "file",
 			    d->names.s[i], d->s.id.id);
-	return 0;
+	if (d->plan.n || !d->include.n)
+		return 0;
+	return err_set(
+	    e, ERR_ABSENT, "no file of '%s' matches --include", d->s.id.id);
 }
 
 static bool
@@ -138,14 +151,30 @@ ask_each(struct download *d, struct err *e)
 static int
 list(struct download *d, struct err *e)
 {
+	bool single = d->o->file || d->o->output;
+	bool read_all = !names_are_few_files(d);
+
 	d->found = xcalloc(d->names.n, sizeof(d->found[0]));
-	if (names_are_few_files(d)) {
-		if (ask_each(d, e) < 0)
+	if (!read_all && ask_each(d, e) < 0) {
+		/* It may be a folder's name. */
+		if (e->kind != ERR_ABSENT || single)
 			return -1;
-	} else if (repo_tree(&d->s.repo, d->commit, take_entry, d, e) < 0) {
-		return -1;
+		plan_release(&d->plan);
+		read_all = true;
 	}
+	if (read_all && repo_tree(&d->s.repo, d->commit, take_entry, d, e) < 0)
+		return -1;
 	return check_found(d, e);
+}
+
+/* A name that is given twice is fetched once. */
+static void
+add_name(struct download *d, const char *name)
+{
+	for (size_t i = 0; i < d->names.n; i++)
+		if (strcmp(d->names.s[i], name) == 0)
+			return;
+	d->names.s[d->names.n++] = name;
 }
 
 /* What could never be written here need not be asked for. */
@@ -176,8 +205,7 @@ choose_names(struct download *d, struct err *e)
 	for (size_t i = 0; i < o->args.n; i++) {
 		const char *name = o->args.s[i];
 
-		d->names.s[d->names.n++] =
-		    strncmp(name, "./", 2) == 0 ? name + 2 : name;
+		add_name(d, strncmp(name, "./", 2) == 0 ? name + 2 : name);
 	}
 	if ((o->file || o->output) && d->names.n > 1)
 		return err_set(e, ERR_USAGE,
@@ -234,6 +262,10 @@ choose_target(struct download *d, struct err *e)
 		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
 		return err_hint(e, "leave out -f, or name the file");
 	}
+	/* A link is replaced itself; a device, a pipe or a socket is not ours. */
+	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	    !S_ISLNK(st.st_mode))
+		return err_set(e, ERR_FILE, "'%s' is no regular file", path);
 	return split_target(path, &d->into, &d->target, e);
 }
 
@@ -516,8 +548,12 @@ tell_plan(struct download *d)
 	size_t here = 0;
 	char size[16];
 
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		here += p->file[i].state == PLAN_HERE;
+		if (p->file[i].state == PLAN_FAILED)
+			progress_note(progress, "refused: '%s': %s",
+			    p->file[i].file.path, p->file[i].why);
+	}
 	if (here)
 		progress_note(progress, "%zu of %zu files are in place already",
 		    here, p->n);
@@ -698,9 +734,11 @@ sum_up(const struct download *d, struct err *e)
 		    "%zu of %zu files of '%s' failed; the first, '%s': %s",
 		    failed_files, d->plan.n, d->s.id.id, first->file.path,
 		    first->why);
-	return err_hint(e, "%s",
-	    first->hint ? first->hint
-			: "run again with -d: what is done is kept");
+	if (first->hint)
+		return err_hint(e, "%s", first->hint);
+	if (first->kind == ERR_NET)
+		err_hint(e, "run again with -d: what is done is kept");
+	return -1;
 }
 
 /* --- The command. --- */
@@ -773,7 +811,9 @@ to_output(struct download *d, struct err *e)
 
 	progress_phase(d->s.progress, "downloading", 1, f->size);
 	rv = stream_to(&s, STDOUT_FILENO, e);
-	if (rv < 0)
+	if (rv < 0 && e->kind == ERR_STOPPED)
+		err_set(e, ERR_STOPPED, "interrupted");
+	else if (rv < 0)
 		err_in(
 		    e, "cannot download '%s' from '%s'", f->path, d->s.id.id);
 	free(url);
@@ -786,8 +826,11 @@ run(struct download *d, struct buf *out, struct err *e)
 	if (choose_target(d, e) < 0 || choose_names(d, e) < 0)
 		return -1;
 	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
-	    list(d, e) < 0)
+	    list(d, e) < 0) {
+		if (e->kind == ERR_STOPPED)
+			return err_set(e, ERR_STOPPED, "interrupted");
 		return err_in(e, "cannot download '%s'", d->s.id.id);
+	}
 	if (d->o->output)
 		return to_output(d, e);
 	if (open_target(d, e) < 0)

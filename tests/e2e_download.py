@@ -1022,3 +1022,31 @@ def test_pages_without_end(k):
     k.hub.throttle.quotas["api"] = 10 ** 6
     r = k.download(repo, "--retries", "0", timeout=50)
     assert r.status in (1, 5, 6)
+
+
+# what a new user found
+
+def test_folders_as_names(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "weights"))
+    k.same(repo, only=lambda p: p.startswith("weights/"))
+    k.ok(k.download(repo, "a/b", "config.json", "config.json"))
+    k.ok(k.download(repo, "weight"), 3, err="no file 'weight'")
+
+
+def test_patterns_that_match_nothing_are_3(k):
+    repo = sample(k)
+    k.ok(k.download(repo, "--include", "*.zzz"), 3, err="matches --include")
+
+
+def test_each_refused_name_is_told(k):
+    repo = k.hub.add_repo(ID, {"../a": Regular("a"), "b//c": Regular("b"), "good": "good"})
+    r = k.ok(k.download(repo), 9)
+    assert r.err.count("refused: ") == 2
+
+
+def test_only_regular_files_are_replaced(k):
+    repo = sample(k)
+    os.mkfifo(str(k.top / "config.json"))
+    k.ok(k.download(repo, "-f", to=k.top / "config.json"), 7, err="no regular file")
+    assert stat.S_ISFIFO((k.top / "config.json").lstat().st_mode)
