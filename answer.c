@@ -410,14 +410,13 @@ answer_error(const struct http_head *h, struct str body,
 	struct str id = str_of("");
 
 	decide(h, about, &cause);
-	cause.wait = http_asked_wait(h);
 	add_words(&words, h, body);
 	request_id(h, &id);
 	err_set(e, cause.kind, "%s%s%.*s%s%s%.*s%s", cause.msg,
 	    words.len ? ": \"" : "", STRF(buf_str(&words)),
 	    words.len ? "\"" : "", id.n ? " (request " : "", STRF(id),
 	    id.n ? ")" : "");
-	e->wait = cause.wait;
+	e->wait = e->kind == ERR_NET ? http_asked_wait(h) : 0;
 	memcpy(e->hint, cause.hint, sizeof(e->hint));
 	buf_release(&words);
 	return -1;

@@ -172,6 +172,10 @@ test_errors(void)
 	    {"404 N\r\n", "", true, ERR_ABSENT, 0, "not found", ""},
 	    {"429 T\r\nRateLimit: \"api\";r=0;t=55\r\n", "", false, ERR_NET, 56,
 		"for the next 56 s", "HF_TOKEN"},
+	    /* What another try does not mend is not waited for. */
+	    {"429 T\r\nX-Error-Code: GatedRepo\r\n"
+	     "RateLimit: \"api\";r=0;t=55\r\n",
+		"", true, ERR_AUTH, 0, "granted", "ask for access"},
 	    {"429 T\r\n", "Slow\n  down\n", true, ERR_NET, 0,
 		"reached: \"Slow down\"", ""},
 	    {"403 F\r\n", "\t<Error>", true, ERR_AUTH, 0, "allow it", "right"},
