@@ -251,13 +251,27 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	return 0;
 }
 
+/* What the head of the request may need: its address once in the first line and
+ * once as Host, the secrets, and the fields that are always short. */
+static size_t
+head_room(const struct response *r)
+{
+	const struct client_opts *o = &r->client->o;
+	size_t n = 2 * strlen(r->text) + 2 * r->via.len + 1024;
+
+	n += o->token ? strlen(o->token) : 0;
+	n += o->user_agent ? strlen(o->user_agent) : 0;
+	return n < REQUEST_MAX ? n : REQUEST_MAX;
+}
+
 static int
 send_head(struct response *r, struct err *e)
 {
-	struct buf b = buf_make(REQUEST_MAX);
+	struct buf b = buf_make(head_room(r));
 	int rc;
 
-	/* At once, so that growing leaves no copies of the token behind. */
+	/* At once, so that growing leaves no copies of the token behind; but no
+	 * more than that: pages for each request cost more than it does. */
 	buf_room(&b, b.max);
 	rc = put_request(&b, r, e);
 	if (!rc)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #ifdef __linux__
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #endif
 
@@ -278,10 +279,35 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 	return -1;
 }
 
-/* Opens the folder that path is in, which is f->fd itself for a path without
- * parents: give it back with leave(). base gets the last part. */
+/* The folder path of n bytes, which are no more than PATH_LIMIT, in one step and
+ * not through links, where the kernel has openat2(2). -1 if it has not, and for
+ * whatever walk_steps() would have to make or to tell. */
 static int
-walk(const struct folder *f, const char *path, enum parents how,
+open_at_once(int at, const char *path, size_t n)
+{
+	int fd = -1;
+#ifdef SYS_openat2
+	enum { NO_SYMLINKS = 0x04, BENEATH = 0x08 }; /* linux/openat2.h */
+	const struct {
+		uint64_t flags, mode, resolve;
+	} how = {
+	    .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	    .resolve = NO_SYMLINKS | BENEATH,
+	};
+	char copy[PATH_LIMIT + 1];
+
+	memcpy(copy, path, n);
+	copy[n] = '\0';
+	fd = (int)syscall(SYS_openat2, at, copy, &how, sizeof(how));
+#else
+	(void)at, (void)path, (void)n;
+#endif
+	return fd;
+}
+
+/* Part by part: makes what is missing, and says what is in the way. */
+static int
+walk_steps(const struct folder *f, const char *path, enum parents how,
     const char **base, struct err *e)
 {
 	int at = f->fd;
@@ -307,6 +333,23 @@ walk(const struct folder *f, const char *path, enum parents how,
 		at = next;
 	}
 	*base = rest;
+	return at;
+}
+
+/* Opens the folder that path is in, which is f->fd itself for a path without
+ * parents: give it back with leave(). base gets the last part. */
+static int
+walk(const struct folder *f, const char *path, enum parents how,
+    const char **base, struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	int at = -1;
+
+	if (slash && slash - path <= PATH_LIMIT)
+		at = open_at_once(f->fd, path, (size_t)(slash - path));
+	if (at < 0)
+		return walk_steps(f, path, how, base, e);
+	*base = slash + 1;
 	return at;
 }
 
@@ -536,16 +579,12 @@ write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-/* Leaves errno as the failure set it. */
+/* Writes the text and closes; leaves errno as the failure set it. */
 static int
-write_in(int at, const char *base, struct str text, bool lasting)
+write_out(int fd, struct str text, bool lasting)
 {
-	char name[TEMP_NAME];
-	int fd = open_temp(at, name), rv, saved;
+	int rv = write_all(fd, text.s, text.n), saved;
 
-	if (fd < 0)
-		return -1;
-	rv = write_all(fd, text.s, text.n);
 	if (rv == 0 && lasting)
 		rv = sync_file(fd);
 	saved = errno;
@@ -555,13 +594,34 @@ write_in(int at, const char *base, struct str text, bool lasting)
 		rv = -1;
 	}
 	errno = saved;
+	return rv;
+}
+
+/* unlinkat() that leaves errno alone. */
+static void
+drop(int at, const char *name)
+{
+	int saved = errno;
+
+	unlinkat(at, name, 0);
+	errno = saved;
+}
+
+/* Leaves errno as the failure set it. */
+static int
+write_in(int at, const char *base, struct str text, bool lasting)
+{
+	char name[TEMP_NAME];
+	int fd = open_temp(at, name), rv;
+
+	if (fd < 0)
+		return -1;
+	rv = write_out(fd, text, lasting);
 	if (rv == 0)
 		rv = renameat(at, name, at, base);
 	if (rv == 0)
 		return lasting ? sync_folder(at) : 0;
-	saved = errno;
-	unlinkat(at, name, 0);
-	errno = saved;
+	drop(at, name);
 	return -1;
 }
 
@@ -576,6 +636,29 @@ folder_write(const struct folder *f, const char *path, struct str text,
 	if (at < 0)
 		return -1;
 	rv = write_in(at, base, text, lasting);
+	if (rv < 0)
+		fail(f, path, "write", e);
+	leave(f, at);
+	return rv;
+}
+
+int
+folder_write_new(
+    const struct folder *f, const char *path, struct str text, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_MAKE, &base, e), fd, rv;
+
+	if (at < 0)
+		return -1;
+	fd = open_plain(at, base, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd < 0) {
+		rv = errno == EEXIST ? 1 : -1;
+	} else {
+		rv = write_out(fd, text, false);
+		if (rv < 0)
+			drop(at, base);
+	}
 	if (rv < 0)
 		fail(f, path, "write", e);
 	leave(f, at);

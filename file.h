@@ -72,6 +72,12 @@ int folder_sync(const struct folder *f, const char *path, struct err *e);
 int folder_write(const struct folder *f, const char *path, struct str text,
     bool lasting, struct err *e);
 
+/* The same for a file that is not there yet, under its name from the start: a
+ * power cut can leave a part of it, so its reader must see that. 1 if there is
+ * something. */
+int folder_write_new(
+    const struct folder *f, const char *path, struct str text, struct err *e);
+
 /* Reads a small file whole; one larger than b's limit is an error. 1 if there
  * is none. */
 int folder_read(

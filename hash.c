@@ -165,10 +165,17 @@ digest_hex(const struct digest *d, char out[2 * HASH_SIZE_MAX + 1])
 void
 hash_init(struct hash *h, enum hash_kind kind, uint64_t size)
 {
+	h->impl = best_impl();
+	hash_restart(h, kind, size);
+}
+
+void
+hash_restart(struct hash *h, enum hash_kind kind, uint64_t size)
+{
 	char head[32]; /* "blob ", up to 20 digits, '\0' */
 	int n;
 
-	*h = (struct hash){.kind = kind, .impl = best_impl()};
+	*h = (struct hash){.kind = kind, .impl = h->impl};
 	memcpy(h->h, kind == HASH_SHA256 ? start_sha256 : start_sha1,
 	    sizeof(h->h));
 	if (kind != HASH_GIT)

@@ -122,7 +122,10 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 	clock_gettime(CLOCK_REALTIME, &now);
 	localdir_meta_format(&text, commit, d, (uint64_t)now.tv_sec,
 	    (unsigned)(now.tv_nsec / 1000));
-	rv = folder_write(f, meta, buf_str(&text), false, e);
+	/* Of a new one, a part is no metadata; the content is compared then. */
+	rv = folder_write_new(f, meta, buf_str(&text), e);
+	if (rv > 0)
+		rv = folder_write(f, meta, buf_str(&text), false, e);
 	buf_release(&text);
 	free(meta);
 	return rv;

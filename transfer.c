@@ -88,7 +88,9 @@ struct run {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	struct hasher *hasher;
+	struct hash fresh; /* what the hashes of small ones begin as */
 	struct file *active;
+	struct file *spare;  /* closed, to be used again */
 	size_t begun, left;  /* contents begun; not yet done or failed */
 	unsigned lost;       /* contents given up so in a row */
 	uint64_t not_before; /* the server asked all to wait (ms) */
@@ -398,7 +400,7 @@ start_over(struct visit *v)
 	progress_lost(v->run->t->progress, f->shown, v->r->at);
 	ranges_whole(&f->ranges, v->r, f->content.size);
 	if (small(f))
-		hash_init(&f->hash, f->content.digest.kind, f->content.size);
+		hash_restart(&f->hash, f->content.digest.kind, f->content.size);
 }
 
 /* What came is written also when it fails in the middle. */
@@ -542,24 +544,54 @@ start_hash(struct run *run, struct file *f)
 		f->hashing = hasher_begin(run->hasher, f->partial, f);
 		return;
 	}
-	hash_init(&f->hash, c->digest.kind, c->size);
+	f->hash = run->fresh;
+	hash_restart(&f->hash, c->digest.kind, c->size);
 	f->hashed = c->size == 0;
 	hash_final(&f->hash, &f->found);
+}
+
+/* Thousands of small files, each with a struct from malloc() and back, would
+ * make the system clear a page for each. */
+static struct file *
+file_new(struct run *run, size_t i)
+{
+	struct file *f;
+
+	pthread_mutex_lock(&run->lock);
+	f = run->spare;
+	if (f)
+		run->spare = f->next;
+	pthread_mutex_unlock(&run->lock);
+	if (!f)
+		f = xmalloc(sizeof(*f));
+	memset(f, 0, sizeof(*f));
+	f->run = run;
+	f->i = i;
+	return f;
+}
+
+static void
+file_free(struct file *f)
+{
+	struct run *run = f->run;
+
+	pthread_mutex_lock(&run->lock);
+	f->next = run->spare;
+	run->spare = f;
+	pthread_mutex_unlock(&run->lock);
 }
 
 static void
 do_begin(struct run *run, size_t i)
 {
 	const struct transfer *t = run->t;
-	struct file *f = xcalloc(1, sizeof(*f));
+	struct file *f = file_new(run, i);
 	struct err e;
 
-	f->run = run;
-	f->i = i;
 	t->ops->content(t->ctx, i, &f->content);
 	f->partial = t->ops->begin(t->ctx, i, &f->url, &e);
 	if (!f->partial) {
-		free(f);
+		file_free(f);
 		content_failed(run, i, &e);
 		return;
 	}
@@ -577,7 +609,7 @@ do_begin(struct run *run, size_t i)
 	pthread_mutex_unlock(&run->lock);
 }
 
-/* Frees a file that is no longer active. */
+/* Closes a file that is no longer active. */
 static void
 file_close(struct file *f, bool published)
 {
@@ -587,7 +619,7 @@ file_close(struct file *f, bool published)
 	partial_close(f->partial, published);
 	free(f->url);
 	free(f->direct);
-	free(f);
+	file_free(f);
 }
 
 static void
@@ -920,6 +952,7 @@ transfer_run(const struct transfer *t, struct err *e)
 	run.hasher = hasher_open(hasher_threads(), t->jobs, &ops, e);
 	if (!run.hasher)
 		return -1;
+	hash_init(&run.fresh, HASH_GIT, 0);
 	run.ramp = ramp_make(t->jobs, wait_now());
 	run.worker = xcalloc(t->jobs, sizeof(run.worker[0]));
 	pthread_mutex_init(&run.lock, NULL);
@@ -936,6 +969,10 @@ transfer_run(const struct transfer *t, struct err *e)
 
 		run.active = f->next;
 		file_close(f, false);
+	}
+	for (struct file *f = run.spare, *next; f; f = next) {
+		next = f->next;
+		free(f);
 	}
 	hasher_close(run.hasher);
 	pthread_cond_destroy(&run.changed);

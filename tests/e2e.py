@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """End-to-end tests: the binary (HUB_BIN, else ./hub) against the test Hub.
 
-    e2e.py [-v] [-l] [PART-OF-A-NAME...]     -v: name each; -l: list them
+    e2e.py [-v] [-l] [-jN] [PART-OF-A-NAME...]     -v: name each; -l: list them
 
-Runs every function test_* of the modules tests/e2e_*.py; prints only what fails."""
+Runs every function test_* of the modules tests/e2e_*.py, N at a time (as many as there are
+cores), each with a Hub of its own; prints only what fails."""
 
 import importlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -26,20 +28,38 @@ def main():
         return 0
     if not os.access(BINARY, os.X_OK):
         sys.exit("e2e: no binary at " + BINARY)
+    count = {"passed": 0, "FAILED": 0, "skipped": 0}
+    names = [(t.__module__, t.__name__) for t in tests]
+    with multiprocessing.Pool(jobs(), get_ready) as pool:
+        for name, word, said, seconds in pool.imap(run_named, names):
+            count[word] += 1
+            if word != "passed" or "-v" in sys.argv:
+                print("%s %s (%.1f s)" % (word, name, seconds))
+                print(indent(said), end="", flush=True)
+    print("%d passed, %d failed" % (count["passed"], count["FAILED"]))
+    return count["FAILED"] != 0
+
+
+def jobs():
+    for arg in sys.argv[1:]:
+        if arg.startswith("-j"):
+            return int(arg[2:])
+    return os.cpu_count()
+
+
+def get_ready():
+    """A process that runs tests, one after the other."""
     signal.signal(signal.SIGALRM, on_alarm)
     # Who runs this in the background has them ignored, and the binary would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    count = {"passed": 0, "FAILED": 0, "skipped": 0}
-    for test in tests:
-        began = time.monotonic()
-        word, said = run_one(test)
-        count[word] += 1
-        if word != "passed" or "-v" in sys.argv:
-            print("%s %s (%.1f s)" % (word, test.__name__, time.monotonic() - began))
-            print(indent(said), end="", flush=True)
-    print("%d passed, %d failed" % (count["passed"], count["FAILED"]))
-    return count["FAILED"] != 0
+
+
+def run_named(name):
+    module, function = name
+    began = time.monotonic()
+    word, said = run_one(getattr(importlib.import_module(module), function))
+    return function, word, said, time.monotonic() - began
 
 
 def discover():

@@ -274,6 +274,15 @@ test_round(void)
 	CHECK(folder_write(&p.in, "a/b/c", str_of(""), false, &e) == 0);
 	CHECK(holds(&p.in, "a/b/c", ""));
 	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 0 && st.st_size == 0);
+	CHECK(folder_write_new(&p.in, "a/b/c", str_of("x"), &e) == 1);
+	CHECK(holds(&p.in, "a/b/c", ""));
+	CHECK(folder_write_new(&p.in, "new/n", str_of("two"), &e) == 0);
+	CHECK(holds(&p.in, "new/n", "two"));
+	CHECK(symlinkat("nowhere", p.in.fd, "new/link") == 0);
+	CHECK(folder_write_new(&p.in, "new/link", str_of("x"), &e) == 1);
+	CHECK(folder_stat(&p.in, "new/nowhere", &st, &e) == 1);
+	CHECK(folder_write_new(&p.in, "new/n/m", str_of("x"), &e) < 0);
+	CHECK(e.kind == ERR_FILE);
 	CHECK(folder_publish(&p.in, "a/b/c", "d/e", true, &e) == 0);
 	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 1);
 	CHECK(holds(&p.in, "d/e", ""));
@@ -390,6 +399,7 @@ test_links(void)
 	    {"../out/new", "l9", "l9"},
 	    {"../out/new", "l10", "l10/x"},
 	    {"l11", "l11", "l11/x"},
+	    {"a", "l12", "l12/b/c"},
 	};
 	struct place p;
 	struct err e;

@@ -225,6 +225,25 @@ test_lanes(const struct hash_impl *impl)
 	}
 }
 
+/* A copy that was begun again is as one that was initialised. */
+static void
+test_restart(enum hash_kind kind)
+{
+	struct hash h, used;
+	struct digest a, b;
+
+	hash_init(&used, HASH_SHA256, 0);
+	hash_update(&used, "something else", 14);
+	hash_restart(&used, kind, 9);
+	hash_update(&used, "some text", 9);
+	hash_final(&used, &a);
+	hash_init(&h, kind, 9);
+	hash_update(&h, "some text", 9);
+	hash_final(&h, &b);
+	CHECK(digest_same(&a, &b));
+	CHECK(hash_length(&used) == 9);
+}
+
 /* Every byte of a saved state that is changed, or zeroed, makes it none. */
 static void
 test_load_refuses(enum hash_kind kind)
@@ -392,6 +411,8 @@ main(void)
 	CHECK(strcmp(all[count - 1]->name, "portable") == 0);
 	CHECK(strcmp(hash_implementation(), all[0]->name) == 0);
 	CHECK(hash_lanes() == all[0]->lanes);
+	test_restart(HASH_SHA256);
+	test_restart(HASH_GIT);
 	test_load_refuses(HASH_SHA256);
 	test_load_refuses(HASH_GIT);
 	test_load_refuses_fields();
