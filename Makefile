@@ -80,6 +80,12 @@ $O/bench_%: $O/tests/bench_%.o $(LIB)
 $O/env_dump: $O/tests/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
+# The program with a fault in it; see the head of tests/escape.c.
+$O/hub_escape: $O/hub.o $O/tests/escape.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=http_head_parse \
+	    -Wl,--wrap=confine_files,--wrap=confine_calls -o $@ $^ \
+	    $(BEARSSL_LIB) $(LIB)
+
 # All units but main; a program takes from it what it needs.
 $(LIB): $(UNITS:%=$O/%.o) $O/roots.o
 	rm -f $@
@@ -118,7 +124,8 @@ unit: $(TESTS:%=$O/%)
 
 # Unit tests, the corpora of the fuzzers, then the program as a person would run
 # it. With the JSONTestSuite beside the checkout, test_json goes through that.
-test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump
+test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
+      $O/hub_escape
 	HUB_BIN=$(abspath $O/hub) ENV_DUMP=$(abspath $O/env_dump) \
 	    $(addprefix JSONTESTSUITE=,$(wildcard $(SUITE))) \
 	    tests/run $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $(E2E)

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "confine.h"
 #include "err.h"
 #include "file.h"
 #include "glob.h"
@@ -284,6 +285,32 @@ open_target(struct download *d, struct err *e)
 	}
 	*e = why;
 	return -1;
+}
+
+/* From the first byte of an answer on, nothing but the target can be written.
+ * False if that is yet to be made: then so is all that stands beside it. */
+static bool
+confine(const struct download *d)
+{
+	struct confine c = confine_make();
+	bool whole = true;
+
+	if (d->into && d->o->dry_run)
+		confine_read(&c, AT_FDCWD, d->into);
+	else if (d->into)
+		whole = confine_write(&c, d->into);
+	session_confine(&d->s, &c);
+	return whole;
+}
+
+/* Now that the target is there. */
+static void
+confine_more(const struct download *d)
+{
+	struct confine c = confine_make();
+
+	confine_write(&c, d->into);
+	confine_files(&c);
 }
 
 /* --- The transfer's questions. --- */
@@ -823,8 +850,11 @@ to_output(struct download *d, struct err *e)
 static int
 run(struct download *d, struct buf *out, struct err *e)
 {
+	bool whole;
+
 	if (choose_target(d, e) < 0 || choose_names(d, e) < 0)
 		return -1;
+	whole = confine(d);
 	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
 	    list(d, e) < 0) {
 		if (e->kind == ERR_STOPPED)
@@ -835,6 +865,8 @@ run(struct download *d, struct buf *out, struct err *e)
 		return to_output(d, e);
 	if (open_target(d, e) < 0)
 		return -1;
+	if (!whole)
+		confine_more(d);
 	return to_folder(d, out, e);
 }
 

@@ -71,7 +71,8 @@ scan_path_check(const char *path, struct err *e)
 }
 
 static int
-add(struct scan *s, const char *path, const struct stat *st, struct err *e)
+add(struct scan *s, const char *path, const struct stat *st, bool link,
+    struct err *e)
 {
 	if (scan_path_check(path, e) < 0)
 		return err_hint(e, "leave it out with --exclude");
@@ -90,6 +91,7 @@ add(struct scan *s, const char *path, const struct stat *st, struct err *e)
 	    .inode = (uint64_t)st->st_ino,
 	    .mtime_s = st->st_mtim.tv_sec,
 	    .mtime_ns = st->st_mtim.tv_nsec,
+	    .link = link,
 	};
 	s->size += (uint64_t)st->st_size;
 	return 0;
@@ -125,7 +127,7 @@ visit(struct walk *w, int fd, const char *name, size_t *entries, struct err *e)
 		return 0;
 	}
 	++*entries;
-	return add(w->out, path, &st, e);
+	return add(w->out, path, &st, S_ISLNK(link.st_mode), e);
 }
 
 static int
@@ -218,7 +220,7 @@ scan_one(
 	if (!S_ISREG(st.st_mode))
 		return err_set(
 		    e, ERR_USAGE, "'%s' is neither a file nor a folder", name);
-	return add(out, name, &st, e);
+	return add(out, name, &st, false, e);
 }
 
 void

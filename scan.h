@@ -8,6 +8,7 @@
  * over wherever they stand; what is neither file nor folder, too.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@ struct scan_file {
 	uint64_t size, inode;
 	int64_t mtime_s;
 	long mtime_ns;
+	bool link; /* it is a symbolic link to the file */
 };
 
 struct scan {

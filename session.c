@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "confine.h"
 #include "err.h"
 #include "mem.h"
 #include "option.h"
@@ -197,4 +198,21 @@ session_close(struct session *s)
 	repoid_release(&s->id);
 	free(s->revision);
 	*s = (struct session){.config = NULL};
+}
+
+void
+session_confine(const struct session *s, struct confine *c)
+{
+	int version = confine_files(c);
+	bool calls = confine_calls();
+
+	if (!s->config->verbose)
+		return;
+	if (version)
+		progress_note(s->progress, "confined by Landlock %d%s", version,
+		    calls ? " and seccomp" : "; no seccomp here");
+	else
+		progress_note(s->progress, "%s",
+		    calls ? "confined by seccomp; no Landlock here"
+			  : "not confined: neither Landlock nor seccomp here");
 }

@@ -11,6 +11,7 @@
 #include "repoid.h"
 
 struct client;
+struct confine;
 struct err;
 struct progress;
 struct tls_trust;
@@ -30,5 +31,9 @@ struct session {
 int session_open(struct session *s, const struct options *o,
     const struct config *c, const char *verb, struct err *e);
 void session_close(struct session *s);
+
+/* The rules of c hold from now on, and the system calls that no command needs
+ * are given up; -v tells. To be called before the first request. */
+void session_confine(const struct session *s, struct confine *c);
 
 #endif

@@ -5,11 +5,13 @@
 
 #include "upload.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "confine.h"
 #include "delivery.h"
 #include "err.h"
 #include "glob.h"
@@ -282,6 +284,21 @@ open_journal(struct upload *u)
 	buf_release(&state);
 }
 
+/* From the first byte of an answer on, nothing can be read but the source, and
+ * nothing be written but the journal, which is open. */
+static void
+confine(const struct upload *u)
+{
+	const struct scan *s = &u->offer.scan;
+	struct confine c = confine_make();
+
+	confine_read(&c, AT_FDCWD, u->o->local_path);
+	for (size_t i = 0; i < s->n; i++)
+		if (s->file[i].link)
+			confine_read(&c, u->offer.folder.fd, s->file[i].path);
+	session_confine(&u->s, &c);
+}
+
 /* "Upload model.gguf with hub", or what the user said. */
 static void
 put_summary(const struct upload *u, struct buf *b)
@@ -342,6 +359,7 @@ run(struct upload *u, struct buf *out, struct err *e)
 	if (open_offer(u, e) < 0)
 		return -1;
 	open_journal(u);
+	confine(u);
 	rv = plan(u, e);
 	if (rv == 0 && !u->o->dry_run)
 		rv = send_all(u, e);
