@@ -5,6 +5,8 @@
 #include "client.h"
 #include "err.h"
 #include "http.h"
+#include "str.h"
+#include "url.h"
 #include "wait.h"
 
 static enum fetch_end
@@ -55,8 +57,10 @@ check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 	return FETCH_WHOLE;
 }
 
+/* led: the address that answered is one that another one led to. */
 static enum fetch_end
-check_status(const struct fetch *f, const struct http_head *h, struct err *e)
+check_status(
+    const struct fetch *f, const struct http_head *h, bool led, struct err *e)
 {
 	unsigned status = h->status;
 
@@ -71,11 +75,11 @@ check_status(const struct fetch *f, const struct http_head *h, struct err *e)
 		    "the server has fewer bytes than the listing says");
 		return FETCH_FAILED;
 	}
-	if (f->direct && (status == 401 || status == 403 || status == 404 ||
-			     status == 410)) {
+	if (led && (status == 401 || status == 403 || status == 404 ||
+		       status == 410)) {
 		err_set(e, ERR_NET,
-		    "the signed address is no longer accepted (status %u)",
-		    status);
+		    "the signed address is %s accepted (status %u)",
+		    f->direct ? "no longer" : "not", status);
 		return FETCH_REFUSED;
 	}
 	err_set(e, http_status_transient(status) ? ERR_NET : ERR_OTHER,
@@ -140,10 +144,12 @@ fetch(const struct fetch *f, struct err *e)
 	};
 	struct response *resp = client_send(f->client, &req, e);
 	enum fetch_end end;
+	bool led;
 
 	if (!resp)
 		return FETCH_FAILED;
-	end = check_status(f, response_head(resp), e);
+	led = f->direct || !str_eq(response_url(resp)->text, f->url);
+	end = check_status(f, response_head(resp), led, e);
 	if (end == FETCH_OK) {
 		f->begin(f->ctx, response_url(resp),
 		    response_head(resp)->status == 200);

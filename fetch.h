@@ -44,7 +44,8 @@ enum fetch_end {
 	FETCH_OK,      /* room() ended it, or the answer is through: it may
 			* have been shorter than what was asked for */
 	FETCH_FAILED,  /* e says why */
-	FETCH_REFUSED, /* a direct address is no longer accepted (ERR_NET) */
+	FETCH_REFUSED, /* the address that url is, or led to, is not accepted,
+			* or no longer: a new one may be (ERR_NET) */
 	FETCH_WHOLE, /* the server ignores ranges and first is not 0 (ERR_NET) */
 };
 

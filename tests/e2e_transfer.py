@@ -230,6 +230,20 @@ def test_address_lapses_half_way(k):
     assert asked <= 2 + 2 * JOBS, "%d resolves" % asked
 
 
+def test_fresh_address_is_refused_once(k):
+    """As storage does that is short of breath, or has not heard of its key yet."""
+    repo = large(k, 8 * MB, rate=None)
+    k.hub.fault(origin="cdn", status=403, count=1)
+    end(k, repo, "-j", "1")
+
+
+def test_fresh_address_is_always_refused(k):
+    repo = large(k, 8 * MB, rate=None)
+    k.hub.fault(origin="cdn", status=403, count=None)
+    k.ok(download(k, repo, "--retries", "1"), 5, err="the signed address is not accepted (status 403)")
+    assert len(k.hub.asked("cdn")) == 2
+
+
 def test_renewed_address_names_another_content(k):
     repo = large(k, 48 * MB)
     process = begin(k, repo)
