@@ -223,6 +223,14 @@ to_buf(void *buf, const void *p, size_t n)
 	buf_add(buf, p, n);
 }
 
+/* BearSSL asks nothing of a root's key, but a chain is as weak as that. */
+static bool
+is_strong(const br_x509_pkey *key)
+{
+	return key->key_type != BR_KEYTYPE_RSA ||
+	       key->key.rsa.nlen >= CERT_RSA_MIN / 8;
+}
+
 int
 anchors_add_der(struct anchors *list, const void *der, size_t n, size_t *added,
     struct err *e)
@@ -238,7 +246,7 @@ anchors_add_der(struct anchors *list, const void *der, size_t n, size_t *added,
 	key = br_x509_decoder_get_pkey(d);
 	if (!cert_parse(der, n, &c)) {
 		r = err_set(e, ERR_USAGE, "broken certificate");
-	} else if (key && dn.len && !dn.full) {
+	} else if (key && is_strong(key) && dn.len && !dn.full) {
 		add_new(list, br_x509_decoder_isCA(d) ? BR_X509_TA_CA : 0, &dn,
 		    key);
 		(*added)++;

@@ -8,6 +8,8 @@
 #include "mem.h"
 
 enum {
+	DER_INTEGER = 0x02,
+	DER_BITS = 0x03,
 	DER_OCTETS = 0x04,
 	DER_OID = 0x06,
 	DER_BMP = 0x1e,
@@ -17,6 +19,9 @@ enum {
 	DER_SET = 0x31,
 	SAN_IP = 0x87, /* [7], primitive */
 };
+
+/* 1.2.840.113549.1.1, without the last number (RFC 8017, C). */
+#define RSA_OID "\x2a\x86\x48\x86\xf7\x0d\x01\x01"
 
 static unsigned
 byte(struct str s, size_t i)
@@ -115,9 +120,22 @@ take_time(struct str *in, int64_t *out)
 	return true;
 }
 
-/* Finds the subject alternative names among the extensions. */
 static bool
-parse_extensions(struct str in, struct str *san)
+parse_extension(struct str oid, struct str value, struct cert *c)
+{
+	struct str *to;
+
+	if (same(oid, "\x55\x1d\x11", 3))
+		to = &c->san;
+	else if (same(oid, "\x55\x1d\x25", 3))
+		to = &c->usages;
+	else
+		return true;
+	return take(&value, DER_SEQUENCE, to) && !value.n;
+}
+
+static bool
+parse_extensions(struct str in, struct cert *c)
 {
 	struct str list, one, oid, value;
 
@@ -128,10 +146,8 @@ parse_extensions(struct str in, struct str *san)
 		    !take(&one, DER_OID, &oid))
 			return false;
 		skip(&one, 0x01); /* critical */
-		if (!take(&one, DER_OCTETS, &value) || one.n)
-			return false;
-		if (same(oid, "\x55\x1d\x11", 3) &&
-		    (!take(&value, DER_SEQUENCE, san) || value.n))
+		if (!take(&one, DER_OCTETS, &value) || one.n ||
+		    !parse_extension(oid, value, c))
 			return false;
 	}
 	return true;
@@ -142,18 +158,18 @@ parse_body(struct str in, struct cert *c)
 {
 	struct str dates, extensions;
 
-	skip(&in, 0xa0);                                    /* version */
-	if (!skip(&in, 0x02) || !skip(&in, DER_SEQUENCE) || /* serial, type */
+	skip(&in, 0xa0);                /* version */
+	if (!skip(&in, DER_INTEGER) ||  /* serial number */
+	    !skip(&in, DER_SEQUENCE) || /* kind of signature */
 	    !take(&in, DER_SEQUENCE, &c->issuer) ||
 	    !take(&in, DER_SEQUENCE, &dates) || !take_time(&dates, &c->from) ||
 	    !take_time(&dates, &c->until) ||
 	    !take(&in, DER_SEQUENCE, &c->subject) ||
-	    !skip(&in, DER_SEQUENCE)) /* key */
+	    !take(&in, DER_SEQUENCE, &c->key))
 		return false;
 	skip(&in, 0x81); /* unique identifiers: nobody uses them */
 	skip(&in, 0x82);
-	if (take(&in, 0xa3, &extensions) &&
-	    !parse_extensions(extensions, &c->san))
+	if (take(&in, 0xa3, &extensions) && !parse_extensions(extensions, c))
 		return false;
 	return in.n == 0;
 }
@@ -161,11 +177,14 @@ parse_body(struct str in, struct cert *c)
 bool
 cert_parse(const void *der, size_t n, struct cert *c)
 {
-	struct str in = str_make(der, n), outer, body;
+	struct str in = str_make(der, n), outer, body, kind;
 
 	*c = (struct cert){0};
 	return take(&in, DER_SEQUENCE, &outer) && !in.n &&
-	       take(&outer, DER_SEQUENCE, &body) && parse_body(body, c);
+	       take(&outer, DER_SEQUENCE, &body) && parse_body(body, c) &&
+	       take(&outer, DER_SEQUENCE, &kind) &&
+	       take(&kind, DER_OID, &c->signature) && skip(&outer, DER_BITS) &&
+	       !outer.n;
 }
 
 /* Adds a string of a name as UTF-8. All types but BMPString are taken as they
@@ -239,6 +258,62 @@ cert_has_ip(const struct cert *c, const unsigned char *ip, size_t n)
 		if (tag == SAN_IP && name.n == n && !memcmp(name.s, ip, n))
 			return true;
 	return false;
+}
+
+bool
+cert_is_for_servers(const struct cert *c)
+{
+	struct str left = c->usages, oid;
+
+	if (!left.s)
+		return true;
+	while (take(&left, DER_OID, &oid))
+		if (same(oid, "\x2b\x06\x01\x05\x05\x07\x03\x01", 8) ||
+		    same(oid, "\x55\x1d\x25\x00", 4)) /* any */
+			return true;
+	return false;
+}
+
+bool
+cert_is_sha1(const struct cert *c)
+{
+	return same(c->signature, RSA_OID "\x05", 9) ||
+	       same(c->signature, "\x2a\x86\x48\xce\x3d\x04\x01", 7);
+}
+
+bool
+cert_is_root(const struct cert *c)
+{
+	return str_same(c->issuer, c->subject);
+}
+
+/* Of a number in DER, which may begin with a byte of 0. */
+static size_t
+bit_length(struct str n)
+{
+	size_t at = 0, bits;
+
+	while (at < n.n && !byte(n, at))
+		at++;
+	bits = (n.n - at) * 8;
+	for (unsigned mask = 0x80; bits && !(byte(n, at) & mask); mask >>= 1)
+		bits--;
+	return bits;
+}
+
+size_t
+cert_rsa_bits(const struct cert *c)
+{
+	struct str in = c->key, kind, oid, bits, pair, n;
+
+	if (!take(&in, DER_SEQUENCE, &kind) || !take(&kind, DER_OID, &oid) ||
+	    !same(oid, RSA_OID "\x01", 9) || !take(&in, DER_BITS, &bits) ||
+	    !bits.n)
+		return 0;
+	in = str_make(bits.s + 1, bits.n - 1); /* without the unused bits */
+	if (!take(&in, DER_SEQUENCE, &pair) || !take(&pair, DER_INTEGER, &n))
+		return 0;
+	return bit_length(n);
 }
 
 void

@@ -3,7 +3,8 @@
 
 /*
  * What BearSSL does not tell of a certificate (RFC 5280): printable names, the
- * dates, and whether it is for an IP address. Nothing here decides on trust.
+ * dates, whether it is for an IP address and for servers, and what is weak in
+ * it. Nothing here decides on trust.
  */
 
 #include <stdbool.h>
@@ -12,10 +13,11 @@
 
 #include "str.h"
 
-/* Views into the certificate. Names and san are the inside of their DER
- * elements; san is empty if there is none. Dates are seconds since 1970. */
+/* Views into the certificate, the inside of their DER elements. san
+ * (alternative names) and usages (extended key usage) are NULL if there is
+ * none; signature is the OID of its kind. Dates are seconds since 1970. */
 struct cert {
-	struct str issuer, subject, san;
+	struct str issuer, subject, key, san, usages, signature;
 	int64_t from, until;
 };
 
@@ -29,6 +31,21 @@ void cert_name(struct str dn, char *out, size_t size);
 
 /* True if a subject alternative name is this address of 4 or 16 bytes. */
 bool cert_has_ip(const struct cert *c, const unsigned char *ip, size_t n);
+
+/* True if an extended key usage is for servers, or there is none at all (RFC
+ * 5280, 4.2.1.12). */
+bool cert_is_for_servers(const struct cert *c);
+
+/* True if it is signed with SHA-1. */
+bool cert_is_sha1(const struct cert *c);
+
+/* True if it names itself as its issuer. */
+bool cert_is_root(const struct cert *c);
+
+#define CERT_RSA_MIN 2048 /* bits: shorter keys are not safe */
+
+/* The length of the RSA key; 0 for a key of another kind. */
+size_t cert_rsa_bits(const struct cert *c);
 
 /* "2026-11-23". */
 void cert_day(int64_t t, char out[32]);

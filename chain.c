@@ -27,9 +27,10 @@ start_chain(const br_x509_class **ctx, const char *server_name)
 
 	(void)server_name; /* it is empty for an address */
 	c->count = 0;
-	c->ip_found = false;
+	c->ip_found = c->for_servers = c->self_signed = c->old_root = false;
 	c->from = c->until = 0;
-	c->subject[0] = c->issuer[0] = '\0';
+	c->short_bits = 0;
+	c->subject[0] = c->issuer[0] = c->sha1[0] = '\0';
 	c->inner.vtable->start_chain(&c->inner.vtable, chain_name(c));
 }
 
@@ -53,16 +54,43 @@ append(const br_x509_class **ctx, const unsigned char *p, size_t n)
 }
 
 static void
+look_at_first(struct chain *c, const struct cert *cert)
+{
+	cert_name(cert->subject, c->subject, sizeof(c->subject));
+	c->ip_found = cert_has_ip(cert, c->ip, c->ip_len);
+	c->for_servers = cert_is_for_servers(cert);
+	c->self_signed = cert_is_root(cert);
+}
+
+/* A root's signature on itself proves nothing and harms nobody. BearSSL
+ * stumbles over it before it can say that the root is not trusted. */
+static void
+look_for_weakness(struct chain *c, const struct cert *cert)
+{
+	size_t bits = cert_rsa_bits(cert);
+
+	if (bits && bits < CERT_RSA_MIN && !c->short_bits) {
+		cert_name(cert->subject, c->short_key, sizeof(c->short_key));
+		c->short_bits = bits;
+	}
+	if (!cert_is_sha1(cert) || c->sha1[0])
+		return;
+	if (c->count && cert_is_root(cert))
+		c->old_root = true;
+	else
+		cert_name(cert->subject, c->sha1, sizeof(c->sha1));
+}
+
+static void
 look(struct chain *c)
 {
 	struct cert cert;
 
 	if (c->der.full || !cert_parse(buf_cstr(&c->der), c->der.len, &cert))
 		return;
-	if (!c->count) {
-		cert_name(cert.subject, c->subject, sizeof(c->subject));
-		c->ip_found = cert_has_ip(&cert, c->ip, c->ip_len);
-	}
+	if (!c->count)
+		look_at_first(c, &cert);
+	look_for_weakness(c, &cert);
 	cert_name(cert.issuer, c->issuer, sizeof(c->issuer));
 	if (!c->from && !c->until &&
 	    (c->now < cert.from || c->now > cert.until)) {
@@ -89,6 +117,8 @@ end_chain(const br_x509_class **ctx)
 
 	if (!code && c->ip_len && !c->ip_found)
 		return BR_ERR_X509_BAD_SERVER_NAME;
+	if (!code && !c->for_servers)
+		return BR_ERR_X509_FORBIDDEN_KEY_USAGE;
 	return code;
 }
 
@@ -136,6 +166,7 @@ chain_init(struct chain *c, const struct anchors *roots, const char *host,
 	br_x509_minimal_set_hash(&c->inner, br_sha256_ID, &br_sha256_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha384_ID, &br_sha384_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha512_ID, &br_sha512_vtable);
+	br_x509_minimal_set_minrsa(&c->inner, CERT_RSA_MIN / 8);
 	set_time(c);
 }
 
@@ -186,8 +217,7 @@ reason(int code)
 		"it has a critical extension that hub does not know"},
 	    {BR_ERR_X509_NOT_CA,
 		"it is signed by one that may not sign others"},
-	    {BR_ERR_X509_FORBIDDEN_KEY_USAGE,
-		"its key is not meant for this use"},
+	    {BR_ERR_X509_FORBIDDEN_KEY_USAGE, "it is not meant for servers"},
 	    {BR_ERR_X509_WEAK_PUBLIC_KEY, "its key is too short"},
 	};
 
@@ -197,17 +227,54 @@ reason(int code)
 	return "it cannot be decoded";
 }
 
+static int
+explain_trust(const struct chain *c, struct err *e)
+{
+	bool alone = c->count == 1;
+
+	if (alone && c->self_signed) {
+		err_set(e, ERR_OTHER,
+		    "the certificate of '%s' is signed by itself, '%s', and "
+		    "not trusted",
+		    c->host, c->subject);
+		return err_hint(e, "--ca-file FILE with that certificate");
+	}
+	err_set(e, ERR_OTHER,
+	    "the certificate of '%s' is issued by '%s', which is not trusted%s",
+	    c->host, c->issuer,
+	    alone ? "; the server sends no other certificate" : "");
+	return err_hint(
+	    e, "--ca-file FILE with the certificate of that issuer");
+}
+
+/* 0 if it was for another reason. */
+static int
+explain_weakness(const struct chain *c, int code, struct err *e)
+{
+	if (code == BR_ERR_X509_WEAK_PUBLIC_KEY && c->short_bits)
+		err_set(e, ERR_OTHER,
+		    "the certificate of '%s' is not safe: the RSA key of '%s' "
+		    "has %zu bits, not %d",
+		    c->host, c->short_key, c->short_bits, CERT_RSA_MIN);
+	else if (code == BR_ERR_X509_UNSUPPORTED && c->sha1[0])
+		err_set(e, ERR_OTHER,
+		    "the certificate of '%s' is not safe: that of '%s' is "
+		    "signed with SHA-1, which can be forged",
+		    c->host, c->sha1);
+	else
+		return 0;
+	return err_hint(
+	    e, "asking who runs the server (or a proxy before it) to renew it");
+}
+
 int
 chain_explain(const struct chain *c, int code, struct err *e)
 {
-	if (code == BR_ERR_X509_NOT_TRUSTED) {
-		err_set(e, ERR_OTHER,
-		    "the certificate of '%s' is issued by '%s', which is not "
-		    "trusted",
-		    c->host, c->issuer);
-		return err_hint(
-		    e, "--ca-file FILE with the certificate of that issuer");
-	}
+	if (explain_weakness(c, code, e) < 0)
+		return -1;
+	if (code == BR_ERR_X509_NOT_TRUSTED ||
+	    (code == BR_ERR_X509_UNSUPPORTED && c->old_root))
+		return explain_trust(c, e);
 	if (code == BR_ERR_X509_BAD_SERVER_NAME)
 		return err_set(e, ERR_OTHER,
 		    "the certificate is not for '%s' but for '%s'", c->host,

@@ -4,10 +4,14 @@
 /*
  * The server's certificates: BearSSL's X.509 engine decides, this one around it
  * adds what that lacks. It matches address literals (subject alternative names
- * of type iPAddress), and remembers what a sentence about a refusal needs.
+ * of type iPAddress), refuses a certificate that is not for servers (extended
+ * key usage), and remembers what a sentence about a refusal needs.
+ *
+ * Refused are signatures with SHA-1 and short RSA keys.
  */
 
 #include <bearssl.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "str.h"
@@ -22,12 +26,18 @@ struct chain {
 	unsigned char ip[16]; /* host, if it is an address literal */
 	size_t ip_len;        /* 0 for a name */
 	bool ip_found;        /* the first certificate is for ip */
-	struct buf der;       /* the certificate that is arriving */
-	size_t count;         /* of certificates that were read */
-	int64_t clock, now;   /* what the machine says, what is used */
-	int64_t from, until;  /* of the first one out of date, else both 0 */
-	char subject[96];     /* of the first certificate */
-	char issuer[96];      /* of the last one */
+	bool for_servers;     /* it could be read, and is for servers */
+	bool self_signed;     /* it is its own issuer */
+	bool old_root;       /* a root that came with it is signed with SHA-1 */
+	struct buf der;      /* the certificate that is arriving */
+	size_t count;        /* of certificates that were read */
+	int64_t clock, now;  /* what the machine says, what is used */
+	int64_t from, until; /* of the first one out of date, else both 0 */
+	char subject[96];    /* of the first certificate */
+	char issuer[96];     /* of the last one */
+	size_t short_bits;   /* of the first short RSA key, 0 for none, ... */
+	char short_key[96];  /* ... and whose it is */
+	char sha1[96];       /* the first that is signed with SHA-1 */
 };
 
 /* host must not be empty and stays valid; dates are checked with

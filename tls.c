@@ -66,6 +66,15 @@ tls_trust_count(const struct tls_trust *t)
 	return t->anchors.n;
 }
 
+static int
+no_certificate(const char *name, struct err *e)
+{
+	err_set(e, ERR_USAGE,
+	    "'%s' holds no certificate in PEM form that can be used", name);
+	return err_hint(e, "one with an RSA key of at least 2048 bits, or an "
+			   "EC key of the curve P-256, P-384 or P-521");
+}
+
 int
 tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e)
@@ -75,10 +84,7 @@ tls_trust_add_pem(
 	if (anchors_add_pem(&t->anchors, pem, &added, e) < 0)
 		return err_in(e, "'%s'", name);
 	if (!added)
-		return err_set(e, ERR_USAGE,
-		    "'%s' holds no certificate in PEM "
-		    "form that can be used",
-		    name);
+		return no_certificate(name, e);
 	return 0;
 }
 
@@ -153,11 +159,11 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 	return r;
 }
 
-/* Six suites from the first or, where AES is fast, from the third on. */
-static void
-set_suites(br_ssl_engine_context *eng)
+/* From the first on or, where AES is fast, from the third on. */
+const uint16_t *
+tls_suites(bool aes)
 {
-	static const uint16_t suites[] = {
+	static const uint16_t suites[TLS_SUITES + 2] = {
 	    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 	    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
@@ -167,17 +173,22 @@ set_suites(br_ssl_engine_context *eng)
 	    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 	    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 	};
-	bool fast =
-	    br_aes_x86ni_ctr_get_vtable() || br_aes_pwr8_ctr_get_vtable();
 
-	br_ssl_engine_set_suites(eng, fast ? suites + 2 : suites, 6);
+	return aes ? suites + 2 : suites;
+}
+
+/* BearSSL knows those of x86 and POWER8, not those of ARM. */
+static bool
+has_aes(void)
+{
+	return br_aes_x86ni_ctr_get_vtable() || br_aes_pwr8_ctr_get_vtable();
 }
 
 static void
 set_engine(br_ssl_engine_context *eng)
 {
 	br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
-	set_suites(eng);
+	br_ssl_engine_set_suites(eng, tls_suites(has_aes()), TLS_SUITES);
 	/* Each of these asks the CPU and takes the fastest of what runs in
 	 * constant time. */
 	br_ssl_engine_set_default_aes_gcm(eng);
@@ -529,8 +540,9 @@ tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
 		return 0;
 	}
 	*n = take(t, to, cap);
-	/* Where a receive was full there is more, without waiting. */
-	while (*n < cap && t->filled && receive_now(t) == 0)
+	/* Where a receive was full there is more, without waiting. What BearSSL
+	 * has no room for yet must not be written over. */
+	while (*n < cap && t->filled && t->at == t->end && receive_now(t) == 0)
 		*n += take(t, to + *n, cap - *n);
 	return 0;
 }

@@ -26,7 +26,12 @@ check_cert(struct str der)
 	if (!cert_parse(der.s, der.n, &c))
 		return;
 	MUST(fuzz_inside(c.issuer, der) && fuzz_inside(c.subject, der));
-	MUST(fuzz_inside(c.san, der));
+	MUST(fuzz_inside(c.san, der) && fuzz_inside(c.usages, der));
+	MUST(fuzz_inside(c.key, der) && fuzz_inside(c.signature, der));
+	MUST(cert_rsa_bits(&c) <= 8 * der.n);
+	cert_is_for_servers(&c);
+	cert_is_sha1(&c);
+	cert_is_root(&c);
 	check_name(c.issuer);
 	check_name(c.subject);
 	cert_has_ip(&c, ip, 4);

@@ -104,6 +104,8 @@ test_pem(void)
 	    {{"key", "ca"}, 1, 1, 1},
 	    {{"ed25519", "ca"}, 1, 1, 1},
 	    {{"ed25519"}, 1, 0, 0},
+	    {{"second/rsa"}, 1, 1, 1},
+	    {{"second/short", "second/shortroot"}, 1, 0, 0},
 	    {{"key"}, 1, 0, 0},
 	    {{" "}, 1, 0, 0},
 	    {{"-----BEGIN X509 CRL-----\n*\n", "ca"}, 1, 1, 1},

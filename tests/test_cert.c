@@ -87,6 +87,9 @@ test_changes(void)
 			cert_name(c.issuer, name, sizeof(name));
 			cert_name(c.subject, name, sizeof(name));
 			CHECK_ROW(i, !cert_has_ip(&c, ip, 16));
+			CHECK_ROW(i, !cert_rsa_bits(&c) && !cert_is_root(&c));
+			cert_is_for_servers(&c);
+			cert_is_sha1(&c);
 		}
 		*at = was;
 	}
@@ -200,6 +203,106 @@ test_names(void)
 }
 
 static void
+test_strength(void)
+{
+	static const struct {
+		const char *name;
+		size_t bits;
+		bool servers, sha1, root;
+	} rows[] = {
+	    {"good", 0, true, false, false},
+	    {"ca", 0, true, false, true},
+	    {"rsa", 2048, true, false, true},
+	    {"ed25519", 0, true, false, true},
+	    {"second/rsa", 2048, true, false, false},
+	    {"second/short", 1024, true, false, false},
+	    {"second/shortroot", 1024, true, false, true},
+	    {"second/sha1", 0, true, true, false},
+	    {"second/sha1rsa", 0, true, true, false},
+	    {"second/sha1root", 0, true, true, true},
+	    {"second/client", 0, false, false, false},
+	    {"second/any", 0, true, false, false},
+	    {"second/server", 0, true, false, false},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct buf der = pem_der(rows[i].name);
+		struct cert c;
+
+		CHECK_ROW(i, cert_parse(der.s, der.len, &c));
+		CHECK_ROW(i, cert_rsa_bits(&c) == rows[i].bits);
+		CHECK_ROW(i, cert_is_for_servers(&c) == rows[i].servers);
+		CHECK_ROW(i, cert_is_sha1(&c) == rows[i].sha1);
+		CHECK_ROW(i, cert_is_root(&c) == rows[i].root);
+		buf_release(&der);
+	}
+}
+
+/* Keys of which something is missing or odd; each fits exactly. */
+static void
+test_rsa_bits(void)
+{
+#define KIND "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00"
+	static const struct {
+		struct str key;
+		size_t want;
+	} rows[] = {
+	    {{KIND "\x03\x09\x00\x30\x06\x02\x01\x80\x02\x01\x03", 26}, 8},
+	    {{KIND "\x03\x09\x00\x30\x06\x02\x01\x01\x02\x01\x03", 26}, 1},
+	    {{KIND "\x03\x09\x00\x30\x06\x02\x01\x00\x02\x01\x03", 26}, 0},
+	    {{KIND "\x03\x0a\x00\x30\x07\x02\x02\x00\x80\x02\x01\x03", 27}, 8},
+	    {{KIND "\x03\x0a\x00\x30\x07\x02\x02\x01\x80\x02\x01\x03", 27}, 9},
+	    {{KIND "\x03\x05\x00\x30\x02\x02\x00", 22}, 0},
+	    {{KIND "\x03\x03\x00\x30\x00", 20}, 0},
+	    {{KIND "\x03\x01\x00", 18}, 0},
+	    {{KIND "\x03\x00", 17}, 0},
+	    {{KIND "\x04\x09\x00\x30\x06\x02\x01\x80\x02\x01\x03", 26}, 0},
+	    {{KIND, 15}, 0},
+	    {{"\x30\x00\x03\x00", 4}, 0},
+	    {{"", 0}, 0},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		char *copy = exact(rows[i].key.s, rows[i].key.n);
+		struct cert c = {.key = str_make(copy, rows[i].key.n)};
+
+		CHECK_ROW(i, cert_rsa_bits(&c) == rows[i].want);
+		free(copy);
+	}
+#undef KIND
+}
+
+/* Extended key usages that name nothing, or end in the middle. */
+static void
+test_usages(void)
+{
+#define SERVER "\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01"
+	static const struct {
+		struct str usages;
+		bool want;
+	} rows[] = {
+	    {{NULL, 0}, true}, /* no such extension */
+	    {{"", 0}, false},  /* an empty one */
+	    {{SERVER, 10}, true},
+	    {{SERVER, 9}, false},
+	    {{"\x06\x03\x55\x1d\x25" SERVER, 15}, true},
+	    {{"\x06\x04\x55\x1d\x25\x00", 6}, true},
+	    {{"\x06\x05\x55\x1d\x25\x00\x00", 7}, false},
+	    {{"\x04\x08" SERVER, 12}, false},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct str s = rows[i].usages;
+		char *copy = s.s ? exact(s.s, s.n) : NULL;
+		struct cert c = {.usages = {copy, s.n}};
+
+		CHECK_ROW(i, cert_is_for_servers(&c) == rows[i].want);
+		free(copy);
+	}
+#undef SERVER
+}
+
+static void
 test_clock(void)
 {
 	char day[32];
@@ -223,6 +326,9 @@ main(void)
 	test_changes();
 	test_times();
 	test_names();
+	test_strength();
+	test_rsa_bits();
+	test_usages();
 	test_clock();
 	return test_end();
 }

@@ -9,6 +9,7 @@
 #include "pem.h"
 #include "test.h"
 
+#define RENEW "asking who runs the server (or a proxy before it) to renew it"
 #define Y2001 INT64_C(990000000)
 #define Y2026 INT64_C(1780000000)
 #define Y2110 INT64_C(4430000000)
@@ -88,11 +89,13 @@ test_verdicts(void)
 		""},
 	    {"other", "good", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' is issued by "
-		"'Throw-away CA, Test only', which is not trusted",
+		"'Throw-away CA, Test only', which is not trusted; the server "
+		"sends no other certificate",
 		"--ca-file FILE with the certificate of that issuer"},
 	    {"other", "good", "127.0.0.1", Y2026, Y2026,
 		"the certificate of '127.0.0.1' is issued by "
-		"'Throw-away CA, Test only', which is not trusted",
+		"'Throw-away CA, Test only', which is not trusted; the server "
+		"sends no other certificate",
 		"--ca-file FILE with the certificate of that issuer"},
 	    {"ca", "expired", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' has expired on 2002-01-01, and "
@@ -220,6 +223,141 @@ test_others_behind(void)
 	anchors_release(&list);
 }
 
+/* Chains of up to three, as a server sends them. */
+static void
+test_chains(void)
+{
+	static const struct {
+		const char *root, *certs[3];
+		const char *says; /* "": accepted */
+		const char *hint;
+	} rows[] = {
+	    {"second/ca", {"second/rsa"}, "", ""},
+	    {"second/ca", {"second/rsa", "second/sha1root"}, "", ""},
+	    {"second/ca", {"second/server"}, "", ""},
+	    {"second/ca", {"second/any"}, "", ""},
+	    {"second/ca", {"second/client"},
+		"bad certificate of 'hub.test': it is not meant for servers",
+		""},
+	    {"second/client", {"second/client"},
+		"bad certificate of 'hub.test': it is not meant for servers",
+		""},
+	    {"second/ca", {"second/short"},
+		"the certificate of 'hub.test' is not safe: the RSA key of "
+		"'hub.test' has 1024 bits, not 2048",
+		RENEW},
+	    {"second/ca", {"second/belowshort", "second/shortca"},
+		"the certificate of 'hub.test' is not safe: the RSA key of "
+		"'Short CA' has 1024 bits, not 2048",
+		RENEW},
+	    {"second/ca", {"second/sha1"},
+		"the certificate of 'hub.test' is not safe: that of 'hub.test' "
+		"is signed with SHA-1, which can be forged",
+		RENEW},
+	    {"second/ca", {"second/sha1rsa"},
+		"the certificate of 'hub.test' is not safe: that of 'hub.test' "
+		"is signed with SHA-1, which can be forged",
+		RENEW},
+	    {"second/ca", {"second/belowsha1", "second/sha1ca"},
+		"the certificate of 'hub.test' is not safe: that of 'Old CA' "
+		"is signed with SHA-1, which can be forged",
+		RENEW},
+	    {"second/ca", {"second/belowsha1", "second/sha1ca", "second/ca"},
+		"the certificate of 'hub.test' is not safe: that of 'Old CA' "
+		"is signed with SHA-1, which can be forged",
+		RENEW},
+	    /* a root vouches for itself: SHA-1 there harms nobody */
+	    {"second/sha1root", {"second/belowsha1root"}, "", ""},
+	    {"second/sha1root", {"second/belowsha1root", "second/sha1root"}, "",
+		""},
+	    {"second/ca", {"second/belowsha1root", "second/sha1root"},
+		"the certificate of 'hub.test' is issued by 'Old root', which "
+		"is not trusted",
+		"--ca-file FILE with the certificate of that issuer"},
+	    {"second/ca", {"second/ed25519"},
+		"bad certificate of 'hub.test': it uses what hub does not know",
+		""},
+	    {"ca", {"second/rsa"},
+		"the certificate of 'hub.test' is issued by 'Second CA', which "
+		"is not trusted; the server sends no other certificate",
+		"--ca-file FILE with the certificate of that issuer"},
+	    {"ca", {"second/rsa", "second/ca"},
+		"the certificate of 'hub.test' is issued by 'Second CA', which "
+		"is not trusted",
+		"--ca-file FILE with the certificate of that issuer"},
+	    {"ca", {"second/rsa", "second/shortca"},
+		"bad certificate of 'hub.test': the certificates that came "
+		"with it are not its issuers",
+		""},
+	    {"second/ca", {"second/belowsha1", "second/ca"},
+		"bad certificate of 'hub.test': the certificates that came "
+		"with it are not its issuers",
+		""},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct anchors list = trust(rows[i].root);
+		struct err e = {0};
+		struct chain c;
+		int code;
+
+		chain_init(&c, &list, "hub.test", Y2026, Y2026);
+		c.vtable->start_chain(&c.vtable, NULL);
+		for (size_t k = 0; k < 3 && rows[i].certs[k]; k++)
+			one_cert(&c, rows[i].certs[k]);
+		code = (int)c.vtable->end_chain(&c.vtable);
+		if (code)
+			CHECK_ROW(i, chain_explain(&c, code, &e) < 0);
+		CHECK_ROW(i, (code == 0) == !rows[i].says[0]);
+		CHECK_ROW(i, !strcmp(e.msg, rows[i].says));
+		CHECK_ROW(i, !strcmp(e.hint, rows[i].hint));
+		CHECK_ROW(i, !code || e.kind == ERR_OTHER);
+		chain_release(&c);
+		anchors_release(&list);
+	}
+}
+
+/* What one chain had wrong is not said of the next. */
+static void
+test_again(void)
+{
+	struct anchors list = trust("second/ca");
+	const char *const first[] = {"second/short", "second/sha1"};
+	struct err e = {0};
+	struct chain c;
+
+	chain_init(&c, &list, "hub.test", Y2026, Y2026);
+	for (size_t i = 0; i < countof(first); i++) {
+		c.vtable->start_chain(&c.vtable, NULL);
+		one_cert(&c, first[i]);
+		CHECK_ROW(i, c.vtable->end_chain(&c.vtable) != 0);
+		c.vtable->start_chain(&c.vtable, NULL);
+		one_cert(&c, "second/ed25519");
+		chain_explain(&c, (int)c.vtable->end_chain(&c.vtable), &e);
+		CHECK_ROW(i, strstr(e.msg, "hub does not know") != NULL);
+	}
+	chain_release(&c);
+	anchors_release(&list);
+}
+
+static void
+test_self_signed(void)
+{
+	struct anchors list = trust("ca");
+	struct err e = {0};
+	struct chain c;
+
+	chain_init(&c, &list, "second", Y2026, Y2026);
+	c.vtable->start_chain(&c.vtable, NULL);
+	one_cert(&c, "rsa");
+	chain_explain(&c, BR_ERR_X509_NOT_TRUSTED, &e);
+	CHECK(!strcmp(e.msg, "the certificate of 'second' is signed by itself, "
+			     "'RSA CA', and not trusted"));
+	CHECK(!strcmp(e.hint, "--ca-file FILE with that certificate"));
+	chain_release(&c);
+	anchors_release(&list);
+}
+
 static void
 test_odd(void)
 {
@@ -254,6 +392,9 @@ main(void)
 	test_cuts();
 	test_changes();
 	test_others_behind();
+	test_chains();
+	test_again();
+	test_self_signed();
 	test_odd();
 	return test_end();
 }

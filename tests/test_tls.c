@@ -205,10 +205,14 @@ server_end(struct server *s, int client)
 	server_join(s);
 }
 
+/* Long enough for a machine that stands still meanwhile: a test that waits for
+ * this has failed. */
+#define PATIENCE 120000
+
 static uint64_t
 soon(void)
 {
-	return wait_now() + 20000;
+	return wait_now() + PATIENCE;
 }
 
 static struct tls_trust *
@@ -335,6 +339,12 @@ test_refusals(void)
 		"is valid only from 2100-01-01"},
 	    {{.cert = "good"}, "other", "hub.test", ERR_OTHER,
 		"issued by 'Throw-away CA, Test only', which is not trusted"},
+	    {{.cert = "second/client"}, "second/ca", "hub.test", ERR_OTHER,
+		"it is not meant for servers"},
+	    {{.cert = "second/sha1"}, "second/ca", "hub.test", ERR_OTHER,
+		"signed with SHA-1"},
+	    {{.cert = "second/short"}, "second/ca", "hub.test", ERR_OTHER,
+		"has 1024 bits"},
 	    {{.cert = "good"}, "ca", "", ERR_USAGE, "is no host name"},
 	    {{.cert = "good"}, "ca", ".", ERR_USAGE, "is no host name"},
 	    {{.cert = "good", .version = BR_TLS11}, "ca", "hub.test", ERR_OTHER,
@@ -355,7 +365,7 @@ test_refusals(void)
 		struct tls_trust *trusted = trust(rows[i].trust);
 		struct server s = rows[i].s;
 		int fd = server_start(&s);
-		uint64_t wait = s.how == SILENT ? 50 : 20000;
+		uint64_t wait = s.how == SILENT ? 50 : PATIENCE;
 		struct err e = {0};
 		struct tls *t = tls_open(
 		    fd, rows[i].host, trusted, &none, wait_now() + wait, &e);
@@ -574,6 +584,27 @@ test_resume(void)
 	free(store);
 }
 
+/* The same six, ChaCha20 first or last. */
+static void
+test_suites(void)
+{
+	static const uint16_t chacha[] = {
+	    BR_TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+	    BR_TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256};
+	static const uint16_t aes[] = {
+	    BR_TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+	    BR_TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+	    BR_TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+	    BR_TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384};
+	const uint16_t *with = tls_suites(true), *without = tls_suites(false);
+
+	CHECK(sizeof(chacha) + sizeof(aes) == TLS_SUITES * sizeof(*with));
+	CHECK(!memcmp(without, chacha, sizeof(chacha)));
+	CHECK(!memcmp(without + countof(chacha), aes, sizeof(aes)));
+	CHECK(!memcmp(with, aes, sizeof(aes)));
+	CHECK(!memcmp(with + countof(aes), chacha, sizeof(chacha)));
+}
+
 static void
 test_trust(void)
 {
@@ -590,6 +621,8 @@ test_trust(void)
 	CHECK(e.kind == ERR_USAGE);
 	CHECK(tls_trust_add_file(t, "tests/data/tls/key.pem", &e) < 0);
 	CHECK(e.kind == ERR_USAGE && strstr(e.msg, "holds no certificate"));
+	CHECK(tls_trust_add_file(t, "tests/data/tls/second/short.pem", &e) < 0);
+	CHECK(e.kind == ERR_USAGE && strstr(e.hint, "2048 bits"));
 	CHECK(tls_trust_add_pem(t, str_of(""), "x", &e) < 0);
 	CHECK(e.kind == ERR_USAGE);
 	/* key.pem and the Ed25519 one are passed over, ca is there already */
@@ -624,6 +657,7 @@ main(void)
 	test_changed();
 	test_stall();
 	test_resume();
+	test_suites();
 	test_trust();
 	return test_end();
 }
