@@ -245,6 +245,9 @@ tls_session(const struct tls *t, struct tls_resume *out)
 	mem_wipe(&p, sizeof(p));
 }
 
+#define HANDSHAKE_FAILURE (256 + 40)
+#define NO_RENEGOTIATION (256 + 100)
+
 /* Codes of alerts are the number and BR_ERR_RECV_FATAL_ALERT. What another try
  * may mend is ERR_NET: broken bytes on the way, a server that is in trouble. */
 static const struct cause {
@@ -273,9 +276,10 @@ static const struct cause {
     {BR_ERR_NO_CLIENT_AUTH, ERR_OTHER, "the server wants a certificate of us"},
     {256 + 10, ERR_OTHER, "the server says: unexpected message"},
     {256 + 20, ERR_NET, "the server says: bytes were changed on their way"},
-    {256 + 40, ERR_OTHER,
+    {HANDSHAKE_FAILURE, ERR_OTHER,
 	"the server refuses: no cipher or version in common (hub speaks TLS "
-	"1.2 with ECDHE and AES-GCM or ChaCha20)"},
+	"1.2 with ECDHE and AES-GCM or ChaCha20), or it wants a certificate of "
+	"the client"},
     {256 + 42, ERR_OTHER, "the server refuses: bad certificate"},
     {256 + 47, ERR_OTHER, "the server refuses: illegal parameter"},
     {256 + 49, ERR_OTHER, "the server refuses: access denied"},
@@ -286,6 +290,9 @@ static const struct cause {
     {256 + 71, ERR_OTHER, "the server wants stronger ciphers"},
     {256 + 80, ERR_NET, "the server has an internal error"},
     {256 + 90, ERR_NET, "the server was stopped"},
+    {NO_RENEGOTIATION, ERR_OTHER,
+	"the server wants another handshake, which hub refuses (renegotiation, "
+	"perhaps for a certificate of the client)"},
     {256 + 112, ERR_OTHER, "the server does not know the host name"},
     {256 + 116, ERR_OTHER, "the server wants a certificate of us"},
     {256 + 120, ERR_OTHER, "the server does not offer HTTP/1.1"},
@@ -299,6 +306,9 @@ explain(const struct tls *t, struct err *e)
 	/* BearSSL says this also if the head of a record is none at all. */
 	if (code == BR_ERR_UNSUPPORTED_VERSION && t->ibuf[1] != 3)
 		code = BR_ERR_BAD_VERSION;
+	/* OpenSSL's way to say that nobody wants to renegotiate with it. */
+	if (code == HANDSHAKE_FAILURE && t->open)
+		code = NO_RENEGOTIATION;
 	if (code >= BR_ERR_X509_OK && code < 256)
 		return chain_explain(&t->chain, code, e);
 	for (size_t i = 0; i < countof(causes); i++)

@@ -1,7 +1,7 @@
 /*
  * roots DIR: writes roots.c (see roots.h) to standard output, made of the PEM
  * files DIR/...crt in byte order of their names. Runs while building, on the
- * machine that builds. Roots that have expired stay in: they fail by date.
+ * machine that builds. Roots that have expired stay in: an anchor has no dates.
  */
 
 #include <bearssl.h>
