@@ -9,7 +9,6 @@
 
 /* The official client's and the Hub's own texts are below that. */
 #define TEXT_MAX 400
-#define PATH_MAX_LENGTH 8192
 
 /* --- Listings and descriptions. --- */
 
@@ -65,7 +64,7 @@ read_entry(const struct json *entry, struct repo_file *out, struct err *e)
 {
 	struct json lfs = {.type = JSON_NULL};
 
-	out->path = json_get_strdup(entry, "path", PATH_MAX_LENGTH);
+	out->path = json_get_strdup(entry, "path", REPO_PATH_MAX);
 	if (!out->path)
 		return not_a_listing(e, "an entry has no usable path");
 	out->size = 0;

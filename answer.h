@@ -20,6 +20,9 @@ struct err;
 /* Largest file that is believed: 2^53, what a JSON number holds exactly. */
 #define REPO_FILE_MAX ((uint64_t)1 << 53)
 
+/* Longest path that is believed, in bytes. */
+#define REPO_PATH_MAX 8192
+
 struct repo_file {
 	char *path;
 	uint64_t size;

@@ -23,6 +23,7 @@
 #include "json.h"
 #include "localdir.h"
 #include "mem.h"
+#include "output.h"
 #include "partial.h"
 #include "plan.h"
 #include "progress.h"
@@ -358,10 +359,12 @@ static int
 publish(
     struct download *d, struct plan_file *f, const char *from, struct err *e)
 {
-	if (folder_publish(&d->folder, from, f->target, false, e) < 0)
+	const char *to = plan_target(&d->plan, f);
+
+	if (folder_publish(&d->folder, from, to, false, e) < 0)
 		return -1;
-	if (d->layout && localdir_note(&d->folder, f->target, d->commit,
-			     &f->file.digest, e) < 0)
+	if (d->layout &&
+	    localdir_note(&d->folder, to, d->commit, &f->file.digest, e) < 0)
 		return -1;
 	f->state = PLAN_DONE;
 	return 0;
@@ -451,9 +454,9 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 
 		rv = wait_check(e);
 		if (rv == 0)
-			rv = file_pread(from, bytes, n, at, f->target, e);
+			rv = file_pread(from, bytes, n, at, f->file.path, e);
 		if (rv == 0)
-			rv = file_pwrite(to, bytes, n, at, f->target, e);
+			rv = file_pwrite(to, bytes, n, at, f->file.path, e);
 		if (rv == 0)
 			hash_update(&h, bytes, n);
 		at += n;
@@ -462,9 +465,9 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 	hash_final(&h, &found);
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
-		    "'%s' was changed while it was copied", f->same->target);
+		    "'%s' was changed while it was copied", f->same->file.path);
 	if (rv == 0 && fsync(to) < 0)
-		rv = err_sys(e, ERR_FILE, "cannot write '%s'", f->target);
+		rv = err_sys(e, ERR_FILE, "cannot write '%s'", f->file.path);
 	return rv;
 }
 
@@ -476,7 +479,7 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 
 	snprintf(
 	    name, sizeof(name), "%scopy-%016" PRIx64, d->prefix, wait_random());
-	from = folder_openat(&d->folder, f->same->target, O_RDONLY, e);
+	from = folder_openat(&d->folder, f->same->file.path, O_RDONLY, e);
 	if (from < 0)
 		return -1;
 	to = folder_openat(&d->folder, name, O_WRONLY | O_CREAT | O_EXCL, e);
@@ -499,7 +502,7 @@ static int
 copy_shown(struct download *d, struct plan_file *f, struct err *e)
 {
 	struct progress *p = d->s.progress;
-	unsigned shown = progress_start(p, f->target, f->file.size, 0);
+	unsigned shown = progress_start(p, f->file.path, f->file.size, 0);
 	int rv = copy(d, f, e);
 
 	if (rv == 0)
@@ -520,9 +523,9 @@ copy_all(struct download *d, struct err *e)
 		if (f->state != PLAN_COPY)
 			continue;
 		if (f->same->state != PLAN_DONE) {
-			err_set(&why, (enum err_kind)f->same->kind,
+			err_set(&why, (enum err_kind)f->same->failure->kind,
 			    "its content is that of '%s', which failed",
-			    f->same->target);
+			    f->same->file.path);
 			plan_fail(f, &why);
 		} else if (copy_shown(d, f, &why) < 0) {
 			if (why.kind == ERR_STOPPED) {
@@ -553,15 +556,16 @@ sync_folders(struct download *d, struct err *e)
 
 	for (size_t i = 0; i < d->plan.n; i++) {
 		const struct plan_file *f = &d->plan.file[i];
+		const char *target = plan_target(&d->plan, f);
 
 		if (f->state != PLAN_DONE)
 			continue;
-		if (last && folder_length(f->target) == n &&
-		    memcmp(last, f->target, n) == 0)
+		if (last && folder_length(target) == n &&
+		    memcmp(last, target, n) == 0)
 			continue;
-		if (folder_sync(&d->folder, f->target, e) < 0)
+		if (folder_sync(&d->folder, target, e) < 0)
 			return -1;
-		last = f->target;
+		last = target;
 		n = folder_length(last);
 	}
 	return 0;
@@ -579,7 +583,7 @@ tell_plan(struct download *d)
 		here += p->file[i].state == PLAN_HERE;
 		if (p->file[i].state == PLAN_FAILED)
 			progress_note(progress, "refused: '%s': %s",
-			    p->file[i].file.path, p->file[i].why);
+			    p->file[i].file.path, p->file[i].failure->why);
 	}
 	if (here)
 		progress_note(progress, "%zu of %zu files are in place already",
@@ -614,8 +618,7 @@ prepare(struct download *d, struct err *e)
 	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
 	plan_check(&d->plan, traits->caseless);
-	if (d->target && d->plan.n)
-		d->plan.file[0].target = d->target;
+	d->plan.target = d->target;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
 	if (plan_look(&d->plan, &how, e) < 0)
 		return -1;
@@ -656,16 +659,18 @@ put_file_json(struct buf *out, const struct plan_file *f)
 	    f->file.size,
 	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
 	    outcome(f));
-	if (f->why) {
+	if (f->state == PLAN_FAILED) {
 		buf_puts(out, ",\"error\":");
-		json_put_string(out, str_of(f->why));
+		json_put_string(out, str_of(f->failure->why));
 	}
 	buf_putc(out, '}');
 }
 
 static void
-put_json(const struct download *d, struct buf *out)
+put_json(const struct download *d, struct output *to)
 {
+	struct buf *out = &to->text;
+
 	buf_puts(out, "{\"command\":\"download\",\"repo_id\":");
 	json_put_string(out, str_of(d->s.id.id));
 	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
@@ -682,6 +687,7 @@ put_json(const struct download *d, struct buf *out)
 		if (i)
 			buf_putc(out, ',');
 		put_file_json(out, &d->plan.file[i]);
+		output_more(to);
 	}
 	buf_puts(out, "]}\n");
 }
@@ -692,45 +698,58 @@ put_path(const struct download *d, const struct plan_file *f, struct buf *out)
 	const char *folder = d->o->local_path;
 	bool slash = str_ends(str_of(folder), "/");
 
-	buf_printf(out, "%s%s%s\n", folder, slash ? "" : "/", f->target);
+	buf_printf(out, "%s%s%s\n", folder, slash ? "" : "/",
+	    plan_target(&d->plan, f));
 }
 
 /* What the command produced: the folder, or the files asked for by name. */
 static void
-put_paths(const struct download *d, struct buf *out)
+put_paths(const struct download *d, struct output *out)
 {
 	if (!d->layout || !d->names.n) {
-		buf_printf(out, "%s\n", d->o->local_path);
+		buf_printf(&out->text, "%s\n", d->o->local_path);
 		return;
 	}
-	for (size_t i = 0; i < d->plan.n; i++)
+	for (size_t i = 0; i < d->plan.n; i++) {
 		if (d->plan.file[i].state != PLAN_FAILED)
-			put_path(d, &d->plan.file[i], out);
+			put_path(d, &d->plan.file[i], &out->text);
+		output_more(out);
+	}
 }
 
 static void
-put_dry_run(const struct download *d, struct buf *out)
+put_dry_file(struct buf *out, const struct plan_file *f)
+{
+	static const char *const word[] = {
+	    [PLAN_FETCH] = "fetch",
+	    [PLAN_HERE] = "in place",
+	    [PLAN_COPY] = "copy",
+	    [PLAN_DONE] = "done",
+	    [PLAN_FAILED] = "refused",
+	};
+	bool refused = f->state == PLAN_FAILED;
+	char *name = xstrdup(f->file.path), size[16];
+
+	str_printable(name);
+	size_show(f->file.size, size);
+	buf_printf(out, "%-10s %10s  %s%s%s\n", word[f->state], size, name,
+	    refused ? ": " : "", refused ? f->failure->why : "");
+	free(name);
+}
+
+static void
+put_dry_run(const struct download *d, struct output *out)
 {
 	const struct plan *p = &d->plan;
 	char size[16], left[16];
 
 	for (size_t i = 0; i < p->n; i++) {
-		const struct plan_file *f = &p->file[i];
-		char *name = xstrdup(f->file.path);
-
-		str_printable(name);
-		size_show(f->file.size, size);
-		buf_printf(out, "%-10s %10s  %s%s%s\n",
-		    f->state == PLAN_FETCH  ? "fetch"
-		    : f->state == PLAN_HERE ? "in place"
-		    : f->state == PLAN_COPY ? "copy"
-					    : "refused",
-		    size, name, f->why ? ": " : "", f->why ? f->why : "");
-		free(name);
+		put_dry_file(&out->text, &p->file[i]);
+		output_more(out);
 	}
 	size_show(p->fetch - (d->o->resume ? p->left : 0), size);
 	size_show(p->here, left);
-	buf_printf(out, "%zu of %zu files, %s to fetch; %s in place\n",
+	buf_printf(&out->text, "%zu of %zu files, %s to fetch; %s in place\n",
 	    p->to_fetch, p->n, size, left);
 }
 
@@ -739,6 +758,7 @@ static int
 sum_up(const struct download *d, struct err *e)
 {
 	const struct plan_file *first = NULL;
+	const struct plan_failure *why;
 	size_t failed_files = 0;
 
 	for (size_t i = 0; i < d->plan.n; i++) {
@@ -750,20 +770,21 @@ sum_up(const struct download *d, struct err *e)
 	}
 	if (!first)
 		return 0;
+	why = first->failure;
 	if (d->plan.n == 1)
-		err_set(e, (enum err_kind)first->kind,
+		err_set(e, (enum err_kind)why->kind,
 		    "cannot download '%s' from '%s': %s", first->file.path,
-		    d->s.id.id, first->why);
+		    d->s.id.id, why->why);
 	else
 		err_set(e,
-		    failed_files == d->plan.n ? (enum err_kind)first->kind
+		    failed_files == d->plan.n ? (enum err_kind)why->kind
 					      : ERR_PARTIAL,
 		    "%zu of %zu files of '%s' failed; the first, '%s': %s",
 		    failed_files, d->plan.n, d->s.id.id, first->file.path,
-		    first->why);
-	if (first->hint)
-		return err_hint(e, "%s", first->hint);
-	if (first->kind == ERR_NET)
+		    why->why);
+	if (why->hint)
+		return err_hint(e, "%s", why->hint);
+	if (why->kind == ERR_NET)
 		err_hint(e, "run again with -d: what is done is kept");
 	return -1;
 }
@@ -800,7 +821,7 @@ explain(const struct download *d, struct err *e)
 }
 
 static int
-to_folder(struct download *d, struct buf *out, struct err *e)
+to_folder(struct download *d, struct output *out, struct err *e)
 {
 	int rv = prepare(d, e);
 
@@ -848,7 +869,7 @@ to_output(struct download *d, struct err *e)
 }
 
 static int
-run(struct download *d, struct buf *out, struct err *e)
+run(struct download *d, struct output *out, struct err *e)
 {
 	bool whole;
 
@@ -877,7 +898,7 @@ globs(const struct string_list *l)
 }
 
 int
-download(const struct options *o, const struct config *c, struct buf *out,
+download(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
 {
 	struct download d = {

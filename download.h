@@ -11,6 +11,7 @@
 #include "option.h"
 
 struct err;
+struct output;
 
 /*
  * out gets what belongs on standard output: the path(s), or with --json one
@@ -18,7 +19,7 @@ struct err;
  * are done. The caller has set up signals (wait_signals) and answered the
  * prompts: repo_id and local_path (or output) are there.
  */
-int download(const struct options *o, const struct config *c, struct buf *out,
-    struct err *e);
+int download(const struct options *o, const struct config *c,
+    struct output *out, struct err *e);
 
 #endif

@@ -12,13 +12,12 @@
 #include "err.h"
 #include "mem.h"
 #include "option.h"
+#include "output.h"
 #include "roots.h"
 #include "str.h"
 #include "upload.h"
 #include "wait.h"
 
-/* The report of a million files, each with a long name, in JSON. */
-#define OUT_MAX ((size_t)1 << 30)
 #define ANSWER_MAX 4096
 
 /* What the user typed at the prompts; options point here. */
@@ -72,18 +71,6 @@ prevent_core(void)
 		return;
 	r.rlim_cur = r.rlim_max > 0 ? 1 : 0;
 	setrlimit(RLIMIT_CORE, &r);
-}
-
-/* Gives all text to standard output; a full disk shows up only here. */
-static int
-print_out(const struct buf *out, struct err *e)
-{
-	if (out->full)
-		return err_set(e, ERR_OTHER, "the report is too long");
-	if (fwrite(buf_cstr(out), 1, out->len, stdout) == out->len &&
-	    fflush(stdout) == 0)
-		return 0;
-	return err_sys(e, ERR_FILE, "cannot write to standard output");
 }
 
 /* One line from the terminal without blanks around it, which the caller frees;
@@ -173,7 +160,7 @@ environment(void *ctx, const char *name)
 }
 
 static int
-run_command(struct options *o, struct buf *out, struct err *e)
+run_command(struct options *o, struct output *out, struct err *e)
 {
 	bool up = o->command == COMMAND_UPLOAD;
 	const struct config_input in = {
@@ -220,14 +207,14 @@ print_usage(void)
 }
 
 static int
-run(struct options *o, struct buf *out, struct err *e)
+run(struct options *o, struct output *out, struct err *e)
 {
 	switch (o->command) {
 	case COMMAND_HELP:
-		options_help(o->about, out);
+		options_help(o->about, &out->text);
 		return 0;
 	case COMMAND_VERSION:
-		put_version(out);
+		put_version(&out->text);
 		return 0;
 	case COMMAND_DOWNLOAD:
 	case COMMAND_UPLOAD:
@@ -242,7 +229,7 @@ run(struct options *o, struct buf *out, struct err *e)
 int
 main(int argc, char **argv)
 {
-	struct buf out = buf_make(OUT_MAX);
+	struct output out = output_make(stdout);
 	struct options o;
 	struct err e, unwritten;
 	int status = 0;
@@ -252,7 +239,7 @@ main(int argc, char **argv)
 		return ERR_OTHER;
 	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;
 	/* What is done is told even if not all of it is. */
-	if (print_out(&out, &unwritten) < 0) {
+	if (output_end(&out, &unwritten) < 0) {
 		print_error(&unwritten);
 		status = status_of(&unwritten);
 	}
@@ -260,7 +247,6 @@ main(int argc, char **argv)
 		print_error(&e);
 		status = status_of(&e);
 	}
-	buf_release(&out);
 	options_release(&o);
 	return status;
 }

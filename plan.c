@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -17,6 +18,34 @@
 /* Files below this are fetched again rather than copied: it is one request. */
 #define COPY_MIN PARTIAL_BLOCK
 
+/* Paths one after the other, each with its '\0': as allocations of their own
+ * they would take half as much again. */
+struct plan_names {
+	struct plan_names *next;
+	size_t used;
+	char text[32000];
+};
+
+static char *
+keep_name(struct plan *p, const char *name)
+{
+	struct plan_names *names = p->names;
+	size_t n = strlen(name) + 1;
+	char *copy;
+
+	assert(n <= REPO_PATH_MAX + 1);
+	if (!names || n > sizeof(names->text) - names->used) {
+		names = xmalloc(sizeof(*names));
+		names->next = p->names;
+		names->used = 0;
+		p->names = names;
+	}
+	copy = names->text + names->used;
+	memcpy(copy, name, n);
+	names->used += n;
+	return copy;
+}
+
 void
 plan_add(struct plan *p, const struct repo_file *f)
 {
@@ -25,19 +54,34 @@ plan_add(struct plan *p, const struct repo_file *f)
 		p->file = xreallocarray(p->file, p->cap, sizeof(p->file[0]));
 	}
 	p->file[p->n] = (struct plan_file){.file = *f};
-	p->file[p->n].file.path = xstrdup(f->path);
-	p->file[p->n].target = p->file[p->n].file.path;
+	p->file[p->n].file.path = keep_name(p, f->path);
 	p->n++;
+}
+
+const char *
+plan_target(const struct plan *p, const struct plan_file *f)
+{
+	return p->target ? p->target : f->file.path;
+}
+
+static void
+drop_failure(struct plan_file *f)
+{
+	if (f->state != PLAN_FAILED)
+		return;
+	free(f->failure->why);
+	free(f->failure->hint);
+	free(f->failure);
 }
 
 void
 plan_fail(struct plan_file *f, const struct err *why)
 {
-	free(f->why);
-	free(f->hint);
-	f->why = xstrdup(why->msg);
-	f->hint = *why->hint ? xstrdup(why->hint) : NULL;
-	f->kind = (int)why->kind;
+	drop_failure(f);
+	f->failure = xmalloc(sizeof(*f->failure));
+	f->failure->why = xstrdup(why->msg);
+	f->failure->hint = *why->hint ? xstrdup(why->hint) : NULL;
+	f->failure->kind = (int)why->kind;
 	f->state = PLAN_FAILED;
 }
 
@@ -113,20 +157,21 @@ plan_check(struct plan *p, bool caseless)
 /* Compares the content of a file that has the right size, but nothing that
  * says what it is. 1: it is what is wanted; 0: it is not, or cannot be read. */
 static int
-compare(const struct plan_how *how, const struct plan_file *f, struct err *e)
+compare(const struct plan_how *how, const char *target,
+    const struct plan_file *f, struct err *e)
 {
 	struct digest found;
 	struct stat st;
 	int fd, rv;
 
-	if (folder_stat(how->folder, f->target, &st, e) != 0 ||
+	if (folder_stat(how->folder, target, &st, e) != 0 ||
 	    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->file.size)
 		return 0;
-	fd = folder_openat(how->folder, f->target, O_RDONLY, e);
+	fd = folder_openat(how->folder, target, O_RDONLY, e);
 	if (fd < 0)
 		return 0;
-	rv = filehash(fd, f->file.size, f->file.digest.kind, f->target, NULL,
-	    NULL, &found, e);
+	rv = filehash(fd, f->file.size, f->file.digest.kind, target, NULL, NULL,
+	    &found, e);
 	close(fd);
 	if (rv < 0)
 		return e->kind == ERR_STOPPED ? -1 : 0;
@@ -134,8 +179,10 @@ compare(const struct plan_how *how, const struct plan_file *f, struct err *e)
 }
 
 static int
-look_at(struct plan_file *f, const struct plan_how *how, struct err *e)
+look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
+    struct err *e)
 {
+	const char *target = plan_target(p, f);
 	const struct digest *d = &f->file.digest;
 	struct err ignored;
 	int same = 0;
@@ -144,12 +191,12 @@ look_at(struct plan_file *f, const struct plan_how *how, struct err *e)
 	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
 	if (!how->force && how->layout &&
-	    localdir_has(how->folder, f->target, f->file.size, d)) {
+	    localdir_has(how->folder, target, f->file.size, d)) {
 		f->state = PLAN_HERE;
 		return 0;
 	}
 	if (!how->force)
-		same = compare(how, f, e);
+		same = compare(how, target, f, e);
 	if (same < 0)
 		return -1;
 	if (same) {
@@ -158,12 +205,8 @@ look_at(struct plan_file *f, const struct plan_how *how, struct err *e)
 		 * that is all it costs. */
 		if (how->layout)
 			localdir_note(
-			    how->folder, f->target, how->commit, d, &ignored);
-		return 0;
+			    how->folder, target, how->commit, d, &ignored);
 	}
-	if (f->file.size > PARTIAL_BLOCK)
-		f->left = partial_left(
-		    how->folder, how->prefix, &f->file.digest, f->file.size);
 	return 0;
 }
 
@@ -206,7 +249,19 @@ find_copies(struct plan *p)
 }
 
 static void
-add_up(struct plan *p)
+add_left(struct plan *p, const struct plan_file *f, const struct plan_how *how)
+{
+	uint64_t left = 0;
+
+	if (f->file.size > PARTIAL_BLOCK && how->folder->fd >= 0)
+		left = partial_left(
+		    how->folder, how->prefix, &f->file.digest, f->file.size);
+	p->left += left;
+	p->left_files += left > 0;
+}
+
+static void
+add_up(struct plan *p, const struct plan_how *how)
 {
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_file *f = &p->file[i];
@@ -221,8 +276,7 @@ add_up(struct plan *p)
 			continue;
 		p->fetch += f->file.size;
 		p->to_fetch++;
-		p->left += f->left;
-		p->left_files += f->left > 0;
+		add_left(p, f, how);
 	}
 }
 
@@ -230,12 +284,12 @@ int
 plan_look(struct plan *p, const struct plan_how *how, struct err *e)
 {
 	for (size_t i = 0; i < p->n; i++) {
-		if (look_at(&p->file[i], how, e) < 0)
+		if (look_at(p, &p->file[i], how, e) < 0)
 			return -1;
 		progress_tick(how->progress, wait_status_asked());
 	}
 	find_copies(p);
-	add_up(p);
+	add_up(p, how);
 	return 0;
 }
 
@@ -270,10 +324,13 @@ plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
 void
 plan_release(struct plan *p)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		free(p->file[i].file.path);
-		free(p->file[i].why);
-		free(p->file[i].hint);
+	struct plan_names *names;
+
+	for (size_t i = 0; i < p->n; i++)
+		drop_failure(&p->file[i]);
+	while ((names = p->names)) {
+		p->names = names->next;
+		free(names);
 	}
 	free(p->file);
 	*p = (struct plan){.file = NULL};

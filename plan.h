@@ -25,28 +25,42 @@ enum plan_state {
 	PLAN_FAILED, /* refused or given up; why says why */
 };
 
+struct plan_failure {
+	int kind;         /* enum err_kind */
+	char *why, *hint; /* hint may be NULL */
+};
+
+/* Small: there may be a hundred thousand of them. */
 struct plan_file {
 	struct repo_file file;
-	const char *target; /* below the folder; file.path or the user's name */
-	uint64_t left;      /* bytes of it that an earlier run left */
-	struct plan_file *same; /* PLAN_COPY: as which; it precedes in order */
-	char *why, *hint;       /* of a failure; NULL: none */
-	int kind;               /* enum err_kind of why */
+	union {
+		struct plan_file *same; /* PLAN_COPY: as which; it precedes in
+					 * order */
+		struct plan_failure *failure; /* PLAN_FAILED */
+	};
 	enum plan_state state;
 };
+
+struct plan_names;
 
 /* In the order of the paths. */
 struct plan {
 	struct plan_file *file;
 	size_t n, cap;
+	struct plan_names *names; /* where the paths are */
+	const char *target; /* of the only file; NULL: each goes to its path */
 	uint64_t here, fetch, left, copy; /* bytes: in place, to be transferred
 					   * (left included), left by earlier
 					   * runs, to be copied */
 	size_t to_fetch, to_copy, left_files; /* files */
 };
 
-/* Adds a file as the listing has it; its path is copied. */
+/* Adds a file as the listing has it; its path, of REPO_PATH_MAX bytes at the
+ * most, is copied. */
 void plan_add(struct plan *p, const struct repo_file *f);
+
+/* The path below the folder that a file goes to. */
+const char *plan_target(const struct plan *p, const struct plan_file *f);
 
 /* Marks a file as failed for that reason. Any thread may do so for a file that
  * is its own. */

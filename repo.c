@@ -83,6 +83,8 @@ repo_commit(
 		return 0;
 	}
 	repo_add_quoted(&url, "/revision/", revision);
+	/* Else the names of all files come, too. */
+	buf_puts(&url, "?expand=sha");
 	req.url = buf_cstr(&url);
 	rv = repo_call(r, &req, &what, &text, NULL, e);
 	if (rv == 0)

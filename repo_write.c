@@ -42,9 +42,13 @@ repo_exists(const struct repo *r, bool *there, struct err *e)
 {
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
-	const struct request req = {.method = "GET", .url = buf_cstr(&url)};
-	int rv = repo_call(r, &req, &what, &text, NULL, e);
+	struct request req = {.method = "GET"};
+	int rv;
 
+	/* Else the names of all files come, too. */
+	buf_puts(&url, "?expand=sha");
+	req.url = buf_cstr(&url);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
 	*there = rv == 0;
 	buf_release(&url);
 	buf_release(&text);

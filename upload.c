@@ -19,6 +19,7 @@
 #include "json.h"
 #include "mem.h"
 #include "offer.h"
+#include "output.h"
 #include "progress.h"
 #include "repo_write.h"
 #include "session.h"
@@ -135,8 +136,10 @@ outcome(const struct offer_file *f)
 }
 
 static void
-put_items(const struct upload *u, struct buf *out)
+put_items(const struct upload *u, struct output *to)
 {
+	struct buf *out = &to->text;
+
 	for (size_t i = 0; i < u->offer.n; i++) {
 		const struct offer_file *f = &u->offer.file[i];
 
@@ -151,6 +154,7 @@ put_items(const struct upload *u, struct buf *out)
 			json_put_string(out, str_of(f->why));
 		}
 		buf_putc(out, '}');
+		output_more(to);
 	}
 }
 
@@ -165,8 +169,10 @@ put_known(struct buf *out, const char *name, const char *value)
 }
 
 static void
-put_json(const struct upload *u, struct buf *out)
+put_json(const struct upload *u, struct output *to)
 {
+	struct buf *out = &to->text;
+
 	buf_puts(out, "{\"command\":\"upload\",\"repo_id\":");
 	json_put_string(out, str_of(u->s.id.id));
 	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
@@ -178,18 +184,20 @@ put_json(const struct upload *u, struct buf *out)
 	buf_printf(out,
 	    ",\"dry_run\":%s,\"milliseconds\":%" PRIu64 ",\"files\":[",
 	    u->o->dry_run ? "true" : "false", wait_now() - u->started);
-	put_items(u, out);
+	put_items(u, to);
 	buf_puts(out, "],\"deleted\":[");
 	for (size_t i = 0; i < u->gone_n; i++) {
 		buf_puts(out, i ? "," : "");
 		json_put_string(out, str_of(u->gone[i]));
+		output_more(to);
 	}
 	buf_puts(out, "]}\n");
 }
 
 static void
-put_dry_run(const struct upload *u, struct buf *out)
+put_dry_run(const struct upload *u, struct output *to)
 {
+	struct buf *out = &to->text;
 	char size[16];
 	uint64_t bytes = 0;
 	size_t n = 0;
@@ -199,6 +207,7 @@ put_dry_run(const struct upload *u, struct buf *out)
 
 		size_show(f->local->size, size);
 		buf_printf(out, "%-10s %10s  %s\n", outcome(f), size, f->path);
+		output_more(to);
 		n += f->fate == OFFER_SEND;
 		bytes += f->fate == OFFER_SEND ? f->local->size : 0;
 	}
@@ -207,6 +216,7 @@ put_dry_run(const struct upload *u, struct buf *out)
 
 		str_printable(name);
 		buf_printf(out, "%-10s %10s  %s\n", "delete", "", name);
+		output_more(to);
 		free(name);
 	}
 	size_show(bytes, size);
@@ -352,7 +362,7 @@ explain(const struct upload *u, struct err *e)
 }
 
 static int
-run(struct upload *u, struct buf *out, struct err *e)
+run(struct upload *u, struct output *out, struct err *e)
 {
 	int rv;
 
@@ -375,7 +385,7 @@ run(struct upload *u, struct buf *out, struct err *e)
 	else if (rv == 0 && u->o->dry_run)
 		put_dry_run(u, out);
 	else if (u->d.commits || rv == 0)
-		buf_printf(out, "%s\n", u->d.url);
+		buf_printf(&out->text, "%s\n", u->d.url);
 	return rv;
 }
 
@@ -406,7 +416,7 @@ check_options(const struct options *o, const struct config *c, struct err *e)
 }
 
 int
-upload(const struct options *o, const struct config *c, struct buf *out,
+upload(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
 {
 	struct upload u = {

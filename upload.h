@@ -12,13 +12,14 @@
 #include "option.h"
 
 struct err;
+struct output;
 
 /*
  * out gets the address of the commit or of the pull request, or with --json one
  * object. The caller has set up signals and answered the prompts: repo_id and
  * local_path are there.
  */
-int upload(const struct options *o, const struct config *c, struct buf *out,
+int upload(const struct options *o, const struct config *c, struct output *out,
     struct err *e);
 
 #endif

@@ -363,7 +363,7 @@ def test_faults_are_survived(k):
     assert len(list(repo.history(repo.head()))) == 2, "committed twice"
 
 
-PLACES = (("/api/models/%s$" % ID, "hub"), ("/repos/create", "hub"), ("/revision/main$", "hub"),
+PLACES = (("/api/models/%s[?]expand" % ID, "hub"), ("/repos/create", "hub"), ("/revision/main[?]", "hub"),
           ("/preupload/", "hub"), ("/objects/batch", "hub"), ("", "upload"),
           ("complete_multipart", "hub"), ("/objects/verify", "hub"), ("/commit/", "hub"))
 

@@ -57,13 +57,13 @@ test_check(void)
 	CHECK(is(&p, "B", PLAN_FETCH));
 	CHECK(is(&p, "a/../../x", PLAN_FAILED));
 	CHECK(is(&p, "/etc/passwd", PLAN_FAILED));
-	CHECK(find(&p, "/etc/passwd")->kind == ERR_CONTENT);
+	CHECK(find(&p, "/etc/passwd")->failure->kind == ERR_CONTENT);
 	for (size_t i = 1; i < p.n; i++)
 		CHECK(strcmp(p.file[i - 1].file.path, p.file[i].file.path) < 0);
 	/* One of two names that are the same file here, or at all. */
 	plan_check(&p, true);
 	CHECK(is(&p, "B", PLAN_FETCH) && is(&p, "b", PLAN_FAILED));
-	CHECK(strstr(find(&p, "b")->why, "'B'") != NULL);
+	CHECK(strstr(find(&p, "b")->failure->why, "'B'") != NULL);
 	add(&p, "a", 7, 7);
 	plan_check(&p, false);
 	CHECK((p.file[2].state == PLAN_FAILED) +
