@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "hash_impl.h"
 
 /*
@@ -46,39 +47,6 @@ const uint32_t hash_sha256_k[64] = {0x428a2f98, 0x71374491, 0xb5c0fbcf,
     0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7,
     0xc67178f2};
 
-static void
-put32be(unsigned char *p, uint32_t x)
-{
-	p[0] = (unsigned char)(x >> 24);
-	p[1] = (unsigned char)(x >> 16 & 0xff);
-	p[2] = (unsigned char)(x >> 8 & 0xff);
-	p[3] = (unsigned char)(x & 0xff);
-}
-
-static uint32_t
-get32be(const unsigned char *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 |
-	       (uint32_t)p[2] << 8 | p[3];
-}
-
-static void
-put_le(unsigned char *p, uint64_t x, size_t n)
-{
-	for (size_t i = 0; i < n; i++, x >>= 8)
-		p[i] = (unsigned char)(x & 0xff);
-}
-
-static uint64_t
-get_le(const unsigned char *p, size_t n)
-{
-	uint64_t x = 0;
-
-	while (n > 0)
-		x = x << 8 | p[--n];
-	return x;
-}
-
 void
 hash_sha256_portable(uint32_t h[8], const unsigned char *p, size_t n)
 {
@@ -86,13 +54,13 @@ hash_sha256_portable(uint32_t h[8], const unsigned char *p, size_t n)
 	unsigned char state[32];
 
 	for (size_t i = 0; i < 8; i++)
-		put32be(state + 4 * i, h[i]);
+		bytes_put_be(state + 4 * i, h[i], 4);
 	br_sha256_init(&c);
 	br_sha256_set_state(&c, state, 0);
 	br_sha256_update(&c, p, n * HASH_BLOCK);
 	br_sha256_state(&c, state);
 	for (size_t i = 0; i < 8; i++)
-		h[i] = get32be(state + 4 * i);
+		h[i] = (uint32_t)bytes_get_be(state + 4 * i, 4);
 }
 
 void
@@ -102,13 +70,13 @@ hash_sha1_portable(uint32_t h[8], const unsigned char *p, size_t n)
 	unsigned char state[20];
 
 	for (size_t i = 0; i < 5; i++)
-		put32be(state + 4 * i, h[i]);
+		bytes_put_be(state + 4 * i, h[i], 4);
 	br_sha1_init(&c);
 	br_sha1_set_state(&c, state, 0);
 	br_sha1_update(&c, p, n * HASH_BLOCK);
 	br_sha1_state(&c, state);
 	for (size_t i = 0; i < 5; i++)
-		h[i] = get32be(state + 4 * i);
+		h[i] = (uint32_t)bytes_get_be(state + 4 * i, 4);
 }
 
 size_t
@@ -244,13 +212,12 @@ hash_final(const struct hash *h, struct digest *out)
 
 	/* FIPS 180-4, 5.1.1: a one bit, zeros, the length in bits at the end
 	 * of a block. */
-	put32be(bits, (uint32_t)(h->count >> 29));
-	put32be(bits + 4, (uint32_t)(h->count << 3 & 0xffffffff));
+	bytes_put_be(bits, h->count << 3, 8);
 	hash_update(&c, pad, 1 + (119 - h->count % HASH_BLOCK) % HASH_BLOCK);
 	hash_update(&c, bits, sizeof(bits));
 	*out = (struct digest){.kind = h->kind};
 	for (size_t i = 0; i < digest_size(out) / 4; i++)
-		put32be(out->b + 4 * i, c.h[i]);
+		bytes_put_be(out->b + 4 * i, c.h[i], 4);
 }
 
 /* One stream of hash_update_many(). */
@@ -369,10 +336,11 @@ hash_save(const struct hash *h, unsigned char out[HASH_SAVED])
 	out[SAVED_KIND] = h->kind == HASH_SHA256 ? 1 : 2;
 	out[SAVED_HEADER] = (unsigned char)h->header;
 	for (size_t i = 0; i < 8; i++)
-		put_le(out + SAVED_STATE + 4 * i, h->h[i], 4);
-	put_le(out + SAVED_COUNT, h->count, 8);
+		bytes_put_le(out + SAVED_STATE + 4 * i, h->h[i], 4);
+	bytes_put_le(out + SAVED_COUNT, h->count, 8);
 	memcpy(out + SAVED_BLOCK, h->block, h->count % HASH_BLOCK);
-	put_le(out, crc32_of(out + SAVED_KIND, HASH_SAVED - SAVED_KIND), 4);
+	bytes_put_le(
+	    out, crc32_of(out + SAVED_KIND, HASH_SAVED - SAVED_KIND), 4);
 }
 
 /* Whether header and count are possible: "blob 0" and '\0' are 7 bytes, with
@@ -392,9 +360,9 @@ hash_load(struct hash *h, const unsigned char in[HASH_SAVED])
 	unsigned char again[HASH_SAVED];
 
 	x.kind = in[SAVED_KIND] == 1 ? HASH_SHA256 : HASH_GIT;
-	x.count = get_le(in + SAVED_COUNT, 8);
+	x.count = bytes_get_le(in + SAVED_COUNT, 8);
 	for (size_t i = 0; i < (x.kind == HASH_SHA256 ? 8 : 5); i++)
-		x.h[i] = (uint32_t)get_le(in + SAVED_STATE + 4 * i, 4);
+		x.h[i] = (uint32_t)bytes_get_le(in + SAVED_STATE + 4 * i, 4);
 	memcpy(x.block, in + SAVED_BLOCK, x.count % HASH_BLOCK);
 	/* What is not in x is zero, and the CRC is of the rest: so saving it
 	 * must give the same bytes. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "mem.h"
 
 /* Offsets in the head; what is not named is zero. */
@@ -33,32 +34,15 @@ enum {
 static const char magic[8] = "hubpart1";
 
 static void
-put_le(unsigned char *p, uint64_t x, size_t n)
-{
-	for (size_t i = 0; i < n; i++, x >>= 8)
-		p[i] = (unsigned char)(x & 0xff);
-}
-
-static uint64_t
-get_le(const unsigned char *p, size_t n)
-{
-	uint64_t x = 0;
-
-	while (n--)
-		x = x << 8 | p[n];
-	return x;
-}
-
-static void
 seal(unsigned char *p, size_t at)
 {
-	put_le(p + at, crc32_of(p, at), 4);
+	bytes_put_le(p + at, crc32_of(p, at), 4);
 }
 
 static bool
 sealed(const unsigned char *p, size_t at)
 {
-	return get_le(p + at, 4) == crc32_of(p, at);
+	return bytes_get_le(p + at, 4) == crc32_of(p, at);
 }
 
 static size_t
@@ -118,9 +102,9 @@ state_forget(struct state *s)
 static void
 put_owner(unsigned char *p, const struct owner *o)
 {
-	put_le(p + HEAD_NONCE, o->nonce, 8);
-	put_le(p + HEAD_PIDS, o->pids, 8);
-	put_le(p + HEAD_PID, o->pid, 4);
+	bytes_put_le(p + HEAD_NONCE, o->nonce, 8);
+	bytes_put_le(p + HEAD_PIDS, o->pids, 8);
+	bytes_put_le(p + HEAD_PID, o->pid, 4);
 }
 
 void
@@ -129,8 +113,8 @@ state_format_head(const struct state *s, unsigned char out[STATE_HEAD])
 	memset(out, 0, STATE_HEAD);
 	memcpy(out + HEAD_MAGIC, magic, sizeof(magic));
 	out[HEAD_KIND] = s->want.kind == HASH_SHA256 ? 1 : 2;
-	put_le(out + HEAD_BLOCK, STATE_BLOCK, 4);
-	put_le(out + HEAD_SIZE, s->size, 8);
+	bytes_put_le(out + HEAD_BLOCK, STATE_BLOCK, 4);
+	bytes_put_le(out + HEAD_SIZE, s->size, 8);
 	memcpy(out + HEAD_DIGEST, s->want.b, digest_size(&s->want));
 	memcpy(out + HEAD_BOOT, s->owner.boot, sizeof(s->owner.boot));
 	put_owner(out, &s->owner);
@@ -142,7 +126,7 @@ format_slot(const struct hash *h, uint32_t bits, unsigned char *out)
 {
 	memset(out, 0, STATE_SLOT);
 	hash_save(h, out + SLOT_HASH);
-	put_le(out + SLOT_BITS, bits, 4);
+	bytes_put_le(out + SLOT_BITS, bits, 4);
 	seal(out, SLOT_CRC);
 }
 
@@ -169,9 +153,9 @@ static void
 get_owner(const unsigned char *p, struct owner *o)
 {
 	memcpy(o->boot, p + HEAD_BOOT, sizeof(o->boot));
-	o->nonce = get_le(p + HEAD_NONCE, 8);
-	o->pids = get_le(p + HEAD_PIDS, 8);
-	o->pid = (uint32_t)get_le(p + HEAD_PID, 4);
+	o->nonce = bytes_get_le(p + HEAD_NONCE, 8);
+	o->pids = bytes_get_le(p + HEAD_PIDS, 8);
+	o->pid = (uint32_t)bytes_get_le(p + HEAD_PID, 4);
 }
 
 int
@@ -221,7 +205,7 @@ parse_synced(
 	size_t n = bytes_of(s->blocks);
 
 	if (!sealed(slot, SLOT_CRC) || !tidy(s, bits) ||
-	    get_le(slot + SLOT_BITS, 4) != crc32_of(bits, n) ||
+	    bytes_get_le(slot + SLOT_BITS, 4) != crc32_of(bits, n) ||
 	    hash_load(&s->synced.hash, slot + SLOT_HASH) < 0)
 		return -1;
 	memcpy(s->synced.bits, bits, n);
