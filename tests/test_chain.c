@@ -335,6 +335,11 @@ test_again(void)
 		one_cert(&c, "second/ed25519");
 		chain_explain(&c, (int)c.vtable->end_chain(&c.vtable), &e);
 		CHECK_ROW(i, strstr(e.msg, "hub does not know") != NULL);
+		c.vtable->start_chain(&c.vtable, NULL);
+		one_cert(&c, "second/belowshort");
+		one_cert(&c, "second/shortca");
+		chain_explain(&c, (int)c.vtable->end_chain(&c.vtable), &e);
+		CHECK_ROW(i, strstr(e.msg, "'Short CA' has 1024") != NULL);
 	}
 	chain_release(&c);
 	anchors_release(&list);
