@@ -1,9 +1,11 @@
 #include "wait.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/random.h>
 #include <time.h>
@@ -15,7 +17,10 @@
  * a wait is over. */
 #define SLICE 250
 
-static volatile sig_atomic_t stop_signal, status_asked;
+/* Read by other threads than the one that the handler runs in: sig_atomic_t
+ * would be a race (C11, 5.1.2.3), an int without locks is right for both. */
+static atomic_int stop_signal, status_asked;
+static_assert(ATOMIC_INT_LOCK_FREE == 2, "a handler must not lock");
 
 uint64_t
 wait_now(void)
@@ -29,9 +34,8 @@ wait_now(void)
 static void
 on_stop(int number)
 {
-	if (stop_signal)
+	if (atomic_exchange(&stop_signal, number))
 		_exit(128 + number);
-	stop_signal = number;
 }
 
 static void
@@ -83,10 +87,7 @@ wait_check(struct err *e)
 _Bool
 wait_status_asked(void)
 {
-	if (!status_asked)
-		return false;
-	status_asked = 0;
-	return true;
+	return atomic_exchange(&status_asked, 0) != 0;
 }
 
 /* Milliseconds of the next slice; 0 at the deadline. */
