@@ -90,7 +90,7 @@ lease_clock(
 		folder_remove(f, name, &(struct err){0});
 	}
 	free(name);
-	return rv < 0 ? -1 : 0;
+	return rv == 0 ? 0 : -1;
 }
 
 /* A file that was found under the name: what tells it from the next one. */
@@ -482,7 +482,8 @@ sign_off(struct lease *l)
 	if (file_pread(l->fd, head, STATE_HEAD, 0, l->path, &e) < 0)
 		return;
 	state_sign(head, &nobody);
-	file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
+	/* Else the next who comes waits until the file is stale. */
+	(void)file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
 }
 
 void

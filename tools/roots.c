@@ -37,9 +37,14 @@ read_file(const char *path, struct buf *text, int64_t *date, struct err *e)
 	FILE *f = fopen(path, "rb");
 	struct stat st;
 	char *room;
+	int rv = 0;
 
-	if (!f || fstat(fileno(f), &st) < 0)
-		return err_sys(e, ERR_FILE, "cannot read '%s'", path);
+	if (!f || fstat(fileno(f), &st) < 0) {
+		err_sys(e, ERR_FILE, "cannot read '%s'", path);
+		if (f)
+			fclose(f);
+		return -1;
+	}
 	*date = st.st_mtime;
 	while ((room = buf_room(text, 4096))) {
 		size_t n = fread(room, 1, 4096, f);
@@ -49,9 +54,9 @@ read_file(const char *path, struct buf *text, int64_t *date, struct err *e)
 			break;
 	}
 	if (ferror(f) || text->full)
-		err_set(e, ERR_FILE, "cannot read all of '%s'", path);
+		rv = err_set(e, ERR_FILE, "cannot read all of '%s'", path);
 	fclose(f);
-	return e->kind ? -1 : 0;
+	return rv;
 }
 
 static int
@@ -59,7 +64,7 @@ add_file(struct state *s, const char *path, struct err *e)
 {
 	struct buf text = buf_make(FILE_MAX);
 	size_t added = 0;
-	int64_t date;
+	int64_t date = 0;
 
 	if (read_file(path, &text, &date, e) < 0)
 		return -1;
