@@ -90,7 +90,7 @@ struct response;
  * NULL: ERR_NET for all that a later try may mend.
  */
 struct response *client_send(
-    struct client *c, const struct request *r, struct err *e);
+    struct client *c, const struct request *q, struct err *e);
 
 const struct http_head *response_head(const struct response *r);
 const struct url *response_url(const struct response *r); /* the last one */
@@ -116,7 +116,7 @@ void response_close(struct response *r);
  * there is none. *text is that of the body (limit: that of *text as given).
  */
 struct response *client_call(
-    struct client *c, const struct request *r, struct buf *text, struct err *e);
+    struct client *c, const struct request *q, struct buf *text, struct err *e);
 
 /* Bytes of content received and sent so far, over all threads. */
 uint64_t client_received(const struct client *c);

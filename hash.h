@@ -54,7 +54,7 @@ void hash_init(struct hash *h, enum hash_kind kind, uint64_t size);
 /* The same for one that was initialised before, or a copy of one: the CPU is not
  * asked again. */
 void hash_restart(struct hash *h, enum hash_kind kind, uint64_t size);
-void hash_update(struct hash *h, const void *p, size_t n);
+void hash_update(struct hash *h, const void *data, size_t n);
 /* h itself is not changed, so hashing may go on. */
 void hash_final(const struct hash *h, struct digest *out);
 
@@ -80,6 +80,6 @@ uint64_t hash_length(const struct hash *h);
 const char *hash_implementation(void);
 
 /* CRC-32 (IEEE 802.3), for state files. */
-uint32_t crc32_of(const void *p, size_t n);
+uint32_t crc32_of(const void *data, size_t n);
 
 #endif

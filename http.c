@@ -43,10 +43,10 @@ take_line(struct str s, struct str *line, size_t *used)
 }
 
 size_t
-http_head_length(struct str text, size_t at)
+http_head_length(struct str text, size_t seen)
 {
 	/* The end may have begun before the last look: "\r\n\r\n" is four. */
-	size_t i = at > 3 ? at - 3 : 0;
+	size_t i = seen > 3 ? seen - 3 : 0;
 
 	for (; i < text.n; i++) {
 		if (text.s[i] != '\n')
@@ -462,7 +462,7 @@ next_parameter(struct str *rest, struct str *name, struct str *value)
 {
 	size_t i = 0;
 	bool quoted = false;
-	struct str part, more = str_of("");
+	struct str part, more;
 
 	*rest = str_trim(*rest);
 	if (!str_starts(*rest, ";"))

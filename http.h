@@ -28,10 +28,10 @@ struct http_head {
 };
 
 /* The length of the head that text begins with, the blank line included; 0 if
- * it is not all there yet. from is where to look on (0 at first; give what
+ * it is not all there yet. seen is where to look on (0 at first; give what
  * text.n was at the last call), so that a head which comes byte by byte costs
  * linear time. */
-size_t http_head_length(struct str text, size_t from);
+size_t http_head_length(struct str text, size_t seen);
 
 /* Parses and checks a whole head: status line, each field line, limits. Folded
  * lines, a blank before the colon, control characters and bare CR are refused
@@ -105,7 +105,7 @@ int http_ratelimit(
 unsigned http_asked_wait(const struct http_head *h);
 
 /* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */
-int http_date(struct str value, uint64_t *seconds);
+int http_date(struct str s, uint64_t *seconds);
 
 /* 408, 429, 500, 502, 503, 504, and CloudFront's 522 and 524. */
 bool http_status_transient(unsigned status);

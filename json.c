@@ -156,6 +156,7 @@ check_number(struct scan *s)
 	return check_digits(s);
 }
 
+/* NOLINTBEGIN(misc-no-recursion): no deeper than JSON_DEPTH. */
 static bool
 check_array(struct scan *s, unsigned depth)
 {
@@ -229,6 +230,7 @@ check_value(struct scan *s, unsigned depth)
 		return check_number(s);
 	return fault(s, "a value is missing");
 }
+/* NOLINTEND(misc-no-recursion) */
 
 /* The type of a value by its first byte. */
 static enum json_type

@@ -965,8 +965,9 @@ pick(struct run *run, struct work *w)
 	    !pick_part(run, wait_now(), w) && !pick_begin(run, w) &&
 	    !pick_whole(run, w))
 		return false;
-	if (w->j)
-		w->j->users++;
+	if (!w->j)
+		return true;
+	w->j->users++;
 	if (w->task == TASK_PART) {
 		w->j->busy[w->part] = true;
 		run->sending++;

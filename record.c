@@ -1,5 +1,6 @@
 #include "record.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
@@ -170,6 +171,7 @@ record_put(struct buf *b, const struct record *r)
 	const struct field *f = layout(str_make(&kind, 1));
 	int rv = -1;
 
+	assert(f);
 	buf_putc(&line, kind);
 	for (; f->type != END; f++) {
 		if (f->type == TEXT && !is_text(r->text))

@@ -39,10 +39,10 @@ repo_api_url(const struct repo *r)
 }
 
 void
-repo_add_quoted(struct buf *b, const char *what, const char *revision)
+repo_add_quoted(struct buf *b, const char *before, const char *segment)
 {
-	buf_puts(b, what);
-	url_quote(b, str_of(revision), "");
+	buf_puts(b, before);
+	url_quote(b, str_of(segment), "");
 }
 
 int
@@ -187,14 +187,15 @@ static int
 find_in_folder(
     const struct repo *r, const char *commit, struct search *s, struct err *e)
 {
+	static const char flat[] = "?recursive=false&expand=false";
 	const char *slash = strrchr(s->path, '/');
-	char *folder = NULL;
+	char *folder;
 	int rv;
 
-	if (slash)
-		folder = xstrndup(s->path, (size_t)(slash - s->path));
-	rv = tree(
-	    r, commit, folder, "?recursive=false&expand=false", find, s, e);
+	if (!slash)
+		return tree(r, commit, NULL, flat, find, s, e);
+	folder = xstrndup(s->path, (size_t)(slash - s->path));
+	rv = tree(r, commit, folder, flat, find, s, e);
 	free(folder);
 	return rv;
 }

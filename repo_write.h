@@ -22,9 +22,9 @@ int repo_create(const struct repo *r, bool is_private, struct err *e);
 /* Creates a branch at the head of main; one that exists is fine. */
 int repo_create_branch(const struct repo *r, const char *name, struct err *e);
 
-/* Asks how files are to be sent; text is the question (preupload_end). */
+/* Asks how files are to be sent; question is of preupload_end(). */
 int repo_preupload(const struct repo *r, const char *revision, bool new_pr,
-    const struct buf *text,
+    const struct buf *question,
     void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
     char commit[41], struct err *e);
 
@@ -40,10 +40,10 @@ int repo_send_commit(const struct repo *r, const char *revision,
 int repo_newest(const struct repo *r, const char *revision, char commit[41],
     char **title, struct err *e);
 
-/* Opens a pull request against the default branch, as a draft; *url is the
+/* Opens a pull request against the default branch, as a draft; *link is the
  * caller's. Commits go to "refs/pr/NUMBER". */
 int repo_open_pull_request(const struct repo *r, const char *title,
-    const char *description, uint64_t *number, char **url, struct err *e);
+    const char *description, uint64_t *number, char **link, struct err *e);
 
 /* Draft no longer. */
 int repo_publish_pull_request(

@@ -705,9 +705,7 @@ do_finish(struct run *run, struct file *f)
 
 	if (f->given_up)
 		e = f->why;
-	else if (right && publish(run, f, &e) == 0)
-		return;
-	else if (!right && again(run, f, &e) == 0)
+	else if ((right ? publish(run, f, &e) : again(run, f, &e)) == 0)
 		return;
 	progress_finish(run->t->progress, f->shown, PROGRESS_FAILED, e.msg);
 	retire(run, f);

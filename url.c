@@ -264,6 +264,7 @@ put_absolute(struct buf *b, struct str text, struct err *e)
 
 	if (url_parse(text, &u, e) < 0)
 		return -1;
+	/* NOLINTNEXTLINE(clang-analyzer-core.*): err_set() is always -1. */
 	tail = u.path.n + (u.has_query ? u.query.n + 1 : 0);
 	buf_add(b, u.text.s, u.text.n - tail);
 	if (u.path.n)

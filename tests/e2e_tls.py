@@ -393,7 +393,7 @@ def test_renegotiation_in_an_answer(k):
 
 def test_renegotiation_demanded(k):
     """Here it does not go on."""
-    repo = k.hub.add_repo(ID, FILES)
+    k.hub.add_repo(ID, FILES)
     with Server("-tls1_2") as server:
         process = k.start("download", "-r", ID, "-p", k.dir, env={
             "HF_ENDPOINT": "https://%s:%d" % (HERE, server.port),

@@ -271,7 +271,7 @@ def test_2000_files(k):
 
 def test_no_token_is_4(k):
     folder(k)
-    r = k.ok(up(k, token=None), 4, err=("HUGGINGFACE_WRITE_API", "HF_TOKEN"))
+    k.ok(up(k, token=None), 4, err=("HUGGINGFACE_WRITE_API", "HF_TOKEN"))
     assert not k.hub.asked()
 
 

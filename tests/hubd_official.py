@@ -4,6 +4,7 @@ not only as our own client happens to ask. Wants huggingface_hub; without it, it
 environment with pip (in build/official), and where that fails too, it says so and passes."""
 
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -30,11 +31,7 @@ FILES = {
 
 
 def have_client():
-    try:
-        import huggingface_hub  # noqa: F401
-    except ImportError:
-        return False
-    return True
+    return importlib.util.find_spec("huggingface_hub") is not None
 
 
 def find_client():
