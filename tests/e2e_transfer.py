@@ -150,11 +150,11 @@ def test_two_at_once(k):
     assert not leftovers(k), "left: %s" % leftovers(k)
 
 
-@limit(120)
+@limit(600 if LONG else 120)
 def test_two_at_once_and_kills(k):
-    repo = large(k, 64 * MB)
+    repo = large(k, (384 if LONG else 64) * MB)
     dice = random.Random(SEED + 3)
-    for _ in range(40 if LONG else 10):
+    for _ in range(150 if LONG else 10):
         both = [begin(k, repo) for _ in range(2)]
         time.sleep(dice.uniform(0, 0.4))
         both[dice.randrange(2)].kill()
