@@ -425,8 +425,9 @@ open_plain(int at, const char *name, int flags)
 	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
-	if (fd < 0)
-		return -1;
+	/* What is new is what was asked for. */
+	if (fd < 0 || (flags & O_EXCL))
+		return fd;
 	if (fstat(fd, &st) == 0 &&
 	    (S_ISREG(st.st_mode) || (flags & O_DIRECTORY)))
 		return fd;

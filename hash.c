@@ -156,6 +156,8 @@ hash_restart(struct hash *h, enum hash_kind kind, uint64_t size)
 static void
 add_blocks(struct hash *h, const unsigned char *p, size_t n)
 {
+	if (!h->impl)
+		h->impl = best_impl();
 	if (h->kind == HASH_SHA256)
 		h->impl->sha256(h->h, p, n);
 	else
@@ -299,7 +301,7 @@ hash_update_many(struct hash *const h[], const void *const p[],
 	struct crew c = {.h = h, .p = p, .n = n, .count = count};
 
 	if (count > 0)
-		c.impl = h[0]->impl;
+		c.impl = h[0]->impl ? h[0]->impl : best_impl();
 	if (count == 0 || !c.impl->many) {
 		for (size_t i = 0; i < count; i++)
 			hash_update(h[i], p[i], n[i]);

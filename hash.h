@@ -52,7 +52,7 @@ struct hash {
 /* size is the length of the content that is to come; only HASH_GIT needs it. */
 void hash_init(struct hash *h, enum hash_kind kind, uint64_t size);
 /* The same for one that was initialised before, or a copy of one: the CPU is not
- * asked again. */
+ * asked again. Of zeros, it is asked when there is something to hash. */
 void hash_restart(struct hash *h, enum hash_kind kind, uint64_t size);
 void hash_update(struct hash *h, const void *data, size_t n);
 /* h itself is not changed, so hashing may go on. */

@@ -89,22 +89,19 @@ meta_path(const char *path)
 }
 
 bool
-localdir_has(const struct folder *f, const char *path, uint64_t size,
+localdir_has(const struct folder *f, const char *path, const struct stat *st,
     const struct digest *d)
 {
 	struct buf text = buf_make(META_MAX);
 	char *meta = meta_path(path);
 	struct localdir_meta m;
-	struct stat st;
 	struct err e;
 	bool has = false;
 
-	if (folder_stat(f, path, &st, &e) == 0 && S_ISREG(st.st_mode) &&
-	    (uint64_t)st.st_size == size &&
-	    folder_read(f, meta, &text, &e) == 0 &&
+	if (folder_read(f, meta, &text, &e) == 0 &&
 	    localdir_meta_parse(buf_str(&text), &m) == 0)
 		has = digest_same(&m.digest, d) &&
-		      st.st_mtime - 1 <= (int64_t)m.seconds;
+		      st->st_mtime - 1 <= (int64_t)m.seconds;
 	buf_release(&text);
 	free(meta);
 	return has;

@@ -32,13 +32,13 @@ void localdir_meta_format(struct buf *b, const char *commit,
 int localdir_prepare(const struct folder *f, struct err *e);
 
 /*
- * True if the file at path is there, of that size, and its metadata says that
- * it has that content and was not touched since (its time of change is at most
- * one second after what the metadata says). Nothing is read but names and
+ * True if the metadata of path, which is a file like st and of the right size,
+ * says that it has that content and was not touched since (its time of change
+ * is at most one second after what the metadata says). Nothing is read but
  * three lines.
  */
-bool localdir_has(const struct folder *f, const char *path, uint64_t size,
-    const struct digest *d);
+bool localdir_has(const struct folder *f, const char *path,
+    const struct stat *st, const struct digest *d);
 
 /* Notes that path, just published, has that content as of commit. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,

@@ -161,12 +161,8 @@ compare(const struct plan_how *how, const char *target,
     const struct plan_file *f, struct err *e)
 {
 	struct digest found;
-	struct stat st;
 	int fd, rv;
 
-	if (folder_stat(how->folder, target, &st, e) != 0 ||
-	    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->file.size)
-		return 0;
 	fd = folder_openat(how->folder, target, O_RDONLY, e);
 	if (fd < 0)
 		return 0;
@@ -185,28 +181,27 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	const char *target = plan_target(p, f);
 	const struct digest *d = &f->file.digest;
 	struct err ignored;
-	int same = 0;
+	struct stat st;
+	int same;
 
 	/* A dry run may name a folder that is not there. */
-	if (f->state != PLAN_FETCH || how->folder->fd < 0)
+	if (f->state != PLAN_FETCH || how->folder->fd < 0 || how->force)
 		return 0;
-	if (!how->force && how->layout &&
-	    localdir_has(how->folder, target, f->file.size, d)) {
+	if (folder_stat(how->folder, target, &st, &ignored) != 0 ||
+	    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->file.size)
+		return 0;
+	if (how->layout && localdir_has(how->folder, target, &st, d)) {
 		f->state = PLAN_HERE;
 		return 0;
 	}
-	if (!how->force)
-		same = compare(how, target, f, e);
-	if (same < 0)
-		return -1;
-	if (same) {
-		f->state = PLAN_HERE;
-		/* So that the next run need not read it; if it cannot be noted,
-		 * that is all it costs. */
-		if (how->layout)
-			localdir_note(
-			    how->folder, target, how->commit, d, &ignored);
-	}
+	same = compare(how, target, f, e);
+	if (same <= 0)
+		return same;
+	f->state = PLAN_HERE;
+	/* So that the next run need not read it; if it cannot be noted, that is
+	 * all it costs. */
+	if (how->layout)
+		localdir_note(how->folder, target, how->commit, d, &ignored);
 	return 0;
 }
 

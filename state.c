@@ -77,7 +77,8 @@ state_init(struct state *s, const struct digest *want, uint64_t size)
 	    .want = *want, .size = size, .blocks = blocks_of(size)};
 	s->synced.bits = xcalloc(bytes_of(s->blocks), 1);
 	s->live.bits = xcalloc(bytes_of(s->blocks), 1);
-	hash_init(&s->synced.hash, want->kind, size);
+	/* What has but one block is hashed by others: not to ask the CPU. */
+	hash_restart(&s->synced.hash, want->kind, size);
 	s->live.hash = s->synced.hash;
 }
 

@@ -1218,20 +1218,19 @@ test_stall(void)
 static void
 test_slow(void)
 {
-	static const struct turn turn = {
-	    .answer = "HTTP/1.1 200 OK\r\nContent-Length: 60\r\n\r\n"
-		      "012345678901234567890123456789"
-		      "012345678901234567890123456789",
-	    .piece = 1};
+	char answer[800] = "HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n";
+	const struct turn turn = {.answer = answer, .piece = 1};
 	struct bench b;
 	struct err e;
 	char *text;
 
+	memset(answer + strlen(answer), 'x', 700);
 	bench_open(&b, &turn, 1);
-	b.o.stall_ms = 60;
+	/* Each byte takes a millisecond at least. */
+	b.o.stall_ms = 400;
 	bench_options(&b);
 	text = get(&b, "/", NULL, &e);
-	CHECK(text && strlen(text) == 60);
+	CHECK(text && strlen(text) == 700);
 	free(text);
 	CHECK(bench_close(&b));
 }

@@ -157,6 +157,7 @@ test_here(void)
 	struct digest abc;
 	struct hash h;
 	struct place w;
+	struct stat st;
 	struct err e;
 
 	place_make(&w);
@@ -184,8 +185,10 @@ test_here(void)
 		plan_release(&p);
 	}
 	/* What was hashed need not be again. */
-	CHECK(localdir_has(&w.f, "same", 3, &abc));
-	CHECK(!localdir_has(&w.f, "other", 3, &abc));
+	CHECK(folder_stat(&w.f, "same", &st, &e) == 0);
+	CHECK(localdir_has(&w.f, "same", &st, &abc));
+	CHECK(folder_stat(&w.f, "other", &st, &e) == 0);
+	CHECK(!localdir_has(&w.f, "other", &st, &abc));
 	place_release(&w);
 }
 

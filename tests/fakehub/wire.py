@@ -246,10 +246,10 @@ class Connection(socketserver.BaseRequestHandler):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.server.tls:
             self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
-        self.server.opened(self.sock)
+        self.server.opened(self)
 
     def _close(self):
-        self.server.closed(getattr(self, "sock", self.request))
+        self.server.closed(self)
         self._say_goodbye()
         if hasattr(self, "input"):
             self.input.close()
@@ -273,7 +273,9 @@ class Connection(socketserver.BaseRequestHandler):
         try:
             request = self._read_head()
         except Malformed as e:
-            self.hub.violation("malformed request: %s" % e, self.server.name, "")
+            # One that our own cut met half-way is not the client's fault.
+            if not self.cut:
+                self.hub.violation("malformed request: %s" % e, self.server.name, "")
             self.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return False
         if request is None:
@@ -523,17 +525,18 @@ class Origin(socketserver.ThreadingMixIn, socketserver.TCPServer):
         scheme = "https" if tls else "http"
         self.url = "%s://%s:%d" % (scheme, shown, self.server_address[1])
 
-    def opened(self, sock):
-        self._open.add(sock)
+    def opened(self, connection):
+        self._open.add(connection)
 
-    def closed(self, sock):
-        self._open.discard(sock)
+    def closed(self, connection):
+        self._open.discard(connection)
 
     def cut_all(self):
         """Ends all connections that are open now."""
-        for sock in list(self._open):
+        for connection in list(self._open):
+            connection.cut = True
             try:
-                sock.shutdown(socket.SHUT_RDWR)
+                connection.sock.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
 
