@@ -39,7 +39,7 @@ NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
 BEARSSL_VERSION = $(if $(BEARSSL),from $(BEARSSL),$(shell dpkg-query -W \
                   -f='$${Version}' libbearssl-dev 2>/dev/null))
 
-# A clock that is before this day is wrong (tls.c): seconds since 1970.
+# A clock that is before this day is wrong (clock.c): seconds since 1970.
 BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
              2>/dev/null),$(shell date +%s))
 
@@ -80,6 +80,14 @@ $O/bench_%: $O/tests/bench_%.o $(LIB)
 $O/env_dump: $O/tests/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
+# The program as it would be built long after today: its clock is wrong.
+$O/hub_future: $O/hub.o $O/future/clock.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
+
+$O/future/clock.o: clock.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(OURS) -DHUB_BUILD_TIME=2208988800 $(CFLAGS) -c -o $@ $<
+
 # The program with a fault in it; see the head of tests/escape.c.
 $O/hub_escape: $O/hub.o $O/tests/escape.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=http_head_parse \
@@ -97,7 +105,7 @@ $O/%.o: %.c Makefile
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
 
 $O/hub.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"'
-$O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
+$O/clock.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
 $O/hash.o $O/hash_x86.o $O/hash_vec.o $O/hash_arm.o: CFLAGS += -O2
 
@@ -125,7 +133,7 @@ unit: $(TESTS:%=$O/%)
 # Unit tests, the corpora of the fuzzers, then the program as a person would run
 # it. With the JSONTestSuite beside the checkout, test_json goes through that.
 test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
-      $O/hub_escape
+      $O/hub_escape $O/hub_future
 	HUB_BIN=$(abspath $O/hub) ENV_DUMP=$(abspath $O/env_dump) \
 	    $(addprefix JSONTESTSUITE=,$(wildcard $(SUITE))) \
 	    tests/run $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $(E2E)

@@ -326,9 +326,3 @@ cert_day(int64_t t, char out[32])
 	    !strftime(out, 32, "%Y-%m-%d", &tm))
 		snprintf(out, 32, "(no date)");
 }
-
-int64_t
-cert_clock(int64_t system, int64_t build)
-{
-	return system < build ? build : system;
-}

@@ -50,8 +50,4 @@ size_t cert_rsa_bits(const struct cert *c);
 /* "2026-11-23". */
 void cert_day(int64_t t, char out[32]);
 
-/* The time to check dates with, from the clock and the day of the build: a
- * clock that is before the build is wrong. */
-int64_t cert_clock(int64_t system, int64_t build);
-
 #endif

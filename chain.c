@@ -8,7 +8,7 @@
 #include "err.h"
 #include "mem.h"
 
-/* What is looked at of one certificate: far more than is seen. */
+/* Of one certificate: far more than is seen. */
 #define CERT_MAX 32768
 
 /* Days from the year 0, which BearSSL counts from, to 1970. */
@@ -28,7 +28,7 @@ start_chain(const br_x509_class **ctx, const char *server_name)
 	(void)server_name; /* it is empty for an address */
 	c->count = 0;
 	c->ip_found = c->for_servers = c->self_signed = c->old_root = false;
-	c->from = c->until = 0;
+	c->from = c->until = c->lapses = 0;
 	c->short_bits = 0;
 	c->subject[0] = c->issuer[0] = c->sha1[0] = '\0';
 	c->inner.vtable->start_chain(&c->inner.vtable, chain_name(c));
@@ -50,13 +50,13 @@ append(const br_x509_class **ctx, const unsigned char *p, size_t n)
 	struct chain *c = of(ctx);
 
 	buf_add(&c->der, p, n);
-	c->inner.vtable->append(&c->inner.vtable, p, n);
 }
 
 static void
 look_at_first(struct chain *c, const struct cert *cert)
 {
 	cert_name(cert->subject, c->subject, sizeof(c->subject));
+	c->lapses = cert->until;
 	c->ip_found = cert_has_ip(cert, c->ip, c->ip_len);
 	c->for_servers = cert_is_for_servers(cert);
 	c->self_signed = cert_is_root(cert);
@@ -82,6 +82,29 @@ look_for_weakness(struct chain *c, const struct cert *cert)
 }
 
 static void
+set_time(struct chain *c)
+{
+	uint64_t t = c->time.now > 0 ? (uint64_t)c->time.now : 0;
+
+	br_x509_minimal_set_time(&c->inner,
+	    (uint32_t)(t / 86400 + DAYS_TO_1970), (uint32_t)(t % 86400));
+}
+
+static void
+look_at_dates(struct chain *c, const struct cert *cert)
+{
+	if (c->time.at_least && c->time.now < cert->from) {
+		c->time.now = cert->from;
+		set_time(c);
+	}
+	if (!c->from && !c->until &&
+	    (c->time.now < cert->from || c->time.now > cert->until)) {
+		c->from = cert->from;
+		c->until = cert->until;
+	}
+}
+
+static void
 look(struct chain *c)
 {
 	struct cert cert;
@@ -91,12 +114,8 @@ look(struct chain *c)
 	if (!c->count)
 		look_at_first(c, &cert);
 	look_for_weakness(c, &cert);
+	look_at_dates(c, &cert);
 	cert_name(cert.issuer, c->issuer, sizeof(c->issuer));
-	if (!c->from && !c->until &&
-	    (c->now < cert.from || c->now > cert.until)) {
-		c->from = cert.from;
-		c->until = cert.until;
-	}
 }
 
 static void
@@ -106,6 +125,10 @@ end_cert(const br_x509_class **ctx)
 
 	look(c);
 	c->count++;
+	/* Only now, since its dates may tell the time. One that is too large
+	 * is cut, and so cannot be decoded. */
+	c->inner.vtable->append(&c->inner.vtable,
+	    (const unsigned char *)buf_cstr(&c->der), c->der.len);
 	c->inner.vtable->end_cert(&c->inner.vtable);
 }
 
@@ -139,24 +162,14 @@ set_address(struct chain *c)
 		c->ip_len = 16;
 }
 
-static void
-set_time(struct chain *c)
-{
-	uint64_t t = c->now > 0 ? (uint64_t)c->now : 0;
-
-	br_x509_minimal_set_time(&c->inner,
-	    (uint32_t)(t / 86400 + DAYS_TO_1970), (uint32_t)(t % 86400));
-}
-
 void
 chain_init(struct chain *c, const struct anchors *roots, const char *host,
-    int64_t clock, int64_t build)
+    struct clock_time time)
 {
 	static const br_x509_class class = {sizeof(struct chain), start_chain,
 	    start_cert, append, end_cert, end_chain, get_pkey};
 
-	*c = (struct chain){.vtable = &class, .host = host, .clock = clock};
-	c->now = cert_clock(clock, build);
+	*c = (struct chain){.vtable = &class, .host = host, .time = time};
 	set_address(c);
 	br_x509_minimal_init(&c->inner, &br_sha256_vtable, roots->a, roots->n);
 	br_x509_minimal_set_rsa(&c->inner, br_rsa_pkcs1_vrfy_get_default());
@@ -185,16 +198,20 @@ chain_name(const struct chain *c)
 static int
 explain_dates(const struct chain *c, struct err *e)
 {
-	bool early = c->now < c->from;
-	char day[32], clock[32];
+	bool early = c->time.now < c->from;
+	bool late = c->time.now > c->time.system;
+	char day[32], clock[32], now[32];
 
 	cert_day(early ? c->from : c->until, day);
-	cert_day(c->clock, clock);
+	cert_day(c->time.system, clock);
+	cert_day(c->time.now, now);
 	err_set(e, ERR_OTHER,
-	    "the certificate of '%s' %s %s, and this machine's clock says %s",
+	    "the certificate of '%s' %s %s, and this machine's clock says "
+	    "%s%s%s%s",
 	    c->host, early ? "is valid only from" : "has expired on", day,
-	    clock);
-	if (c->clock != c->now || early)
+	    clock, late ? ", but it is " : "", late ? now : "",
+	    late ? " or later" : "");
+	if (late || early)
 		err_hint(e, "setting this machine's clock");
 	return -1;
 }

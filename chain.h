@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "clock.h"
 #include "str.h"
 
 struct anchors;
@@ -28,10 +29,11 @@ struct chain {
 	bool ip_found;        /* the first certificate is for ip */
 	bool for_servers;     /* it could be read, and is for servers */
 	bool self_signed;     /* it is its own issuer */
-	bool old_root;       /* a root that came with it is signed with SHA-1 */
-	struct buf der;      /* the certificate that is arriving */
-	size_t count;        /* of certificates that were read */
-	int64_t clock, now;  /* what the machine says, what is used */
+	bool old_root;  /* a root that came with it is signed with SHA-1 */
+	struct buf der; /* the certificate that is arriving */
+	size_t count;   /* of certificates that were read */
+	struct clock_time time;
+	int64_t lapses;      /* when the first one does; 0: none came */
 	int64_t from, until; /* of the first one out of date, else both 0 */
 	char subject[96];    /* of the first certificate */
 	char issuer[96];     /* of the last one */
@@ -40,10 +42,14 @@ struct chain {
 	char sha1[96];       /* the first that is signed with SHA-1 */
 };
 
-/* host must not be empty and stays valid; dates are checked with
- * cert_clock(clock, build). */
+/*
+ * host must not be empty and stays valid. Dates are checked for time.now. Where
+ * that is only the earliest that it can be (the machine has no clock), it moves
+ * to the day from which a certificate is valid, if that is later: who issued it
+ * knew the day. This holds for the chain, which is refused if it is not trusted.
+ */
 void chain_init(struct chain *c, const struct anchors *roots, const char *host,
-    int64_t clock, int64_t build);
+    struct clock_time time);
 void chain_release(struct chain *c);
 
 /* The name for SNI; NULL for an address, which has none (RFC 6066, 3). */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "conn.h"
 #include "err.h"
 #include "exchange.h"
@@ -104,6 +105,14 @@ uint64_t
 client_sent(const struct client *c)
 {
 	return meter_sent(c->meter);
+}
+
+uint64_t
+client_time(const struct client *c)
+{
+	struct clock *clock = c->o.trust ? tls_trust_clock(c->o.trust) : NULL;
+
+	return (uint64_t)clock_read(clock).now;
 }
 
 void
@@ -522,6 +531,21 @@ follow(struct response *r, struct err *e)
 	return rc;
 }
 
+/* The endpoint's word for the time, if its certificates vouch for it. */
+static void
+hear_time(const struct response *r)
+{
+	const struct client *c = r->client;
+	struct str date;
+	uint64_t t;
+
+	if (!r->url.secure || !url_same_origin(&r->url, &c->endpoint) ||
+	    !http_get(&r->x.head, "Date", &date) || http_date(date, &t) < 0)
+		return;
+	clock_tell(
+	    tls_trust_clock(c->o.trust), (int64_t)t, conn_lapses(r->conn));
+}
+
 /* One hop: 1 with the answer that counts, 0 after a redirect. */
 static int
 hop(struct response *r, struct err *e)
@@ -533,6 +557,7 @@ hop(struct response *r, struct err *e)
 		return err_in_url(e, &r->url);
 	}
 	log_answer(r);
+	hear_time(r);
 	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
 		return -1;
 	if (q->no_follow || !is_redirect(r->x.head.status))

@@ -12,6 +12,8 @@
  * URL is only used if it is on loopback or the endpoint itself is plain http
  * (ERR_OTHER else).
  *
+ * The endpoint's answers over TLS tell the clock of the trust what time it is.
+ *
  * One client serves all threads of a run.
  */
 
@@ -121,6 +123,9 @@ struct response *client_call(
 /* Bytes of content received and sent so far, over all threads. */
 uint64_t client_received(const struct client *c);
 uint64_t client_sent(const struct client *c);
+
+/* Seconds since 1970, by the clock of the trust that was given (clock.h). */
+uint64_t client_time(const struct client *c);
 
 /* All idle connections are closed (after a network change, a long pause). */
 void client_forget(struct client *c);

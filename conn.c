@@ -281,6 +281,12 @@ conn_cut(const struct conn *c)
 	return c->ended && c->tls && !tls_closed_well(c->tls);
 }
 
+int64_t
+conn_lapses(const struct conn *c)
+{
+	return c->tls ? tls_lapses(c->tls) : 0;
+}
+
 /* What the TLS session has taken off the socket but nobody has read. With a
  * silent socket, its only other outcome is a timeout at once. */
 static bool

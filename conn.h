@@ -48,6 +48,9 @@ int conn_write(
     struct conn *c, const void *p, size_t n, uint64_t deadline, struct err *e);
 bool conn_cut(const struct conn *c);
 
+/* As tls_lapses(); 0 without TLS. */
+int64_t conn_lapses(const struct conn *c);
+
 /* True if nothing has arrived and the peer has not closed: an idle connection
  * may be used again. */
 bool conn_idle_ok(struct conn *c);

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "err.h"
 #include "file.h"
 #include "journal.h"
@@ -124,9 +125,10 @@ give_up(struct job *j, const struct err *why)
 }
 
 static bool
-lapsed(const struct multipart *m)
+lapsed(const struct run *run, const struct multipart *m)
 {
-	return m->expires && (uint64_t)time(NULL) + RENEW_BEFORE >= m->expires;
+	return m->expires &&
+	       client_time(run->l->repo->client) + RENEW_BEFORE >= m->expires;
 }
 
 static const struct digest *
@@ -230,7 +232,7 @@ adopt(struct run *run, struct multipart *from)
 		rewrite(run->l->repo, &m.url[i]);
 	multipart_find_expiry(&m);
 	/* A clock that is ahead makes every address look lapsed. */
-	if (lapsed(&m))
+	if (lapsed(run, &m))
 		m.expires = 0;
 	return m;
 }
@@ -927,7 +929,7 @@ pick_part(struct run *run, uint64_t now, struct work *w)
 			continue;
 		if (!pick_in_job(j, w))
 			continue;
-		if (!lapsed(&j->m))
+		if (!lapsed(run, &j->m))
 			return true;
 		j->stale = true;
 	}

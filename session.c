@@ -3,7 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cert.h"
 #include "client.h"
+#include "clock.h"
 #include "confine.h"
 #include "err.h"
 #include "mem.h"
@@ -101,6 +103,23 @@ open_client(const struct session *s, struct err *e)
 	return client_open(&o, e);
 }
 
+/* Said once, since the dates of certificates depend on it. */
+static void
+show_clock(const struct session *s)
+{
+	struct clock_time t = clock_read(tls_trust_clock(s->trust));
+	char system[32], now[32];
+
+	if (!t.at_least)
+		return;
+	cert_day(t.system, system);
+	cert_day(t.now, now);
+	progress_note(s->progress,
+	    "this machine's clock is wrong: it says %s, and this program was "
+	    "built on %s; that day or a later one counts for certificates",
+	    system, now);
+}
+
 static void
 show_notes(const struct session *s)
 {
@@ -112,6 +131,7 @@ show_notes(const struct session *s)
 			rest = str_of("");
 		progress_note(s->progress, "%.*s", STRF(line));
 	}
+	show_clock(s);
 	if (s->config->verbose)
 		progress_note(s->progress, "token: %s",
 		    s->config->token ? s->config->token_source : "none");

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "anchor.h"
 #include "chain.h"
+#include "clock.h"
 #include "err.h"
 #include "mem.h"
 #include "roots.h"
@@ -24,6 +24,7 @@
 
 struct tls_trust {
 	struct anchors anchors;
+	struct clock *clock;
 };
 
 /* BearSSL's contexts hold pointers into themselves: this is never moved. */
@@ -47,6 +48,7 @@ tls_trust_open(void)
 {
 	struct tls_trust *t = xcalloc(1, sizeof(*t));
 
+	t->clock = clock_open();
 	anchors_add_packed(&t->anchors, roots, roots_size);
 	return t;
 }
@@ -57,7 +59,14 @@ tls_trust_close(struct tls_trust *t)
 	if (!t)
 		return;
 	anchors_release(&t->anchors);
+	clock_close(t->clock);
 	free(t);
+}
+
+struct clock *
+tls_trust_clock(const struct tls_trust *t)
+{
+	return t->clock;
 }
 
 size_t
@@ -239,7 +248,8 @@ tls_session(const struct tls *t, struct tls_resume *out)
 	br_ssl_engine_get_session_parameters(&t->client.eng, &p);
 	*out = (struct tls_resume){.id_len = p.session_id_len,
 	    .version = p.version,
-	    .suite = p.cipher_suite};
+	    .suite = p.cipher_suite,
+	    .lapses = t->chain.lapses};
 	memcpy(out->id, p.session_id, p.session_id_len);
 	memcpy(out->master, p.master_secret, sizeof(out->master));
 	mem_wipe(&p, sizeof(p));
@@ -247,6 +257,12 @@ tls_session(const struct tls *t, struct tls_resume *out)
 
 #define HANDSHAKE_FAILURE (256 + 40)
 #define NO_RENEGOTIATION (256 + 100)
+
+int64_t
+tls_lapses(const struct tls *t)
+{
+	return t->chain.lapses;
+}
 
 /* Codes of alerts are the number and BR_ERR_RECV_FATAL_ALERT. What another try
  * may mend is ERR_NET: broken bytes on the way, a server that is in trouble. */
@@ -480,8 +496,8 @@ start(struct tls *t, const struct tls_trust *trust,
 	t->protocols[0] = "http/1.1";
 	br_ssl_client_zero(&t->client);
 	set_engine(eng);
-	chain_init(&t->chain, &trust->anchors, t->host, (int64_t)time(NULL),
-	    HUB_BUILD_TIME);
+	chain_init(
+	    &t->chain, &trust->anchors, t->host, clock_read(trust->clock));
 	br_ssl_engine_set_x509(eng, &t->chain.vtable);
 	br_ssl_engine_set_buffers_bidi(
 	    eng, t->ibuf, sizeof(t->ibuf), t->obuf, sizeof(t->obuf));
@@ -489,6 +505,8 @@ start(struct tls *t, const struct tls_trust *trust,
 	if (seed(eng, deadline, e) < 0)
 		return -1;
 	set_resume(eng, resume);
+	/* If the server wants a new session, its certificates say. */
+	t->chain.lapses = resume->lapses;
 	if (!br_ssl_client_reset(&t->client, chain_name(&t->chain), 1))
 		return explain(t, e);
 	return handshake(t, deadline, e);

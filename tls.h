@@ -23,8 +23,10 @@ struct err;
 
 #define TLS_RECV 65536
 
-/* The roots of trust: the built-in ones (roots.h) and what was added. Filled before
- * the first session, read-only from then on, so threads may share it. */
+/* What is trusted: the built-in roots (roots.h) and those that were added, filled
+ * before the first session and read-only from then on, so that threads may share
+ * it; and a clock, for the dates of certificates. */
+struct clock;
 struct tls_trust;
 
 struct tls_trust *tls_trust_open(void);
@@ -45,6 +47,8 @@ int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 #define TLS_SUITES 6
 const uint16_t *tls_suites(bool aes);
 
+struct clock *tls_trust_clock(const struct tls_trust *t);
+
 /* How many roots there are in all. */
 size_t tls_trust_count(const struct tls_trust *t);
 
@@ -55,6 +59,7 @@ struct tls_resume {
 	unsigned char id[32], master[48];
 	unsigned id_len;
 	uint16_t version, suite;
+	int64_t lapses; /* the certificate that it began with (tls_lapses) */
 };
 
 struct tls;
@@ -69,6 +74,10 @@ struct tls;
 struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust,
     const struct tls_resume *resume, uint64_t deadline, struct err *e);
 void tls_session(const struct tls *t, struct tls_resume *out);
+
+/* When the certificate of the peer lapses, in seconds since 1970; also that of
+ * a session which was resumed. */
+int64_t tls_lapses(const struct tls *t);
 
 /* Decrypted bytes, at most cap; waits for the first. *n is 0 at the end of the
  * stream; tls_closed_well() then says whether the peer had said so

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "client.h"
 #include "err.h"
 #include "fetch.h"
 #include "hasher.h"
@@ -303,7 +304,7 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	uint64_t lapses = url_expiry(url);
 
 	/* A clock that is ahead makes every address look lapsed. */
-	if (lapses <= (uint64_t)time(NULL) + RENEW_BEFORE)
+	if (lapses <= client_time(v->run->t->client) + RENEW_BEFORE)
 		lapses = 0;
 	pthread_mutex_lock(&v->run->lock);
 	if (!f->direct) {
@@ -383,7 +384,7 @@ static char *
 address(struct file *f, bool *direct)
 {
 	if (f->direct && f->lapses &&
-	    (uint64_t)time(NULL) + RENEW_BEFORE >= f->lapses) {
+	    client_time(f->run->t->client) + RENEW_BEFORE >= f->lapses) {
 		free(f->direct);
 		f->direct = NULL;
 	}

@@ -100,19 +100,20 @@ class Kit:
         env.update(changes or {})
         return {k: str(v) for k, v in env.items() if v is not None}
 
-    def start(self, *args, env=None, cwd=None, wrap=(), **streams):
+    def start(self, *args, env=None, cwd=None, wrap=(), binary=BINARY, **streams):
         """Starts the binary and does not wait."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                    "stderr": subprocess.PIPE, **streams}
-        process = subprocess.Popen([*wrap, BINARY, *map(str, args)], env=self.environment(env),
+        process = subprocess.Popen([*wrap, binary, *map(str, args)], env=self.environment(env),
                                    cwd=str(cwd or self.work), **streams)
         self.running.append(process)
         return process
 
-    def run(self, *args, stdin=None, env=None, cwd=None, timeout=60, wrap=()):
+    def run(self, *args, stdin=None, env=None, cwd=None, timeout=60, wrap=(), binary=BINARY,
+            **more):
         began = time.monotonic()
         feed = subprocess.PIPE if stdin is not None else subprocess.DEVNULL
-        process = self.start(*args, env=env, cwd=cwd, wrap=wrap, stdin=feed)
+        process = self.start(*args, env=env, cwd=cwd, wrap=wrap, binary=binary, stdin=feed, **more)
         data = stdin.encode() if isinstance(stdin, str) else stdin
         out, err = self._communicate(process, data, timeout)
         return self._keep(args, process, out, err, began)

@@ -302,22 +302,6 @@ test_usages(void)
 #undef SERVER
 }
 
-static void
-test_clock(void)
-{
-	char day[32];
-
-	CHECK(cert_clock(0, 100) == 100);
-	CHECK(cert_clock(99, 100) == 100);
-	CHECK(cert_clock(101, 100) == 101);
-	cert_day(0, day);
-	CHECK(!strcmp(day, "1970-01-01"));
-	cert_day(INT64_C(4733510400), day);
-	CHECK(!strcmp(day, "2120-01-01"));
-	cert_day(INT64_MAX, day);
-	CHECK(!strcmp(day, "(no date)"));
-}
-
 int
 main(void)
 {
@@ -329,6 +313,5 @@ main(void)
 	test_strength();
 	test_rsa_bits();
 	test_usages();
-	test_clock();
 	return test_end();
 }

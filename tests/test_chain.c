@@ -13,6 +13,7 @@
 #define Y2001 INT64_C(990000000)
 #define Y2026 INT64_C(1780000000)
 #define Y2110 INT64_C(4430000000)
+#define Y2130 INT64_C(5056000000)
 
 /* Feeds a chain of one certificate in two pieces, as a handshake would. */
 static int
@@ -103,13 +104,18 @@ test_verdicts(void)
 		""},
 	    {"ca", "expired", "hub.test", 0, Y2026,
 		"the certificate of 'hub.test' has expired on 2002-01-01, and "
-		"this machine's clock says 1970-01-01",
+		"this machine's clock says 1970-01-01, but it is 2026-05-28 or "
+		"later",
 		"setting this machine's clock"},
 	    {"ca", "expired", "hub.test", Y2001, Y2001, "", ""},
-	    {"ca", "good", "hub.test", 0, Y2001,
-		"the certificate of 'hub.test' is valid only from 2020-01-01, "
-		"and this machine's clock says 1970-01-01",
-		"setting this machine's clock"},
+	    /* No clock: it is 2001 or later, and who issued it knew more. */
+	    {"ca", "good", "hub.test", 0, Y2001, "", ""},
+	    {"ca", "future", "hub.test", 0, Y2026, "", ""},
+	    {"other", "good", "hub.test", 0, Y2001,
+		"the certificate of 'hub.test' is issued by "
+		"'Throw-away CA, Test only', which is not trusted; the server "
+		"sends no other certificate",
+		"--ca-file FILE with the certificate of that issuer"},
 	    {"ca", "future", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' is valid only from 2100-01-01, "
 		"and this machine's clock says 2026-05-28",
@@ -124,8 +130,8 @@ test_verdicts(void)
 		struct chain c;
 		int code;
 
-		chain_init(
-		    &c, &list, rows[i].host, rows[i].clock, rows[i].build);
+		chain_init(&c, &list, rows[i].host,
+		    clock_judge(rows[i].clock, rows[i].build, 0));
 		code = run(&c, buf_str(&der), i);
 		CHECK_ROW(i, (code == 0) == !rows[i].says[0]);
 		if (code)
@@ -133,6 +139,49 @@ test_verdicts(void)
 		CHECK_ROW(i, !strcmp(e.msg, rows[i].says));
 		CHECK_ROW(i, !strcmp(e.hint, rows[i].hint));
 		CHECK_ROW(i, !code || e.kind == ERR_OTHER);
+		chain_release(&c);
+		buf_release(&der);
+		anchors_release(&list);
+	}
+}
+
+/* What the endpoint has said counts, also where the machine has no clock. */
+static void
+test_seen(void)
+{
+	static const struct {
+		const char *cert;
+		int64_t clock, build, seen;
+		const char *says;
+	} rows[] = {
+	    {"good", 0, Y2001, Y2026, ""},
+	    {"good", Y2026, Y2001, Y2110, ""},
+	    {"future", Y2026, Y2001, Y2110, ""},
+	    {"future", 0, Y2001, Y2026,
+		"the certificate of 'hub.test' is valid only from 2100-01-01, "
+		"and this machine's clock says 1970-01-01, but it is "
+		"2026-05-28 or later"},
+	    {"good", Y2026, Y2001, Y2130,
+		"the certificate of 'hub.test' has expired on 2120-01-01, and "
+		"this machine's clock says 2026-05-28, but it is 2130-03-21 or "
+		"later"},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct anchors list = trust("ca");
+		struct buf der = pem_der(rows[i].cert);
+		struct err e = {0};
+		struct chain c;
+		int code;
+
+		chain_init(&c, &list, "hub.test",
+		    clock_judge(rows[i].clock, rows[i].build, rows[i].seen));
+		code = run(&c, buf_str(&der), der.len / 2);
+		CHECK_ROW(i, (code == 0) == !rows[i].says[0]);
+		CHECK_ROW(i, code || c.lapses > c.time.now);
+		if (code)
+			chain_explain(&c, code, &e);
+		CHECK_ROW(i, !strcmp(e.msg, rows[i].says));
 		chain_release(&c);
 		buf_release(&der);
 		anchors_release(&list);
@@ -148,7 +197,8 @@ test_cuts(void)
 	for (size_t cut = 0; cut <= der.len; cut += 17) {
 		struct chain c;
 
-		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		chain_init(
+		    &c, &list, "127.0.0.1", clock_judge(Y2026, Y2026, 0));
 		CHECK_ROW(cut, run(&c, buf_str(&der), cut) == 0);
 		CHECK_ROW(cut, run(&c, buf_str(&der), cut) == 0); /* again */
 		chain_release(&c);
@@ -171,7 +221,8 @@ test_changes(void)
 		int code;
 
 		der.s[i] = (char)(der.s[i] ^ 1);
-		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		chain_init(
+		    &c, &list, "127.0.0.1", clock_judge(Y2026, Y2026, 0));
 		code = run(&c, buf_str(&der), 0);
 		CHECK_ROW(i, code != 0);
 		CHECK_ROW(i, chain_explain(&c, code, &e) < 0 && e.msg[0]);
@@ -212,7 +263,8 @@ test_others_behind(void)
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct chain c;
 
-		chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+		chain_init(
+		    &c, &list, "127.0.0.1", clock_judge(Y2026, Y2026, 0));
 		c.vtable->start_chain(&c.vtable, NULL);
 		one_cert(&c, rows[i].first);
 		one_cert(&c, rows[i].second);
@@ -301,7 +353,7 @@ test_chains(void)
 		struct chain c;
 		int code;
 
-		chain_init(&c, &list, "hub.test", Y2026, Y2026);
+		chain_init(&c, &list, "hub.test", clock_judge(Y2026, Y2026, 0));
 		c.vtable->start_chain(&c.vtable, NULL);
 		for (size_t k = 0; k < 3 && rows[i].certs[k]; k++)
 			one_cert(&c, rows[i].certs[k]);
@@ -326,7 +378,7 @@ test_again(void)
 	struct err e = {0};
 	struct chain c;
 
-	chain_init(&c, &list, "hub.test", Y2026, Y2026);
+	chain_init(&c, &list, "hub.test", clock_judge(Y2026, Y2026, 0));
 	for (size_t i = 0; i < countof(first); i++) {
 		c.vtable->start_chain(&c.vtable, NULL);
 		one_cert(&c, first[i]);
@@ -352,7 +404,7 @@ test_self_signed(void)
 	struct err e = {0};
 	struct chain c;
 
-	chain_init(&c, &list, "second", Y2026, Y2026);
+	chain_init(&c, &list, "second", clock_judge(Y2026, Y2026, 0));
 	c.vtable->start_chain(&c.vtable, NULL);
 	one_cert(&c, "rsa");
 	chain_explain(&c, BR_ERR_X509_NOT_TRUSTED, &e);
@@ -371,7 +423,7 @@ test_odd(void)
 	struct chain c;
 	static const unsigned char zero[1024];
 
-	chain_init(&c, &list, "hub.test", Y2026, Y2026);
+	chain_init(&c, &list, "hub.test", clock_judge(Y2026, Y2026, 0));
 	CHECK(!strcmp(chain_name(&c), "hub.test"));
 	ctx = &c.vtable;
 	c.vtable->start_chain(ctx, NULL);
@@ -384,7 +436,7 @@ test_odd(void)
 	c.vtable->end_cert(ctx);
 	CHECK(c.vtable->end_chain(ctx) != 0);
 	chain_release(&c);
-	chain_init(&c, &list, "127.0.0.1", Y2026, Y2026);
+	chain_init(&c, &list, "127.0.0.1", clock_judge(Y2026, Y2026, 0));
 	CHECK(!chain_name(&c));
 	chain_release(&c);
 	anchors_release(&list);
@@ -394,6 +446,7 @@ int
 main(void)
 {
 	test_verdicts();
+	test_seen();
 	test_cuts();
 	test_changes();
 	test_others_behind();

@@ -1430,6 +1430,50 @@ test_tunnel(void)
 	free(proxy);
 }
 
+/* Who may say what time it is: the endpoint, over TLS, no later than its
+ * certificate is good for. */
+static void
+test_date(void)
+{
+#define DATED(d) "HTTP/1.1 200 OK\r\nDate: " d "\r\nContent-Length: 2\r\n\r\nok"
+	static const struct {
+		int how;
+		const char *endpoint, *answer;
+		bool heard;
+	} row[] = {
+	    {TLS, NULL, DATED("Wed, 01 Jan 2110 00:00:00 GMT"), true},
+	    {TLS, "https://hub.test", DATED("Wed, 01 Jan 2110 00:00:00 GMT"),
+		false},
+	    {PLAIN, NULL, DATED("Wed, 01 Jan 2110 00:00:00 GMT"), false},
+	    {TLS, NULL, DATED("Mon, 01 Jan 2125 00:00:00 GMT"), false},
+	    {TLS, NULL, DATED("tomorrow"), false},
+	    {TLS, NULL, OK, false},
+	};
+	const uint64_t then = 4417977600, day = 86400; /* 2110-01-01 */
+
+	for (size_t i = 0; i < countof(row); i++) {
+		const struct turn turn = {.answer = row[i].answer};
+		struct tls_trust *trust = NULL;
+		struct bench b;
+		struct err e;
+		uint64_t t;
+
+		bench_open_as(&b, row[i].how, &turn, 1);
+		if (row[i].how == PLAIN)
+			b.o.trust = trust = tls_trust_open();
+		if (row[i].endpoint)
+			b.o.endpoint = row[i].endpoint;
+		bench_options(&b);
+		CHECK_ROW(i, got(get(&b, "/", NULL, &e), "ok"));
+		t = client_time(b.client);
+		CHECK_ROW(i, (t >= then && t < then + day) == row[i].heard);
+		CHECK_ROW(i, row[i].heard || t < then);
+		CHECK_ROW(i, bench_close(&b));
+		tls_trust_close(trust);
+	}
+#undef DATED
+}
+
 static void *
 many_gets(void *arg)
 {
@@ -1518,6 +1562,7 @@ static void (*const tests[])(void) = {
     test_tls_early_answer,
     test_downgrade,
     test_tunnel,
+    test_date,
 };
 
 int

@@ -550,6 +550,8 @@ resumed(struct server *s, struct tls_trust *trusted, struct tls_resume *keep)
 	CHECK(t && answer(t, 10, &right, &e) == 0 && right == 10);
 	if (t)
 		tls_session(t, keep);
+	/* The certificate that it began with: to the end of 2119. */
+	CHECK(t && tls_lapses(t) == 4733510400);
 	tls_close(t);
 	server_end(s, fd);
 	return was.id_len && was.id_len == keep->id_len &&
