@@ -279,11 +279,11 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 	return -1;
 }
 
-/* The folder path of n bytes, which are no more than PATH_LIMIT, in one step and
- * not through links, where the kernel has openat2(2). -1 if it has not, and for
- * whatever walk_steps() would have to make or to tell. */
+/* Opens n bytes of path in one step and not through links, where the kernel has
+ * openat2(2). -1 if it has not, and for whatever walk_steps() would have to make
+ * or to tell. */
 static int
-open_at_once(int at, const char *path, size_t n)
+open_at_once(int at, const char *path, size_t n, int flags)
 {
 	int fd = -1;
 #ifdef SYS_openat2
@@ -291,16 +291,21 @@ open_at_once(int at, const char *path, size_t n)
 	const struct {
 		uint64_t flags, mode, resolve;
 	} how = {
-	    .flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+	    /* What a libc adds to open() where file sizes have 32 bits. */
+	    .flags = (unsigned)flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
+		     O_LARGEFILE,
+	    .mode = flags & O_CREAT ? 0666 : 0,
 	    .resolve = NO_SYMLINKS | BENEATH,
 	};
 	char copy[PATH_LIMIT + 1];
 
+	if (n > PATH_LIMIT)
+		return -1;
 	memcpy(copy, path, n);
 	copy[n] = '\0';
 	fd = (int)syscall(SYS_openat2, at, copy, &how, sizeof(how));
 #else
-	(void)at, (void)path, (void)n;
+	(void)at, (void)path, (void)n, (void)flags;
 #endif
 	return fd;
 }
@@ -345,8 +350,9 @@ walk(const struct folder *f, const char *path, enum parents how,
 	const char *slash = strrchr(path, '/');
 	int at = -1;
 
-	if (slash && slash - path <= PATH_LIMIT)
-		at = open_at_once(f->fd, path, (size_t)(slash - path));
+	if (slash)
+		at = open_at_once(f->fd, path, (size_t)(slash - path),
+		    O_RDONLY | O_DIRECTORY);
 	if (at < 0)
 		return walk_steps(f, path, how, base, e);
 	*base = slash + 1;
@@ -416,16 +422,13 @@ folder_close(struct folder *f)
 	*f = (struct folder){.fd = -1};
 }
 
-/* Opens a regular file (or a folder, with O_DIRECTORY) and nothing else. A pipe
- * or a device would block or act when it is opened: O_NONBLOCK is against the
- * first, and means nothing for regular files. */
+/* A regular file (or a folder, with O_DIRECTORY) that was opened with these
+ * flags, and nothing else. What is new is what was asked for. */
 static int
-open_plain(int at, const char *name, int flags)
+only_plain(int fd, int flags)
 {
-	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 
-	/* What is new is what was asked for. */
 	if (fd < 0 || (flags & O_EXCL))
 		return fd;
 	if (fstat(fd, &st) == 0 &&
@@ -436,14 +439,36 @@ open_plain(int at, const char *name, int flags)
 	return -1;
 }
 
+/* A pipe or a device would block or act when it is opened: O_NONBLOCK is against
+ * the first, and means nothing for regular files. */
+static int
+open_plain(int at, const char *name, int flags)
+{
+	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK);
+
+	return only_plain(fd, flags);
+}
+
+/* The same for a path. */
+static int
+open_plain_at_once(int at, const char *path, int flags)
+{
+	int fd = open_at_once(at, path, strlen(path), flags | O_NONBLOCK);
+
+	return only_plain(fd, flags);
+}
+
 int
 folder_openat(
     const struct folder *f, const char *path, int flags, struct err *e)
 {
 	enum parents how = flags & O_CREAT ? PARENTS_MAKE : PARENTS_FIND;
 	const char *base;
-	int at = walk(f, path, how, &base, e), fd;
+	int fd = open_plain_at_once(f->fd, path, flags), at;
 
+	if (fd >= 0)
+		return fd;
+	at = walk(f, path, how, &base, e);
 	if (at < 0)
 		return -1;
 	fd = open_plain(at, base, flags);
@@ -647,23 +672,15 @@ int
 folder_write_new(
     const struct folder *f, const char *path, struct str text, struct err *e)
 {
-	const char *base;
-	int at = walk(f, path, PARENTS_MAKE, &base, e), fd, rv;
+	int fd = folder_openat(f, path, O_WRONLY | O_CREAT | O_EXCL, e);
 
-	if (at < 0)
-		return -1;
-	fd = open_plain(at, base, O_WRONLY | O_CREAT | O_EXCL);
-	if (fd < 0) {
-		rv = errno == EEXIST ? 1 : -1;
-	} else {
-		rv = write_out(fd, text, false);
-		if (rv < 0)
-			drop(at, base);
-	}
-	if (rv < 0)
-		fail(f, path, "write", e);
-	leave(f, at);
-	return rv;
+	if (fd < 0)
+		return errno == EEXIST ? 1 : -1;
+	if (write_out(fd, text, false) == 0)
+		return 0;
+	fail(f, path, "write", e);
+	folder_remove(f, path, &(struct err){0});
+	return -1;
 }
 
 /* 0 at the end of the file, 1 if it does not fit, -1 with errno. */
