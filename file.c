@@ -431,11 +431,12 @@ only_plain(int fd, int flags)
 
 	if (fd < 0 || (flags & O_EXCL))
 		return fd;
-	if (fstat(fd, &st) == 0 &&
-	    (S_ISREG(st.st_mode) || (flags & O_DIRECTORY)))
-		return fd;
-	close(fd);
-	errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	if (fstat(fd, &st) == 0) {
+		if (S_ISREG(st.st_mode) || (flags & O_DIRECTORY))
+			return fd;
+		errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+	}
+	shut(fd);
 	return -1;
 }
 

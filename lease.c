@@ -346,12 +346,25 @@ lock(int fd)
 	return errno == EWOULDBLOCK ? 1 : -1;
 }
 
+/* Opens the file; made: there was none. */
+static int
+open_to_lock(const struct lease *l, bool *made, struct err *e)
+{
+	const int flags = O_RDWR | O_CREAT;
+	int fd = folder_openat(l->f, l->path, flags | O_EXCL, e);
+
+	*made = fd >= 0;
+	return fd < 0 && errno == EEXIST
+		   ? folder_openat(l->f, l->path, flags, e)
+		   : fd;
+}
+
 static int
 take_by_lock(struct lease *l, struct buf *old, struct err *e)
 {
 	for (int i = 0; i < TRIES; i++) {
-		int fd = folder_openat(l->f, l->path, O_RDWR | O_CREAT, e);
-		int busy;
+		bool made;
+		int fd = open_to_lock(l, &made, e), busy;
 
 		if (fd < 0)
 			return -1;
@@ -361,13 +374,14 @@ take_by_lock(struct lease *l, struct buf *old, struct err *e)
 			hold(l, fd);
 			return read_old(fd, l->path, old, e);
 		}
+		l->network = busy < 0;
+		if (busy < 0 && made)
+			return hold(l, fd);
 		close(fd);
 		if (busy > 0)
 			return 1;
-		if (busy < 0) {
-			l->network = true;
+		if (busy < 0)
 			return take_by_beat(l, old, e);
-		}
 	}
 	return 1;
 }

@@ -285,17 +285,34 @@ race_finished(struct race *r, size_t i, uint64_t now)
 	return false;
 }
 
+/* Nothing can be waited for: to ask again and again would only burn time. */
+static void
+race_give_up(struct race *r)
+{
+	r->error = errno;
+	r->begun = r->count;
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->fd[i] >= 0)
+			close(r->fd[i]);
+		r->fd[i] = -1;
+	}
+}
+
 /* Polls all that are on their way for at most ms, and returns the index of one
  * that is connected, or -1. */
 static int
 race_poll(struct race *r, int ms)
 {
 	struct pollfd p[ADDRESSES_MAX];
+	int n;
 
 	/* poll() passes over negative descriptors. */
 	for (size_t i = 0; i < r->begun; i++)
 		p[i] = (struct pollfd){.fd = r->fd[i], .events = POLLOUT};
-	if (poll(p, (nfds_t)r->begun, ms) <= 0)
+	n = poll(p, (nfds_t)r->begun, ms);
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		race_give_up(r);
+	if (n <= 0)
 		return -1;
 	for (size_t i = 0; i < r->begun; i++)
 		if (p[i].revents && race_finished(r, i, wait_now()))

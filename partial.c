@@ -365,9 +365,13 @@ open_data(struct partial *p, int flags, struct stat *st, struct err *e)
 	p->fd = folder_openat(p->f, p->name, O_RDWR | O_CREAT | flags, e);
 	if (p->fd < 0)
 		return -1;
-	if (fstat(p->fd, st) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
-	return 0;
+	if (fstat(p->fd, st) == 0)
+		return 0;
+	err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
+	/* Under a random name nobody would find it again. */
+	if (flags & O_EXCL)
+		folder_remove(p->f, p->name, &(struct err){0});
+	return -1;
 }
 
 static int

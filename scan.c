@@ -107,7 +107,7 @@ visit(struct walk *w, int fd, const char *name, size_t *entries, struct err *e)
 {
 	const char *path = buf_cstr(&w->path);
 	struct stat st, link;
-	int sub;
+	int sub, rv;
 
 	if (is_ours(path))
 		return 0;
@@ -124,7 +124,10 @@ visit(struct walk *w, int fd, const char *name, size_t *entries, struct err *e)
 	}
 	if (!glob_kept(w->include, w->exclude, path))
 		return 0;
-	if (fstatat(fd, name, &st, 0) < 0 || !S_ISREG(st.st_mode)) {
+	rv = fstatat(fd, name, &st, 0);
+	if (rv < 0 && errno != ENOENT && errno != ENOTDIR && errno != ELOOP)
+		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+	if (rv < 0 || !S_ISREG(st.st_mode)) {
 		w->out->skipped++;
 		return 0;
 	}
