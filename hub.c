@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +31,9 @@ print_error(const struct err *e)
 {
 	struct buf b = buf_make(2 * sizeof(*e));
 
+	/* Who closed the pipe knows: "| head" is no failure. */
+	if (e->kind == ERR_STOPPED && wait_stop() == SIGPIPE)
+		return;
 	buf_printf(&b, "hub: %s\n", e->msg);
 	if (*e->hint)
 		buf_printf(&b, "try: %s\n", e->hint);
@@ -240,7 +244,8 @@ main(int argc, char **argv)
 		return ERR_OTHER;
 	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;
 	/* What is done is told even if not all of it is. */
-	if (output_end(&out, &unwritten) < 0) {
+	if (output_end(&out, &unwritten) < 0 &&
+	    !(failed && unwritten.kind == ERR_STOPPED)) {
 		print_error(&unwritten);
 		status = status_of(&unwritten);
 	}

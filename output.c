@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "err.h"
+#include "wait.h"
 
 /* The longest name of a file, each byte of it escaped, and a reason. */
 #define TEXT_MAX ((size_t)1 << 20)
@@ -43,6 +44,8 @@ output_end(struct output *o, struct err *e)
 		o->error = errno;
 	if (!o->error)
 		return 0;
+	if (o->error == EPIPE)
+		return wait_no_reader(e);
 	errno = o->error;
 	return err_sys(e, ERR_FILE, "cannot write to standard output");
 }

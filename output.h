@@ -29,7 +29,7 @@ struct output output_make(FILE *to);
 void output_more(struct output *o);
 
 /* Gives away the rest and empties o. ERR_FILE if anything could not be written:
- * a full disk shows up only here. */
+ * a full disk shows up only here. ERR_STOPPED if nobody reads it any more. */
 int output_end(struct output *o, struct err *e);
 
 #endif

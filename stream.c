@@ -41,6 +41,8 @@ write_all(int fd, const unsigned char *p, size_t n, struct err *e)
 				return -1;
 			continue;
 		}
+		if (done < 0 && errno == EPIPE)
+			return wait_no_reader(e);
 		if (done < 0)
 			return err_sys(
 			    e, ERR_FILE, "cannot write to standard output");
@@ -151,7 +153,9 @@ stream_to(const struct stream *s, int fd, struct err *e)
 		rv = err_set(e, ERR_CONTENT,
 		    "the content is not what its hash says; what was written "
 		    "is wrong");
-	progress_finish(s->progress, t.shown,
-	    rv == 0 ? PROGRESS_DONE : PROGRESS_FAILED, rv < 0 ? e->msg : NULL);
+	if (rv == 0)
+		progress_finish(s->progress, t.shown, PROGRESS_DONE, NULL);
+	else if (e->kind != ERR_STOPPED)
+		progress_finish(s->progress, t.shown, PROGRESS_FAILED, e->msg);
 	return rv;
 }

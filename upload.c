@@ -366,8 +366,11 @@ run(struct upload *u, struct output *out, struct err *e)
 {
 	int rv;
 
-	if (open_offer(u, e) < 0)
+	if (open_offer(u, e) < 0) {
+		if (e->kind == ERR_STOPPED)
+			err_set(e, ERR_STOPPED, "interrupted");
 		return -1;
+	}
 	open_journal(u);
 	confine(u);
 	rv = plan(u, e);

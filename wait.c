@@ -68,12 +68,21 @@ wait_signals(void)
 	catch (SIGHUP, on_stop, 0);
 	catch (SIGUSR1, on_status, SA_RESTART);
 	catch (SIGPIPE, SIG_IGN, 0);
+	catch (SIGXFSZ, SIG_IGN, 0);
 }
 
 int
 wait_stop(void)
 {
 	return stop_signal;
+}
+
+int
+wait_no_reader(struct err *e)
+{
+	if (!stop_signal)
+		stop_signal = SIGPIPE;
+	return wait_check(e);
 }
 
 int

@@ -28,11 +28,16 @@ int wait_until(uint64_t deadline, struct err *e);
 
 /* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
  * the flag that every wait looks at, the second ends the process at once (with
- * 128 + its number). SIGPIPE is ignored. SIGUSR1 asks for a status line. */
+ * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails tells.
+ * SIGUSR1 asks for a status line. */
 void wait_signals(void);
 
 /* The signal that asked for the end; 0 if none did. */
 int wait_stop(void);
+
+/* Nobody reads standard output any more: as if SIGPIPE asked for the end.
+ * Returns -1 with ERR_STOPPED. */
+int wait_no_reader(struct err *e);
 
 /* 0, or -1 with ERR_STOPPED if a signal asked for the end. */
 int wait_check(struct err *e);

@@ -2,15 +2,16 @@
 streams, signals at any moment. Each test_* takes a Kit (kit.py). HUB_LONG=1 injects at every call
 instead of at some."""
 
-import errno
 import os
 import re
+import signal
 import shutil
 import subprocess
 import zlib
+from pathlib import Path
 
 from fakehub import Generated
-from kit import BINARY, MB, Skip, hub_with, limit, sha256, tree
+from kit import BINARY, MB, Skip, hub_with, limit, sha256, tmpfs, tree
 
 ID = "acme-lab/faulty"
 FILES = {"a.txt": "hello\n", "empty": b"", "d/big.bin": Generated(1, 3 * MB), "c.bin": Generated(2, 40000)}
@@ -99,7 +100,7 @@ def environment(**more):
 
 
 def counts(path):
-    """name -> (calls before the run proper, most calls in one thread) of a trace."""
+    """name -> (calls before the run proper, most calls in one thread, threads) of a trace."""
     calls, before, started = {}, {}, False
     for line in path.read_text(errors="replace").splitlines():
         found = re.match(r"(\d+) +(\w+)\(", line)
@@ -110,7 +111,7 @@ def counts(path):
         if not started:
             before[found.group(2)] = before.get(found.group(2), 0) + 1
             started = "RLIMIT_CORE" in line
-    return {name: (before.get(name, 0), max(each.values())) for name, each in calls.items()}
+    return {name: (before.get(name, 0), max(each.values()), len(each)) for name, each in calls.items()}
 
 
 def pick(seed, first, last):
@@ -133,7 +134,7 @@ def places(name, error, first, last):
 
 def injections(faults, seen):
     for name, errors in faults.items():
-        before, last = seen.get(name, (0, 0))
+        before, last, _ = seen.get(name, (0, 0, 0))
         if SANITIZED and name in MEMORY:
             continue
         first = before + 1 if SANITIZED else 1
@@ -308,3 +309,264 @@ def test_download_without_confinement(k):
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):
     inject_all(Upload(k), {**FILE_FAULTS, **NET_FAULTS, **SYSTEM_FAULTS})
+
+
+# signals
+
+def stopped(way, at, number, more, threads):
+    """A signal when a thread makes a call for the n-th time, or one at each from then on."""
+    twice = more or threads > 1
+    name = signal.Signals(number).name
+    way.prepare()
+    first = way.run(wrap=traced("-o", "/dev/null", "-e", "inject=%s:signal=%s:when=%s%s" % (
+        at[0], name, at[1], "+" if more else "")))
+    found = []
+    if first.status not in (0, 128 + number):
+        found.append("status %d" % first.status)
+    if first.status and not twice and "interrupted" not in first.err and at[1] > way.early[at[0]]:
+        found.append("no sentence")
+    # Who is told twice has no time to tidy up.
+    found += [f for f in way.faults(first) if not twice or "rubbish" not in f]
+    if way.again().status != 0:
+        found.append("the second run failed")
+    found += [f for f in way.leftovers() if not twice or "left behind" not in f]
+    return ["%s %s at %s %d%s: %s\n%s" % (way.command, name, *at, "+" if more else "",
+                                         "; ".join(found), first.err)] if found else []
+
+
+def stop_all(way, names, most):
+    trace = way.k.top / "trace"
+    way.prepare()
+    way.k.ok(way.run(wrap=traced("-o", str(trace))))
+    seen = counts(trace)
+    # Before its handlers are there a signal ends it as it ends any program.
+    way.early = {name: before for name, (before, _, _) in seen.items()}
+    found, turn = [], 0
+    for name in names:
+        _, last, threads = seen.get(name, (0, 0, 0))
+        step = 1 if LONG else max(1, last // most)
+        for n in range(1, last + 1, step):
+            turn += 1
+            number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[turn % 3]
+            found += stopped(way, (name, n), number, turn % 4 == 0, threads)
+    assert turn > 10, "too few signals"
+    assert not found, "%d of %d:\n%s" % (len(found), turn, "\n".join(found))
+
+
+@hub_with(quotas=QUOTAS)
+@limit(3000 if LONG else 120)
+def test_download_stopped_at_any_call(k):
+    stop_all(Download(k), ("openat", "mkdirat", "recvfrom", "pwrite64", "fdatasync", "renameat",
+                           "poll", "clone", "munmap", "connect"), 4)
+
+
+@hub_with(quotas=QUOTAS)
+@limit(3000 if LONG else 120)
+def test_upload_stopped_at_any_call(k):
+    stop_all(Upload(k), ("openat", "recvfrom", "pread64", "write", "sendto", "clone"), 4)
+
+
+# disks
+
+ROOM_AGAIN = r"""
+mount -t tmpfs -o "$HUB_LIMIT" none "$HUB_SMALL" || exit 99
+"$@"; echo "FIRST $?" >&2
+cd "$HUB_SMALL" && find . -type f ! -path './*.cache/*' -exec sha256sum {} + | sed 's/^/HAD /' >&2
+mount -o remount,size=64m,nr_inodes=1000 "$HUB_SMALL" || exit 99
+"$@" -d; s=$?
+find . -type f -exec sha256sum {} + | sed 's/^/HAS /' >&2
+exit $s
+"""
+
+
+def listed(text, word):
+    found = re.findall(r"^%s (\w+)  \./(?:to/)?(.*)$" % word, text, re.M)
+    return {name: digest for digest, name in found}
+
+
+def full_disk(way, mount):
+    """On a file system of that size; then there is room."""
+    small = way.k.top / "small"
+    small.mkdir(exist_ok=True)
+    way.k.results.clear()
+    r = way.k.run("download", "-r", ID, "-p", small / "to", *FEW, timeout=30,
+                  env=environment(HUB_SMALL=small, HUB_LIMIT=mount),
+                  wrap=("unshare", "-r", "-m", "sh", "-c", ROOM_AGAIN, "sh"))
+    first = int(re.search(r"^FIRST (\d+)$", r.err, re.M).group(1))
+    found = []
+    if first not in (0, 7, 9):
+        found.append("status %d" % first)
+    if first and not any(t in r.err for t in ("No space left", "disk is full", " are free")):
+        found.append("no sentence")
+    for name, digest in listed(r.err, "HAD").items():
+        if way.want.get(name) != digest:
+            found.append("wrong: " + name)
+    have = listed(r.err, "HAS")
+    if r.status or {n: d for n, d in have.items() if not n.startswith(".cache/")} != way.want:
+        found.append("the second run did not make it whole")
+    found += ["left behind: " + n for n in have if re.search(r"\.(part|state|tmp)$", n)]
+    return ["%s: %s\n%s" % (mount, "; ".join(found), r.err)] if found else []
+
+
+@hub_with(quotas=QUOTAS)
+@limit(3000 if LONG else 120)
+def test_disk_full_at_any_write(k):
+    tmpfs(MB)
+    way = Download(k)
+    found = []
+    # 3228 kB are there to fetch: with a little more it begins, and does not end.
+    for kb in (4, 400, *range(3120, 3320, 4 if LONG else 25)):
+        found += full_disk(way, "size=%dk" % kb)
+    for files in range(2, 26, 1 if LONG else 4):
+        found += full_disk(way, "nr_inodes=%d" % files)
+    assert not found, "\n".join(found)
+
+
+@hub_with(quotas=QUOTAS)
+def test_limit_of_file_size(k):
+    """SIGXFSZ would end it without a word."""
+    way = Download(k)
+    for kb in (0, 1, 100, 2000):
+        way.prepare()
+        r = way.run(wrap=("bash", "-c", 'ulimit -f %d; exec "$@"' % kb, "bash"))
+        assert r.status in (7, 9), "status %d at %d" % (r.status, kb)
+        assert "hub: " in r.err
+        assert not list(way.faults(r))
+    out = k.top / "out"
+    with open(str(out), "wb") as stdout:
+        process = k.start("download", "-r", ID, "-o", "-", "d/big.bin", stdout=stdout,
+                          wrap=("bash", "-c", 'ulimit -f 100; exec "$@"', "bash"))
+        r = k.finish(process)
+    k.ok(r, 7, err="file too large")
+    assert out.stat().st_size == 100 << 10
+    k.ok(way.again())
+    assert not list(way.leftovers())
+
+
+def as_nobody(k):
+    """Words before a command that take root's rights away; the target is given away."""
+    if os.geteuid() != 0:
+        return ()
+    k.top.chmod(0o755)
+    Path(k.hub.folder).chmod(0o755)
+    for folder in (k.top, k.home):
+        os.chown(str(folder), 65534, 65534)
+    words = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+    if subprocess.run([*words, BINARY, "--version"], stdout=subprocess.DEVNULL,
+                      stderr=subprocess.DEVNULL).returncode:
+        raise Skip("another user cannot run the binary here")
+    return words
+
+
+def half_way(k, spoil):
+    """The target is spoiled while a file arrives; how that ended."""
+    words = as_nobody(k)
+    repo = k.hub.add_repo(ID, {"big.bin": Generated(7, 24 * MB), "a.txt": "a"})
+    k.hub.fault(origin="cdn", rate=8 * MB, count=None)
+    process = k.start("download", "-r", ID, "-p", k.dir, "-j", "2", "-d", env=environment(), wrap=words)
+    k.wait_for(lambda: k.from_cdn() > 2 * MB, what="the middle")
+    spoil()
+    r = k.finish(process)
+    k.hub.rules.clear()
+    return repo, words, r
+
+
+def test_target_is_removed(k):
+    repo, words, r = half_way(k, lambda: shutil.rmtree(k.dir))
+    k.ok(r, (7, 9), err="no such file")
+    assert not k.dir.exists()
+    k.ok(k.download(repo, "-d", wrap=words))
+    k.same(repo)
+
+
+def test_target_is_closed(k):
+    repo, words, r = half_way(k, lambda: k.dir.chmod(0))
+    k.ok(r, (7, 9), err="permission denied")
+    k.dir.chmod(0o755)
+    k.ok(k.download(repo, "-d", wrap=words))
+    k.same(repo)
+
+
+def test_target_becomes_read_only(k):
+    def spoil():
+        for at, _, _ in os.walk(str(k.dir)):
+            os.chmod(at, 0o555)
+
+    repo, words, r = half_way(k, spoil)
+    k.ok(r, (7, 9), err="permission denied")
+    for at, _, _ in os.walk(str(k.dir)):
+        os.chmod(at, 0o755)
+    k.ok(k.download(repo, "-d", wrap=words))
+    k.same(repo)
+
+
+# surroundings
+
+def test_closed_streams(k):
+    """Files and sockets must not take the place of a closed stream."""
+    way = Download(k)
+    for closed in ("0<&-", "1>&-", "2>&-", "0<&- 1>&-", "0<&- 1>&- 2>&-"):
+        way.prepare()
+        r = way.run(wrap=("sh", "-c", 'exec "$@" ' + closed, "sh"))
+        # The report was to go to standard output.
+        k.ok(r, 7 if "1>" in closed else 0) if "2>" not in closed else None
+        assert r.status == (7 if "1>" in closed else 0), "%s: status %d" % (closed, r.status)
+        assert not list(way.leftovers()), closed
+    for n, closed in enumerate(("0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-")):
+        up = k.top / "up"
+        up.mkdir(exist_ok=True)
+        (up / "a.txt").write_text("%d" % n)
+        r = k.run("upload", "-r", "acme-lab/up", "-p", up, env={"HF_TOKEN": k.tokens["write"]},
+                  wrap=("sh", "-c", 'exec "$@" ' + closed, "sh"))
+        assert r.status == (7 if "1>" in closed else 0), "%s: status %d" % (closed, r.status)
+
+
+def test_nobody_reads(k):
+    """Who closes the pipe has seen enough: no word, and the status of SIGPIPE."""
+    Download(k)
+    for args in (("-o", "-", "d/big.bin"), ("-p", k.dir, "-q")):
+        process = k.start("download", "-r", ID, *args, "-q")
+        process.stdout.close()
+        process.stdout = None
+        r = k.finish(process)
+        assert r.status == 141, "status %d" % r.status
+        assert r.err == "", r.err
+    assert sha256(k.dir / "d/big.bin"), "the report is lost, and the files are there"
+
+
+def test_wall_clock_jumps(k):
+    """Forth and back by a day at each look (tests/escape.c); waits do not go by it."""
+    odd = Path(BINARY).with_name("hub_escape")
+    if not os.access(str(odd), os.X_OK):
+        raise Skip("no %s: make test builds it" % odd)
+    for jump in (86400, -86400):
+        env = {"HUB_TEST_CLOCK": jump, "HF_TOKEN": k.tokens["write"]}
+        wrap = ("sh", "-c", 'shift; exec "$0" "$@"', str(odd))
+        repo = k.hub.add_repo("acme-lab/jump%d" % jump, FILES)
+        target = k.top / str(jump)
+        k.hub.fault(origin="cdn", drop_after=MB)
+        r = k.ok(k.download(repo, "-d", to=target, env=env, wrap=wrap))
+        k.same(repo, folder=target)
+        assert "in 0 s" in r.err or "in 1 s" in r.err or r.seconds > 1, "a time that was none"
+        for _ in range(2):
+            k.ok(k.run("upload", "-r", "acme-lab/up%d" % jump, "-p", target, env=env, wrap=wrap))
+        assert len(k.hub.asked("hub", "POST", "/up%d/commit/" % jump)) == 1
+
+
+def test_no_tmp_no_home(k):
+    """It needs neither, nor a terminal, nor a folder to work in."""
+    tmpfs(MB)
+    repo = k.hub.add_repo(ID, FILES)
+    shutil.copy(k.hub.ca_file, str(k.top / "ca.pem"))
+    binary = k.top / "hub"
+    shutil.copy(BINARY, str(binary))
+    words = ("unshare", "-r", "-m", "sh", "-c",
+             'shift; mount --bind "$0" /mnt && mount -t tmpfs -o ro none /tmp &&'
+             ' cd / && exec env -i /mnt/hub "$@"', str(k.top))
+    endpoint = ("--endpoint", k.hub.endpoint, "--ca-file", "/mnt/ca.pem")
+    k.ok(k.run("download", "-r", ID, "-p", "/mnt/target", *endpoint, wrap=words))
+    k.same(repo)
+    (k.top / "token").write_text(k.tokens["write"])
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", "/mnt/target", "--token-file", "/mnt/token",
+               *endpoint, wrap=words))
+    assert set(k.hub.find_repo("model", "acme-lab/up").find("main").files) >= set(FILES)

@@ -4,6 +4,9 @@
  * says on standard error what it tried and how that ended; e2e_confine.py makes
  * the folder HUB_TEST_BOX for it. With HUB_TEST_FREE nothing is confined, which
  * shows that the tries would work.
+ *
+ * And as if the machine were odd: with HUB_TEST_CLOCK its wall clock jumps by so
+ * many seconds forth and back, each time that it is looked at.
  */
 
 #define _GNU_SOURCE /* chroot(), process_vm_readv() */
@@ -14,6 +17,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "confine.h"
 #include "http.h"
@@ -28,6 +32,9 @@ int __real_confine_files(struct confine *c);
 int __wrap_confine_files(struct confine *c);
 bool __real_confine_calls(void);
 bool __wrap_confine_calls(void);
+int __real_clock_gettime(clockid_t clock, struct timespec *t);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
+time_t __wrap_time(time_t *t);
 
 static bool
 is_free(void)
@@ -82,4 +89,27 @@ bool
 __wrap_confine_calls(void)
 {
 	return is_free() ? false : __real_confine_calls();
+}
+
+int
+__wrap_clock_gettime(clockid_t clock, struct timespec *t)
+{
+	static atomic_uint looks;
+	const char *jump = getenv("HUB_TEST_CLOCK");
+	int rv = __real_clock_gettime(clock, t);
+
+	if (jump && clock == CLOCK_REALTIME && atomic_fetch_add(&looks, 1) & 1)
+		t->tv_sec += strtol(jump, NULL, 10);
+	return rv;
+}
+
+time_t
+__wrap_time(time_t *t)
+{
+	struct timespec now;
+
+	__wrap_clock_gettime(CLOCK_REALTIME, &now);
+	if (t)
+		*t = now.tv_sec;
+	return now.tv_sec;
 }

@@ -164,6 +164,30 @@ pipe_and_status(void)
 	return wait_status_asked() && !wait_status_asked() ? 0 : 2;
 }
 
+static int
+no_reader(void)
+{
+	struct err e = {0};
+
+	wait_signals();
+	raise(SIGXFSZ);
+	if (wait_stop() || wait_no_reader(&e) == 0 || e.kind != ERR_STOPPED ||
+	    wait_stop() != SIGPIPE)
+		return 1;
+	return wait_check(&e) < 0 ? 0 : 2;
+}
+
+/* What came first is why it ends. */
+static int
+stopped_without_reader(void)
+{
+	struct err e = {0};
+
+	wait_signals();
+	raise(SIGINT);
+	return wait_no_reader(&e) < 0 && wait_stop() == SIGINT ? 0 : 1;
+}
+
 static void *
 wait_on_pipe(void *arg)
 {
@@ -196,6 +220,8 @@ test_signals(void)
 	CHECK(in_child(stop_twice) == 128 + SIGHUP);
 	CHECK(in_child(ignored_stays_ignored) == 0);
 	CHECK(in_child(pipe_and_status) == 0);
+	CHECK(in_child(no_reader) == 0);
+	CHECK(in_child(stopped_without_reader) == 0);
 	CHECK(in_child(other_thread) == 0);
 }
 
