@@ -262,15 +262,16 @@ confine_files(struct confine *c)
 /* Refused whatever the arguments are. An #ifdef where not every CPU, or not
  * every libc in use, has the call. */
 static const uint16_t never[] = {
-    /* Programs and other processes. */
+/* Programs and other processes. Sanitizers, with which glibc is used, look
+     * into this one and start a program for their reports. */
+#ifndef __GLIBC__
     SYS_execve,
     SYS_execveat,
+    SYS_ptrace,
 #ifdef SYS_fork
     SYS_fork,
     SYS_vfork,
 #endif
-#ifndef __GLIBC__ /* with which sanitizers are built */
-    SYS_ptrace,
 #endif
     SYS_process_vm_readv,
     SYS_process_vm_writev,

@@ -80,8 +80,9 @@ wait_stop(void)
 int
 wait_no_reader(struct err *e)
 {
-	if (!stop_signal)
-		stop_signal = SIGPIPE;
+	int none = 0;
+
+	atomic_compare_exchange_strong(&stop_signal, &none, SIGPIPE);
 	return wait_check(e);
 }
 

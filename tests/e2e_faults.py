@@ -18,7 +18,7 @@ FILES = {"a.txt": "hello\n", "empty": b"", "d/big.bin": Generated(1, 3 * MB), "c
 LONG = bool(os.environ.get("HUB_LONG"))
 # Who waits between two tries waits half a second at the most. A reset that did not happen is waited
 # out, while the server waits for the rest.
-FEW = ("-j", "2", "--retries", "1", "--stall-timeout", "3")
+FEW = ("-j", "2", "--retries", "1", "--stall-timeout", "2")
 
 with open(BINARY, "rb") as program:
     SANITIZED = b"__asan_init" in (text := program.read()) or b"__tsan_init" in text
@@ -85,13 +85,21 @@ CONFINE_FAULTS = {
 QUOTAS = {"api": 10 ** 6, "resolvers": 10 ** 6}
 # What is over at once, or is looked at again: once is enough.
 ONCE = ("EINTR", "EAGAIN")
-MEMORY = ("mmap", "brk", "mprotect", "madvise")
+# Without these a sanitizer ends the program by itself.
+SANITIZERS_OWN = ("mmap", "brk", "mprotect", "madvise", "sched_getaffinity", "prlimit64", "rt_sigaction")
+# What a C library writes messages with.
+SAID_WITH = ("writev", "write") if SANITIZED else ("writev",)
 
 
 def traced(*words):
+    return ("strace", "-f", "-qq", *words)
+
+
+def need_strace():
     if not shutil.which("strace"):
         raise Skip("no strace")
-    return ("strace", "-f", "-qq", *words)
+    if subprocess.run(traced("-o", "/dev/null", "true"), stderr=subprocess.DEVNULL).returncode:
+        raise Skip("strace may not trace here")
 
 
 def environment(**more):
@@ -135,7 +143,7 @@ def places(name, error, first, last):
 def injections(faults, seen):
     for name, errors in faults.items():
         before, last, _ = seen.get(name, (0, 0, 0))
-        if SANITIZED and name in MEMORY:
+        if SANITIZED and name in SANITIZERS_OWN:
             continue
         first = before + 1 if SANITIZED else 1
         for error in errors if last >= first else ():
@@ -144,11 +152,11 @@ def injections(faults, seen):
 
 
 def sentence(result, name):
-    """What is wrong with how it ended. (The C library writes messages with writev.)"""
+    """What is wrong with how it ended, after this call failed."""
     if result.status not in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9):
         return "status %d" % result.status
     lines = result.err.splitlines()
-    if result.status and name != "writev" and not any(line.startswith("hub: ") for line in lines[-3:]):
+    if result.status and name not in SAID_WITH and not any(line.startswith("hub: ") for line in lines[-3:]):
         return "no sentence"
     return None
 
@@ -268,6 +276,7 @@ def problems(way, inject, status=None):
 
 
 def inject_all(way, faults, status=None):
+    need_strace()
     trace = way.k.top / "trace"
     way.prepare()
     way.k.ok(way.run(wrap=traced("-o", str(trace))))
@@ -276,7 +285,6 @@ def inject_all(way, faults, status=None):
         found += problems(way, inject, status)
         count += 1
     assert count, "nothing was injected"
-    print("%d injected" % count)
     assert not found, "%d of %d:\n%s" % (len(found), count, "\n".join(found))
 
 
@@ -308,7 +316,9 @@ def test_download_without_confinement(k):
 @hub_with(quotas=QUOTAS)
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):
-    inject_all(Upload(k), {**FILE_FAULTS, **NET_FAULTS, **SYSTEM_FAULTS})
+    # Connecting is the same as for a download.
+    net = {name: NET_FAULTS[name] for name in ("sendto", "recvfrom", "poll")}
+    inject_all(Upload(k), {**FILE_FAULTS, **(NET_FAULTS if LONG else net), **SYSTEM_FAULTS})
 
 
 # signals
@@ -335,6 +345,7 @@ def stopped(way, at, number, more, threads):
 
 
 def stop_all(way, names, most):
+    need_strace()
     trace = way.k.top / "trace"
     way.prepare()
     way.k.ok(way.run(wrap=traced("-o", str(trace))))
@@ -535,11 +546,11 @@ def test_nobody_reads(k):
 
 
 def test_wall_clock_jumps(k):
-    """Forth and back by a day at each look (tests/escape.c); waits do not go by it."""
+    """Forth and back at each look (tests/escape.c); waits do not go by it."""
     odd = Path(BINARY).with_name("hub_escape")
     if not os.access(str(odd), os.X_OK):
         raise Skip("no %s: make test builds it" % odd)
-    for jump in (86400, -86400):
+    for jump in (60, 86400):
         env = {"HUB_TEST_CLOCK": jump, "HF_TOKEN": k.tokens["write"]}
         wrap = ("sh", "-c", 'shift; exec "$0" "$@"', str(odd))
         repo = k.hub.add_repo("acme-lab/jump%d" % jump, FILES)
@@ -547,7 +558,7 @@ def test_wall_clock_jumps(k):
         k.hub.fault(origin="cdn", drop_after=MB)
         r = k.ok(k.download(repo, "-d", to=target, env=env, wrap=wrap))
         k.same(repo, folder=target)
-        assert "in 0 s" in r.err or "in 1 s" in r.err or r.seconds > 1, "a time that was none"
+        assert " h " not in r.err and r.seconds < 30, "a time that was none"
         for _ in range(2):
             k.ok(k.run("upload", "-r", "acme-lab/up%d" % jump, "-p", target, env=env, wrap=wrap))
         assert len(k.hub.asked("hub", "POST", "/up%d/commit/" % jump)) == 1

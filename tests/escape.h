@@ -351,8 +351,8 @@ static const struct escape {
 #endif
 #ifndef __GLIBC__
     {"fork", escape_fork, 0},
-#endif
     {"exec", escape_exec, 0},
+#endif
 };
 
 #endif
