@@ -28,6 +28,7 @@ ACCESS = ("EACCES", "EPERM", "EIO")
 FULL = ("EMFILE", "ENFILE", "ENOMEM")
 FILE_FAULTS = {
     "openat": ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "ENFILE", "ENOMEM", "EINTR", "ENOENT"),
+    "openat2": ("ENOSPC", "EIO", "EACCES", "EMFILE", "ENOMEM", "EINTR", "ENOSYS", "EPERM", "EAGAIN"),
     "open": ("EIO", "EACCES", "EMFILE", "ENOMEM", "ENOENT"),
     "mkdirat": ("ENOSPC", "EROFS", "EACCES", "EIO"),
     "mkdir": ("ENOSPC", "EROFS", "EACCES", "EIO"),
