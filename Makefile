@@ -35,13 +35,17 @@ NEED_BEARSSL = $(if $(wildcard $(BEARSSL_LIB)),,$(error $(BEARSSL_LIB) is \
 NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
              $(ROOTS): install ca-certificates, or set ROOTS))
 
-# Said by --version: BearSSL does not know its own.
+# Said by version: BearSSL does not know its own.
 BEARSSL_VERSION = $(if $(BEARSSL),from $(BEARSSL),$(shell dpkg-query -W \
                   -f='$${Version}' libbearssl-dev 2>/dev/null))
 
 # A clock that is before this day is wrong (clock.c): seconds since 1970.
 BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
              2>/dev/null),$(shell date +%s))
+
+# Said by "version --json": the commit, with "-dirty" if that is not all.
+COMMIT := $(shell git describe --always --abbrev=40 --dirty --exclude='*' \
+          2>/dev/null)
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wconversion \
        -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
@@ -51,7 +55,7 @@ OURS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
        -DHUB_VERSION='"$(VERSION)"' -pthread -ffunction-sections -fdata-sections \
        -fno-asynchronous-unwind-tables -MMD -MP -I. $(BEARSSL_INC) $(WARN)
 
-UNITS = $(filter-out hub,$(basename $(wildcard *.c)))
+UNITS = $(filter-out hub version,$(basename $(wildcard *.c)))
 TESTS = $(basename $(notdir $(wildcard tests/test_*.c)))
 FUZZ  = $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
 LIB   = $O/libhub.a
@@ -61,10 +65,13 @@ all: hub
 hub: $O/hub
 	cp $< $@
 
-$O/hub: $O/hub.o $(LIB)
+$O/hub: $O/hub.o $O/version.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 $O/test_%: $O/tests/test_%.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
+
+$O/test_version: $O/tests/test_version.o $O/version.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 $O/replay_%: $O/tests/fuzz_%.o $O/tests/replay.o $(LIB)
@@ -81,7 +88,7 @@ $O/env_dump: $O/tests/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # The program as it would be built long after today: its clock is wrong.
-$O/hub_future: $O/hub.o $O/future/clock.o $(LIB)
+$O/hub_future: $O/hub.o $O/version.o $O/future/clock.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 $O/future/clock.o: clock.c Makefile
@@ -89,7 +96,7 @@ $O/future/clock.o: clock.c Makefile
 	$(CC) $(OURS) -DHUB_BUILD_TIME=2208988800 $(CFLAGS) -c -o $@ $<
 
 # The program with a fault in it; see the head of tests/escape.c.
-$O/hub_escape: $O/hub.o $O/tests/escape.o $(LIB)
+$O/hub_escape: $O/hub.o $O/version.o $O/tests/escape.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=http_head_parse \
 	    -Wl,--wrap=confine_files,--wrap=confine_calls \
 	    -Wl,--wrap=clock_gettime,--wrap=time -o $@ $^ $(BEARSSL_LIB) \
@@ -105,10 +112,30 @@ $O/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
 
-$O/hub.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"'
+# Made anew when the commit is another one.
+$O/version.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"' \
+    -DHUB_COMMIT='"$(COMMIT)"' -DHUB_BUILD_TIME=$(BUILD_TIME)
+$O/version.o: $O/commit
+$O/commit: FORCE
+	@mkdir -p $(@D)
+	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
+
 $O/clock.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
 $O/hash.o $O/hash_x86.o $O/hash_vec.o $O/hash_arm.o: CFLAGS += -O2
+
+# The scripts that are installed, made by a program that runs here.
+$O/shell/%: $O/completion
+	@mkdir -p $(@D)
+	$< $* >$@.new
+	mv $@.new $@
+
+COMPLETION_FROM = tools/completion.c completion.c option.c str.c mem.c err.c
+$O/completion: $(COMPLETION_FROM) completion.h option.h str.h mem.h err.h \
+               Makefile
+	@mkdir -p $(@D)
+	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -I. -o $@ \
+	    $(COMPLETION_FROM)
 
 # The roots of trust as C, made by a program that runs here.
 $O/roots.o: $O/roots.c
@@ -141,8 +168,8 @@ test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
 
 SUITE = ../shared/data/JSONTestSuite/test_parsing
 
-E2E = tests/env_compare.py tests/hubd_check.py tests/hubd_official.py \
-      tests/e2e.py
+E2E = tests/check_manual.sh tests/env_compare.py tests/hubd_check.py \
+      tests/hubd_official.py tests/e2e.py
 
 # The same tests, built another way. Each has a folder of its own, so that
 # objects never mix.
@@ -239,14 +266,28 @@ BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|stpcpy|strtok|sscanf|$\
 fmt:
 	clang-format -i *.[ch] tests/*.[ch] tools/*.c
 
-install: all
-	mkdir -p $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+# Where each shell looks for completions of what is installed in PREFIX.
+SHARE   = $(DESTDIR)$(PREFIX)/share
+BASHDIR = $(SHARE)/bash-completion/completions
+ZSHDIR  = $(SHARE)/zsh/site-functions
+FISHDIR = $(SHARE)/fish/vendor_completions.d
+
+install: all $O/shell/bash $O/shell/zsh $O/shell/fish
+	mkdir -p $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 \
+	    $(BASHDIR) $(ZSHDIR) $(FISHDIR)
 	install -m 755 hub $(DESTDIR)$(BINDIR)/hub
 	install -m 644 hub.1 $(DESTDIR)$(MANDIR)/man1/hub.1
+	install -m 644 $O/shell/bash $(BASHDIR)/hub
+	install -m 644 $O/shell/zsh $(ZSHDIR)/_hub
+	install -m 644 $O/shell/fish $(FISHDIR)/hub.fish
+
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/hub $(DESTDIR)$(MANDIR)/man1/hub.1 \
+	    $(BASHDIR)/hub $(ZSHDIR)/_hub $(FISHDIR)/hub.fish
 
 clean:
 	rm -rf build hub
 
 .PHONY: all unit test asan tsan fuzz fuzz_run env_compare bench demo lint fmt \
-        install clean
+        install uninstall clean FORCE
 .SECONDARY:

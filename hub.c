@@ -8,15 +8,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "completion.h"
 #include "config.h"
 #include "download.h"
 #include "err.h"
+#include "help.h"
 #include "mem.h"
 #include "option.h"
 #include "output.h"
-#include "roots.h"
 #include "str.h"
 #include "upload.h"
+#include "version.h"
 #include "wait.h"
 
 #define ANSWER_MAX 4096
@@ -192,21 +194,11 @@ run_command(struct options *o, struct output *out, struct err *e)
 }
 
 static void
-put_version(struct buf *out)
-{
-	buf_printf(out,
-	    "hub " HUB_VERSION "\n"
-	    "TLS by BearSSL " HUB_BEARSSL
-	    "; %zu built-in roots of trust, as of %s\n",
-	    roots_count, roots_date);
-}
-
-static void
 print_usage(void)
 {
 	struct buf b = buf_make(1 << 16);
 
-	options_help(COMMAND_NONE, &b);
+	help_put(COMMAND_NONE, &b);
 	fputs(buf_cstr(&b), stderr);
 	buf_release(&b);
 }
@@ -216,10 +208,13 @@ run(struct options *o, struct output *out, struct err *e)
 {
 	switch (o->command) {
 	case COMMAND_HELP:
-		options_help(o->about, &out->text);
+		help_put(o->about, &out->text);
 		return 0;
+	case COMMAND_COMPLETION:
+		return completion_put(
+		    o->args.n ? o->args.s[0] : NULL, &out->text, e);
 	case COMMAND_VERSION:
-		put_version(&out->text);
+		(o->json ? version_put_json : version_put)(&out->text);
 		return 0;
 	case COMMAND_DOWNLOAD:
 	case COMMAND_UPLOAD:

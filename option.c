@@ -19,6 +19,8 @@ enum type {
 	FLAG,
 	TEXT,
 	TEXT_OR_EMPTY,
+	LOCAL, /* a path on this machine */
+	REPO_TYPE,
 	TOKEN,
 	LIST,
 	JOBS,
@@ -33,6 +35,7 @@ enum type {
 #define ON(c) (1u << (c))
 #define DOWNLOAD ON(COMMAND_DOWNLOAD)
 #define UPLOAD ON(COMMAND_UPLOAD)
+#define VERSION ON(COMMAND_VERSION)
 #define ALL (DOWNLOAD | UPLOAD)
 
 /* The table that makes parsing and help; the order is that of the help. A row
@@ -52,13 +55,13 @@ struct row {
 static const struct row table[] = {
     {'r', "repo_id", NULL, "REPO", ALL, TEXT, AT(repo_id),
 	"the repository, \"namespace/name\""},
-    {'p', "local_path", "local-dir", "PATH", DOWNLOAD, TEXT, AT(local_path),
+    {'p', "local_path", "local-dir", "PATH", DOWNLOAD, LOCAL, AT(local_path),
 	"where to put it: a directory, or with -f a file"},
-    {'p', "local_path", NULL, "PATH", UPLOAD, TEXT, AT(local_path),
+    {'p', "local_path", NULL, "PATH", UPLOAD, LOCAL, AT(local_path),
 	"what to send: a file, or a directory's content"},
-    {'t', "repo_type", NULL, "TYPE", ALL, TEXT, AT(repo_type),
+    {'t', "repo_type", NULL, "TYPE", ALL, REPO_TYPE, AT(repo_type),
 	"model (default), dataset or space"},
-    {'c', "config_path", NULL, "FILE", ALL, TEXT, AT(config_path),
+    {'c', "config_path", NULL, "FILE", ALL, LOCAL, AT(config_path),
 	"a JSON configuration, which names the .env file"},
     {'a', "api_token", "token", "TOKEN", ALL, TOKEN, AT(api_token),
 	"the token; safer: HF_TOKEN, .env, --token-file"},
@@ -111,9 +114,9 @@ static const struct row table[] = {
 	"the Hub, or a mirror of it"},
     {0, "proxy", NULL, "URL", ALL, TEXT_OR_EMPTY, AT(proxy),
 	"through this proxy; \"\" for none"},
-    {0, "ca-file", NULL, "FILE", ALL, TEXT, AT(ca_file),
+    {0, "ca-file", NULL, "FILE", ALL, LOCAL, AT(ca_file),
 	"trust these certificates as well"},
-    {0, "token-file", NULL, "FILE", ALL, TEXT, AT(token_file),
+    {0, "token-file", NULL, "FILE", ALL, LOCAL, AT(token_file),
 	"read the token from FILE; - is standard input"},
 
     {.help = "Output", .commands = ALL},
@@ -122,14 +125,11 @@ static const struct row table[] = {
 	"each request and its status"},
     {0, "progress", NULL, "MODE", ALL, PROGRESS, AT(progress),
 	"auto (default), bar, lines, json or none"},
-    {0, "json", NULL, NULL, ALL, FLAG, AT(json),
+    {0, "json", NULL, NULL, ALL | VERSION, FLAG, AT(json),
 	"one JSON object on standard output at the end"},
 };
 
-static const struct {
-	enum command command;
-	const char *name, *help, *usage, *text;
-} commands[] = {
+static const struct command_row commands[] = {
     {COMMAND_DOWNLOAD, "download", "fetch a repository, or files of it",
 	"  hub download -r REPO -p DIR [FILE...]\n"
 	"  hub download -r REPO -p PATH -f [FILE]\n"
@@ -143,19 +143,20 @@ static const struct {
 	"Sends a file, or the content of a directory; what the Hub has already is\n"
 	"not sent again. The repository is created if there is none.\n"},
     {COMMAND_HELP, "help", "say more about a command", NULL, NULL},
-    {COMMAND_VERSION, "version", "say which hub this is", NULL, NULL},
+    {COMMAND_COMPLETION, "completion", "print a script for your shell",
+	"  eval \"$(hub completion bash)\"   in ~/.bashrc\n"
+	"  eval \"$(hub completion zsh)\"    in ~/.zshrc, behind compinit\n"
+	"  hub completion fish | source    in config.fish\n",
+	"Prints a script with which the Tab key completes options and their values.\n"
+	"Packages and \"make install\" bring it along.\n"},
+    {COMMAND_VERSION, "version", "say which hub this is",
+	"  hub version [--json]\n",
+	"Says the version; with --json also what it was built from and the hosts\n"
+	"that it contacts.\n"},
 };
 
-static const struct {
-	const char *name;
-	enum progress_mode mode;
-} modes[] = {
-    {"auto", PROGRESS_AUTO},
-    {"bar", PROGRESS_BAR},
-    {"lines", PROGRESS_LINES},
-    {"json", PROGRESS_JSON},
-    {"none", PROGRESS_NONE},
-};
+/* In the order of enum progress_mode. */
+static const char modes[] = "auto bar lines json none";
 
 /* Option names are the same with '_' and '-'. */
 static char
@@ -242,10 +243,9 @@ nearer(struct str word, const char *name, const char **best, size_t *least_d)
 static const char *
 command_name(enum command c)
 {
-	for (size_t i = 0; i < countof(commands); i++)
-		if (commands[i].command == c)
-			return commands[i].name;
-	return "";
+	const struct command_row *r = command_row(c);
+
+	return r ? r->name : "";
 }
 
 static enum command
@@ -401,13 +401,19 @@ number(struct str s, uint64_t min, uint64_t max, unsigned *out, struct err *e)
 static int
 progress_mode(const char *s, enum progress_mode *out, struct err *e)
 {
-	for (size_t i = 0; i < countof(modes); i++)
-		if (!strcmp(s, modes[i].name)) {
-			*out = modes[i].mode;
+	struct str rest = str_of(modes), word = rest;
+	unsigned i = 0;
+
+	for (; rest.n; i++) {
+		word = rest;
+		if (!str_cut(rest, ' ', &word, &rest))
+			rest.n = 0;
+		if (str_eq(word, s)) {
+			*out = (enum progress_mode)i;
 			return 0;
 		}
-	return err_set(
-	    e, ERR_USAGE, "'%s' is none of auto, bar, lines, json, none", s);
+	}
+	return err_set(e, ERR_USAGE, "'%s' is none of %s", s, modes);
 }
 
 static void
@@ -445,6 +451,8 @@ store(struct options *o, const struct row *r, char *value, struct err *e)
 		return 0;
 	case TEXT:
 	case TEXT_OR_EMPTY:
+	case LOCAL:
+	case REPO_TYPE:
 		*(const char **)at = value;
 		return 0;
 	case TOKEN:
@@ -601,16 +609,16 @@ scan_all(struct scan *s, struct err *e)
 	return 0;
 }
 
-/* "hub help" and "hub version" take a topic and nothing. */
+/* "hub help" takes a topic, "hub completion" a shell, "hub version" nothing. */
 static int
 check_about(struct options *o, struct err *e)
 {
-	size_t most = o->command == COMMAND_HELP ? 1 : 0;
+	size_t most = o->command == COMMAND_VERSION ? 0 : 1;
 
 	if (o->args.n > most)
 		return err_set(e, ERR_USAGE, "'%s' is an argument too many",
 		    o->args.s[most]);
-	if (!o->args.n)
+	if (o->command != COMMAND_HELP || !o->args.n)
 		return 0;
 	o->about = command_of(str_of(o->args.s[0]));
 	if (o->about == COMMAND_NONE)
@@ -731,6 +739,7 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 	case COMMAND_NONE:
 		return 0;
 	case COMMAND_HELP:
+	case COMMAND_COMPLETION:
 	case COMMAND_VERSION:
 		return check_about(o, e);
 	case COMMAND_DOWNLOAD:
@@ -758,66 +767,55 @@ options_release(struct options *o)
 	*o = (struct options){0};
 }
 
-/* One option: "  -r, --repo_id REPO     the repository". */
-static void
-help_row(const struct row *r, struct buf *out)
-{
-	char left[64], letter[] = "-x, ";
-
-	letter[1] = r->letter;
-	snprintf(left, sizeof(left), "%s--%s%s%s", r->letter ? letter : "    ",
-	    r->name, r->value ? " " : "", r->value ? r->value : "");
-	buf_printf(out, "  %-26s %s\n", left, r->help);
-}
-
-static void
-help_command(enum command c, struct buf *out)
+const struct command_row *
+command_row(enum command c)
 {
 	for (size_t i = 0; i < countof(commands); i++)
 		if (commands[i].command == c)
-			buf_printf(out, "Usage:\n%s\n%s\nOptions:\n",
-			    commands[i].usage, commands[i].text);
-	for (size_t i = 0; i < countof(table); i++) {
-		if (!(table[i].commands & ON(c)))
-			continue;
-		if (table[i].name)
-			help_row(&table[i], out);
-		else
-			buf_printf(out, "%s:\n", table[i].help);
+			return &commands[i];
+	return NULL;
+}
+
+const struct command_row *
+command_next(size_t at)
+{
+	return at < countof(commands) ? &commands[at] : NULL;
+}
+
+static const char *
+words_of(const struct row *r)
+{
+	switch ((int)r->type) {
+	case REPO_TYPE:
+		return "model dataset space";
+	case PROGRESS:
+		return modes;
+	case STDOUT:
+		return "-";
+	default:
+		return NULL;
 	}
-	buf_puts(out, "\nWords in long options are joined by '_' or '-'. Also "
-		      "understood:");
-	for (size_t i = 0; i < countof(table); i++)
-		if (takes(&table[i], c) && table[i].alias)
-			buf_printf(out, "\n  --%-24s as --%s", table[i].alias,
-			    table[i].name);
-	buf_puts(out, "\nAll of it: man hub\n");
 }
 
-static void
-help_overview(struct buf *out)
+bool
+option_next(enum command c, size_t *at, struct option_row *out)
 {
-	buf_puts(out,
-	    "Usage: hub [-h|--help] [-V|--version] COMMAND "
-	    "[OPTIONS] [ARGS]\n\n"
-	    "Moves models, datasets and spaces between a disk and the Hugging "
-	    "Face Hub.\n\nCommands:\n");
-	for (size_t i = 0; i < countof(commands); i++)
-		buf_printf(
-		    out, "  %-10s %s\n", commands[i].name, commands[i].help);
-	buf_puts(out, "\nhub help COMMAND lists a command's options.\n");
-}
+	const struct row *r;
 
-void
-options_help(enum command about, struct buf *out)
-{
-	bool described = false;
-
-	for (size_t i = 0; i < countof(commands); i++)
-		if (commands[i].command == about && commands[i].usage)
-			described = true;
-	if (described)
-		help_command(about, out);
-	else
-		help_overview(out);
+	while (*at < countof(table) && !(table[*at].commands & ON(c)))
+		++*at;
+	if (*at == countof(table))
+		return false;
+	r = &table[(*at)++];
+	*out = (struct option_row){
+	    .letter = r->letter,
+	    .name = r->name,
+	    .alias = r->alias,
+	    .value = r->value,
+	    .words = words_of(r),
+	    .help = r->help,
+	    .is_local = r->type == LOCAL,
+	    .repeats = r->type == LIST,
+	};
+	return true;
 }

@@ -2,8 +2,9 @@
 #define HUB_OPTION_H
 
 /*
- * The command line, from one table: parsing, suggestions, and the help text.
- * Pure, but that it overwrites a token in argv.
+ * The command line, from one table: parsing and suggestions. What describes it
+ * (help.h, completion.h) reads the same table. Pure, but that it overwrites a
+ * token in argv.
  *
  * Long options work with '_' or '-' between words, as "--opt value" or
  * "--opt=value", and may not be cut short; short ones as "-r X", "-rX", flags
@@ -25,6 +26,7 @@ enum command {
 	COMMAND_VERSION,
 	COMMAND_DOWNLOAD,
 	COMMAND_UPLOAD,
+	COMMAND_COMPLETION, /* "hub completion SHELL"; the shell is in args */
 };
 
 enum progress_mode {
@@ -70,7 +72,31 @@ void options_release(struct options *o); /* wipes the token */
 /* "500K", "2M", "1.5G", plain bytes: SI units, an "iB" suffix means binary. */
 int rate_parse(const char *text, uint64_t *out, struct err *e);
 
-/* The help for a command (or the overview), as it is printed. */
-void options_help(enum command about, struct buf *out);
+/* What the table says of a command; NULL: COMMAND_NONE is none. */
+struct command_row {
+	enum command command;
+	const char *name, *help;
+	const char *usage, *text; /* NULL: there is nothing more to say */
+};
+
+const struct command_row *command_row(enum command c);
+
+/* Command number at, from 0 on, in the order of the help; NULL at the end. */
+const struct command_row *command_next(size_t at);
+
+/* What the table says of an option. */
+struct option_row {
+	char letter;       /* 0: none */
+	const char *name;  /* NULL: help is a heading */
+	const char *alias; /* a second name; NULL: none */
+	const char *value; /* its name in the help; NULL: a flag */
+	const char *words; /* all values there are, with blanks; NULL: any */
+	const char *help;
+	bool is_local; /* the value is a path on this machine */
+	bool repeats;
+};
+
+/* Steps through the options of c in the order of the help, from *at = 0. */
+bool option_next(enum command c, size_t *at, struct option_row *out);
 
 #endif

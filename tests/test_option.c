@@ -414,33 +414,73 @@ test_rate(void)
 	}
 }
 
+/* What describes the table sees each option of a command once, and headings. */
 static void
-test_help(void)
+test_rows(void)
 {
-	struct buf b = buf_make(1 << 16);
-	struct str rest, line;
+	static const struct {
+		enum command command;
+		const char *name;
+		size_t times;
+	} rows[] = {
+	    {COMMAND_DOWNLOAD, "local_path", 1},
+	    {COMMAND_DOWNLOAD, "output", 1},
+	    {COMMAND_DOWNLOAD, "private", 0},
+	    {COMMAND_UPLOAD, "local_path", 1},
+	    {COMMAND_UPLOAD, "private", 1},
+	    {COMMAND_UPLOAD, "resume", 0},
+	    {COMMAND_VERSION, "json", 1},
+	    {COMMAND_VERSION, "quiet", 0},
+	    {COMMAND_HELP, "json", 0},
+	};
 
-	options_help(COMMAND_DOWNLOAD, &b);
-	CHECK(!b.full);
-	CHECK(strstr(buf_cstr(&b), "  -r, --repo_id REPO "));
-	CHECK(strstr(buf_cstr(&b), "      --include GLOB "));
-	CHECK(strstr(buf_cstr(&b), "--max-workers"));
-	CHECK(!strstr(buf_cstr(&b), "--private"));
-	for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);)
-		CHECK(line.n < 80);
-	CHECK(!rest.n);
-	buf_clear(&b);
-	options_help(COMMAND_NONE, &b);
-	CHECK(strstr(buf_cstr(&b), "COMMAND [OPTIONS] [ARGS]"));
-	CHECK(strstr(buf_cstr(&b), "  download "));
-	CHECK(strstr(buf_cstr(&b), "  upload "));
-	buf_clear(&b);
-	options_help(COMMAND_UPLOAD, &b);
-	CHECK(strstr(buf_cstr(&b), "--private"));
-	CHECK(!strstr(buf_cstr(&b), "--resume"));
-	for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);)
-		CHECK(line.n < 80);
-	buf_release(&b);
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct option_row r;
+		size_t n = 0;
+
+		for (size_t at = 0; option_next(rows[i].command, &at, &r);)
+			n += same(r.name, rows[i].name);
+		CHECK_ROW(i, n == rows[i].times);
+	}
+	CHECK(command_row(COMMAND_UPLOAD)->command == COMMAND_UPLOAD);
+	CHECK(!command_row(COMMAND_NONE));
+	for (size_t i = 0; i < 6; i++)
+		CHECK_ROW(i, !command_next(i) == (i == 5));
+}
+
+/* Each of the words that are told as values is one. */
+static void
+test_words(void)
+{
+	struct option_row r;
+	size_t seen = 0;
+
+	for (size_t at = 0; option_next(COMMAND_DOWNLOAD, &at, &r);) {
+		struct str rest = str_of(r.words ? r.words : ""), word;
+
+		while (rest.n) {
+			char *argv[] = {
+			    xstrdup("hub"), xstrdup("download"), NULL, NULL};
+			struct buf b = buf_make(64);
+			struct options o;
+			struct err e;
+
+			word = rest;
+			if (!str_cut(rest, ' ', &word, &rest))
+				rest.n = 0;
+			buf_printf(&b, "--%s=%.*s", r.name, STRF(word));
+			argv[2] = buf_detach(&b);
+			CHECK_ROW(seen, options_parse(&o, 3, argv, &e) == 0);
+			if (same(r.name, "progress"))
+				CHECK_ROW(seen, (o.progress == PROGRESS_JSON) ==
+						    str_eq(word, "json"));
+			seen++;
+			options_release(&o);
+			for (size_t i = 0; i < 3; i++)
+				free(argv[i]);
+		}
+	}
+	CHECK(seen == 9);
 }
 
 int
@@ -452,6 +492,7 @@ main(void)
 	test_commands();
 	test_token();
 	test_rate();
-	test_help();
+	test_rows();
+	test_words();
 	return test_end();
 }
