@@ -243,7 +243,7 @@ $(LINT_T:%=$L/%.ok): $L/%.ok: % .clang-tidy tests/.clang-tidy Makefile
 	$(TIDY) $< -- $(LINT_OURS) 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
-LINT_OURS = $(OURS) -DHUB_BUILD_TIME=0 -DHUB_BEARSSL='""'
+LINT_OURS = $(OURS) -DHUB_BUILD_TIME=0 -DHUB_BEARSSL='""' -DHUB_COMMIT='""'
 
 TIDY = clang-tidy --quiet
 
