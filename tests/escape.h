@@ -87,6 +87,13 @@ escape_create(void)
 	return escape_open("out/new", O_WRONLY | O_CREAT);
 }
 
+/* For who has only a folder in "in". */
+static inline int
+escape_beside(void)
+{
+	return escape_open("in/beside", O_WRONLY | O_CREAT);
+}
+
 static inline int
 escape_upwards(void)
 {
@@ -302,9 +309,11 @@ escape_32(void)
 }
 #endif
 
+#define ESCAPE_NEVER 99
+
 /* With glibc everything can be read (confine.c). */
 #ifdef __GLIBC__
-#define ESCAPE_READ 99
+#define ESCAPE_READ ESCAPE_NEVER
 #else
 #define ESCAPE_READ 2
 #endif
@@ -321,6 +330,7 @@ static const struct escape {
     {"write", escape_write, 2},
     {"append", escape_append, 2},
     {"create", escape_create, 2},
+    {"create beside", escape_beside, ESCAPE_NEVER},
     {"create upwards", escape_upwards, 2},
     {"mkdir", escape_mkdir, 2},
     {"rmdir", escape_rmdir, 2},
