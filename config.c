@@ -777,7 +777,8 @@ load_limits(struct load *l)
 	if (o->ipv4 != o->ipv6)
 		c->family = o->ipv4 ? NET_IPV4 : NET_IPV6;
 	c->retries = o->has_retries ? o->retries : 8;
-	c->jobs = o->jobs ? o->jobs : 8;
+	c->jobs = o->jobs;
+	c->machine = jobs_look();
 	c->rate = o->limit_rate;
 }
 

@@ -31,6 +31,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jobs.h"
 #include "net.h"
 #include "option.h"
 #include "proxy.h"
@@ -57,8 +58,9 @@ struct config {
 	char *ca_dir; /* SSL_CERT_DIR; may be a list with ':' */
 	unsigned connect_ms, answer_ms, stall_ms;
 	unsigned retries; /* tries after the first without progress */
-	unsigned jobs;    /* connections in total */
-	uint64_t rate;    /* 0: no limit */
+	unsigned jobs;    /* connections in total; 0: to be chosen */
+	struct jobs_machine machine; /* for that choice */
+	uint64_t rate;               /* 0: no limit */
 	enum progress_mode progress; /* AUTO is resolved by progress.c */
 	bool quiet, verbose, json, no_color;
 	char *term; /* TERM; NULL: unset */

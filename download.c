@@ -415,6 +415,12 @@ queue(struct download *d)
 	return n;
 }
 
+static enum jobs_ground
+ground_of(const struct folder_traits *t)
+{
+	return t->network ? JOBS_NETWORK : t->flash ? JOBS_FLASH : JOBS_DISK;
+}
+
 static int
 fetch(struct download *d, struct err *e)
 {
@@ -422,7 +428,7 @@ fetch(struct download *d, struct err *e)
 	    get_content, begin, check, done, failed};
 	struct transfer t = {
 	    .client = d->s.client,
-	    .jobs = d->c->jobs,
+	    .jobs = session_jobs(&d->s, ground_of(&d->ground.traits)),
 	    .retries = d->c->retries,
 	    .stall_ms = d->c->stall_ms,
 	    .limited = d->c->rate > 0,

@@ -14,6 +14,7 @@
 
 #ifdef __linux__
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #endif
 
@@ -731,7 +732,7 @@ folder_read(
 
 #ifdef __linux__
 
-enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8 };
+enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8, FLASH = 16 };
 
 /* By statfs(2) and the kernel's include/uapi/linux/magic.h. What is not here is
  * a local file system with holes and locks. */
@@ -742,8 +743,11 @@ kind_of(uint32_t magic)
 		uint32_t magic;
 		unsigned kind;
 	} t[] = {
-	    {0x4d44, NO_HOLES | MAX_4G},           /* FAT */
-	    {0x2011bab0, NO_HOLES},                /* exFAT */
+	    {0x4d44, NO_HOLES | MAX_4G | FLASH},   /* FAT */
+	    {0x2011bab0, NO_HOLES | FLASH},        /* exFAT */
+	    {0x72b6, FLASH},                       /* JFFS2 */
+	    {0x24051905, FLASH},                   /* UBIFS */
+	    {0x5941ff53, FLASH},                   /* YAFFS2 */
 	    {0x4244, NO_HOLES},                    /* HFS */
 	    {0x482b, NO_HOLES},                    /* HFS+ */
 	    {0x5346544e, NO_HOLES},                /* NTFS */
@@ -787,15 +791,30 @@ kind_here(int fd)
 	return kind_of((uint32_t)s.f_type);
 }
 
+/* By the kernel's Documentation/admin-guide/devices.txt: blocks of an MTD, SD
+ * and MMC cards. */
+static bool
+is_card(dev_t device)
+{
+	return major(device) == 31 || major(device) == 179;
+}
+
 #else
 
-enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8 };
+enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8, FLASH = 16 };
 
 static unsigned
 kind_here(int fd)
 {
 	(void)fd;
 	return UNKNOWN_HOLES;
+}
+
+static bool
+is_card(dev_t device)
+{
+	(void)device;
+	return false;
 }
 
 #endif
@@ -881,6 +900,7 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	    .free = free_here(f->fd),
 	    .max_file = largest(kind),
 	    .network = (kind & NETWORK) != 0,
+	    .flash = (kind & FLASH) || is_card(st.st_dev),
 	    .sparse = (kind & NO_HOLES) == 0,
 	};
 	t->caseless = upper_case_is(f->fd, ".cache");

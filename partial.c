@@ -119,12 +119,17 @@ name_of(const char *stem, const char *kind)
 }
 
 static bool
-same_boot(const struct owner *a, const struct owner *b)
+knows_boot(const struct owner *o)
 {
 	static const unsigned char unknown[16];
 
-	return memcmp(a->boot, b->boot, 16) == 0 &&
-	       memcmp(a->boot, unknown, 16) != 0;
+	return memcmp(o->boot, unknown, 16) != 0;
+}
+
+static bool
+same_boot(const struct owner *a, const struct owner *b)
+{
+	return memcmp(a->boot, b->boot, 16) == 0 && knows_boot(a);
 }
 
 /* Whether the file is long enough for what the live view claims. */
@@ -846,7 +851,8 @@ partial_reset(struct partial *p, struct err *e)
 	return discard(p, e);
 }
 
-/* As much of the state as can be kept within an instant. */
+/* As much of the state as can be kept within an instant. Without /proc only what
+ * is synced will be believed: then it takes as long as it takes. */
 static void
 keep(struct partial *p)
 {
@@ -857,7 +863,7 @@ keep(struct partial *p)
 	write_slot(p, p->lease.fd, &e);
 	if (!p->dirty)
 		return;
-	if (p->unsynced > QUICK_BYTES)
+	if (p->unsynced > QUICK_BYTES && knows_boot(&p->lease.self))
 		start_writing(p);
 	else
 		sync_now(p, &e);

@@ -220,6 +220,20 @@ session_close(struct session *s)
 	*s = (struct session){.config = NULL};
 }
 
+unsigned
+session_jobs(const struct session *s, enum jobs_ground ground)
+{
+	const struct config *c = s->config;
+	struct jobs_choice chosen = {c->jobs, "-j"};
+
+	if (!c->jobs)
+		chosen = jobs_choose(&c->machine, ground);
+	if (c->verbose)
+		progress_note(s->progress, "up to %u connection%s: %s",
+		    chosen.n, chosen.n == 1 ? "" : "s", chosen.why);
+	return chosen.n;
+}
+
 void
 session_confine(const struct session *s, struct confine *c)
 {

@@ -32,6 +32,10 @@ int session_open(struct session *s, const struct options *o,
     const struct config *c, const char *verb, struct err *e);
 void session_close(struct session *s);
 
+/* Connections to use at the most: what -j says, or what the machine and that
+ * target are good for; -v tells. */
+unsigned session_jobs(const struct session *s, enum jobs_ground ground);
+
 /* The rules of c hold from now on, and the system calls that no command needs
  * are given up; -v tells. To be called before the first request. */
 void session_confine(const struct session *s, struct confine *c);

@@ -338,7 +338,7 @@ send_all(struct upload *u, struct err *e)
 	d->description =
 	    u->o->commit_description ? u->o->commit_description : "";
 	d->new_pr = u->o->create_pr;
-	d->jobs = u->c->jobs;
+	d->jobs = session_jobs(&u->s, JOBS_DISK);
 	d->retries = u->c->retries;
 	d->journal = u->journal;
 	d->progress = u->s.progress;

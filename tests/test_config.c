@@ -93,7 +93,8 @@ test_defaults(void)
 	CHECK(!c.proxy.http && !c.proxy.https && !c.proxy.all && !c.proxy.no);
 	CHECK(!c.ca_file[0] && !c.ca_file[1] && !c.ca_dir);
 	CHECK(c.connect_ms == 30000 && c.answer_ms == 60000);
-	CHECK(c.stall_ms == 30000 && c.retries == 8 && c.jobs == 8);
+	CHECK(c.stall_ms == 30000 && c.retries == 8 && c.jobs == 0);
+	CHECK(c.machine.cores > 0 && c.machine.ram > 0);
 	CHECK(c.family == NET_ANY && c.progress == PROGRESS_AUTO && !c.rate);
 	CHECK(!c.notes.len);
 	config_release(&c);
