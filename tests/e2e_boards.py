@@ -448,6 +448,34 @@ def test_jobs_by_cores(k):
     k.ok(k.download(repo, "-v", wrap=wrap), err="up to 4 connections: a single core")
 
 
+GROUPS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
+
+
+def test_jobs_by_group(k):
+    """Half of what a control group may have: the other half is for the page cache."""
+    if not is_static():
+        raise Skip("this build needs more memory than that")
+    repo = k.hub.add_repo(ID, FILES)
+    for top, name in GROUPS:
+        group = Path(top, "hub-test-%d" % os.getpid())
+        try:
+            group.mkdir()
+            (group / name).write_text(str(11 * MB))
+            break
+        except OSError:
+            if group.exists():
+                group.rmdir()
+    else:
+        raise Skip("no control group for memory can be made here")
+    try:
+        enter = ("sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(group))
+        k.ok(k.download(repo, "-v", wrap=enter),
+             err="up to 7 connections: the memory limit of the control group")
+        k.same(repo)
+    finally:
+        group.rmdir()
+
+
 # Flash: what is written, and how often it has to be on the disk.
 
 CALLS = ("openat,write,pwrite64,writev,pwritev,fsync,fdatasync,sync,syncfs,connect,copy_file_range,"
