@@ -482,21 +482,37 @@ CALLS = ("openat,write,pwrite64,writev,pwritev,fsync,fdatasync,sync,syncfs,conne
          "sendfile,splice")
 
 
-def traced(k, *args, env=None):
-    """The calls of a run: [(name, text)]; Skip if it cannot be looked at."""
+def traced(k, *args):
+    """The calls of a run, as whole() has them; Skip if it cannot be looked at."""
     log = k.top / "calls"
     wrap = ("strace", "-f", "-y", "-s", "0", "-o", str(log), "-e", "trace=" + CALLS)
     if not shutil.which("strace") or subprocess.run([*wrap, "true"], stdout=subprocess.DEVNULL,
                                                     stderr=subprocess.DEVNULL).returncode:
         raise Skip("system calls cannot be watched here")
     # Leaks cannot be looked for at the same time.
-    env = {"ASAN_OPTIONS": "detect_leaks=0", **(env or {})}
-    k.ok(k.run(*args, wrap=wrap, env=env))
-    found = []
-    for line in log.read_text().splitlines():
-        m = re.match(r"\d+ +(?:<\.\.\. )?(\w+)(?: resumed>)?(.*)", line)
-        if m and "unfinished" not in line:
-            found.append(m.groups())
+    k.ok(k.run(*args, wrap=wrap, env={"ASAN_OPTIONS": "detect_leaks=0"}))
+    return whole(log.read_text().splitlines())
+
+
+def whole(lines):
+    """[name, text] of each call; what another thread has cut in two is put together, in the place
+    where it began."""
+    began, found = {}, []
+    for line in lines:
+        thread, _, rest = line.partition(" ")
+        rest = rest.strip()
+        m = re.match(r"<\.\.\. \w+ resumed>(.*)", rest)
+        if m:
+            found[began.pop(thread)][1] += m.group(1)
+            continue
+        m = re.match(r"(\w+)(\(.*)", rest)
+        if not m:
+            continue
+        name, text = m.groups()
+        if text.endswith(" <unfinished ...>"):
+            began[thread] = len(found)
+            text = text[:-len(" <unfinished ...>")]
+        found.append([name, text])
     return found
 
 
