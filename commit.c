@@ -137,8 +137,10 @@ read_content(struct commit_reader *r, uint64_t at, char *p, size_t cap,
     size_t *n, struct err *e)
 {
 	const struct commit_op *op = &r->c->op[r->i - 1];
-	uint64_t from = at / 4 * 3;
-	size_t raw = op->size - from < RAW ? (size_t)(op->size - from) : RAW;
+	uint64_t from = at / 4 * 3, left = op->size - from;
+	/* No more groups than what is asked for lies in. */
+	size_t max = cap / 4 < RAW / 3 - 2 ? (cap / 4 + 2) * 3 : RAW;
+	size_t raw = left < max ? (size_t)left : max;
 	size_t skip = (size_t)(at % 4);
 	unsigned char *bytes = xmalloc(RAW);
 	struct buf text = buf_make(RAW / 3 * 4);

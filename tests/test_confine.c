@@ -67,10 +67,11 @@ test_escapes(void)
 		const struct escape *x = &escapes[i];
 		bool held = x->landlock ? x->landlock <= landlock : seccomp;
 
-		fresh_folder();
-		CHECK_ROW(i, outcome(stay, x->try) == DONE);
+		/* An emulator may not know the call at all. */
 		if (!held)
 			continue;
+		fresh_folder();
+		CHECK_ROW(i, outcome(stay, x->try) == DONE);
 		fresh_folder();
 		CHECK_ROW(i, outcome(enter, x->try) == REFUSED);
 	}
