@@ -19,7 +19,7 @@ HOSTCC  = cc
 # DIR/build/libbearssl.a). Else the one of the system; by its full path, since
 # -L of its folder would bring the system's libc, too.
 ifdef BEARSSL
-BEARSSL_INC = -I$(BEARSSL)/inc
+BEARSSL_INC = -isystem $(BEARSSL)/inc
 BEARSSL_LIB = $(BEARSSL)/build/libbearssl.a
 else
 BEARSSL_INC = -idirafter /usr/include
@@ -217,7 +217,7 @@ demo: hub
 L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*.c)
-SHELL_FILES = tests/run tests/demo tests/fuzz tests/*.sh .ci/run
+SHELL_FILES = tools/cross tests/run tests/demo tests/fuzz tests/*.sh .ci/run
 PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench)
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
@@ -266,6 +266,48 @@ BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|stpcpy|strtok|sscanf|$\
 fmt:
 	clang-format -i *.[ch] tests/*.[ch] tools/*.c
 
+# Static binaries for other CPUs, with a compiler and libraries of tools/cross;
+# the same bytes wherever and whenever a commit is built. CPUS: for which.
+CPUS = x86_64 i686 aarch64 armv7 armv5 riscv64 mipsel s390x
+DIST_MAX = 600000
+CROSS = build/cross
+
+FOR_CPU = $(MAKE) O=build/dist/$* CC=$(abspath $(CROSS)/$*/cc) \
+          AR=$(shell tools/cross -t $*)-ar BEARSSL=$(CROSS)/$*/bearssl \
+          BEARSSL_VERSION=$(shell tools/cross -v $(CROSS)) CFLAGS=-Os \
+          LDFLAGS='-static -s -Wl,--gc-sections'
+
+dist: $(CPUS:%=dist-%)
+	@! find dist -name 'hub-*' -size +$(DIST_MAX)c | grep . || { \
+	    echo "larger than $(DIST_MAX) bytes" >&2; exit 1; }
+	cd dist && sha256sum hub-* >SHA256SUMS
+
+$(CPUS:%=dist-%): dist-%: $(CROSS)/%/ready
+	$(FOR_CPU) build/dist/$*/hub
+	@mkdir -p dist
+	cp build/dist/$*/hub dist/hub-$*
+
+# One after the other: they share the sources.
+$(CROSS)/%/ready: tools/cross
+	flock build tools/cross $* $(CROSS)
+	@touch $@
+
+# The unit tests and an end-to-end download and upload on all of these CPUs, by
+# qemu-user where this one cannot run them.
+test-all: $(CPUS:%=test-%)
+
+$(CPUS:%=test-%): test-%: dist-%
+	$(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
+
+test_cpu: $O/hub $(TESTS:%=$O/%)
+	EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
+	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_CPU)
+
+E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard \
+	resume_after_kill ignored_range wrong_content_is_6 power_cut \
+	one_and_sixteen upload.test_folder again_sends round_trip delete \
+	kill_while_sending refused_commit
+
 # Where each shell looks for completions of what is installed in PREFIX.
 SHARE   = $(DESTDIR)$(PREFIX)/share
 BASHDIR = $(SHARE)/bash-completion/completions
@@ -286,8 +328,9 @@ uninstall:
 	    $(BASHDIR)/hub $(ZSHDIR)/_hub $(FISHDIR)/hub.fish
 
 clean:
-	rm -rf build hub
+	rm -rf build dist hub
 
 .PHONY: all unit test asan tsan fuzz fuzz_run env_compare bench demo lint fmt \
         install uninstall clean FORCE
+.PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu
 .SECONDARY:

@@ -18,6 +18,7 @@ from fakehub import Hub
 
 ROOT = Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("HUB_BIN") or str(ROOT / "hub")
+EMULATOR = os.environ.get("EMULATOR", "").split()
 MB = 1 << 20
 
 
