@@ -282,6 +282,7 @@ load_upload(struct journal *j, const struct record *r)
 	struct pending *p;
 
 	pending_remove(pending_by_number(j, r->upload));
+	pending_remove(pending_by_digest(j, r->key, &r->digest));
 	if (multipart_init(&m, r->size, r->chunk) < 0)
 		return;
 	p = pending_add(j, r->upload, r->key, &r->digest);
