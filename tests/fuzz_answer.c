@@ -2,6 +2,7 @@
  * errors. A head may stand before the body. */
 
 #include "answer.h"
+#include "commit.h"
 #include "preupload.h"
 #include "tests/fuzz.h"
 
@@ -27,6 +28,7 @@ each_mode(void *ctx, const struct preupload_mode *m)
 static void
 check_body(struct str body)
 {
+	struct commit_answer answer;
 	char commit[41];
 	struct err e;
 
@@ -38,6 +40,13 @@ check_body(struct str body)
 		fuzz_failed(&e);
 	else
 		MUST(str_is_hex(str_of(commit), 40));
+	if (commit_answer_parse(body, &answer, &e) < 0) {
+		fuzz_failed(&e);
+		MUST(e.kind == ERR_NET);
+	} else {
+		MUST(str_is_hex(str_of(answer.oid), 40));
+		commit_answer_release(&answer);
+	}
 	if (preupload_parse(body, each_mode, NULL, commit, &e) < 0)
 		fuzz_failed(&e);
 	else
