@@ -177,18 +177,49 @@ asan:
 	$(MAKE) test O=build/asan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=address,undefined -fno-sanitize-recover=all'
 
-# E2E_TSAN: parts of names of the end-to-end tests in which threads have most to
-# do; `make tsan E2E_TSAN=` runs all.
-E2E_TSAN = jobs interrupt ctrl_c kill_and progress_json live_display limit_rate \
-	two_at_once upload
+# The tests in which threads have most to do; `make tsan_all` runs all.
+UNIT_TSAN = client conn hasher journal lease lfs meter net pool progress wait
+E2E_TSAN = jobs interrupt ctrl_c large_and_many live_display progress_json \
+	two_at_once stalled_and round_trip kill_while broken_part s3_says
 
-tsan:
-	$(MAKE) tsan_run O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
+tsan tsan_all:
+	$(MAKE) $@_run O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=thread'
 
-tsan_run: $O/hub $(TESTS:%=$O/%)
-	tests/run $(TESTS:%=$O/%)
+tsan_all_run: UNIT_TSAN = $(TESTS:test_%=%)
+tsan_all_run: E2E_TSAN =
+tsan_run tsan_all_run: $O/hub $(TESTS:%=$O/%)
+	tests/run $(UNIT_TSAN:%=$O/test_%)
 	HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_TSAN)
+
+# memcheck on the units (AddressSanitizer does not know what was never set), then
+# both on end-to-end tests: helgrind has another view of threads than
+# ThreadSanitizer. Errors in a process that is killed stand in the logs.
+# `make valgrind_all` runs all tests, for hours.
+VALGRIND = valgrind -q --error-exitcode=99 --log-file=$(CURDIR)/$O/log/%p \
+	--suppressions=$(CURDIR)/tests/valgrind.supp
+MEMCHECK = $(VALGRIND) --leak-check=full --show-leak-kinds=definite \
+	--errors-for-leak-kinds=definite
+HELGRIND = $(VALGRIND) --tool=helgrind
+
+UNIT_VALGRIND = answer cert chain config conn env http lfs_batch net plan \
+	progress record repoid scan state tls url
+E2E_MEMCHECK = test_jobs test_xet_files test_pages test_broken_part
+E2E_HELGRIND = test_jobs test_to_standard test_terminate test_round_trip \
+	test_broken_part
+
+valgrind valgrind_all:
+	$(MAKE) $@_run O=build/valgrind CC=gcc LDFLAGS= CFLAGS='-O1 -g'
+
+valgrind_all_run: UNIT_VALGRIND = $(TESTS:test_%=%)
+valgrind_all_run: E2E_MEMCHECK =
+valgrind_all_run: E2E_HELGRIND =
+valgrind_run valgrind_all_run: $O/hub $(TESTS:%=$O/%)
+	rm -rf $O/log && mkdir -p $O/log
+	EMULATOR='$(MEMCHECK)' tests/run $(UNIT_VALGRIND:%=$O/test_%)
+	EMULATOR='$(MEMCHECK)' HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_MEMCHECK)
+	EMULATOR='$(HELGRIND)' HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_HELGRIND)
+	! grep -h '^==' $O/log/*
 
 # Each fuzzer for T seconds; tests/corpus has what they begin with.
 T = 60
@@ -330,7 +361,8 @@ uninstall:
 clean:
 	rm -rf build dist hub
 
-.PHONY: all unit test asan tsan fuzz fuzz_run env_compare bench demo lint fmt \
-        install uninstall clean FORCE
+.PHONY: all unit test asan tsan tsan_run tsan_all tsan_all_run valgrind \
+        valgrind_run valgrind_all valgrind_all_run fuzz fuzz_run env_compare \
+        bench demo lint fmt install uninstall clean FORCE
 .PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu
 .SECONDARY:

@@ -688,7 +688,11 @@ complete(struct run *run, struct job *j, struct err *e)
 	}
 	if (run->l->journal)
 		journal_drop_multipart(run->l->journal, d);
+	/* Only this thread reads it, but compilers read what lies beside it in
+	 * one go, and that is for all. */
+	pthread_mutex_lock(&run->lock);
 	j->complete = true;
+	pthread_mutex_unlock(&run->lock);
 	return 0;
 }
 

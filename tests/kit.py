@@ -105,7 +105,8 @@ class Kit:
         """Starts the binary and does not wait."""
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                    "stderr": subprocess.PIPE, **streams}
-        process = subprocess.Popen([*wrap, binary, *map(str, args)], env=self.environment(env),
+        process = subprocess.Popen([*wrap, *EMULATOR, binary, *map(str, args)],
+                                   env=self.environment(env),
                                    cwd=str(cwd or self.work), **streams)
         self.running.append(process)
         return process
