@@ -71,11 +71,18 @@ static void
 check_held(struct lease *l, const struct buf *old, struct str text)
 {
 	struct buf mine = state_of(&l->self);
+	unsigned char head[STATE_HEAD];
+	struct owner o;
 	struct err e;
 	char *name;
 	int fd;
 
 	MUST(l->fd >= 0);
+	if (l->network && text.n >= STATE_HEAD && old->len &&
+	    state_owner((const unsigned char *)text.s, &o) == 0) {
+		MUST(file_pread(l->fd, head, STATE_HEAD, 0, "it", &e) == 0);
+		MUST(state_owner(head, &o) == 0 && o.nonce == l->self.nonce);
+	}
 	MUST(old->len == (text.n <= old->max ? text.n : 0));
 	if (old->len)
 		MUST(memcmp(old->s, text.s, text.n) == 0);
