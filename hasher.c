@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "crew.h"
 #include "err.h"
 #include "mem.h"
 #include "partial.h"
@@ -40,17 +41,14 @@ struct hashing {
 	bool over;  /* complete was called */
 };
 
-/* The lock guards all lists, the fields of each hashing (but its hash), and
- * quit. */
+/* The crew's lock guards all lists and the fields of each hashing (but its
+ * hash). Its change is work for one thread; left is 1 until the end. */
 struct hasher {
-	pthread_mutex_t lock;
-	pthread_cond_t work, idle;
+	struct crew crew;
+	pthread_cond_t idle; /* a turn is over */
 	const struct hasher_ops *ops;
 	struct hashing *files;
 	struct chunk *spare;
-	bool quit;
-	unsigned threads;
-	pthread_t thread[];
 };
 
 /* What one thread does in one turn for one file. */
@@ -119,7 +117,7 @@ read_back(struct hasher *h, struct turn *t)
 	uint64_t from = hash_length(&s->hash);
 	uint64_t end = h->ops->written(s->user, from);
 
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	if (s->claimed == from && end > from) {
 		c->n = end - from < HASHER_BUFFER ? (size_t)(end - from)
 						  : HASHER_BUFFER;
@@ -129,7 +127,7 @@ read_back(struct hasher *h, struct turn *t)
 	/* Perhaps there is more; and what came into the queue meanwhile waits
 	 * for its turn anyway. */
 	s->poked = s->poked || c->n;
-	pthread_mutex_unlock(&h->lock);
+	crew_unlock(&h->crew);
 	if (c->n &&
 	    partial_read(s->partial, c->bytes, c->n, c->offset, &t->why) < 0)
 		t->failed = true;
@@ -192,22 +190,22 @@ run(void *arg)
 	unsigned lanes = hash_lanes() < LANES_MAX ? hash_lanes() : LANES_MAX;
 	struct turn *t = xcalloc(lanes, sizeof(*t));
 
-	pthread_mutex_lock(&h->lock);
-	while (!h->quit) {
+	crew_lock(&h->crew);
+	while (crew_busy(&h->crew)) {
 		unsigned n = collect(h, t, lanes);
 
 		if (!n) {
-			pthread_cond_wait(&h->work, &h->lock);
+			pthread_cond_wait(&h->crew.changed, &h->crew.lock);
 			continue;
 		}
-		pthread_mutex_unlock(&h->lock);
+		crew_unlock(&h->crew);
 		for (unsigned i = 0; i < n; i++)
 			if (!t[i].chunk->n)
 				read_back(h, &t[i]);
 		hash_all(t, n);
 		for (unsigned i = 0; i < n; i++)
 			report(h, &t[i]);
-		pthread_mutex_lock(&h->lock);
+		crew_lock(&h->crew);
 		for (unsigned i = 0; i < n; i++) {
 			put_spare(h, t[i].chunk);
 			t[i].file->busy = false;
@@ -215,7 +213,7 @@ run(void *arg)
 		}
 		pthread_cond_broadcast(&h->idle);
 	}
-	pthread_mutex_unlock(&h->lock);
+	crew_unlock(&h->crew);
 	free(t);
 	return NULL;
 }
@@ -224,43 +222,35 @@ struct hasher *
 hasher_open(unsigned threads, unsigned spare, const struct hasher_ops *ops,
     struct err *e)
 {
-	struct hasher *h =
-	    xcalloc(1, sizeof(*h) + threads * sizeof(h->thread[0]));
+	struct hasher *h = xcalloc(1, sizeof(*h));
 
 	h->ops = ops;
-	pthread_mutex_init(&h->lock, NULL);
-	pthread_cond_init(&h->work, NULL);
+	crew_init(&h->crew, 1, threads);
 	pthread_cond_init(&h->idle, NULL);
 	while (spare--)
 		put_spare(h, xmalloc(sizeof(struct chunk)));
-	for (; h->threads < threads; h->threads++)
-		if (pthread_create(&h->thread[h->threads], NULL, run, h))
-			break;
-	if (!h->threads) {
-		hasher_close(h);
-		err_set(e, ERR_OTHER, "cannot start a thread");
-		return NULL;
-	}
-	return h;
+	if (crew_start(&h->crew, threads, run, h, e) == 0)
+		return h;
+	hasher_close(h);
+	return NULL;
 }
 
 void
 hasher_close(struct hasher *h)
 {
 	struct chunk *c;
+	struct err none;
 
-	pthread_mutex_lock(&h->lock);
-	h->quit = true;
-	pthread_cond_broadcast(&h->work);
-	pthread_mutex_unlock(&h->lock);
-	for (unsigned i = 0; i < h->threads; i++)
-		pthread_join(h->thread[i], NULL);
+	crew_lock(&h->crew);
+	h->crew.left = 0;
+	crew_changed(&h->crew);
+	crew_unlock(&h->crew);
+	crew_join(&h->crew, &none);
 	assert(!h->files);
 	while ((c = take_spare(h)))
 		free(c);
 	pthread_cond_destroy(&h->idle);
-	pthread_cond_destroy(&h->work);
-	pthread_mutex_destroy(&h->lock);
+	crew_release(&h->crew);
 	free(h);
 }
 
@@ -289,10 +279,10 @@ hasher_begin(struct hasher *h, struct partial *p, void *user)
 	s->last = &s->first;
 	partial_hash(p, &s->hash);
 	s->claimed = s->kept = hash_length(&s->hash);
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	s->next = h->files;
 	h->files = s;
-	pthread_mutex_unlock(&h->lock);
+	crew_unlock(&h->crew);
 	return s;
 }
 
@@ -302,7 +292,7 @@ hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset)
 	struct hasher *h = s->owner;
 	struct chunk *c = chunk_of(buffer), *other = NULL;
 
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	if (offset == s->claimed && !s->over)
 		other = take_spare(h);
 	if (other) {
@@ -318,8 +308,8 @@ hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset)
 	/* What lies ahead is of no use before what is missing has come, which
 	 * is told then. */
 	if (offset <= s->claimed)
-		pthread_cond_signal(&h->work);
-	pthread_mutex_unlock(&h->lock);
+		pthread_cond_signal(&h->crew.changed);
+	crew_unlock(&h->crew);
 	return other ? other->bytes : buffer;
 }
 
@@ -328,10 +318,10 @@ hasher_poke(struct hashing *s)
 {
 	struct hasher *h = s->owner;
 
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	s->poked = true;
-	pthread_cond_signal(&h->work);
-	pthread_mutex_unlock(&h->lock);
+	pthread_cond_signal(&h->crew.changed);
+	crew_unlock(&h->crew);
 }
 
 /* Under the lock: waits until no thread is at it, and empties its queue. */
@@ -342,7 +332,7 @@ quiet(struct hashing *s)
 
 	s->over = true;
 	while (s->busy)
-		pthread_cond_wait(&h->idle, &h->lock);
+		pthread_cond_wait(&h->idle, &h->crew.lock);
 	while (s->first) {
 		struct chunk *c = s->first;
 
@@ -355,12 +345,12 @@ quiet(struct hashing *s)
 void
 hasher_restart(struct hashing *s)
 {
-	pthread_mutex_lock(&s->owner->lock);
+	crew_lock(&s->owner->crew);
 	quiet(s);
 	partial_hash(s->partial, &s->hash);
 	s->claimed = s->kept = hash_length(&s->hash);
 	s->poked = s->over = false;
-	pthread_mutex_unlock(&s->owner->lock);
+	crew_unlock(&s->owner->crew);
 }
 
 void
@@ -368,14 +358,14 @@ hasher_end(struct hashing *s)
 {
 	struct hasher *h = s->owner;
 
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	quiet(s);
 	for (struct hashing **p = &h->files; *p; p = &(*p)->next)
 		if (*p == s) {
 			*p = s->next;
 			break;
 		}
-	pthread_mutex_unlock(&h->lock);
+	crew_unlock(&h->crew);
 	/* Kept as far as it came: what was hashed need not be again. */
 	if (hash_length(&s->hash) < partial_size(s->partial))
 		partial_hashed(s->partial, &s->hash);

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "crew.h"
 #include "err.h"
 #include "file.h"
 #include "journal.h"
@@ -53,8 +54,8 @@
 
 #define NONE SIZE_MAX
 
-/* All fields are guarded by run.lock, but those that only one worker can be
- * at: fd while nobody sends, m while it is renewed. */
+/* All fields are guarded by the crew's lock, but those that only one worker can
+ * be at: fd while nobody sends, m while it is renewed. */
 struct job {
 	struct job *next;
 	size_t i; /* its object, or a later one of the same content */
@@ -78,23 +79,18 @@ struct run {
 	const struct lfs *l;
 	const struct lfs_object *object;
 	size_t n;
-	size_t *same; /* the next object of the same content; NONE */
-	bool *copy;   /* not the first of its content */
-	pthread_mutex_t lock, telling;
-	pthread_cond_t changed;
+	size_t *same;     /* the next object of the same content; NONE */
+	bool *copy;       /* not the first of its content */
+	struct crew crew; /* left: contents that are not settled */
+	pthread_mutex_t telling;
 	struct job *jobs;
 	size_t asked;        /* objects before that one are jobs, or settled */
-	size_t left;         /* contents that are not settled */
 	bool asking;         /* a worker is at the next question */
 	unsigned waiting;    /* jobs that are not begun */
 	unsigned begun;      /* jobs that are */
 	unsigned sending;    /* connections in use */
 	unsigned lost;       /* objects given up in a row for the network */
 	uint64_t not_before; /* the server asked all to wait (ms) */
-	bool over;           /* ends early, for the reason in why */
-	struct err why;
-	unsigned workers;
-	pthread_t *worker;
 };
 
 enum task { TASK_ASK, TASK_BEGIN, TASK_PART, TASK_RENEW, TASK_FINISH };
@@ -104,16 +100,6 @@ struct work {
 	struct job *j;
 	size_t part;
 };
-
-/* Under the lock: ends the run early; the first reason counts. */
-static void
-end_run(struct run *run, const struct err *why)
-{
-	if (!run->over)
-		run->why = *why;
-	run->over = true;
-	pthread_cond_broadcast(&run->changed);
-}
 
 static void
 give_up(struct job *j, const struct err *why)
@@ -167,10 +153,10 @@ tell_failed(struct run *run, size_t i, const struct err *why)
 static void
 settled(struct run *run)
 {
-	pthread_mutex_lock(&run->lock);
-	run->left--;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_lock(&run->crew);
+	run->crew.left--;
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* The Hub has the content already. */
@@ -191,11 +177,11 @@ object_failed(struct run *run, size_t i, const struct err *why)
 {
 	for (size_t k = i; k != NONE; k = run->same[k])
 		tell_failed(run, k, why);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	if (why->kind == ERR_STOPPED || why->kind == ERR_AUTH ||
 	    (why->kind == ERR_NET && ++run->lost >= LOST_MAX))
-		end_run(run, why);
-	pthread_mutex_unlock(&run->lock);
+		crew_end(&run->crew, why);
+	crew_unlock(&run->crew);
 	settled(run);
 }
 
@@ -247,13 +233,13 @@ add_job(struct run *run, size_t i, struct multipart m, bool known)
 	j->busy = xcalloc(m.count, sizeof(j->busy[0]));
 	j->fd = -1;
 	j->known = known;
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	for (end = &run->jobs; *end;)
 		end = &(*end)->next;
 	*end = j;
 	run->waiting++;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* A question, and the objects that are still without an answer. */
@@ -379,13 +365,13 @@ do_ask(struct run *run)
 	if (rv == 0)
 		unanswered(&g);
 	buf_release(&g.question);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	if (rv < 0)
-		end_run(run, &e);
+		crew_end(&run->crew, &e);
 	run->asked = asked;
 	run->asking = false;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* The answer for one object. */
@@ -489,7 +475,7 @@ do_begin(struct run *run, struct job *j)
 	    run->l->progress, o->name, o->size, multipart_arrived(&j->m));
 	if (fd >= 0 && run->l->journal && j->m.complete && !j->known)
 		journal_put_multipart(run->l->journal, &o->digest, &j->m);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	j->known = true;
 	j->users--;
 	run->waiting--;
@@ -497,8 +483,8 @@ do_begin(struct run *run, struct job *j)
 	j->fd = fd;
 	if (fd < 0)
 		give_up(j, &e);
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -515,14 +501,14 @@ job_free(struct job *j)
 static void
 retire(struct run *run, struct job *j)
 {
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	for (struct job **p = &run->jobs; *p; p = &(*p)->next)
 		if (*p == j) {
 			*p = j->next;
 			break;
 		}
 	run->begun--;
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -549,15 +535,15 @@ try_copy(struct run *run, struct job *j)
 	tell_failed(run, i, &j->why);
 	if (j->fd >= 0)
 		close(j->fd);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	j->fd = -1;
 	j->i = run->same[i];
 	j->given_up = false;
 	j->users--;
 	run->begun--;
 	run->waiting++;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 	return true;
 }
 
@@ -579,10 +565,10 @@ job_failed(struct run *run, struct job *j)
 static void
 leave(struct run *run, struct job *j)
 {
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	j->users--;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* Under the lock: the storage, or the Hub, knows nothing of the upload. */
@@ -599,12 +585,12 @@ static void
 job_troubled(
     struct run *run, struct job *j, enum lfs_verdict v, const struct err *why)
 {
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	if (v == LFS_RENEW)
 		forgotten(j, why);
 	else
 		give_up(j, why);
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 /* What has arrived counts on if the upload is the same, else for nothing. */
@@ -624,14 +610,14 @@ take_renewed(struct run *run, struct job *j, struct multipart m)
 		    run->l->progress, j->shown, multipart_arrived(&j->m));
 	if (run->l->journal && m.complete)
 		journal_put_multipart(run->l->journal, digest_of(run, j), &m);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	multipart_release(&j->m);
 	free(j->busy);
 	j->m = m;
 	j->busy = busy;
 	j->complete = false;
 	j->stale = false;
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -690,9 +676,9 @@ complete(struct run *run, struct job *j, struct err *e)
 		journal_drop_multipart(run->l->journal, d);
 	/* Only this thread reads it, but compilers read what lies beside it in
 	 * one go, and that is for all. */
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	j->complete = true;
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 	return 0;
 }
 
@@ -736,9 +722,9 @@ wanted(struct sending *s, struct err *e)
 {
 	bool useless;
 
-	pthread_mutex_lock(&s->run->lock);
-	useless = s->run->over || s->j->given_up || s->j->stale;
-	pthread_mutex_unlock(&s->run->lock);
+	crew_lock(&s->run->crew);
+	useless = s->run->crew.over || s->j->given_up || s->j->stale;
+	crew_unlock(&s->run->crew);
 	return useless ? err_set(e, ERR_NET, "it is sent no further") : 0;
 }
 
@@ -807,10 +793,10 @@ part_failed(struct run *run, struct job *j, enum lfs_verdict v, uint64_t began,
     const struct err *e)
 {
 	if (e->kind == ERR_STOPPED || e->kind == ERR_AUTH) {
-		end_run(run, e);
+		crew_end(&run->crew, e);
 		return;
 	}
-	if (run->over || j->given_up || j->stale)
+	if (run->crew.over || j->given_up || j->stale)
 		return;
 	if (v == LFS_RENEW) {
 		forgotten(j, e);
@@ -879,7 +865,7 @@ do_part(struct run *run, struct job *j, size_t part)
 	else if (run->l->journal && j->m.complete)
 		journal_put_part(
 		    run->l->journal, digest_of(run, j), part, etag);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	if (v == LFS_ARRIVED)
 		part_arrived(run, j, part, etag);
 	else
@@ -887,8 +873,8 @@ do_part(struct run *run, struct job *j, size_t part)
 	j->busy[part] = false;
 	j->users--;
 	run->sending--;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* --- What there is to do: all under the lock. --- */
@@ -1005,82 +991,50 @@ do_work(struct run *run, const struct work *w)
 	}
 }
 
-/* Under the lock: waits for a change, but not for long, since work comes by the
- * clock, too. */
-static void
-wait_change(struct run *run, long ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_nsec += ms * 1000000;
-	t.tv_sec += t.tv_nsec / 1000000000;
-	t.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&run->changed, &run->lock, &t);
-}
-
 static void *
 work(void *arg)
 {
 	struct run *run = arg;
 
-	pthread_mutex_lock(&run->lock);
-	while (run->left && !run->over) {
+	crew_lock(&run->crew);
+	while (crew_busy(&run->crew)) {
 		struct work w = {.j = NULL};
 
 		if (!pick(run, &w)) {
-			wait_change(run, 200);
+			crew_wait(&run->crew, 200);
 			continue;
 		}
-		pthread_mutex_unlock(&run->lock);
+		crew_unlock(&run->crew);
 		do_work(run, &w);
-		pthread_mutex_lock(&run->lock);
+		crew_lock(&run->crew);
 	}
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 	return NULL;
 }
 
 /* As many as are allowed, and of use for so many bytes. */
-static int
-start_workers(struct run *run, uint64_t bytes, struct err *e)
+static unsigned
+workers(const struct run *run, uint64_t bytes)
 {
-	uint64_t useful = run->left + bytes / WORKER_BYTES;
-	unsigned want = run->l->jobs;
+	uint64_t useful = run->crew.left + bytes / WORKER_BYTES;
 
-	if (useful < want)
-		want = (unsigned)useful;
-	run->worker = xcalloc(want, sizeof(run->worker[0]));
-	while (run->workers < want &&
-	       pthread_create(&run->worker[run->workers], NULL, work, run) == 0)
-		run->workers++;
-	if (run->workers)
-		return 0;
-	return err_set(e, ERR_OTHER, "cannot start a thread");
+	return useful < run->l->jobs ? (unsigned)useful : run->l->jobs;
 }
 
-/* The main thread: display and signals. */
-static void
-supervise(struct run *run)
+static int
+show(void *ctx, struct err *e)
 {
+	struct run *run = ctx;
 	struct progress *progress = run->l->progress;
-	struct err e;
+	unsigned n;
 
-	pthread_mutex_lock(&run->lock);
-	while (run->left && !run->over) {
-		unsigned n;
-
-		if (wait_check(&e) < 0) {
-			end_run(run, &e);
-			break;
-		}
-		wait_change(run, 100);
-		n = run->sending;
-		pthread_mutex_unlock(&run->lock);
-		progress_connections(progress, n);
-		progress_tick(progress, wait_status_asked());
-		pthread_mutex_lock(&run->lock);
-	}
-	pthread_mutex_unlock(&run->lock);
+	(void)e;
+	crew_lock(&run->crew);
+	n = run->sending;
+	crew_unlock(&run->crew);
+	progress_connections(progress, n);
+	progress_tick(progress, wait_status_asked());
+	return 0;
 }
 
 /* --- The same content twice. --- */
@@ -1120,7 +1074,7 @@ find_copies(struct run *run)
 	}
 	for (size_t i = 0; i < run->n; i++)
 		if (!run->copy[i]) {
-			run->left++;
+			run->crew.left++;
 			bytes += run->object[i].size;
 		}
 	free(name);
@@ -1136,10 +1090,8 @@ run_release(struct run *run)
 		run->jobs = j->next;
 		job_free(j);
 	}
-	pthread_cond_destroy(&run->changed);
+	crew_release(&run->crew);
 	pthread_mutex_destroy(&run->telling);
-	pthread_mutex_destroy(&run->lock);
-	free(run->worker);
 	free(run->same);
 	free(run->copy);
 }
@@ -1156,19 +1108,14 @@ lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
 		return 0;
 	run.same = xcalloc(n, sizeof(run.same[0]));
 	run.copy = xcalloc(n, sizeof(run.copy[0]));
-	bytes = find_copies(&run);
-	pthread_mutex_init(&run.lock, NULL);
+	crew_init(&run.crew, 0, l->jobs);
 	pthread_mutex_init(&run.telling, NULL);
-	pthread_cond_init(&run.changed, NULL);
-	progress_phase(l->progress, "sending", run.left, bytes);
-	rv = start_workers(&run, bytes, e);
-	if (rv == 0)
-		supervise(&run);
-	for (unsigned i = 0; i < run.workers; i++)
-		pthread_join(run.worker[i], NULL);
-	if (run.over) {
-		*e = run.why;
-		rv = -1;
+	bytes = find_copies(&run);
+	progress_phase(l->progress, "sending", run.crew.left, bytes);
+	rv = crew_start(&run.crew, workers(&run, bytes), work, &run, e);
+	if (rv == 0) {
+		crew_watch(&run.crew, show, &run);
+		rv = crew_join(&run.crew, e);
 	}
 	run_release(&run);
 	return rv;

@@ -1,12 +1,11 @@
 #include "offer.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "crew.h"
 #include "err.h"
 #include "filehash.h"
 #include "journal.h"
@@ -287,18 +286,14 @@ offer_ask(struct offer *o, const struct repo *r, const char *revision,
 
 /* --- Hashing, several files beside each other. --- */
 
-/* The lock guards all below it. */
+/* The lock of the crew guards next. */
 struct hashing {
 	struct offer *offer;
 	struct journal *journal;
 	struct progress *progress;
 	bool dry;
-	pthread_mutex_t lock;
-	pthread_cond_t ended;
+	struct crew crew; /* left: files */
 	size_t next;      /* file to be looked at */
-	unsigned running; /* threads */
-	bool over;
-	struct err why;
 };
 
 static bool
@@ -366,7 +361,7 @@ hash_file(struct hashing *h, struct offer_file *f, struct err *e)
 static struct offer_file *
 next_file(struct hashing *h)
 {
-	while (!h->over && h->next < h->offer->n) {
+	while (crew_busy(&h->crew) && h->next < h->offer->n) {
 		struct offer_file *f = &h->offer->file[h->next++];
 
 		if (wants_hash(f, h->dry))
@@ -382,23 +377,22 @@ hash_some(void *arg)
 	struct offer_file *f;
 	struct err e;
 
-	pthread_mutex_lock(&h->lock);
+	crew_lock(&h->crew);
 	while ((f = next_file(h))) {
 		int rv;
 
-		pthread_mutex_unlock(&h->lock);
+		crew_unlock(&h->crew);
 		rv = hash_file(h, f, &e);
-		pthread_mutex_lock(&h->lock);
-		if (rv < 0 && e.kind != ERR_STOPPED) {
+		crew_lock(&h->crew);
+		if (rv < 0 && e.kind != ERR_STOPPED)
 			offer_fail(f, &e);
-		} else if (rv < 0) {
-			h->over = true;
-			h->why = e;
-		}
+		else if (rv < 0)
+			crew_end(&h->crew, &e);
+		h->crew.left--;
+		if (!h->crew.left)
+			crew_changed(&h->crew);
 	}
-	h->running--;
-	pthread_cond_signal(&h->ended);
-	pthread_mutex_unlock(&h->lock);
+	crew_unlock(&h->crew);
 	return NULL;
 }
 
@@ -411,45 +405,14 @@ thread_count(size_t files)
 	return (unsigned)(files < most ? files : most);
 }
 
-/* Under the lock: shows, until the threads are through. */
-static void
-show_hashing(struct hashing *h)
-{
-	while (h->running) {
-		struct timespec t;
-
-		clock_gettime(CLOCK_REALTIME, &t);
-		t.tv_nsec += 100 * 1000000;
-		t.tv_sec += t.tv_nsec / 1000000000;
-		t.tv_nsec %= 1000000000;
-		pthread_cond_timedwait(&h->ended, &h->lock, &t);
-		pthread_mutex_unlock(&h->lock);
-		progress_tick(h->progress, wait_status_asked());
-		pthread_mutex_lock(&h->lock);
-	}
-}
-
 static int
-run_threads(struct hashing *h, unsigned wanted, struct err *e)
+show_hashing(void *ctx, struct err *e)
 {
-	pthread_t thread[THREADS_MAX];
-	unsigned n = 0;
+	const struct hashing *h = ctx;
 
-	pthread_mutex_lock(&h->lock);
-	while (
-	    n < wanted && pthread_create(&thread[n], NULL, hash_some, h) == 0) {
-		h->running++;
-		n++;
-	}
-	show_hashing(h);
-	pthread_mutex_unlock(&h->lock);
-	for (unsigned i = 0; i < n; i++)
-		pthread_join(thread[i], NULL);
-	if (!n)
-		return err_set(e, ERR_OTHER, "cannot start a thread");
-	if (h->over)
-		*e = h->why;
-	return h->over ? -1 : 0;
+	(void)e;
+	progress_tick(h->progress, wait_status_asked());
+	return 0;
 }
 
 int
@@ -470,10 +433,12 @@ offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
 	if (!files)
 		return 0;
 	progress_phase(p, "hashing", files, bytes);
-	pthread_mutex_init(&h.lock, NULL);
-	pthread_cond_init(&h.ended, NULL);
-	rv = run_threads(&h, thread_count(files), e);
-	pthread_cond_destroy(&h.ended);
-	pthread_mutex_destroy(&h.lock);
+	crew_init(&h.crew, files, THREADS_MAX);
+	rv = crew_start(&h.crew, thread_count(files), hash_some, &h, e);
+	if (rv == 0) {
+		crew_watch(&h.crew, show_hashing, &h);
+		rv = crew_join(&h.crew, e);
+	}
+	crew_release(&h.crew);
 	return rv;
 }

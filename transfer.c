@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "crew.h"
 #include "err.h"
 #include "fetch.h"
 #include "hasher.h"
@@ -56,8 +57,8 @@
 /* What a small file costs beside its bytes, as ramp counts it. */
 #define FILE_WORK ((uint64_t)256 << 10)
 
-/* A content that was begun. All fields are guarded by run.lock, but those which
- * do_begin() sets and nobody changes. */
+/* A content that was begun. All fields are guarded by the crew's lock, but those
+ * which do_begin() sets and nobody changes. */
 struct file {
 	struct file *next;
 	struct run *run;
@@ -86,21 +87,17 @@ struct file {
 
 struct run {
 	const struct transfer *t;
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
+	struct crew crew; /* left: contents that are not yet done or failed */
 	struct hasher *hasher;
 	struct hash fresh; /* what the hashes of small ones begin as */
 	struct file *active;
 	struct file *spare;  /* closed, to be used again */
-	size_t begun, left;  /* contents begun; not yet done or failed */
+	size_t begun;        /* contents */
 	unsigned lost;       /* contents given up so in a row */
 	uint64_t not_before; /* the server asked all to wait (ms) */
 	uint64_t work;       /* for ramp */
 	struct ramp ramp;
-	bool over; /* ends early, for the reason in why */
-	struct err why;
-	unsigned workers;
-	pthread_t *worker;
+	unsigned numbers; /* of workers, given so far */
 };
 
 enum task { TASK_BEGIN, TASK_RANGE, TASK_FINISH };
@@ -116,16 +113,6 @@ static bool
 small(const struct file *f)
 {
 	return !f->hashing;
-}
-
-/* Under the lock: ends the run early; the first reason counts. */
-static void
-end_run(struct run *run, const struct err *why)
-{
-	if (!run->over)
-		run->why = *why;
-	run->over = true;
-	pthread_cond_broadcast(&run->changed);
 }
 
 static void
@@ -306,7 +293,7 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	/* A clock that is ahead makes every address look lapsed. */
 	if (lapses <= client_time(v->run->t->client) + RENEW_BEFORE)
 		lapses = 0;
-	pthread_mutex_lock(&v->run->lock);
+	crew_lock(&v->run->crew);
 	if (!f->direct) {
 		f->direct = str_dup(url->text);
 		f->lapses = lapses;
@@ -316,8 +303,8 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	if (whole && ranges_busy(&f->ranges) == 1)
 		ranges_whole(&f->ranges, v->r, f->content.size);
 	if (!small(f))
-		pthread_cond_broadcast(&v->run->changed);
-	pthread_mutex_unlock(&v->run->lock);
+		crew_changed(&v->run->crew);
+	crew_unlock(&v->run->crew);
 }
 
 /* Up to where the buffer is full or the range ends; nothing when it is
@@ -330,12 +317,12 @@ room(void *ctx, size_t *n)
 	uint64_t at = v->r->at + v->fill;
 
 	*n = HASHER_BUFFER - v->fill;
-	pthread_mutex_lock(&run->lock);
-	if (v->r->end <= at || run->over || v->f->given_up)
+	crew_lock(&run->crew);
+	if (v->r->end <= at || run->crew.over || v->f->given_up)
 		*n = 0;
 	else if (v->r->end - at < *n)
 		*n = (size_t)(v->r->end - at);
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 	return v->buffer + v->fill;
 }
 
@@ -352,11 +339,11 @@ flush(struct visit *v, struct err *e)
 		return 0;
 	if (partial_write(f->partial, v->buffer, n, at, v->r->begin, e) < 0)
 		return -1;
-	pthread_mutex_lock(&v->run->lock);
+	crew_lock(&v->run->crew);
 	v->r->at += n;
 	v->run->lost = 0;
 	f->failed = 0;
-	pthread_mutex_unlock(&v->run->lock);
+	crew_unlock(&v->run->crew);
 	if (small(f))
 		hash_update(&f->hash, v->buffer, n);
 	else
@@ -372,10 +359,10 @@ take(void *ctx, size_t n, struct err *e)
 
 	v->fill += n;
 	progress_add(v->run->t->progress, v->f->shown, n);
-	pthread_mutex_lock(&v->run->lock);
+	crew_lock(&v->run->crew);
 	v->r->moved = now;
 	v->run->work += n;
-	pthread_mutex_unlock(&v->run->lock);
+	crew_unlock(&v->run->crew);
 	return v->fill == HASHER_BUFFER ? flush(v, e) : 0;
 }
 
@@ -423,13 +410,13 @@ visit(struct visit *v, struct err *e)
 	struct err other;
 	char *url;
 
-	pthread_mutex_lock(&v->run->lock);
+	crew_lock(&v->run->crew);
 	if (v->f->whole)
 		start_over(v);
 	x.first = v->r->at;
 	x.last = v->r->end - 1;
 	x.url = url = address(v->f, &x.direct);
-	pthread_mutex_unlock(&v->run->lock);
+	crew_unlock(&v->run->crew);
 	end = fetch(&x, e);
 	if (flush(v, &other) < 0) {
 		*e = other;
@@ -458,7 +445,7 @@ range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
 	uint64_t now = wait_now();
 
 	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE) {
-		end_run(run, e);
+		crew_end(&run->crew, e);
 		return;
 	}
 	f->failed++;
@@ -497,7 +484,7 @@ do_range(struct run *run, struct job *j, unsigned char **buffer)
 	bool complete;
 
 	*buffer = v.buffer;
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	complete = v.r->at == f->content.size;
 	ranges_put(&f->ranges, v.r);
 	f->users--;
@@ -513,8 +500,8 @@ do_range(struct run *run, struct job *j, unsigned char **buffer)
 		hasher_poke(f->hashing);
 	/* A small one that is complete is finished by this worker, next. */
 	if (!f->hashed || !small(f))
-		pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+		crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 /* --- The beginning and the end of a file. --- */
@@ -525,15 +512,15 @@ content_failed(struct run *run, size_t i, const struct err *why)
 	const struct transfer *t = run->t;
 
 	t->ops->failed(t->ctx, i, why);
-	pthread_mutex_lock(&run->lock);
-	run->left--;
+	crew_lock(&run->crew);
+	run->crew.left--;
 	if (why->kind == ERR_STOPPED)
-		end_run(run, why);
+		crew_end(&run->crew, why);
 	if ((why->kind == ERR_NET || why->kind == ERR_AUTH) &&
 	    ++run->lost >= LOST_MAX)
-		end_run(run, why);
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+		crew_end(&run->crew, why);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -558,11 +545,11 @@ file_new(struct run *run, size_t i)
 {
 	struct file *f;
 
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	f = run->spare;
 	if (f)
 		run->spare = f->next;
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 	if (!f)
 		f = xmalloc(sizeof(*f));
 	memset(f, 0, sizeof(*f));
@@ -576,10 +563,10 @@ file_free(struct file *f)
 {
 	struct run *run = f->run;
 
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	f->next = run->spare;
 	run->spare = f;
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -599,15 +586,15 @@ do_begin(struct run *run, size_t i)
 	f->shown = progress_start(t->progress, f->content.name, f->content.size,
 	    partial_here(f->partial));
 	start_hash(run, f);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	f->next = run->active;
 	run->active = f;
 	/* A small one is fetched by this worker, next. */
 	if (f->hashing) {
 		hasher_poke(f->hashing);
-		pthread_cond_broadcast(&run->changed);
+		crew_changed(&run->crew);
 	}
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 /* Closes a file that is no longer active. */
@@ -626,13 +613,13 @@ file_close(struct file *f, bool published)
 static void
 retire(struct run *run, struct file *f)
 {
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	for (struct file **p = &run->active; *p; p = &(*p)->next)
 		if (*p == f) {
 			*p = f->next;
 			break;
 		}
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 static void
@@ -665,15 +652,15 @@ again(struct run *run, struct file *f, struct err *e)
 		return -1;
 	if (f->hashing)
 		hasher_restart(f->hashing);
-	pthread_mutex_lock(&run->lock);
+	crew_lock(&run->crew);
 	f->hashed = false;
 	if (!f->hashing)
 		start_hash(run, f);
 	free(f->direct);
 	f->direct = NULL;
 	f->users--;
-	pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 	return 0;
 }
 
@@ -687,13 +674,13 @@ publish(struct run *run, struct file *f, struct err *e)
 	progress_finish(t->progress, f->shown, PROGRESS_DONE, NULL);
 	retire(run, f);
 	file_close(f, true);
-	pthread_mutex_lock(&run->lock);
-	run->left--;
+	crew_lock(&run->crew);
+	run->crew.left--;
 	run->work += FILE_WORK;
 	/* Else there is work for this one only, which looks for it next. */
-	if (!run->left)
-		pthread_cond_broadcast(&run->changed);
-	pthread_mutex_unlock(&run->lock);
+	if (!run->crew.left)
+		crew_changed(&run->crew);
+	crew_unlock(&run->crew);
 	return 0;
 }
 
@@ -732,46 +719,27 @@ do_job(struct run *run, struct job *j, unsigned char **buffer)
 	}
 }
 
-/* Under the lock: waits for a change, but not for long, since ranges become
- * free by the clock, too. */
-static void
-wait_change(struct run *run, long ms)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_REALTIME, &t);
-	t.tv_nsec += ms * 1000000;
-	t.tv_sec += t.tv_nsec / 1000000000;
-	t.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&run->changed, &run->lock, &t);
-}
-
-struct worker {
-	struct run *run;
-	unsigned number;
-};
-
 static void *
 work(void *arg)
 {
-	struct worker *w = arg;
-	struct run *run = w->run;
+	struct run *run = arg;
 	unsigned char *buffer = hasher_lend(run->hasher);
+	unsigned number;
 	struct job j;
 
-	pthread_mutex_lock(&run->lock);
-	while (run->left && !run->over) {
-		if (w->number >= run->ramp.allowed || !pick(run, &j)) {
-			wait_change(run, 200);
+	crew_lock(&run->crew);
+	number = run->numbers++;
+	while (crew_busy(&run->crew)) {
+		if (number >= run->ramp.allowed || !pick(run, &j)) {
+			crew_wait(&run->crew, 200);
 			continue;
 		}
-		pthread_mutex_unlock(&run->lock);
+		crew_unlock(&run->crew);
 		do_job(run, &j, &buffer);
-		pthread_mutex_lock(&run->lock);
+		crew_lock(&run->crew);
 	}
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 	hasher_return(run->hasher, buffer);
-	free(w);
 	return NULL;
 }
 
@@ -795,20 +763,20 @@ tend_all(struct run *run)
 	struct err e;
 	size_t i = 0;
 
-	pthread_mutex_lock(&run->lock);
-	while (!run->over && (f = next_tended(run, i))) {
+	crew_lock(&run->crew);
+	while (!run->crew.over && (f = next_tended(run, i))) {
 		int rv;
 
 		i = f->i + 1;
 		f->tended = true;
-		pthread_mutex_unlock(&run->lock);
+		crew_unlock(&run->crew);
 		rv = partial_tend(f->partial, &e);
-		pthread_mutex_lock(&run->lock);
+		crew_lock(&run->crew);
 		f->tended = false;
 		if (rv < 0)
-			end_run(run, &e);
+			crew_end(&run->crew, &e);
 	}
-	pthread_mutex_unlock(&run->lock);
+	crew_unlock(&run->crew);
 }
 
 /* Keeps the states of all active files on disk, so that neither the display
@@ -821,43 +789,28 @@ tend(void *arg)
 
 	while (go_on) {
 		tend_all(run);
-		pthread_mutex_lock(&run->lock);
-		if (run->left && !run->over)
-			wait_change(run, 500);
-		go_on = run->left && !run->over;
-		pthread_mutex_unlock(&run->lock);
+		crew_lock(&run->crew);
+		if (crew_busy(&run->crew))
+			crew_wait(&run->crew, 500);
+		go_on = crew_busy(&run->crew);
+		crew_unlock(&run->crew);
 	}
 	return NULL;
-}
-
-/* Under the lock. */
-static int
-add_worker(struct run *run)
-{
-	struct worker *w = xcalloc(1, sizeof(*w));
-
-	w->run = run;
-	w->number = run->workers;
-	if (pthread_create(&run->worker[run->workers], NULL, work, w)) {
-		free(w);
-		return -1;
-	}
-	run->workers++;
-	return 0;
 }
 
 /* Under the lock: as many workers as are allowed and useful. */
 static int
 add_workers(struct run *run, struct err *e)
 {
-	ramp_step(&run->ramp, wait_now(), run->work);
-	while (run->workers < run->ramp.allowed)
-		if (add_worker(run) < 0) {
-			if (!run->workers)
-				return err_set(
-				    e, ERR_OTHER, "cannot start a thread");
-			run->ramp.max = run->ramp.allowed = run->workers;
-		}
+	struct ramp *ramp = &run->ramp;
+	struct crew *crew = &run->crew;
+
+	ramp_step(ramp, wait_now(), run->work);
+	if (crew->count < ramp->allowed &&
+	    crew_start(crew, ramp->allowed - crew->count, work, run, e) < 0)
+		return -1;
+	if (crew->count < ramp->allowed)
+		ramp->max = ramp->allowed = crew->count;
 	return 0;
 }
 
@@ -871,29 +824,22 @@ connections(const struct run *run)
 	return n;
 }
 
-/* The main thread: display, signals, number of workers. */
-static void
-supervise(struct run *run)
+/* The main thread: display, and number of workers. */
+static int
+supervise(void *ctx, struct err *e)
 {
+	struct run *run = ctx;
 	struct progress *progress = run->t->progress;
-	struct err e;
+	unsigned n;
+	int rv;
 
-	pthread_mutex_lock(&run->lock);
-	while (run->left && !run->over) {
-		unsigned n;
-
-		if (wait_check(&e) < 0 || add_workers(run, &e) < 0) {
-			end_run(run, &e);
-			break;
-		}
-		wait_change(run, 100);
-		n = connections(run);
-		pthread_mutex_unlock(&run->lock);
-		progress_connections(progress, n);
-		progress_tick(progress, wait_status_asked());
-		pthread_mutex_lock(&run->lock);
-	}
-	pthread_mutex_unlock(&run->lock);
+	crew_lock(&run->crew);
+	n = connections(run);
+	rv = add_workers(run, e);
+	crew_unlock(&run->crew);
+	progress_connections(progress, n);
+	progress_tick(progress, wait_status_asked());
+	return rv;
 }
 
 /* --- What the hasher asks and tells. --- */
@@ -904,13 +850,13 @@ written(void *file, uint64_t offset)
 	struct file *f = file;
 	uint64_t end = offset, last;
 
-	pthread_mutex_lock(&f->run->lock);
+	crew_lock(&f->run->crew);
 	do {
 		last = end;
 		end = partial_run_end(f->partial, end);
 		end = ranges_written(&f->ranges, end);
 	} while (end > last);
-	pthread_mutex_unlock(&f->run->lock);
+	crew_unlock(&f->run->crew);
 	return end;
 }
 
@@ -919,15 +865,15 @@ hash_complete(void *file, const struct digest *found, const struct err *why)
 {
 	struct file *f = file;
 
-	pthread_mutex_lock(&f->run->lock);
+	crew_lock(&f->run->crew);
 	if (found) {
 		f->found = *found;
 		f->hashed = true;
 	} else {
-		end_run(f->run, why);
+		crew_end(&f->run->crew, why);
 	}
-	pthread_cond_broadcast(&f->run->changed);
-	pthread_mutex_unlock(&f->run->lock);
+	crew_changed(&f->run->crew);
+	crew_unlock(&f->run->crew);
 }
 
 static unsigned
@@ -938,13 +884,49 @@ hasher_threads(void)
 	return n < 1 ? 1 : n > 4 ? 4 : (unsigned)n;
 }
 
+static void
+run_release(struct run *run)
+{
+	struct file *f;
+
+	while ((f = run->active)) {
+		run->active = f->next;
+		file_close(f, false);
+	}
+	while ((f = run->spare)) {
+		run->spare = f->next;
+		free(f);
+	}
+	hasher_close(run->hasher);
+	crew_release(&run->crew);
+}
+
+/* The threads, from the first to the end of the last. */
+static int
+run_all(struct run *run, struct err *e)
+{
+	/* Without it only a power cut costs more. */
+	pthread_t tender;
+	bool has_tender = pthread_create(&tender, NULL, tend, run) == 0;
+	int rv;
+
+	crew_lock(&run->crew);
+	if (add_workers(run, e) < 0)
+		crew_end(&run->crew, e);
+	crew_unlock(&run->crew);
+	crew_watch(&run->crew, supervise, run);
+	rv = crew_join(&run->crew, e);
+	if (has_tender)
+		pthread_join(tender, NULL);
+	return rv;
+}
+
 int
 transfer_run(const struct transfer *t, struct err *e)
 {
 	static const struct hasher_ops ops = {written, hash_complete};
-	struct run run = {.t = t, .left = t->count};
-	pthread_t tender;
-	bool has_tender;
+	struct run run = {.t = t};
+	int rv;
 
 	if (!t->count)
 		return 0;
@@ -953,31 +935,8 @@ transfer_run(const struct transfer *t, struct err *e)
 		return -1;
 	hash_init(&run.fresh, HASH_GIT, 0);
 	run.ramp = ramp_make(t->jobs, wait_now());
-	run.worker = xcalloc(t->jobs, sizeof(run.worker[0]));
-	pthread_mutex_init(&run.lock, NULL);
-	pthread_cond_init(&run.changed, NULL);
-	/* Without it only a power cut costs more. */
-	has_tender = pthread_create(&tender, NULL, tend, &run) == 0;
-	supervise(&run);
-	for (unsigned i = 0; i < run.workers; i++)
-		pthread_join(run.worker[i], NULL);
-	if (has_tender)
-		pthread_join(tender, NULL);
-	while (run.active) {
-		struct file *f = run.active;
-
-		run.active = f->next;
-		file_close(f, false);
-	}
-	for (struct file *f = run.spare, *next; f; f = next) {
-		next = f->next;
-		free(f);
-	}
-	hasher_close(run.hasher);
-	pthread_cond_destroy(&run.changed);
-	pthread_mutex_destroy(&run.lock);
-	free(run.worker);
-	if (run.over)
-		*e = run.why;
-	return run.over ? -1 : 0;
+	crew_init(&run.crew, t->count, t->jobs);
+	rv = run_all(&run, e);
+	run_release(&run);
+	return rv;
 }

@@ -148,6 +148,28 @@ wait_until(uint64_t deadline, struct err *e)
 	}
 }
 
+void
+wait_cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void
+wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline)
+{
+	const struct timespec t = {
+	    .tv_sec = (time_t)(deadline / 1000),
+	    .tv_nsec = (long)(deadline % 1000) * 1000000,
+	};
+
+	pthread_cond_timedwait(c, lock, &t);
+}
+
 /* base * 2^failed, at most cap. */
 static uint64_t
 backoff_limit(unsigned failed, uint64_t base, uint64_t cap)

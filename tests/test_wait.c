@@ -6,11 +6,28 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "err.h"
 #include "mem.h"
 #include "test.h"
+
+/* The unit is asked with a wall clock that is an hour ahead of what the system
+ * waits by, as if it were set back at once. */
+static int
+clock_ahead(clockid_t id, struct timespec *t)
+{
+	int rv = clock_gettime(id, t);
+
+	if (id == CLOCK_REALTIME)
+		t->tv_sec += 3600;
+	return rv;
+}
+
+#define clock_gettime clock_ahead
+#include "wait.c"
+#undef clock_gettime
 
 static void
 test_backoff(void)
@@ -225,6 +242,70 @@ test_signals(void)
 	CHECK(in_child(other_thread) == 0);
 }
 
+struct changing {
+	pthread_mutex_t lock;
+	pthread_cond_t c;
+	bool changed;
+};
+
+static void *
+change(void *arg)
+{
+	struct changing *x = arg;
+
+	pthread_mutex_lock(&x->lock);
+	x->changed = true;
+	pthread_cond_signal(&x->c);
+	pthread_mutex_unlock(&x->lock);
+	return NULL;
+}
+
+/* It sleeps until the deadline: neither at once nor an hour late. */
+static int
+cond_deadline(void)
+{
+	struct changing x = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	uint64_t end = wait_now() + 30;
+	unsigned n = 0;
+
+	alarm(30);
+	wait_cond_init(&x.c);
+	pthread_mutex_lock(&x.lock);
+	for (; wait_now() < end; n++)
+		wait_cond(&x.c, &x.lock, end);
+	wait_cond(&x.c, &x.lock, 0);
+	pthread_mutex_unlock(&x.lock);
+	pthread_cond_destroy(&x.c);
+	return n <= 100 ? 0 : 1;
+}
+
+static int
+cond_change(void)
+{
+	struct changing x = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	pthread_t t;
+
+	alarm(30);
+	wait_cond_init(&x.c);
+	pthread_mutex_lock(&x.lock);
+	if (pthread_create(&t, NULL, change, &x))
+		return 1;
+	while (!x.changed)
+		wait_cond(&x.c, &x.lock, wait_now() + 3600 * 1000);
+	pthread_mutex_unlock(&x.lock);
+	pthread_join(t, NULL);
+	pthread_cond_destroy(&x.c);
+	return 0;
+}
+
+/* In children, since what is wrong here hangs. */
+static void
+test_cond(void)
+{
+	CHECK(in_child(cond_deadline) == 0);
+	CHECK(in_child(cond_change) == 0);
+}
+
 int
 main(void)
 {
@@ -238,5 +319,6 @@ main(void)
 	test_until();
 	test_random();
 	test_signals();
+	test_cond();
 	return test_end();
 }
