@@ -14,24 +14,13 @@
  */
 
 #include <stddef.h>
-#include <stdint.h>
 
-#include "hash.h"
+#include "lfs_object.h"
 
 struct err;
 struct journal;
 struct progress;
 struct repo;
-
-struct lfs_object {
-	const char *name;     /* for messages and the display */
-	uint64_t size;        /* not 0: the storage takes no empty content */
-	struct digest digest; /* SHA-256 */
-	/* What stat() said before it was hashed. */
-	uint64_t inode;
-	int64_t mtime_s;
-	long mtime_ns;
-};
 
 struct lfs_ops {
 	/* A descriptor to read object i with, which is closed here. From any

@@ -10,6 +10,9 @@
 #include "str.h"
 #include "url.h"
 
+/* A signed address is renewed this long before it lapses, in seconds. */
+#define RENEW_BEFORE 60
+
 int
 multipart_init(struct multipart *m, uint64_t size, uint64_t chunk)
 {
@@ -143,6 +146,12 @@ multipart_find_expiry(struct multipart *m)
 	earlier(&m->expires, expiration(m->complete));
 	for (size_t i = 0; i < m->count; i++)
 		earlier(&m->expires, lapses(m->url[i]));
+}
+
+bool
+multipart_lapses(const struct multipart *m, uint64_t now)
+{
+	return m->expires && now + RENEW_BEFORE >= m->expires;
 }
 
 bool

@@ -51,6 +51,10 @@ bool multipart_is_whole(const struct multipart *m);
  * reads, and "expiration=" with an HTTP date in that of the completion. */
 void multipart_find_expiry(struct multipart *m);
 
+/* Whether an address lapses within a minute of now (Unix seconds), so that
+ * nothing should be begun with it. */
+bool multipart_lapses(const struct multipart *m, uint64_t now);
+
 /* Whether both addresses of completion name the same upload at the storage, so
  * that the parts of one are parts of the other. */
 bool multipart_same_upload(
