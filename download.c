@@ -17,10 +17,10 @@
 
 #include "client.h"
 #include "confine.h"
+#include "download_report.h"
 #include "err.h"
 #include "file.h"
 #include "glob.h"
-#include "json.h"
 #include "localdir.h"
 #include "mem.h"
 #include "output.h"
@@ -577,36 +577,8 @@ sync_folders(struct download *d, struct err *e)
 	return 0;
 }
 
-static void
-tell_plan(struct download *d)
-{
-	const struct plan *p = &d->plan;
-	struct progress *progress = d->s.progress;
-	size_t here = 0;
-	char size[16];
-
-	for (size_t i = 0; i < p->n; i++) {
-		here += p->file[i].state == PLAN_HERE;
-		if (p->file[i].state == PLAN_FAILED)
-			progress_note(progress, "refused: '%s': %s",
-			    p->file[i].file.path, p->file[i].failure->why);
-	}
-	if (here)
-		progress_note(progress, "%zu of %zu files are in place already",
-		    here, p->n);
-	size_show(p->left, size);
-	if (p->left_files && d->o->resume)
-		progress_note(progress, "continuing: %s of %zu file%s are here",
-		    size, p->left_files, p->left_files == 1 ? "" : "s");
-	else if (p->left_files)
-		progress_note(progress,
-		    "starting over: %s of %zu file%s, left by an earlier run, "
-		    "are discarded; -d (--resume) would continue",
-		    size, p->left_files, p->left_files == 1 ? "" : "s");
-}
-
 static int
-prepare(struct download *d, struct err *e)
+prepare(struct download *d, const struct download_report *r, struct err *e)
 {
 	const struct plan_how how = {
 	    .folder = &d->folder,
@@ -628,171 +600,8 @@ prepare(struct download *d, struct err *e)
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
 	if (plan_look(&d->plan, &how, e) < 0)
 		return -1;
-	tell_plan(d);
+	download_report_plan(r);
 	return plan_room(&d->plan, traits, e);
-}
-
-/* --- The report. --- */
-
-static const char *
-outcome(const struct plan_file *f)
-{
-	switch (f->state) {
-	case PLAN_FETCH:
-		return "missing";
-	case PLAN_HERE:
-		return "kept";
-	case PLAN_COPY:
-		return "missing";
-	case PLAN_DONE:
-		return "downloaded";
-	case PLAN_FAILED:
-		break;
-	}
-	return "failed";
-}
-
-static void
-put_file_json(struct buf *out, const struct plan_file *f)
-{
-	char hex[2 * HASH_SIZE_MAX + 1];
-
-	digest_hex(&f->file.digest, hex);
-	buf_puts(out, "{\"path\":");
-	json_put_string(out, str_of(f->file.path));
-	buf_printf(out,
-	    ",\"size\":%" PRIu64 ",\"%s\":\"%s\",\"outcome\":\"%s\"",
-	    f->file.size,
-	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
-	    outcome(f));
-	if (f->state == PLAN_FAILED) {
-		buf_puts(out, ",\"error\":");
-		json_put_string(out, str_of(f->failure->why));
-	}
-	buf_putc(out, '}');
-}
-
-static void
-put_json(const struct download *d, struct output *to)
-{
-	struct buf *out = &to->text;
-
-	buf_puts(out, "{\"command\":\"download\",\"repo_id\":");
-	json_put_string(out, str_of(d->s.id.id));
-	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
-	    repo_type_name(d->s.id.type));
-	json_put_string(out, str_of(d->s.revision));
-	buf_printf(out, ",\"commit\":\"%s\",\"path\":", d->commit);
-	json_put_string(out, str_of(d->o->local_path));
-	buf_printf(out,
-	    ",\"dry_run\":%s,\"received\":%" PRIu64 ",\"milliseconds\":%" PRIu64
-	    ",\"files\":[",
-	    d->o->dry_run ? "true" : "false", client_received(d->s.client),
-	    wait_now() - d->started);
-	for (size_t i = 0; i < d->plan.n; i++) {
-		if (i)
-			buf_putc(out, ',');
-		put_file_json(out, &d->plan.file[i]);
-		output_more(to);
-	}
-	buf_puts(out, "]}\n");
-}
-
-static void
-put_path(const struct download *d, const struct plan_file *f, struct buf *out)
-{
-	const char *folder = d->o->local_path;
-	bool slash = str_ends(str_of(folder), "/");
-
-	buf_printf(out, "%s%s%s\n", folder, slash ? "" : "/",
-	    plan_target(&d->plan, f));
-}
-
-/* What the command produced: the folder, or the files asked for by name. */
-static void
-put_paths(const struct download *d, struct output *out)
-{
-	if (!d->layout || !d->names.n) {
-		buf_printf(&out->text, "%s\n", d->o->local_path);
-		return;
-	}
-	for (size_t i = 0; i < d->plan.n; i++) {
-		if (d->plan.file[i].state != PLAN_FAILED)
-			put_path(d, &d->plan.file[i], &out->text);
-		output_more(out);
-	}
-}
-
-static void
-put_dry_file(struct buf *out, const struct plan_file *f)
-{
-	static const char *const word[] = {
-	    [PLAN_FETCH] = "fetch",
-	    [PLAN_HERE] = "in place",
-	    [PLAN_COPY] = "copy",
-	    [PLAN_DONE] = "done",
-	    [PLAN_FAILED] = "refused",
-	};
-	bool refused = f->state == PLAN_FAILED;
-	char *name = xstrdup(f->file.path), size[16];
-
-	str_printable(name);
-	size_show(f->file.size, size);
-	buf_printf(out, "%-10s %10s  %s%s%s\n", word[f->state], size, name,
-	    refused ? ": " : "", refused ? f->failure->why : "");
-	free(name);
-}
-
-static void
-put_dry_run(const struct download *d, struct output *out)
-{
-	const struct plan *p = &d->plan;
-	char size[16], left[16];
-
-	for (size_t i = 0; i < p->n; i++) {
-		put_dry_file(&out->text, &p->file[i]);
-		output_more(out);
-	}
-	size_show(p->fetch - (d->o->resume ? p->left : 0), size);
-	size_show(p->here, left);
-	buf_printf(&out->text, "%zu of %zu files, %s to fetch; %s in place\n",
-	    p->to_fetch, p->n, size, left);
-}
-
-/* One sentence for all that failed; the reasons were told as they came. */
-static int
-sum_up(const struct download *d, struct err *e)
-{
-	const struct plan_file *first = NULL;
-	const struct plan_failure *why;
-	size_t failed_files = 0;
-
-	for (size_t i = 0; i < d->plan.n; i++) {
-		if (d->plan.file[i].state != PLAN_FAILED)
-			continue;
-		if (!first)
-			first = &d->plan.file[i];
-		failed_files++;
-	}
-	if (!first)
-		return 0;
-	why = first->failure;
-	if (d->plan.n == 1)
-		err_set(e, (enum err_kind)why->kind,
-		    "cannot download '%s' from '%s': %s", first->file.path,
-		    d->s.id.id, why->why);
-	else
-		err_set(e,
-		    failed_files == d->plan.n ? (enum err_kind)why->kind
-					      : ERR_PARTIAL,
-		    "%zu of %zu files of '%s' failed; the first, '%s': %s",
-		    failed_files, d->plan.n, d->s.id.id, first->file.path,
-		    why->why);
-	if (why->hint)
-		return err_hint(e, "%s", why->hint);
-	if (why->kind == ERR_NET)
-		err_hint(e, "run again with -d: what is done is kept");
-	return -1;
 }
 
 /* --- The command. --- */
@@ -829,22 +638,22 @@ explain(const struct download *d, struct err *e)
 static int
 to_folder(struct download *d, struct output *out, struct err *e)
 {
-	int rv = prepare(d, e);
+	const struct download_report r = {
+	    .o = d->o,
+	    .s = &d->s,
+	    .plan = &d->plan,
+	    .commit = d->commit,
+	    .by_file = d->layout && d->names.n,
+	    .started = d->started,
+	};
+	int rv = prepare(d, &r, e);
 
 	if (rv == 0 && !d->o->dry_run) {
 		rv = transfer_all(d, e);
 		if (rv < 0)
 			explain(d, e);
 	}
-	if (rv == 0)
-		rv = sum_up(d, e);
-	if (d->o->json)
-		put_json(d, out);
-	else if (rv == 0 && d->o->dry_run)
-		put_dry_run(d, out);
-	else if (rv == 0)
-		put_paths(d, out);
-	return rv;
+	return download_report_end(&r, rv, out, e);
 }
 
 static int

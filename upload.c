@@ -22,6 +22,7 @@
 #include "output.h"
 #include "progress.h"
 #include "repo_write.h"
+#include "report.h"
 #include "session.h"
 #include "wait.h"
 
@@ -143,17 +144,10 @@ put_items(const struct upload *u, struct output *to)
 	for (size_t i = 0; i < u->offer.n; i++) {
 		const struct offer_file *f = &u->offer.file[i];
 
-		buf_puts(out, i ? ",{\"path\":" : "{\"path\":");
-		json_put_string(out, str_of(f->path));
-		buf_printf(out,
-		    ",\"size\":%" PRIu64 ",\"lfs\":%s,"
-		    "\"outcome\":\"%s\"",
-		    f->local->size, f->lfs ? "true" : "false", outcome(f));
-		if (f->why) {
-			buf_puts(out, ",\"error\":");
-			json_put_string(out, str_of(f->why));
-		}
-		buf_putc(out, '}');
+		buf_puts(out, i ? "," : "");
+		report_file(out, f->path, f->local->size);
+		buf_printf(out, ",\"lfs\":%s", f->lfs ? "true" : "false");
+		report_file_end(out, outcome(f), f->why);
 		output_more(to);
 	}
 }
@@ -173,11 +167,7 @@ put_json(const struct upload *u, struct output *to)
 {
 	struct buf *out = &to->text;
 
-	buf_puts(out, "{\"command\":\"upload\",\"repo_id\":");
-	json_put_string(out, str_of(u->s.id.id));
-	buf_printf(out, ",\"repo_type\":\"%s\",\"revision\":",
-	    repo_type_name(u->s.id.type));
-	json_put_string(out, str_of(u->s.revision));
+	report_begin(out, "upload", &u->s.id, u->s.revision);
 	put_known(out, ",\"commit\":", u->d.head);
 	buf_printf(out, ",\"commits\":%u", u->d.commits);
 	put_known(out, ",\"url\":", u->d.url);
@@ -206,18 +196,14 @@ put_dry_run(const struct upload *u, struct output *to)
 		const struct offer_file *f = &u->offer.file[i];
 
 		size_show(f->local->size, size);
-		buf_printf(out, "%-10s %10s  %s\n", outcome(f), size, f->path);
+		report_line(out, outcome(f), size, f->path, "");
 		output_more(to);
 		n += f->fate == OFFER_SEND;
 		bytes += f->fate == OFFER_SEND ? f->local->size : 0;
 	}
 	for (size_t i = 0; i < u->gone_n; i++) {
-		char *name = xstrdup(u->gone[i]);
-
-		str_printable(name);
-		buf_printf(out, "%-10s %10s  %s\n", "delete", "", name);
+		report_line(out, "delete", "", u->gone[i], "");
 		output_more(to);
-		free(name);
 	}
 	size_show(bytes, size);
 	buf_printf(out, "%zu of %zu files, %s to send; %zu to delete\n", n,
