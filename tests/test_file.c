@@ -16,11 +16,12 @@
 
 #include "err.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 
 /* A new folder with the folder "in" and, beside it, "out" with a file. */
 struct place {
-	char root[32];
+	char root[SCRATCH_PATH];
 	struct folder in;
 };
 
@@ -31,8 +32,7 @@ place_init(struct place *p)
 	char path[64];
 	int fd;
 
-	strcpy(p->root, "/tmp/test_file.XXXXXX");
-	CHECK(mkdtemp(p->root) != NULL);
+	scratch_make(p->root);
 	snprintf(path, sizeof(path), "%s/in", p->root);
 	CHECK(folder_open(&p->in, path, true, &e) == 0);
 	snprintf(path, sizeof(path), "%s/out", p->root);
@@ -46,11 +46,8 @@ place_init(struct place *p)
 static void
 place_release(struct place *p)
 {
-	char cmd[64];
-
 	folder_close(&p->in);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
-	CHECK(system(cmd) == 0);
+	scratch_remove(p->root);
 }
 
 /* What lies outside is as it was. */

@@ -8,13 +8,14 @@
 #include "err.h"
 #include "mem.h"
 #include "partial.h"
+#include "scratch.h"
 #include "test.h"
 
 #define PREFIX ".cache/x/"
 #define BUF HASHER_BUFFER
 
 struct place {
-	char root[40];
+	char root[SCRATCH_PATH];
 	struct folder f;
 	struct partial_setup setup;
 };
@@ -75,8 +76,7 @@ place_init(struct place *p)
 {
 	struct err e;
 
-	strcpy(p->root, "/tmp/test_hasher.XXXXXX");
-	CHECK(mkdtemp(p->root) != NULL);
+	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	CHECK(partial_setup(&p->f, &p->setup, &e) == 0);
 }
@@ -84,11 +84,8 @@ place_init(struct place *p)
 static void
 place_release(struct place *p)
 {
-	char cmd[64];
-
 	folder_close(&p->f);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
-	CHECK(system(cmd) == 0);
+	scratch_remove(p->root);
 }
 
 static void

@@ -12,13 +12,14 @@
 #include "mem.h"
 #include "multipart.h"
 #include "record.h"
+#include "tests/scratch.h"
 #include "tests/test.h"
 
 #define PLACE "/.cache/huggingface/upload/journal"
 
 /* A source, and a state folder beside it. */
 struct bench {
-	char root[64];
+	char root[SCRATCH_PATH];
 	char *source, *state, *file;
 	struct folder folder;
 	struct journal_opts o;
@@ -39,8 +40,7 @@ setup(struct bench *b)
 {
 	struct err e;
 
-	memcpy(b->root, "/tmp/test_journal.XXXXXX", 25);
-	CHECK(mkdtemp(b->root) != NULL);
+	scratch_make(b->root);
 	b->source = join(b->root, "/source");
 	b->state = join(b->root, "/state/hub");
 	b->file = join(b->source, PLACE);
@@ -52,15 +52,8 @@ setup(struct bench *b)
 static void
 teardown(struct bench *b)
 {
-	char *command = join("chmod -R u+w ", b->root);
-	char *more = join(command, "; rm -rf ");
-	char *all = join(more, b->root);
-
 	folder_close(&b->folder);
-	CHECK(!system(all));
-	free(command);
-	free(more);
-	free(all);
+	scratch_remove(b->root);
 	free(b->source);
 	free(b->state);
 	free(b->file);

@@ -10,11 +10,12 @@
 
 #include "err.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 #include "wait.h"
 
 struct place {
-	char root[40];
+	char root[SCRATCH_PATH];
 	struct folder f;
 	struct state s; /* of nothing in particular */
 	unsigned char text[512];
@@ -27,8 +28,7 @@ place_init(struct place *p)
 	struct digest want = {.kind = HASH_SHA256};
 	struct err e;
 
-	strcpy(p->root, "/tmp/test_lease.XXXXXX");
-	CHECK(mkdtemp(p->root) != NULL);
+	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	state_init(&p->s, &want, 9 * STATE_BLOCK);
 	p->n = state_length(p->s.size);
@@ -37,12 +37,9 @@ place_init(struct place *p)
 static void
 place_release(struct place *p)
 {
-	char cmd[64];
-
 	state_release(&p->s);
 	folder_close(&p->f);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
-	CHECK(system(cmd) == 0);
+	scratch_remove(p->root);
 }
 
 static struct lease

@@ -15,6 +15,7 @@
 #include "mem.h"
 #include "progress.h"
 #include "repo.h"
+#include "tests/scratch.h"
 #include "tests/script.h"
 #include "tests/test.h"
 
@@ -40,7 +41,7 @@ struct step {
 #define STEPS 16
 
 struct bench {
-	char root[64];
+	char root[SCRATCH_PATH];
 	char oid[3][65];
 	struct lfs_object object[4];
 	struct folder folder;
@@ -128,8 +129,7 @@ setup(struct bench *t)
 	struct err e;
 
 	memset(t, 0, sizeof(*t));
-	memcpy(t->root, "/tmp/test_lfs.XXXXXX", 21);
-	CHECK(mkdtemp(t->root) != NULL);
+	scratch_make(t->root);
 	CHECK(!folder_open(&t->folder, t->root, false, &e));
 	for (size_t i = 0; i < 4; i++) {
 		write_file(t, names[i], texts[i]);
@@ -142,11 +142,7 @@ setup(struct bench *t)
 static void
 teardown(struct bench *t)
 {
-	struct buf b = buf_make(200);
-
-	buf_printf(&b, "rm -rf %s", t->root);
-	CHECK(!system(buf_cstr(&b)));
-	buf_release(&b);
+	scratch_remove(t->root);
 	buf_release(&t->told);
 	folder_close(&t->folder);
 	progress_close(t->progress);

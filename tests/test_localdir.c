@@ -1,6 +1,7 @@
 #include "err.h"
 #include "localdir.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -77,7 +78,7 @@ has(const struct folder *f, const struct digest *d)
 static void
 test_folder(void)
 {
-	char path[] = "/tmp/test_localdir.XXXXXX", cmd[64];
+	char path[SCRATCH_PATH];
 	struct folder f;
 	struct digest d, other;
 	struct timespec later[2];
@@ -86,7 +87,8 @@ test_folder(void)
 	CHECK(digest_parse(str_of(OID), &d) == 0);
 	other = d;
 	other.b[3] ^= 1;
-	CHECK(mkdtemp(path) && folder_open(&f, path, false, &e) == 0);
+	scratch_make(path);
+	CHECK(folder_open(&f, path, false, &e) == 0);
 	CHECK(localdir_prepare(&f, &e) == 0);
 	CHECK(localdir_prepare(&f, &e) == 0);
 	CHECK(!has(&f, &d));
@@ -107,8 +109,7 @@ test_folder(void)
 	CHECK(mkdirat(f.fd, "a/b", 0777) == 0);
 	CHECK(!has(&f, &d));
 	folder_close(&f);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", path);
-	CHECK(system(cmd) == 0);
+	scratch_remove(path);
 }
 
 int

@@ -17,6 +17,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 #include "wait.h"
 
@@ -25,7 +26,7 @@
 
 /* A folder and a content. */
 struct place {
-	char root[40];
+	char root[SCRATCH_PATH];
 	struct folder f;
 	struct partial_setup setup;
 	struct digest want;
@@ -47,8 +48,7 @@ place_init(struct place *p, uint64_t size)
 	struct hash h;
 	uint32_t seed = (uint32_t)size;
 
-	strcpy(p->root, "/tmp/test_partial.XXXXXX");
-	CHECK(mkdtemp(p->root) != NULL);
+	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	CHECK(partial_setup(&p->f, &p->setup, &e) == 0);
 	p->setup.traits.network = false;
@@ -67,12 +67,9 @@ place_init(struct place *p, uint64_t size)
 static void
 place_release(struct place *p)
 {
-	char cmd[64];
-
 	folder_close(&p->f);
 	free(p->bytes);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
-	CHECK(system(cmd) == 0);
+	scratch_remove(p->root);
 }
 
 static void

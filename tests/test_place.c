@@ -9,10 +9,11 @@
 #include "err.h"
 #include "file.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 
 struct bench {
-	char root[40];
+	char root[SCRATCH_PATH];
 	struct folder folder;
 	struct place at;
 };
@@ -22,8 +23,7 @@ setup(struct bench *b)
 {
 	struct err e;
 
-	memcpy(b->root, "/tmp/test_place.XXXXXX", 23);
-	CHECK(mkdtemp(b->root) != NULL);
+	scratch_make(b->root);
 	CHECK(folder_open(&b->folder, b->root, false, &e) == 0);
 	CHECK(mkdirat(b->folder.fd, "d", 0700) == 0);
 	CHECK(place_find(&b->at, &b->folder, "d", "x", &e) == 0);
@@ -33,15 +33,10 @@ setup(struct bench *b)
 static void
 teardown(struct bench *b)
 {
-	static const char *const names[] = {"x", "x.old", "x.new", "y"};
-
-	for (size_t i = 0; i < countof(names); i++)
-		unlinkat(b->at.dir, names[i], 0);
-	CHECK(unlinkat(b->folder.fd, "d", AT_REMOVEDIR) == 0);
-	CHECK(rmdir(b->root) == 0);
 	place_release(&b->at);
 	place_release(&b->at);
 	folder_close(&b->folder);
+	scratch_remove(b->root);
 }
 
 /* Writes ctx, or fails. */

@@ -4,6 +4,7 @@
 #include "partial.h"
 #include "plan.h"
 #include "progress.h"
+#include "scratch.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -107,7 +108,7 @@ test_room(void)
 
 /* A plan that looks at a folder in which some files are. */
 struct place {
-	char path[32];
+	char path[SCRATCH_PATH];
 	struct folder f;
 	struct progress *progress;
 };
@@ -118,20 +119,17 @@ place_make(struct place *w)
 	const struct progress_opts o = {.mode = PROGRESS_NONE, .quiet = true};
 	struct err e;
 
-	strcpy(w->path, "/tmp/test_plan.XXXXXX");
-	CHECK(mkdtemp(w->path) && folder_open(&w->f, w->path, false, &e) == 0);
+	scratch_make(w->path);
+	CHECK(folder_open(&w->f, w->path, false, &e) == 0);
 	w->progress = progress_open(&o);
 }
 
 static void
 place_release(struct place *w)
 {
-	char cmd[64];
-
 	progress_close(w->progress);
 	folder_close(&w->f);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", w->path);
-	CHECK(system(cmd) == 0);
+	scratch_remove(w->path);
 }
 
 static void

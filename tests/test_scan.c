@@ -8,12 +8,13 @@
 
 #include "err.h"
 #include "mem.h"
+#include "scratch.h"
 #include "str.h"
 #include "test.h"
 
 /* A new folder, and what is made in it by a shell. */
 struct place {
-	char root[32];
+	char root[SCRATCH_PATH];
 	struct folder f;
 };
 
@@ -32,8 +33,7 @@ place_init(struct place *p, const char *commands)
 {
 	struct err e;
 
-	strcpy(p->root, "/tmp/test_scan.XXXXXX");
-	CHECK(mkdtemp(p->root) != NULL);
+	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	shell(p, commands);
 }
@@ -41,11 +41,8 @@ place_init(struct place *p, const char *commands)
 static void
 place_release(struct place *p)
 {
-	char cmd[64];
-
 	folder_close(&p->f);
-	snprintf(cmd, sizeof(cmd), "rm -rf %s", p->root);
-	CHECK(system(cmd) == 0);
+	scratch_remove(p->root);
 }
 
 /* "a b/c": the paths that are found, one blank between them; or "!" and the
