@@ -25,6 +25,7 @@
 #include "mem.h"
 #include "output.h"
 #include "partial.h"
+#include "path.h"
 #include "plan.h"
 #include "progress.h"
 #include "session.h"

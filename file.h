@@ -16,16 +16,6 @@
 
 struct err;
 
-/*
- * Checks a path of the repository before it may name a file below a folder:
- * refused (ERR_CONTENT, since the listing is not what a Hub sends) are empty
- * and absolute paths, empty parts, ".", "..", parts over 255 bytes, paths over
- * 4096, NUL and control characters, broken UTF-8, backslashes and drive letters
- * (another system would read them as separators), and everything below
- * ".cache/huggingface" (ours), compared without case.
- */
-int path_check(struct str path, struct err *e);
-
 /* A folder that is the root of what follows. */
 struct folder {
 	int fd;     /* O_PATH or O_RDONLY of the folder; -1: closed */
@@ -82,19 +72,6 @@ int folder_write_new(
  * is none. */
 int folder_read(
     const struct folder *f, const char *path, struct buf *b, struct err *e);
-
-/* What the file system is like. */
-struct folder_traits {
-	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
-	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
-	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
-	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
-	bool sparse; /* holes cost nothing (not FAT, exFAT) */
-	bool
-	    caseless; /* "A" and "a" are one file; told by ".cache", where it is */
-};
-int folder_traits(
-    const struct folder *f, struct folder_traits *t, struct err *e);
 
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */

@@ -10,6 +10,7 @@
 #include "filehash.h"
 #include "journal.h"
 #include "mem.h"
+#include "path.h"
 #include "preupload.h"
 #include "progress.h"
 #include "repo_write.h"

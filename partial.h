@@ -46,6 +46,7 @@
 #include "file.h"
 #include "hash.h"
 #include "state.h"
+#include "traits.h"
 
 struct err;
 

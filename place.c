@@ -15,6 +15,7 @@
 #include "file.h"
 #include "mem.h"
 #include "str.h"
+#include "traits.h"
 
 #define NEW_SUFFIX ".new"
 #define OLD_SUFFIX ".old"

@@ -12,6 +12,7 @@
 #include "localdir.h"
 #include "mem.h"
 #include "partial.h"
+#include "path.h"
 #include "progress.h"
 #include "wait.h"
 

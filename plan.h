@@ -13,6 +13,7 @@
 #include "file.h"
 #include "glob.h"
 #include "repo.h"
+#include "traits.h"
 
 struct err;
 struct progress;

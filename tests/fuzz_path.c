@@ -1,7 +1,7 @@
 /* Paths of a repository that are to name files here, and texts that are to be
  * shown. */
 
-#include "file.h"
+#include "path.h"
 #include "tests/fuzz.h"
 
 static void
@@ -11,7 +11,7 @@ check_part(struct str part)
 	MUST(!str_eq(part, ".") && !str_eq(part, ".."));
 }
 
-/* What may become a file: said here in other words than in file.c. */
+/* What may become a file: said here in other words than in path.c. */
 static void
 check_accepted(struct str path)
 {

@@ -1,0 +1,117 @@
+#include "path.h"
+
+#include <string.h>
+
+#include "err.h"
+#include "mem.h"
+
+/* The part without what some file system ignores when it compares names:
+ * trailing dots and blanks (FAT), and characters of no width (the case-folding
+ * ext4), for which all that is not ASCII is left out. out has n bytes. */
+static struct str
+skeleton(struct str part, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < part.n; i++)
+		if ((unsigned char)part.s[i] < 0x80)
+			out[n++] = part.s[i];
+	while (n && (out[n - 1] == '.' || out[n - 1] == ' '))
+		n--;
+	return str_make(out, n);
+}
+
+/* Whether a file system could take the part for own, also under the short alias
+ * that FAT gives to a long name: two letters at least, '~', and a number. */
+static bool
+names_ours(struct str part, const char *own)
+{
+	char out[PART_LIMIT];
+	struct str s = skeleton(part, out);
+	const char *letters = own + (own[0] == '.');
+
+	if (str_eq_nocase(s, own))
+		return true;
+	return s.n > 2 && memchr(s.s, '~', s.n) &&
+	       chr_lower(s.s[0]) == letters[0] &&
+	       chr_lower(s.s[1]) == letters[1];
+}
+
+static const char *
+part_fault(struct str part)
+{
+	if (!part.n)
+		return "has an empty part";
+	if (part.n > PART_LIMIT)
+		return "has a part of more than 255 bytes";
+	if (str_eq(part, ".") || str_eq(part, ".."))
+		return "has a part '.' or '..'";
+	return NULL;
+}
+
+static bool
+has_control(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+
+		if (c < 32 || c == 127)
+			return true;
+		/* U+0080 to U+009F; the text is known to be UTF-8. */
+		if (c == 0xc2 && (unsigned char)s.s[i + 1] < 0xa0)
+			return true;
+	}
+	return false;
+}
+
+static const char *
+text_fault(struct str path)
+{
+	if (!path.n)
+		return "is empty";
+	if (path.n > PATH_LIMIT)
+		return "is longer than 4096 bytes";
+	if (!utf8_valid(path))
+		return "is not UTF-8";
+	if (has_control(path))
+		return "has a control character";
+	if (memchr(path.s, '\\', path.n))
+		return "has a backslash";
+	if (path.s[0] == '/')
+		return "is absolute";
+	if (path.n > 1 && chr_alpha(path.s[0]) && path.s[1] == ':')
+		return "begins with a drive letter";
+	return NULL;
+}
+
+static const char *
+path_fault(struct str path)
+{
+	static const char *const own[] = {".cache", "huggingface"};
+	const char *fault = text_fault(path);
+	struct str part, rest = path;
+	size_t i = 0, same = 0;
+
+	for (bool more = true; more && !fault; i++) {
+		more = str_cut(rest, '/', &part, &rest);
+		if (!more)
+			part = rest;
+		fault = part_fault(part);
+		if (!fault && i < countof(own) && names_ours(part, own[i]))
+			same++;
+	}
+	if (!fault && same == countof(own))
+		return "is in the folder where hub keeps its own files";
+	return fault;
+}
+
+int
+path_check(struct str path, struct err *e)
+{
+	const char *fault = path_fault(path);
+
+	if (!fault)
+		return 0;
+	return err_set(
+	    e, ERR_CONTENT, "the file name '%.*s' %s", STRF(path), fault);
+}

@@ -1,0 +1,24 @@
+#ifndef HUB_TRAITS_H
+#define HUB_TRAITS_H
+
+/* What the file system of a folder is like. */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct err;
+struct folder;
+
+struct folder_traits {
+	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
+	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
+	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
+	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
+	bool sparse; /* holes cost nothing (not FAT, exFAT) */
+	bool
+	    caseless; /* "A" and "a" are one file; told by ".cache", where it is */
+};
+int folder_traits(
+    const struct folder *f, struct folder_traits *t, struct err *e);
+
+#endif
