@@ -15,17 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "choice.h"
 #include "confine.h"
 #include "download_report.h"
 #include "err.h"
 #include "file.h"
-#include "glob.h"
 #include "localdir.h"
 #include "mem.h"
 #include "output.h"
 #include "partial.h"
-#include "path.h"
 #include "plan.h"
 #include "progress.h"
 #include "session.h"
@@ -34,10 +32,6 @@
 #include "wait.h"
 
 #define FILE_PREFIX ".hub-download"
-
-/* Named files up to this many are asked for one by one, else the listing is
- * read. */
-#define ASK_EACH_MAX 16
 
 #define COPY_SIZE ((size_t)128 << 10)
 
@@ -52,9 +46,7 @@ struct download {
 	const char *prefix;          /* of the partial files */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
-	struct string_list names;    /* files asked for by name */
-	bool *found;                 /* which of them the listing has */
-	struct glob_list include, exclude;
+	struct choice choice;
 	struct plan plan;
 	struct plan_file **fetch; /* those to be transferred, as transfer
 				   * counts them */
@@ -63,76 +55,15 @@ struct download {
 
 /* --- Which files. --- */
 
-static bool
-is_folder_name(const char *name)
-{
-	return str_ends(str_of(name), "/");
-}
-
-/* A name is a file, or a folder with all that is below it; with a slash at its
- * end it is a folder, and with -f and -o a file. */
-static bool
-name_covers(const struct download *d, const char *name, const char *path)
-{
-	size_t n = strlen(name);
-
-	if (strncmp(path, name, n) != 0)
-		return false;
-	if (!path[n] || is_folder_name(name))
-		return true;
-	return path[n] == '/' && !d->o->file && !d->o->output;
-}
-
-static bool
-names_match(struct download *d, const char *path)
-{
-	bool match = d->names.n == 0;
-
-	for (size_t i = 0; i < d->names.n; i++) {
-		if (!name_covers(d, d->names.s[i], path))
-			continue;
-		d->found[i] = true;
-		match = true;
-	}
-	return match;
-}
-
 static int
 take_entry(void *ctx, const struct repo_file *f, struct err *e)
 {
 	struct download *d = ctx;
 
 	(void)e;
-	if (names_match(d, f->path) &&
-	    glob_kept(&d->include, &d->exclude, f->path))
+	if (choice_takes(&d->choice, f->path))
 		plan_add(&d->plan, f);
 	return 0;
-}
-
-/* A name that the repository does not have is the user's to mend, before
- * anything is fetched. */
-static int
-check_found(const struct download *d, struct err *e)
-{
-	for (size_t i = 0; i < d->names.n; i++)
-		if (!d->found[i])
-			return err_set(e, ERR_ABSENT,
-			    "there is no %s '%s' in '%s'",
-			    is_folder_name(d->names.s[i]) ? "folder" : "file",
-			    d->names.s[i], d->s.id.id);
-	if (d->plan.n || !d->include.n)
-		return 0;
-	return err_set(
-	    e, ERR_ABSENT, "no file of '%s' matches --include", d->s.id.id);
-}
-
-static bool
-names_are_few_files(const struct download *d)
-{
-	for (size_t i = 0; i < d->names.n; i++)
-		if (is_folder_name(d->names.s[i]))
-			return false;
-	return d->names.n && d->names.n <= ASK_EACH_MAX;
 }
 
 static int
@@ -140,10 +71,11 @@ ask_each(struct download *d, struct err *e)
 {
 	int rv = 0;
 
-	for (size_t i = 0; rv == 0 && i < d->names.n; i++) {
+	for (size_t i = 0; rv == 0 && i < d->choice.n; i++) {
+		const char *name = d->choice.name[i];
 		struct repo_file f;
 
-		if (repo_file(&d->s.repo, d->commit, d->names.s[i], &f, e) < 0)
+		if (repo_file(&d->s.repo, d->commit, name, &f, e) < 0)
 			return -1;
 		rv = take_entry(d, &f, e);
 		free(f.path);
@@ -154,77 +86,18 @@ ask_each(struct download *d, struct err *e)
 static int
 list(struct download *d, struct err *e)
 {
-	bool single = d->o->file || d->o->output;
-	bool read_all = !names_are_few_files(d);
+	bool read_all = !choice_is_few_files(&d->choice);
 
-	d->found = xcalloc(d->names.n, sizeof(d->found[0]));
 	if (!read_all && ask_each(d, e) < 0) {
 		/* It may be a folder's name. */
-		if (e->kind != ERR_ABSENT || single)
+		if (e->kind != ERR_ABSENT || d->choice.single)
 			return -1;
 		plan_release(&d->plan);
 		read_all = true;
 	}
 	if (read_all && repo_tree(&d->s.repo, d->commit, take_entry, d, e) < 0)
 		return -1;
-	return check_found(d, e);
-}
-
-/* A name that is given twice is fetched once. */
-static void
-add_name(struct download *d, const char *name)
-{
-	for (size_t i = 0; i < d->names.n; i++)
-		if (strcmp(d->names.s[i], name) == 0)
-			return;
-	d->names.s[d->names.n++] = name;
-}
-
-/* What could never be written here need not be asked for. */
-static int
-check_name(const char *name, struct err *e)
-{
-	struct str s = str_of(name);
-
-	if (is_folder_name(name))
-		s.n--;
-	if (path_check(s, e) == 0)
-		return 0;
-	e->kind = ERR_USAGE;
-	return err_in(e, "'%s'", name);
-}
-
-/* The files that the user names: arguments, a path in the repository's
- * address, or with -f the last part of the local path. */
-static int
-choose_names(struct download *d, struct err *e)
-{
-	const struct options *o = d->o;
-	size_t n = o->args.n + (d->s.id.path != NULL);
-
-	d->names.s = xcalloc(n + 1, sizeof(d->names.s[0]));
-	if (d->s.id.path)
-		d->names.s[d->names.n++] = d->s.id.path;
-	for (size_t i = 0; i < o->args.n; i++) {
-		const char *name = o->args.s[i];
-
-		add_name(d, strncmp(name, "./", 2) == 0 ? name + 2 : name);
-	}
-	if ((o->file || o->output) && d->names.n > 1)
-		return err_set(e, ERR_USAGE,
-		    "%s takes one file of the repository, not %zu",
-		    o->file ? "-f" : "-o", d->names.n);
-	if (o->output && !d->names.n)
-		return err_set(e, ERR_USAGE,
-		    "-o needs the name of one file of the repository");
-	if (o->file && !d->names.n)
-		d->names.s[d->names.n++] = d->target;
-	for (size_t i = 0; i < d->names.n; i++)
-		if (check_name(d->names.s[i], e) < 0)
-			return -1;
-	if ((o->file || o->output) && is_folder_name(d->names.s[0]))
-		return err_set(e, ERR_USAGE, "'%s' is a folder", d->names.s[0]);
-	return 0;
+	return choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e);
 }
 
 /* --- Where they go. --- */
@@ -644,7 +517,7 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	    .s = &d->s,
 	    .plan = &d->plan,
 	    .commit = d->commit,
-	    .by_file = d->layout && d->names.n,
+	    .by_file = d->layout && d->choice.n,
 	    .started = d->started,
 	};
 	int rv = prepare(d, &r, e);
@@ -689,7 +562,8 @@ run(struct download *d, struct output *out, struct err *e)
 {
 	bool whole;
 
-	if (choose_target(d, e) < 0 || choose_names(d, e) < 0)
+	if (choose_target(d, e) < 0 ||
+	    choice_init(&d->choice, d->o, d->s.id.path, d->target, e) < 0)
 		return -1;
 	whole = confine(d);
 	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
@@ -707,12 +581,6 @@ run(struct download *d, struct output *out, struct err *e)
 	return to_folder(d, out, e);
 }
 
-static struct glob_list
-globs(const struct string_list *l)
-{
-	return (struct glob_list){l->s, l->n};
-}
-
 int
 download(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
@@ -721,8 +589,6 @@ download(const struct options *o, const struct config *c, struct output *out,
 	    .o = o,
 	    .c = c,
 	    .folder.fd = -1,
-	    .include = globs(&o->include),
-	    .exclude = globs(&o->exclude),
 	    .started = wait_now(),
 	};
 	int rv;
@@ -731,8 +597,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 		return -1;
 	rv = run(&d, out, e);
 	free(d.fetch);
-	free(d.found);
-	free(d.names.s);
+	choice_release(&d.choice);
 	free(d.into);
 	free(d.target);
 	plan_release(&d.plan);
