@@ -127,24 +127,26 @@ meter_add(struct meter *m, uint64_t received, uint64_t sent)
 	pthread_mutex_unlock(&m->lock);
 }
 
-uint64_t
-meter_received(struct meter *m)
+/* One of the counts, whole. */
+static uint64_t
+count(struct meter *m, const uint64_t *which)
 {
 	uint64_t n;
 
 	pthread_mutex_lock(&m->lock);
-	n = m->received;
+	n = *which;
 	pthread_mutex_unlock(&m->lock);
 	return n;
 }
 
 uint64_t
+meter_received(struct meter *m)
+{
+	return count(m, &m->received);
+}
+
+uint64_t
 meter_sent(struct meter *m)
 {
-	uint64_t n;
-
-	pthread_mutex_lock(&m->lock);
-	n = m->sent;
-	pthread_mutex_unlock(&m->lock);
-	return n;
+	return count(m, &m->sent);
 }

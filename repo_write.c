@@ -19,18 +19,24 @@
 #define BUSY_BASE 1000
 #define BUSY_CAP 8000
 
-/* A JSON body to a URL that is taken. */
-static int
-post(const struct repo *r, struct buf *url, const struct buf *body,
-    const struct answer_about *what, struct buf *text, struct err *e)
+static struct request
+post_of(const struct buf *url, const struct buf *body)
 {
-	const struct request req = {
+	return (struct request){
 	    .method = "POST",
 	    .url = buf_cstr(url),
 	    .content_type = "application/json",
 	    .body = buf_cstr(body),
 	    .length = body->len,
 	};
+}
+
+/* A JSON body to a URL that is taken. */
+static int
+post(const struct repo *r, struct buf *url, const struct buf *body,
+    const struct answer_about *what, struct buf *text, struct err *e)
+{
+	const struct request req = post_of(url, body);
 	int rv = repo_call(r, &req, what, text, NULL, e);
 
 	buf_release(url);
@@ -85,13 +91,7 @@ create(const struct repo *r, const struct buf *url, const struct buf *body,
     const struct answer_about *what, bool *busy, struct err *e)
 {
 	struct buf text = buf_make(TEXT_MAX);
-	const struct request req = {
-	    .method = "POST",
-	    .url = buf_cstr(url),
-	    .content_type = "application/json",
-	    .body = buf_cstr(body),
-	    .length = body->len,
-	};
+	const struct request req = post_of(url, body);
 	struct response *resp = client_call(r->client, &req, &text, e);
 	int rv = resp ? 0 : -1;
 
