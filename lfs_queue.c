@@ -168,8 +168,9 @@ lfs_queue_next(
 	    !pick_part(q, now, clock, w) && !pick_begin(q, w) &&
 	    !pick_whole(q, w))
 		return false;
-	if (w->job)
-		w->job->users++;
+	if (!w->job)
+		return true;
+	w->job->users++;
 	if (w->task == LFS_TASK_PART) {
 		w->job->busy[w->part] = true;
 		q->sending++;
