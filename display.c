@@ -72,15 +72,6 @@ static const struct range wide[] = {
     {0x20000, 0x3fffd},
 };
 
-/* Letters that change the order of those around them, or the line: a name that
- * holds one could show as another. */
-static const struct range tricky[] = {
-    {0x61c, 0x61c},
-    {0x200e, 0x200f},
-    {0x2028, 0x202e},
-    {0x2066, 0x2069},
-};
-
 static bool
 among(uint32_t c, const struct range *r, size_t n)
 {
@@ -136,23 +127,14 @@ display_columns(struct str s)
 static char *
 printable(const char *name)
 {
-	size_t length = strlen(name), n;
-	char *copy, *out;
-	struct str s;
+	size_t length = strlen(name);
+	char *copy;
 
 	if (length > NAME_MAX_BYTES)
 		name += length - NAME_MAX_BYTES;
-	copy = out = xstrdup(name);
+	copy = xstrdup(name);
 	str_printable(copy);
-	for (s = str_of(copy); s.n; s = str_make(s.s + n, s.n - n)) {
-		if (among(letter(s, &n), tricky, countof(tricky))) {
-			*out++ = '?';
-			continue;
-		}
-		memmove(out, s.s, n);
-		out += n;
-	}
-	*out = '\0';
+	str_mask_tokens(copy);
 	return copy;
 }
 

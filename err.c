@@ -13,6 +13,7 @@ format(char *out, size_t size, const char *fmt, va_list ap)
 {
 	vsnprintf(out, size, fmt, ap);
 	str_printable(out);
+	str_mask_tokens(out);
 }
 
 int
@@ -52,7 +53,8 @@ err_in(struct err *e, const char *fmt, ...)
 
 	memcpy(cause, e->msg, sizeof(cause));
 	va_start(ap, fmt);
-	format(e->msg, sizeof(e->msg), fmt, ap);
+	/* A long name or address must not push out the reason. */
+	format(e->msg, sizeof(e->msg) / 2, fmt, ap);
 	va_end(ap);
 	n = strlen(e->msg);
 	snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", cause);

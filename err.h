@@ -41,8 +41,9 @@ struct err {
 #endif
 
 /* Each sets the error (wait 0, no hint) and returns -1. Control characters and
- * broken UTF-8 in the text come out as '?': names and messages of a server can
- * be given as they are. A text that is too long is cut. */
+ * broken UTF-8 in the text come out as '?', and what looks like a token as
+ * "hf_***": names and messages of a server, and whatever the user gave, can be
+ * given as they are. A text that is too long is cut. */
 int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
     ERR_PRINTF(3, 4);
 

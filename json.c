@@ -630,24 +630,36 @@ json_get_bool(const struct json *v, const char *name, bool fallback)
 	return item.type == JSON_FALSE ? false : fallback;
 }
 
-/* Writes the escape for c, if it needs one, and returns its length or 0. */
+/* Writes \uXXXX for the letter of n bytes at p, which is below U+10000. */
 static size_t
-escape(unsigned char c, char out[6])
+escape_number(const char *p, size_t n, char out[6])
+{
+	unsigned c = (unsigned char)*p;
+
+	if (n > 1)
+		c &= 0x7fu >> n;
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3f);
+	memcpy(out, "\\u", 2);
+	for (size_t i = 0; i < 4; i++)
+		out[2 + i] = "0123456789abcdef"[c >> (12 - 4 * i) & 15];
+	return 6;
+}
+
+/* Writes the escape for the letter of n bytes at p, if it needs one, and
+ * returns its length or 0. What steers a terminal would be allowed, but JSON is
+ * looked at, too. */
+static size_t
+escape(const char *p, size_t n, char out[6])
 {
 	static const char special[] = "\"\\\b\f\n\r\t", name[] = "\"\\bfnrt";
-	const char *at = c ? strchr(special, c) : NULL;
+	const char *at = n == 1 && *p ? strchr(special, *p) : NULL;
 
+	if (!at)
+		return utf8_steers(p, n) ? escape_number(p, n, out) : 0;
 	out[0] = '\\';
-	if (at) {
-		out[1] = name[at - special];
-		return 2;
-	}
-	if (c >= 0x20)
-		return 0;
-	memcpy(out + 1, "u00", 3);
-	out[4] = (char)('0' + (c >> 4));
-	out[5] = "0123456789abcdef"[c & 15];
-	return 6;
+	out[1] = name[at - special];
+	return 2;
 }
 
 /* Cuts off the next piece of s, encoded: a run that goes out as it is, or an
@@ -660,7 +672,7 @@ cut_encoded(struct str *s, char tmp[6])
 
 	while (i < s->n && n) {
 		n = utf8_length(after(*s, i));
-		if (n == 1 && escape((unsigned char)s->s[i], tmp))
+		if (n && escape(s->s + i, n, tmp))
 			break;
 		i += n;
 	}
@@ -668,10 +680,10 @@ cut_encoded(struct str *s, char tmp[6])
 		*s = after(*s, i);
 		return str_make(all.s, i);
 	}
-	*s = after(*s, 1);
+	*s = after(*s, n ? n : 1);
 	if (!n)
 		return str_of("\xef\xbf\xbd");
-	return str_make(tmp, escape((unsigned char)all.s[0], tmp));
+	return str_make(tmp, escape(all.s, n, tmp));
 }
 
 void

@@ -93,7 +93,7 @@ int json_get_uint(
 bool json_get_bool(const struct json *v, const char *name, bool fallback);
 
 /* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 come
- * out as U+FFFD. */
+ * out as U+FFFD; what steers a terminal (utf8_steers) is escaped. */
 void json_put_string(struct buf *b, struct str s);
 
 /* The length that json_put_string would add. */

@@ -6,6 +6,9 @@
 #include "err.h"
 #include "mem.h"
 
+/* A token has 37 characters, or more. */
+#define TOKEN_MIN 30
+
 #define NAME_MAX_LENGTH 96
 #define REVISION_MAX 255
 #define PATH_MAX_LENGTH 4096
@@ -96,6 +99,9 @@ repoid_check(const char *id, struct err *e)
 
 	if (!*id)
 		return refuse(e, id, "it is empty");
+	/* Else it would stand in an address, for the server's log. */
+	if (str_token_length(name) == name.n && name.n >= TOKEN_MIN)
+		return refuse(e, id, "it looks like a token");
 	if (str_cut(name, '/', &space, &name)) {
 		if (str_cut(name, '/', &rest, &rest))
 			return too_deep(e, id);

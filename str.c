@@ -254,6 +254,31 @@ utf8_encode(uint32_t c, char out[4])
 	return 4;
 }
 
+bool
+utf8_steers(const char *p, size_t n)
+{
+	static const struct {
+		unsigned char lead, mid, first, last;
+	} marks[] = {
+	    {0xd8, 0, 0x9c, 0x9c},    /* U+061C */
+	    {0xe2, 0x80, 0x8e, 0x8f}, /* U+200E, U+200F */
+	    {0xe2, 0x80, 0xa8, 0xae}, /* U+2028 to U+202E */
+	    {0xe2, 0x81, 0xa6, 0xa9}, /* U+2066 to U+2069 */
+	};
+	const unsigned char *c = (const unsigned char *)p;
+
+	if (n == 1)
+		return *c < 32 || *c == 127;
+	if (n == 2 && *c == 0xc2)
+		return c[1] < 0xa0;
+	for (size_t i = 0; i < countof(marks); i++)
+		if (n < 4 && *c == marks[i].lead &&
+		    (n == 2 || c[1] == marks[i].mid) &&
+		    c[n - 1] >= marks[i].first && c[n - 1] <= marks[i].last)
+			return true;
+	return false;
+}
+
 void
 str_printable(char *s)
 {
@@ -261,11 +286,8 @@ str_printable(char *s)
 
 	while (*s) {
 		size_t n = utf8_length(str_of(s));
-		bool c1 = n == 2 && (unsigned char)s[0] == 0xc2 &&
-			  (unsigned char)s[1] < 0xa0;
 
-		if (!n || c1 ||
-		    (n == 1 && ((unsigned char)*s < 32 || *s == 127))) {
+		if (!n || utf8_steers(s, n)) {
 			s += n ? n : 1;
 			*out++ = '?';
 			continue;
@@ -275,6 +297,40 @@ str_printable(char *s)
 		s += n;
 	}
 	*out = '\0';
+}
+
+size_t
+str_token_length(struct str s)
+{
+	size_t i = 3, row = 0, longest = 0;
+
+	if (!str_starts(s, "hf_"))
+		return 0;
+	for (; i < s.n; i++) {
+		bool letter = chr_alpha(s.s[i]) || chr_digit(s.s[i]);
+
+		if (!letter && !(s.s[i] && strchr("_-.", s.s[i])))
+			break;
+		row = letter ? row + 1 : 0;
+		longest = row > longest ? row : longest;
+	}
+	return longest >= 20 ? i : 0;
+}
+
+void
+str_mask_tokens(char *s)
+{
+	static const char mask[] = "hf_***";
+	size_t n;
+
+	while ((s = strstr(s, "hf_"))) {
+		n = str_token_length(str_of(s));
+		if (n) {
+			memcpy(s, mask, sizeof(mask) - 1);
+			memmove(s + sizeof(mask) - 1, s + n, strlen(s + n) + 1);
+		}
+		s += 3;
+	}
 }
 
 struct buf

@@ -62,9 +62,22 @@ size_t utf8_length(struct str s);
  * at most U+10FFFF. */
 size_t utf8_encode(uint32_t c, char out[4]);
 
-/* Replaces each control character (C0, DEL, C1) and each byte that is not
- * UTF-8 by '?', in place: for text of strangers that goes to a terminal. */
+/* True if the UTF-8 sequence of n bytes at p is no letter but could steer a
+ * terminal or the reader: a control character (C0, DEL, C1), a line separator,
+ * or a mark that turns the direction of what follows. */
+bool utf8_steers(const char *p, size_t n);
+
+/* Replaces each of these, and each byte that is not UTF-8, by '?', in place:
+ * for text of strangers that goes to a terminal. */
 void str_printable(char *s);
+
+/* Replaces what looks like a token of the Hub ("hf_", then letters, digits and
+ * "_-." with 20 letters and digits in a row) by "hf_***", in place. A token in
+ * the wrong place, or one that a server sends back, is not to be shown. */
+void str_mask_tokens(char *s);
+
+/* The length of such a token that s begins with; 0 if it is none. */
+size_t str_token_length(struct str s);
 
 /*
  * Text that grows up to a limit.

@@ -407,8 +407,11 @@ test_put(void)
 	    {"", "\"\""},
 	    {"abc", "\"abc\""},
 	    {"a\"b\\c/", "\"a\\\"b\\\\c/\""},
-	    {"\b\f\n\r\t\x01\x1f\x7f", "\"\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\""},
+	    {"\b\f\n\r\t\x01\x1f\x7f",
+		"\"\\b\\f\\n\\r\\t\\u0001\\u001f\\u007f\""},
 	    {"\xc3\xa4\xf0\x9f\x98\x80", "\"\xc3\xa4\xf0\x9f\x98\x80\""},
+	    {"\xc2\x9b\xc2\xa0\xd8\x9c", "\"\\u009b\xc2\xa0\\u061c\""},
+	    {"\xe2\x80\xae!\xe2\x81\xa6", "\"\\u202e!\\u2066\""},
 	    {"a\xff\xc3", "\"a\xef\xbf\xbd\xef\xbf\xbd\""},
 	    {"\xed\xa0\x80!", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd!\""},
 	};

@@ -59,6 +59,14 @@ test_utf8(void)
 	    {"\xf4\x8f\xbf\xbf", true, "\xf4\x8f\xbf\xbf"},
 	    {"a\x1b[31m\n", true, "a?[31m?"},
 	    {"\xc2\x9b", true, "?"},
+	    {"\xc2\xa0\xd8\x9b\xd8\x9d", true, "\xc2\xa0\xd8\x9b\xd8\x9d"},
+	    {"a\xd8\x9c!", true, "a?!"},
+	    {"\xe2\x80\x8d\xe2\x80\x8e\xe2\x80\x8f\xe2\x80\x90", true,
+		"\xe2\x80\x8d??\xe2\x80\x90"},
+	    {"\xe2\x80\xa7\xe2\x80\xa8\xe2\x80\xae\xe2\x80\xaf", true,
+		"\xe2\x80\xa7??\xe2\x80\xaf"},
+	    {"\xe2\x81\xa5\xe2\x81\xa6\xe2\x81\xa9\xe2\x81\xaa", true,
+		"\xe2\x81\xa5??\xe2\x81\xaa"},
 	    {"\x7f", true, "?"},
 	    {"\x80", false, "?"},
 	    {"\xc3", false, "?"},
@@ -87,6 +95,51 @@ test_utf8(void)
 
 		CHECK(utf8_length(str_make(out, n)) == (surrogate ? 0 : n));
 	}
+}
+
+#define TOKEN "hf_abcdefghijABCDEFGHIJ"
+
+static void
+test_tokens(void)
+{
+	static const struct {
+		const char *text, *shown;
+	} t[] = {
+	    {"", ""},
+	    {"hf_", "hf_"},
+	    {"hf_abcdefghijABCDEFGHI", "hf_abcdefghijABCDEFGHI"},
+	    {TOKEN, "hf_***"},
+	    {TOKEN "0123456789'", "hf_***'"},
+	    {"a" TOKEN " " TOKEN "/" TOKEN, "ahf_*** hf_***/hf_***"},
+	    {"hf_hf_hf_" TOKEN, "hf_***"},
+	    {"hf_oauth_" TOKEN ".eyJ-x_y: no", "hf_***: no"},
+	    {"hf_transformers_model_of_the_year.bin",
+		"hf_transformers_model_of_the_year.bin"},
+	    {"HF_abcdefghijABCDEFGHIJ", "HF_abcdefghijABCDEFGHIJ"},
+	    {"hf_\xc3\xa4"
+	     "abcdefghijABCDEFGHIJ",
+		"hf_\xc3\xa4"
+		"abcdefghijABCDEFGHIJ"},
+	};
+	struct err e;
+
+	for (size_t i = 0; i < countof(t); i++) {
+		char text[128];
+
+		strcpy(text, t[i].text);
+		str_mask_tokens(text);
+		CHECK_ROW(i, strcmp(text, t[i].shown) == 0);
+	}
+	CHECK(str_token_length(str_of(TOKEN "!")) == strlen(TOKEN));
+	CHECK(str_token_length(str_make(TOKEN, 22)) == 0);
+	errno = ENOENT;
+	err_sys(&e, ERR_FILE, "cannot read '%s'", TOKEN);
+	err_in(&e, "%s", TOKEN);
+	err_hint(&e, "not %s", TOKEN);
+	CHECK(strcmp(e.msg,
+		  "hf_***: cannot read 'hf_***': No such file or directory") ==
+	      0);
+	CHECK(strcmp(e.hint, "not hf_***") == 0);
 }
 
 static void
@@ -211,6 +264,10 @@ test_err(void)
 		memcpy(big + i, "\xc3\xa4", 2);
 	err_set(&e, ERR_OTHER, "%s", big);
 	CHECK(utf8_valid(str_of(e.msg)) && strlen(e.msg) == sizeof(e.msg) - 1);
+	err_set(&e, ERR_OTHER, "why");
+	err_in(&e, "%s", big);
+	CHECK(utf8_valid(str_of(e.msg)) && str_ends(str_of(e.msg), ": why"));
+	err_set(&e, ERR_OTHER, "%s", big);
 	err_in(&e, "ab");
 	CHECK(utf8_valid(str_of(e.msg)) && strlen(e.msg) == sizeof(e.msg) - 1);
 	free(big);
@@ -221,6 +278,7 @@ main(void)
 {
 	test_num();
 	test_utf8();
+	test_tokens();
 	test_hex();
 	test_base64();
 	test_buf();
