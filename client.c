@@ -29,6 +29,11 @@
 /* response_text() grows by that much. */
 #define TEXT_READ 16384
 
+/* What it wants on the average, in bytes a second, once it has taken so many
+ * times stall_ms. */
+#define TEXT_FLOOR 1024
+#define TEXT_STALLS 4
+
 struct client {
 	struct client_opts o;
 	struct url endpoint;
@@ -430,7 +435,7 @@ check_url(const struct response *r, struct err *e)
 	if (u->user.n)
 		return err_set(
 		    e, ERR_OTHER, "an address with a login is not followed");
-	if (!u->secure && !url_is_loopback(u) && r->client->endpoint.secure)
+	if (!u->secure && r->client->endpoint.secure)
 		return err_set(e, ERR_OTHER,
 		    "an http address is not followed, only https");
 	return 0;
@@ -631,9 +636,27 @@ text_end(struct response *r, struct err *e)
 	return err_in_url(e, &r->url);
 }
 
+/* A byte now and then is no stall, but an answer has to end. Where the user
+ * slows it down it may take its time. */
+static int
+check_pace(const struct response *r, uint64_t since, size_t n, struct err *e)
+{
+	const struct client_opts *o = &r->client->o;
+	uint64_t ms = wait_now() - since;
+
+	if (o->rate || ms < (uint64_t)TEXT_STALLS * o->stall_ms ||
+	    n >= ms * TEXT_FLOOR / 1000)
+		return 0;
+	err_set(e, ERR_NET, "the answer comes too slowly");
+	return err_in_url(e, &r->url);
+}
+
 int
 response_text(struct response *r, struct buf *b, struct err *e)
 {
+	uint64_t since = wait_now();
+	size_t had = b->len;
+
 	for (;;) {
 		size_t room = b->max - b->len, n;
 		int rc;
@@ -647,6 +670,8 @@ response_text(struct response *r, struct buf *b, struct err *e)
 		buf_added(b, rc ? 0 : n);
 		if (rc || !n)
 			return rc;
+		if (check_pace(r, since, b->len - had, e))
+			return -1;
 	}
 }
 

@@ -9,8 +9,8 @@
  * nowhere else, and only to a request whose URL has exactly that scheme, host
  * and port, in TLS or on loopback without a proxy, and not if a redirect on the
  * way there came from elsewhere. An https URL never redirects to http; an http
- * URL is only used if it is on loopback or the endpoint itself is plain http
- * (ERR_OTHER else).
+ * URL is only used if the endpoint itself is plain http (ERR_OTHER else): what
+ * listens on this machine is no stranger's to ask.
  *
  * The endpoint's answers over TLS tell the clock of the trust what time it is.
  *
@@ -104,7 +104,9 @@ const struct url *response_url(const struct response *r); /* the last one */
 int response_read(
     struct response *r, void *p, size_t cap, size_t *n, struct err *e);
 
-/* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. */
+/* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. ERR_NET
+ * if it moves, but would hardly ever end: less than 1 kB/s over four times
+ * stall_ms (not where rate is set). */
 int response_text(struct response *r, struct buf *b, struct err *e);
 
 /* Ends it: a connection whose body is complete, or nearly (a few kB, already

@@ -107,6 +107,20 @@ check_pace(struct pace *p, size_t n, uint64_t stall_ms, struct err *e)
 	return 0;
 }
 
+/* The answer has ended, and more was asked for. */
+static int
+check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
+    struct err *e)
+{
+	if (!total)
+		return err_set(e, ERR_NET, "the server sent no bytes");
+	if (total > f->last - f->first ||
+	    (h->status == 206 && total >= FETCH_PROGRESS))
+		return 0;
+	return err_set(
+	    e, ERR_NET, "the server sent only %" PRIu64 " bytes", total);
+}
+
 static int
 read_body(const struct fetch *f, struct response *resp, struct err *e)
 {
@@ -118,10 +132,8 @@ read_body(const struct fetch *f, struct response *resp, struct err *e)
 	while ((to = f->room(f->ctx, &n)) && n) {
 		if (response_read(resp, to, n, &n, e) < 0)
 			return -1;
-		if (!n && !total)
-			return err_set(e, ERR_NET, "the server sent no bytes");
 		if (!n)
-			break;
+			return check_end(f, response_head(resp), total, e);
 		total += n;
 		if (f->take(f->ctx, n, e) < 0 ||
 		    check_pace(&pace, n, f->stall_ms, e) < 0)

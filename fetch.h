@@ -40,6 +40,11 @@ struct fetch {
  * one. */
 #define FETCH_FLOOR 1024
 
+/* A try that brought fewer bytes, and not all that was asked for, has brought
+ * nothing: else a server that gives one byte a try would be asked for ever. An
+ * answer that is shorter, though its server says so, is a failure. */
+#define FETCH_PROGRESS 4096
+
 enum fetch_end {
 	FETCH_OK,      /* room() ended it, or the answer is through: it may
 			* have been shorter than what was asked for */

@@ -62,8 +62,12 @@ repo_call(const struct repo *r, const struct request *req,
 	h = response_head(resp);
 	if (h->status >= 300)
 		rv = answer_error(h, buf_str(text), what, e);
-	else if (next && http_link(h, "next", &target))
+	else if (next && http_link(h, "next", &target)) {
+		/* Without it the rest would be missing, and nobody told. */
 		*next = url_join(response_url(resp), target, e);
+		if (!*next)
+			rv = err_in(e, "the next page of the listing");
+	}
 	response_close(resp);
 	return rv;
 }
@@ -106,6 +110,21 @@ repo_rewrite(const struct repo *r, char *url)
 	return buf_detach(&b);
 }
 
+/* Whether the listing is back at a page where it was; pages[n] is at url. The
+ * one looked for is every time twice as far on (Brent), so that a circle of any
+ * length is found, for the price of one address. */
+static bool
+in_circles(char **seen, unsigned n, const char *url)
+{
+	if (*seen && strcmp(*seen, url) == 0)
+		return true;
+	if ((n & (n - 1)) == 0) {
+		free(*seen);
+		*seen = xstrdup(url);
+	}
+	return false;
+}
+
 /* All pages from url on, which it takes. */
 static int
 pages(const struct repo *r, char *url, const struct answer_about *what,
@@ -113,28 +132,34 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
     struct err *e)
 {
 	struct buf text = buf_make(PAGE_MAX);
+	uint64_t size = 0;
+	char *seen = NULL;
 	int rv = 0;
 
 	for (unsigned n = 0; url && rv == 0; n++) {
 		struct request req = {.method = "GET", .url = url};
 		char *next = NULL;
 
-		if (n == REPO_PAGES_MAX) {
+		if (n == REPO_PAGES_MAX || size > REPO_LISTING_MAX) {
 			rv = err_set(e, ERR_CONTENT,
 			    "the listing of '%s' does not end", r->id);
+			break;
+		}
+		if (in_circles(&seen, n, url)) {
+			rv = err_set(e, ERR_CONTENT,
+			    "the listing of '%s' goes in circles", r->id);
 			break;
 		}
 		buf_clear(&text);
 		rv = repo_call(r, &req, what, &text, &next, e);
 		if (rv == 0)
 			rv = answer_tree(buf_str(&text), each, ctx, e);
-		if (rv == 0 && next && strcmp(next, url) == 0)
-			rv = err_set(e, ERR_CONTENT,
-			    "the listing of '%s' goes in circles", r->id);
+		size += text.len;
 		free(url);
 		url = next ? repo_rewrite(r, next) : NULL;
 	}
 	free(url);
+	free(seen);
 	buf_release(&text);
 	return rv;
 }

@@ -43,12 +43,16 @@ int repo_commit(
 
 /* Lists all files of a commit, page by page, in the Hub's order; each entry is
  * borrowed for the call. A failure of each() ends it. A listing that does not
- * end (REPO_PAGES_MAX) is an error. */
+ * end (REPO_PAGES_MAX, REPO_LISTING_MAX) is an error. */
 int repo_tree(const struct repo *r, const char *commit,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
 
 #define REPO_PAGES_MAX 10000
+
+/* All pages together, in bytes: two million files, say. What is kept of them
+ * is about as large. */
+#define REPO_LISTING_MAX ((uint64_t)512 << 20)
 
 /* The file at path (ERR_ABSENT if there is none): paths-info, or the listing
  * of its folder where a mirror does not know that. out->path belongs to the

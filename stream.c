@@ -125,7 +125,7 @@ copy_all(struct state *t, struct err *e)
 			continue;
 		if (e->kind != ERR_NET)
 			return -1;
-		failed = t->at > had ? 1 : failed + 1;
+		failed = t->at - had >= FETCH_PROGRESS ? 1 : failed + 1;
 		if (failed > t->s->retries)
 			return -1;
 		ms = wait_backoff(failed - 1, BACKOFF_BASE, BACKOFF_CAP,

@@ -71,7 +71,8 @@ struct file {
 	uint64_t lapses; /* Unix seconds when direct does; 0: not known */
 	struct ranges ranges;
 	unsigned users;      /* workers at it */
-	unsigned failed;     /* tries in a row without a byte */
+	unsigned failed;     /* tries in a row without FETCH_PROGRESS */
+	uint64_t reached;    /* how far a server came that ignores ranges */
 	unsigned wrong;      /* times that the hash was wrong */
 	uint64_t not_before; /* no try before (ms) */
 	unsigned shown;      /* its number in the display */
@@ -268,7 +269,8 @@ struct visit {
 	struct file *f;
 	struct range *r;
 	unsigned char *buffer;
-	size_t fill; /* bytes in it, which belong at r->at */
+	size_t fill;   /* bytes in it, which belong at r->at */
+	uint64_t came; /* bytes of this try that were written */
 };
 
 static int
@@ -325,6 +327,25 @@ room(void *ctx, size_t *n)
 	return v->buffer + v->fill;
 }
 
+/* Under the lock. A server that begins at 0 each time has to get further than
+ * the last time. */
+static bool
+is_progress(struct visit *v)
+{
+	struct file *f = v->f;
+	uint64_t reached = f->reached;
+
+	if (v->r->at >= v->r->end)
+		return true;
+	if (v->came < FETCH_PROGRESS)
+		return false;
+	if (!f->whole)
+		return true;
+	if (v->r->at > reached)
+		f->reached = v->r->at;
+	return v->r->at >= reached + FETCH_PROGRESS;
+}
+
 /* Writes what is in the buffer to its place, and lets the hasher have it. */
 static int
 flush(struct visit *v, struct err *e)
@@ -340,8 +361,11 @@ flush(struct visit *v, struct err *e)
 		return -1;
 	crew_lock(&v->run->crew);
 	v->r->at += n;
-	v->run->lost = 0;
-	f->failed = 0;
+	v->came += n;
+	if (is_progress(v)) {
+		v->run->lost = 0;
+		f->failed = 0;
+	}
 	crew_unlock(&v->run->crew);
 	if (small(f))
 		hash_update(&f->hash, v->buffer, n);
@@ -476,7 +500,7 @@ range_failed(struct run *run, struct file *f, enum fetch_end end, struct err *e)
 static void
 do_range(struct run *run, struct job *j, unsigned char **buffer)
 {
-	struct visit v = {run, j->f, j->r, *buffer, 0};
+	struct visit v = {run, j->f, j->r, *buffer, 0, 0};
 	struct file *f = j->f;
 	struct err e;
 	enum fetch_end end = visit(&v, &e);

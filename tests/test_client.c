@@ -690,6 +690,8 @@ test_clear_text(void)
 	} row[] = {
 	    {"https://hub.test", "http://hub.test/"},
 	    {"https://hub.test", "http://192.0.2.1/"},
+	    {"https://hub.test", "http://127.0.0.1:1/"},
+	    {"https://hub.test", "http://localhost:1/"},
 	    {"https://hub.test", "ftp://127.0.0.1/"},
 	    {"https://hub.test", "http://u:p@127.0.0.1:1/"},
 	    {"https://hub.test", ""},
@@ -1214,25 +1216,43 @@ test_stall(void)
 	}
 }
 
-/* A slow body that moves is none that stalls. */
+/* A slow body that moves is none that stalls, but there are limits. */
 static void
 test_slow(void)
 {
-	char answer[800] = "HTTP/1.1 200 OK\r\nContent-Length: 700\r\n\r\n";
-	const struct turn turn = {.answer = answer, .piece = 1};
-	struct bench b;
-	struct err e;
-	char *text;
+	static const struct {
+		const char *head;
+		size_t size, piece;
+		const char *why; /* NULL: it comes through */
+	} row[] = {
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n", 16000, 40,
+		NULL},
+	    {"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 5000, 1,
+		"too slowly"},
+	};
 
-	memset(answer + strlen(answer), 'x', 700);
-	bench_open(&b, &turn, 1);
-	/* Each byte takes a millisecond at least. */
-	b.o.stall_ms = 400;
-	bench_options(&b);
-	text = get(&b, "/", NULL, &e);
-	CHECK(text && strlen(text) == 700);
-	free(text);
-	CHECK(bench_close(&b));
+	for (size_t i = 0; i < countof(row); i++) {
+		char *body = alphabet(row[i].size);
+		char *answer = join(row[i].head, body);
+		const struct turn turn = {
+		    .answer = answer, .piece = row[i].piece};
+		struct bench b;
+		struct err e = {0};
+		char *text;
+
+		bench_open(&b, &turn, 1);
+		b.o.stall_ms = 300;
+		bench_options(&b);
+		text = get(&b, "/", NULL, &e);
+		CHECK_ROW(i, !text == !!row[i].why);
+		CHECK_ROW(i, !text || strlen(text) == row[i].size);
+		CHECK_ROW(i,
+		    text || (e.kind == ERR_NET && strstr(e.msg, row[i].why)));
+		free(text);
+		CHECK_ROW(i, bench_close(&b));
+		free(answer);
+		free(body);
+	}
 }
 
 /* A kept connection that has fallen silent: no second try in secret, which
