@@ -6,6 +6,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "url.h"
 
 /* The official client's and the Hub's own texts are below that. */
 #define TEXT_MAX 400
@@ -120,6 +121,19 @@ answer_tree(struct str text,
 		if (give_entry(&entry, each, ctx, e) < 0)
 			return -1;
 	return 0;
+}
+
+char *
+answer_url(const struct json *v, const char *name)
+{
+	char *text = json_get_strdup(v, name, URL_MAX);
+	struct url url;
+	struct err ignored;
+
+	if (text && url_parse(str_of(text), &url, &ignored) == 0 && !url.user.n)
+		return text;
+	free(text);
+	return NULL;
 }
 
 int

@@ -39,6 +39,10 @@ int answer_tree(struct str text,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
 
+/* The member called name, if it is an address (url_parse) without a login: what
+ * is shown may be printed, too. NULL if it is none; the caller frees. */
+char *answer_url(const struct json *v, const char *name);
+
 /* "sha" of a repository's description: 40 hex digits and '\0'. */
 int answer_commit(struct str text, char commit[41], struct err *e);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "answer.h"
 #include "err.h"
 #include "file.h"
 #include "json.h"
@@ -12,7 +13,6 @@
 
 /* A path has at most 1000 bytes, a message what the user wrote. */
 #define LINE_MAX_LENGTH ((size_t)1 << 20)
-#define URL_MAX_LENGTH 4096
 
 /* Raw bytes that are encoded at once; a multiple of 3. */
 #define RAW 12288
@@ -216,7 +216,7 @@ commit_answer_parse(struct str text, struct commit_answer *out, struct err *e)
 	free(oid);
 	if (!*out->oid)
 		return err_set(e, ERR_NET, "the Hub's answer names no commit");
-	out->url = json_get_strdup(&all, "commitUrl", URL_MAX_LENGTH);
+	out->url = answer_url(&all, "commitUrl");
 	return 0;
 }
 

@@ -173,13 +173,13 @@ sum_up(const struct download_report *r, struct err *e)
 	why = first->failure;
 	if (r->plan->n == 1)
 		err_set(e, (enum err_kind)why->kind,
-		    "cannot download '%s' from '%s': %s", first->file.path,
+		    "cannot download '%.256s' from '%s': %s", first->file.path,
 		    r->s->id.id, why->why);
 	else
 		err_set(e,
 		    failed_files == r->plan->n ? (enum err_kind)why->kind
 					       : ERR_PARTIAL,
-		    "%zu of %zu files of '%s' failed; the first, '%s': %s",
+		    "%zu of %zu files of '%s' failed; the first, '%.256s': %s",
 		    failed_files, r->plan->n, r->s->id.id, first->file.path,
 		    why->why);
 	if (why->hint)

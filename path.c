@@ -5,6 +5,9 @@
 #include "err.h"
 #include "mem.h"
 
+/* So much of a name is shown, that the reason still has room. */
+#define NAME_SHOWN 200
+
 /* The part without what some file system ignores when it compares names:
  * trailing dots and blanks (FAT), and characters of no width (the case-folding
  * ext4), for which all that is not ASCII is left out. out has n bytes. */
@@ -112,6 +115,6 @@ path_check(struct str path, struct err *e)
 
 	if (!fault)
 		return 0;
-	return err_set(
-	    e, ERR_CONTENT, "the file name '%.*s' %s", STRF(path), fault);
+	return err_set(e, ERR_CONTENT, "the file name '%.*s' %s",
+	    (int)(path.n < NAME_SHOWN ? path.n : NAME_SHOWN), path.s, fault);
 }

@@ -292,7 +292,7 @@ repo_open_pull_request(const struct repo *r, const char *title,
 		rv = err_set(
 		    e, ERR_CONTENT, "the Hub does not number the pull request");
 	if (rv == 0)
-		*link = json_get_strdup(&all, "url", TITLE_MAX);
+		*link = answer_url(&all, "url");
 	else
 		err_in(e, "cannot open a pull request");
 	buf_release(&body);

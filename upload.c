@@ -225,7 +225,7 @@ sum_up(const struct upload *u, struct err *e)
 		return 0;
 	err_set(e,
 	    failed == u->offer.n ? (enum err_kind)first->kind : ERR_PARTIAL,
-	    "%zu of %zu files were not uploaded to '%s'; the first, '%s': %s",
+	    "%zu of %zu files were not uploaded to '%s'; the first, '%.256s': %s",
 	    failed, u->offer.n, u->s.id.id, first->path, first->why);
 	return err_hint(e, "run again: what is done is kept");
 }

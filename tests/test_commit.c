@@ -194,6 +194,15 @@ test_answer(void)
 		"22f2805e9520c840554e9f27a2c5a100b41084ca", NULL},
 	    {"{\"commitOid\":\"../x\"}", -1, "", NULL},
 	    {"{\"commitUrl\":\"https://h/a/b/commit/22\"}", -1, "", NULL},
+	    {"{\"commitUrl\":\"https://h/\\u001b[31m\",\"commitOid\":"
+	     "\"22f2805e9520c840554e9f27a2c5a100b41084ca\"}",
+		0, "22f2805e9520c840554e9f27a2c5a100b41084ca", NULL},
+	    {"{\"commitUrl\":\"https://a@h/\",\"commitOid\":"
+	     "\"22f2805e9520c840554e9f27a2c5a100b41084ca\"}",
+		0, "22f2805e9520c840554e9f27a2c5a100b41084ca", NULL},
+	    {"{\"commitUrl\":\"file:///x\",\"commitOid\":"
+	     "\"22f2805e9520c840554e9f27a2c5a100b41084ca\"}",
+		0, "22f2805e9520c840554e9f27a2c5a100b41084ca", NULL},
 	    {"{}", -1, "", NULL},
 	    {"[]", -1, "", NULL},
 	    {"", -1, "", NULL},
