@@ -2,6 +2,29 @@
 
 #include "confine.h"
 
+#include <sys/resource.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+/* At a limit of 0 Linux gives the core to a program that core_pattern names
+ * nevertheless; at 1 it does not, and a file cannot be that short. What is not
+ * dumpable has no core either, nor can it be traced or its memory be read. */
+void
+confine_memory(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_CORE, &r) == 0) {
+		r.rlim_cur = r.rlim_max > 0 ? 1 : 0;
+		setrlimit(RLIMIT_CORE, &r);
+	}
+#ifdef __linux__
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+}
+
 #ifdef __linux__
 
 #include <elf.h>
@@ -12,7 +35,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>

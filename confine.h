@@ -32,6 +32,10 @@ struct confine {
 	int version; /* of Landlock; 0: none */
 };
 
+/* A token is about to be in memory: no core file may hold it, and (Linux) no
+ * other process of the user may look into this one. Root may. */
+void confine_memory(void);
+
 /* Begins a set of rules: nothing can be reached yet. */
 struct confine confine_make(void);
 

@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "completion.h"
 #include "config.h"
+#include "confine.h"
 #include "download.h"
 #include "err.h"
 #include "help.h"
@@ -64,20 +64,6 @@ hold_standard_streams(void)
 		    open("/", O_RDONLY) != fd)
 			return -1;
 	return 0;
-}
-
-/* A token is about to be in memory: no core file may hold it. At a limit of 0
- * Linux gives the core to a program that core_pattern names nevertheless; at
- * 1 it does not, and a file cannot be that short. */
-static void
-prevent_core(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_CORE, &r) < 0)
-		return;
-	r.rlim_cur = r.rlim_max > 0 ? 1 : 0;
-	setrlimit(RLIMIT_CORE, &r);
 }
 
 /* One line from the terminal without blanks around it, which the caller frees;
@@ -179,10 +165,8 @@ run_command(struct options *o, struct output *out, struct err *e)
 	struct config c = {0};
 	int rv = ask_missing(o, &a, e);
 
-	if (rv == 0) {
-		prevent_core();
+	if (rv == 0)
 		rv = config_load(&in, &c, e);
-	}
 	if (rv == 0) {
 		wait_signals();
 		rv = (up ? upload : download)(o, &c, out, e);
@@ -235,6 +219,7 @@ main(int argc, char **argv)
 	int status = 0;
 	bool failed;
 
+	confine_memory();
 	if (hold_standard_streams() < 0)
 		return ERR_OTHER;
 	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;

@@ -5,6 +5,8 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "escape.h"
 #include "mem.h"
@@ -42,6 +44,20 @@ fresh_folder(void)
 {
 	CHECK(system("rm -rf in out new other") == 0);
 	CHECK(escape_prepare() == 0);
+}
+
+/* Neither a core nor, but for root, a look from outside. */
+static int
+be_dumpable(void)
+{
+	struct rlimit r;
+
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0 &&
+	    getrlimit(RLIMIT_CORE, &r) == 0 && r.rlim_cur <= 1) {
+		errno = EPERM;
+		return -1;
+	}
+	return 0;
 }
 
 static void
@@ -318,6 +334,8 @@ main(void)
 	CHECK(mkdtemp(folder) && chdir(folder) == 0);
 	landlock = version_here();
 	seccomp = outcome(stay, ask_seccomp) == DONE;
+	CHECK(outcome(stay, be_dumpable) == DONE);
+	CHECK(outcome(confine_memory, be_dumpable) == REFUSED);
 	test_escapes();
 	test_needed();
 	test_reading();
