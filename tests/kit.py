@@ -280,6 +280,20 @@ def set_size(fd, size):
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[0], size[1], 0, 0))
 
 
+def is_checked():
+    """Built with a sanitizer, which wants address space without end."""
+    return any(word in BINARY for word in ("asan", "tsan"))
+
+
+def bounded(mib, program=None):
+    """Words before a command that give it so much address space; it is program if that is
+    given."""
+    limit = "" if is_checked() else "ulimit -v %d; " % (mib * 1024)
+    if program:
+        return ("sh", "-c", limit + 'shift; exec "$0" "$@"', program)
+    return ("sh", "-c", limit + 'exec "$@"', "sh")
+
+
 def tmpfs(size):
     """Words before a command that give it an empty file system of so many bytes at $HUB_SMALL,
     or Skip."""

@@ -11,5 +11,6 @@ from .content import Bytes, Content, File, Generated
 from .hub import Hub
 from .proxy import Proxy
 from .store import Lfs, Regular, Repo
+from .trap import Trap
 
-__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Proxy", "Regular", "Repo"]
+__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Proxy", "Regular", "Repo", "Trap"]

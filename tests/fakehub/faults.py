@@ -30,13 +30,15 @@ What happens:
     ignore_range    the request's Range is not seen
     corrupt_at      the byte at this place of the file is wrong
     replace         [[pattern, text], ...]: regular expressions to replace in the answer's body
+    edit            a function: the answer's body (bytes) to another one
+    call            a function without arguments, called when the request is here
     endless         the body never ends (no Content-Length); filler ("\\0") is what comes then
     no_length       neither Content-Length nor chunks: the connection's end ends the body
     chunked         send the body in chunks
     many_headers    so many headers more
     huge_header     a header of so many bytes
     early           so many answers "103 Early Hints" before the answer
-    raw             exactly this text as the whole answer
+    raw             exactly this text (or these bytes) as the whole answer
     close           the connection is closed after the answer
 """
 
@@ -48,7 +50,7 @@ MATCH = {"origin": None, "method": None, "path": "", "ranged": None, "min_from":
 ACT = ("delay status body headers add_headers hang_up hang_up_after lose_answer drop_after"
        " stall_after stall reset rate head_rate length add_length content_range add_range"
        " use_range ignore_range corrupt_at endless no_length chunked many_headers huge_header"
-       " early raw close replace filler").split()
+       " early raw close replace filler edit call").split()
 
 
 class Rule:

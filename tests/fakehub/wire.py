@@ -171,9 +171,8 @@ def zipped(answer):
     return new
 
 
-def replace_in(answer, pattern, text):
-    body = answer.content.read(answer.start, answer.end)
-    body = re.sub(pattern.encode(), text.encode(), body)
+def edit(answer, change):
+    body = change(answer.content.read(answer.start, answer.end))
     answer.content = content.Bytes(body)
     answer.start, answer.end = 0, len(body)
 
@@ -365,6 +364,8 @@ class Connection(socketserver.BaseRequestHandler):
             self._read_line()
 
     def _before(self, request, fault):
+        if fault.call:
+            fault.call()
         if fault.delay:
             self.wait(fault.delay)
         if fault.hang_up:
@@ -404,7 +405,9 @@ class Connection(socketserver.BaseRequestHandler):
         for name, value in (fault.headers or {}).items():
             answer.set(name, value)
         for pattern, text in fault.replace or ():
-            replace_in(answer, pattern, text)
+            edit(answer, lambda body: re.sub(pattern.encode(), text.encode(), body))
+        if fault.edit:
+            edit(answer, fault.edit)
         if fault.add_range is not None and answer.get("Content-Range"):
             m = re.match(r"bytes (\d+)(.*)", answer.get("Content-Range"))
             answer.set("Content-Range", "bytes %d%s"
@@ -429,7 +432,8 @@ class Connection(socketserver.BaseRequestHandler):
     def _send(self, request, answer, fault, entry):
         """False: the connection has to end, for the body has no other end."""
         if fault.raw is not None:
-            self.send(fault.raw.encode("utf-8", "surrogateescape"))
+            self.send(fault.raw if isinstance(fault.raw, bytes)
+                      else fault.raw.encode("utf-8", "surrogateescape"))
             return False
         for _ in range(fault.early or 0):
             self.send(b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n")
