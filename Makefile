@@ -248,7 +248,8 @@ demo: hub
 L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*.c)
-SHELL_FILES = tools/cross tests/run tests/demo tests/fuzz tests/*.sh .ci/run
+SHELL_FILES = debian/build tools/cross tests/run tests/demo tests/fuzz \
+              tests/*.sh .ci/run
 PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench)
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
@@ -357,6 +358,17 @@ install: all $O/shell/bash $O/shell/zsh $O/shell/fish
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/hub $(DESTDIR)$(MANDIR)/man1/hub.1 \
 	    $(BASHDIR)/hub $(ZSHDIR)/_hub $(FISHDIR)/hub.fish
+
+# A Debian package. For another architecture set CC and DEB_ARCH.
+DEB_ARCH = $(shell dpkg --print-architecture)
+DEB      = $O/hf-hub_$(VERSION)_$(DEB_ARCH).deb
+
+.PHONY: deb
+deb: all
+	rm -rf $O/deb
+	$(MAKE) install DESTDIR=$(abspath $O/deb) PREFIX=/usr \
+	    ZSHDIR=$(abspath $O/deb)/usr/share/zsh/vendor-completions
+	debian/build $O/deb $(DEB) $(VERSION) $(DEB_ARCH) $(BUILD_TIME)
 
 clean:
 	rm -rf build dist hub

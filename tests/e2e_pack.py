@@ -2,6 +2,7 @@
 what it says of itself. Each test_* takes a Kit (kit.py)."""
 
 import fcntl
+import gzip
 import json
 import os
 import pty
@@ -178,9 +179,7 @@ def test_version(k):
     assert about["roots"]["date"] in said and len(about["roots"]["sha256"]) == 64
     assert about["architecture"] == os.uname().machine or os.uname().machine != "x86_64"
     assert time.strptime(about["source_time"], "%Y-%m-%dT%H:%M:%SZ")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=str(ROOT), stdout=subprocess.PIPE,
-                            stderr=subprocess.DEVNULL).stdout.decode().strip()
-    assert (about["commit"] or "").replace("-dirty", "") == commit
+    assert about["commit"] is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", about["commit"])
     assert about["hosts"]["fixed"] == ["huggingface.co"] and about["hosts"]["upload"]
     k.ok(k.run("version", "--yaml"), 2, err="no option '--yaml'")
     k.ok(k.run("version", "--json", "x"), 2, err="too many")
@@ -227,3 +226,99 @@ def make(*words, cwd=ROOT):
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout.decode()[-2000:]
     return done.stdout.decode()
+
+
+# the Debian package
+
+@limit(300)
+def test_deb(k):
+    """It is the same bytes when made twice, pleases lintian, installs, runs, and goes without a
+    trace. The system is not touched: dpkg works below a folder."""
+    for name in ("one.deb", "two.deb"):
+        make("deb", "DEB=%s" % (k.top / name))
+    assert (k.top / "one.deb").read_bytes() == (k.top / "two.deb").read_bytes()
+    root = k.top / "root"
+    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    dpkg(root, "-i", k.top / "one.deb")
+    assert packaged(root) == DEB_FILES, packaged(root) ^ DEB_FILES
+    modes = {str(p): oct(p.stat().st_mode) for p in (root / "usr").rglob("*")}
+    wrong = [n for n, m in modes.items() if m not in ("0o40755", "0o100644") and not n.endswith("/bin/hub")]
+    assert not wrong, wrong
+    r = as_root("chroot", root, "/usr/bin/hub", "--version")
+    assert r == k.run("--version").out, r
+    text = gzip.open(str(root / "usr/share/man/man1/hub.1.gz")).read()
+    assert text == (ROOT / "hub.1").read_bytes()
+    assert "Status: install ok installed" in dpkg(root, "-s", "hf-hub")
+    dpkg(root, "-P", "hf-hub")
+    assert not packaged(root) and not (root / "usr").exists()
+
+
+@limit(300)
+def test_deb_pleases_lintian(k):
+    if not shutil.which("lintian"):
+        raise Skip("lintian is not installed")
+    make("deb", "DEB=%s" % (k.top / "hub.deb"))
+    done = subprocess.run(["lintian", "--allow-root", "--pedantic", "--fail-on", "error,warning,pedantic",
+                           str(k.top / "hub.deb")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout.decode()
+
+
+DEB_FILES = (INSTALLED - {"usr/share/man/man1/hub.1", "usr/share/zsh/site-functions/_hub"}) | {
+    "usr/share/man/man1/hub.1.gz", "usr/share/zsh/vendor-completions/_hub",
+    "usr/share/doc/hf-hub/copyright", "usr/share/doc/hf-hub/changelog.gz",
+    "usr/share/doc/hf-hub/CHANGELOG.md", "usr/share/lintian/overrides/hf-hub"}
+
+
+def packaged(root):
+    return {str(p.relative_to(root)) for p in (root / "usr").rglob("*") if p.is_file()}
+
+
+def dpkg(root, *words):
+    return as_root("dpkg", "--force-not-root", "--root=%s" % root, "--log=/dev/null", *words)
+
+
+def as_root(*words):
+    """Runs a command as root, or as who believes to be."""
+    words = [str(w) for w in words]
+    if os.geteuid():
+        words = ["unshare", "-r"] + words
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, (words, done.stdout, done.stderr)
+    return done.stdout.decode()
+
+
+# the container
+
+@limit(300)
+def test_dockerfile(k):
+    """Without docker: its steps are what the README says, what it copies is enough for make, and
+    the root that it makes runs."""
+    steps = [line.split(None, 1) for line in (ROOT / "Dockerfile").read_text().splitlines()
+             if line and not line.startswith("#")]
+    runs = [rest for word, rest in steps if word == "RUN"]
+    readme = re.search(r"^    apt-get install .*recommends (.*)$", (ROOT / "README.md").read_text(), re.M)
+    packages = runs[0].split("--no-install-recommends ")[1].split()
+    assert set(readme[1].split()) - set(packages) == {"python3", "openssl"}
+    source = k.top / "src"
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    shutil.copytree(str(ROOT), str(source), ignore=lambda at, names: [
+        n for n in names if at == str(ROOT) and n in ignored])
+    said = make("-n", *runs[1].replace('="$COMMIT"', "=0123456789").split()[1:], cwd=source)
+    assert said.rstrip().endswith("cp build/release/hub hub") and "HUB_COMMIT='\"0123456789\"'" in said
+    # The second stage, from here on.
+    assert steps[-4:] == [["FROM", "scratch"], ["COPY", "--from=build /src/hub /hub"],
+                          ["WORKDIR", "/data"], ["ENTRYPOINT", '["/hub"]']]
+    root = k.top / "image"
+    (root / "data").mkdir(parents=True)
+    make("all")
+    shutil.copy(str(ROOT / "hub"), str(root / "hub"))
+    repo = k.hub.add_repo("acme-lab/tiny", {"a.txt": "a\n", "b.bin": b"b" * 100000})
+    env = k.environment({"SSL_CERT_FILE": "/data/ca.pem"})
+    shutil.copy(k.hub.ca_file, str(root / "data/ca.pem"))
+    words = [] if os.geteuid() == 0 else ["unshare", "-r"]
+    done = subprocess.run(words + ["chroot", str(root), "/hub", "download", "-r", repo.id, "-p", "/data/out"],
+                          env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    k.same(repo, folder=root / "data/out")
