@@ -286,7 +286,7 @@ gated(const struct answer_about *a, struct err *e)
 {
 	err_set(e, ERR_AUTH, "'%s' is gated: %s", a->id,
 	    a->has_token ? "access has not been granted to this token"
-			 : "it is given only to those who are logged in and "
+			 : "it is only for those who are logged in and "
 			   "have been granted access");
 	if (a->has_token)
 		return err_hint(e, "ask for access at %s/%s%s", a->endpoint,
@@ -301,7 +301,7 @@ absent_repo(const struct answer_about *a, struct err *e)
 {
 	if (a->has_token) {
 		err_set(e, ERR_ABSENT,
-		    "there is no %s '%s', or the token does not let see it",
+		    "there is no %s '%s', or the token has no access to it",
 		    a->type, a->id);
 		return err_hint(e, "look at the spelling, and at -t (model, "
 				   "dataset or space)");

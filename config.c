@@ -500,7 +500,11 @@ token_from_option(struct load *l, struct err *e)
 		return 0;
 	rv = strcmp(o->token_file, "-") == 0 ? read_fd(STDIN_FILENO, &text)
 					     : read_file(o->token_file, &text);
-	if (rv < 0)
+	if (rv < 0 && errno == EISDIR && strcmp(o->token_file, "-") == 0)
+		/* What hub.c opens in its place. */
+		err_set(e, ERR_USAGE,
+		    "--token-file: standard input is closed, or a folder");
+	else if (rv < 0)
 		err_sys(e, ERR_USAGE, "--token-file: cannot read '%s'",
 		    o->token_file);
 	else

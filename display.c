@@ -365,6 +365,14 @@ speed_add(struct speed *s, uint64_t now, uint64_t bytes)
 	s->bytes = bytes;
 }
 
+void
+speed_skip(struct speed *s, uint64_t ms)
+{
+	s->start += ms;
+	if (s->last)
+		s->last += ms;
+}
+
 /* Three digits of bytes with so many decimals; false if it takes more. */
 static bool
 size_digits(uint64_t bytes, uint64_t unit, int decimals, char out[16])
@@ -416,4 +424,14 @@ duration_show(uint64_t seconds, char out[16])
 		snprintf(out, 16, "%u:%02u", m, s);
 	else
 		snprintf(out, 16, "%u s", s);
+}
+
+void
+duration_say(uint64_t seconds, char out[16])
+{
+	if (seconds < 120)
+		snprintf(out, 16, "%u s", (unsigned)seconds);
+	else
+		snprintf(out, 16, "%u min",
+		    (unsigned)(seconds / 60 + !!(seconds % 60)));
 }

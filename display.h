@@ -64,9 +64,14 @@ struct speed {
 /* At time now bytes had come in all; call it some times a second. */
 void speed_add(struct speed *s, uint64_t now, uint64_t bytes);
 
+/* So many milliseconds are to be left out: the process stood still. */
+void speed_skip(struct speed *s, uint64_t ms);
+
 /* "1.34 GB", "512 B": SI units, three digits. */
 void size_show(uint64_t bytes, char out[16]);
 /* "1:02:03", "4:05", "12 s". */
 void duration_show(uint64_t seconds, char out[16]);
+/* For a sentence: "90 s", "25 min"; never less than it is. */
+void duration_say(uint64_t seconds, char out[16]);
 
 #endif

@@ -145,13 +145,38 @@ choose_target(struct download *d, struct err *e)
 	return split_target(path, &d->into, &d->target, e);
 }
 
+static const char *
+last_part(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Whether the user may have forgotten -f: "-p dir/model.gguf model.gguf". */
+static bool
+means_file(const struct download *d)
+{
+	struct stat st;
+
+	return d->choice.n == 1 && d->plan.n == 1 &&
+	       strcmp(d->choice.name[0], d->plan.file[0].file.path) == 0 &&
+	       strcmp(last_part(d->into), last_part(d->choice.name[0])) == 0 &&
+	       stat(d->into, &st) < 0;
+}
+
 /* Made only now that there is something to put into it. A dry run must not
  * make it; a folder that is not there holds nothing. */
 static int
 open_target(struct download *d, struct err *e)
 {
+	struct stat st;
 	struct err why;
 
+	if (d->layout && means_file(d))
+		progress_note(d->s.progress,
+		    "'%s' becomes a folder; with -f it would be the file",
+		    d->into);
 	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0)
 		return 0;
 	if (d->o->dry_run && why.kind == ERR_FILE) {
@@ -159,6 +184,8 @@ open_target(struct download *d, struct err *e)
 		return 0;
 	}
 	*e = why;
+	if (stat(d->into, &st) == 0 && S_ISREG(st.st_mode))
+		err_hint(e, "with -f it is the path of the file");
 	return -1;
 }
 
@@ -475,7 +502,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	if (plan_look(&d->plan, &how, e) < 0)
 		return -1;
 	download_report_plan(r);
-	return plan_room(&d->plan, traits, e);
+	return 0;
 }
 
 /* --- The command. --- */
@@ -522,7 +549,14 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	};
 	int rv = prepare(d, &r, e);
 
-	if (rv == 0 && !d->o->dry_run) {
+	/* The list comes first: it is for those who want to make room. */
+	if (rv == 0 && d->o->dry_run && download_report_end(&r, rv, out, e) < 0)
+		return -1;
+	if (rv == 0)
+		rv = plan_room(&d->plan, &d->ground.traits, e);
+	if (d->o->dry_run)
+		return rv;
+	if (rv == 0) {
 		rv = transfer_all(d, e);
 		if (rv < 0)
 			explain(d, e);

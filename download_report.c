@@ -28,8 +28,11 @@ download_report_plan(const struct download_report *r)
 			    p->file[i].file.path, p->file[i].failure->why);
 	}
 	if (here)
-		progress_note(progress, "%zu of %zu files are in place already",
-		    here, p->n);
+		progress_note(progress, "%zu of %zu file%s in place already",
+		    here, p->n,
+		    p->n == 1   ? " is"
+		    : here == 1 ? "s is"
+				: "s are");
 	size_show(p->left, size);
 	if (p->left_files && r->o->resume)
 		progress_note(progress, "continuing: %s of %zu file%s are here",
@@ -197,7 +200,7 @@ download_report_end(
 		rv = sum_up(r, e);
 	if (r->o->json)
 		put_json(r, out);
-	else if (rv == 0 && r->o->dry_run)
+	else if (r->o->dry_run)
 		put_dry_run(r, out);
 	else if (rv == 0)
 		put_paths(r, out);

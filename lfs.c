@@ -613,7 +613,7 @@ lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
 		return 0;
 	run_init(&run, n);
 	progress_phase(
-	    l->progress, "sending", run.copies.contents, run.copies.bytes);
+	    l->progress, "uploading", run.copies.contents, run.copies.bytes);
 	rv = crew_start(&run.crew, workers(&run), work, &run, e);
 	if (rv == 0) {
 		crew_watch(&run.crew, show, &run);

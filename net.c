@@ -1,5 +1,6 @@
 #include "net.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -210,13 +211,30 @@ race_fill(struct race *r, const struct addrinfo *list)
 	}
 }
 
+/* An address in figures of the family that may not be used. */
+static bool
+is_of_other(const char *host, enum net_family family)
+{
+	unsigned char address[16];
+	int other = family == NET_IPV4 ? AF_INET6 : AF_INET;
+
+	return family != NET_ANY && inet_pton(other, host, address) == 1;
+}
+
 static int
 resolve(struct race *r, const char *host, unsigned port, enum net_family family,
     uint64_t deadline, struct err *e)
 {
-	struct lookup *l = lookup_make(host, port, family);
+	struct lookup *l;
 	int rc = 0;
 
+	if (is_of_other(host, family))
+		return err_set(e, ERR_USAGE,
+		    family == NET_IPV4
+			? "'%s' is an IPv6 address, and only IPv4 is allowed"
+			: "'%s' is an IPv4 address, and only IPv6 is allowed",
+		    host);
+	l = lookup_make(host, port, family);
 	/* Addresses and localhost ask nobody, so they need no thread. */
 	if (lookup_name(l))
 		l->hints.ai_flags = AI_NUMERICHOST;
@@ -356,8 +374,12 @@ race_run(struct race *r, uint64_t deadline, struct err *e)
 		if (r->begun < r->count && now >= r->next)
 			race_begin(r, now);
 		if (race_lost(r)) {
+			if (r->count == 1)
+				return err_set(
+				    e, ERR_NET, "%s", strerror(r->error));
 			errno = r->error;
-			return err_sys(e, ERR_NET, "no address answers");
+			return err_sys(e, ERR_NET,
+			    "none of its %zu addresses answers", r->count);
 		}
 		winner = race_poll(r, race_ms(r, now, deadline));
 		if (winner >= 0)

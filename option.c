@@ -483,13 +483,27 @@ store(struct options *o, const struct row *r, char *value, struct err *e)
 	return 0;
 }
 
+/* What begins with '-' is an option, but for "-" alone and for a negative number,
+ * of which it is better said what is wrong with it. */
+static bool
+may_be_value(const struct scan *s, const struct row *r, const char *word)
+{
+	bool number = r->type == JOBS || r->type == SECONDS ||
+		      r->type == RETRIES || r->type == RATE;
+
+	if (word[0] != '-' || !word[1])
+		return true;
+	return number && chr_digit(word[1]) &&
+	       !row_of_letter(word[1], s->o->command);
+}
+
 /* Puts value, or NULL, to option r, which the user called shown. */
 static int
 set(struct scan *s, const struct row *r, const char *shown, char *value,
     struct err *e)
 {
 	if (r->value && !value && s->next < s->argc &&
-	    (s->argv[s->next][0] != '-' || !s->argv[s->next][1]))
+	    may_be_value(s, r, s->argv[s->next]))
 		value = s->argv[s->next++];
 	if (r->value && !value) {
 		err_set(e, ERR_USAGE, "option '%s' needs a value", shown);

@@ -175,6 +175,14 @@ compare(const struct plan_how *how, const char *target,
 	return digest_same(&found, &f->file.digest);
 }
 
+/* What somebody made on purpose, and is no content. A link is replaced itself,
+ * and in place of a folder nothing can be put. */
+static bool
+is_special(mode_t mode)
+{
+	return !S_ISREG(mode) && !S_ISLNK(mode) && !S_ISDIR(mode);
+}
+
 static int
 look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
     struct err *e)
@@ -186,10 +194,18 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	int same;
 
 	/* A dry run may name a folder that is not there. */
-	if (f->state != PLAN_FETCH || how->folder->fd < 0 || how->force)
+	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
-	if (folder_stat(how->folder, target, &st, &ignored) != 0 ||
-	    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != f->file.size)
+	if (folder_stat(how->folder, target, &st, &ignored) != 0)
+		return 0;
+	if (is_special(st.st_mode)) {
+		err_set(&ignored, ERR_FILE,
+		    "a pipe, a socket or a device is in its place");
+		plan_fail(f, &ignored);
+		return 0;
+	}
+	if (how->force || !S_ISREG(st.st_mode) ||
+	    (uint64_t)st.st_size != f->file.size)
 		return 0;
 	if (how->layout && localdir_has(how->folder, target, &st, d)) {
 		f->state = PLAN_HERE;

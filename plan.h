@@ -83,7 +83,8 @@ struct plan_how {
 };
 
 /*
- * Finds out what is here already: by metadata where there is some, else by the
+ * Refuses files in whose place a pipe, a socket or a device is, and finds out what is
+ * here already: by metadata where there is some, else by the
  * hash of a file that has the right size. Then what is left of earlier runs,
  * and which files have the same content. Fails only when a signal came.
  */

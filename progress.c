@@ -31,6 +31,10 @@
 #define BURST_REFILL 3000
 #define SUM_EVERY 10000
 
+/* Files from this size on have a line of their own in any case: they take time,
+ * and are those that somebody waits for. */
+#define LARGE 10000000
+
 /* Of a name, a reason or a message in one line. */
 #define TEXT_MAX 2048
 #define OUT_MAX (1 << 16)
@@ -47,6 +51,7 @@ struct progress {
 	enum progress_mode mode; /* never AUTO */
 	bool quiet;
 	uint64_t opened; /* time */
+	uint64_t ticked; /* time of the last tick */
 
 	/* Guards all that follows, but for slot.fresh, and the writing. */
 	pthread_mutex_t lock;
@@ -63,6 +68,7 @@ struct progress {
 	uint64_t burst; /* time until which lines have been spent */
 	uint64_t next_sum;
 	uint64_t unsaid_files, unsaid_bytes;
+	char *reason; /* of the last failure that was told in full */
 
 	/* Bar mode: what stands on the screen. */
 	unsigned columns[DISPLAY_LINES];
@@ -91,7 +97,7 @@ progress_open(const struct progress_opts *o)
 
 	p->mode = mode_of(o);
 	p->quiet = o->quiet;
-	p->opened = p->began = wait_now();
+	p->opened = p->ticked = p->began = wait_now();
 	p->speed.start = p->began;
 	p->total.verb = o->verb ? o->verb : "";
 	p->out = buf_make(OUT_MAX);
@@ -313,6 +319,22 @@ say_sum(struct progress *p)
 	p->unsaid_files = p->unsaid_bytes = 0;
 }
 
+/* The same failure once more: the number that the Hub gave the request does not
+ * count. */
+static bool
+is_told(struct progress *p, const char *why)
+{
+	const char *end = strstr(why, " (request ");
+	size_t n = end ? (size_t)(end - why) : strlen(why);
+
+	if (p->reason && strlen(p->reason) == n &&
+	    memcmp(p->reason, why, n) == 0)
+		return true;
+	free(p->reason);
+	p->reason = xstrndup(why, n);
+	return false;
+}
+
 /* Whether one more file gets its own line now. */
 static bool
 may_say(struct progress *p, uint64_t now)
@@ -341,12 +363,14 @@ line_file(struct progress *p, const struct slot *s, enum progress_outcome how,
 
 	if (how != PROGRESS_FAILED && p->mode == PROGRESS_BAR)
 		return;
-	if (how != PROGRESS_FAILED && !may_say(p, now)) {
+	if (how != PROGRESS_FAILED && s->size < LARGE && !may_say(p, now)) {
 		if (!p->unsaid_files++)
 			p->next_sum = now + SUM_EVERY;
 		p->unsaid_bytes += s->size;
 		return;
 	}
+	if (why && is_told(p, why))
+		why = "for the same reason";
 	erase(p);
 	buf_printf(&p->out, "%s: ", word[how]);
 	display_name(s->name, TEXT_MAX, &p->out);
@@ -377,6 +401,7 @@ line_end_of_phase(struct progress *p)
 {
 	const struct display *d = &p->total;
 	uint64_t took = wait_now() - p->began;
+	uint64_t files = d->files_total ? d->files_total : d->files_done;
 	char size[16], rate[16], time[16];
 
 	if (!p->received && !d->files_done)
@@ -384,10 +409,13 @@ line_end_of_phase(struct progress *p)
 	size_show(p->received, size);
 	size_show(took ? p->received * 1000 / took : 0, rate);
 	duration_show(took / 1000, time);
-	buf_printf(&p->out, "%s: %" PRIu64, d->verb, d->files_done);
+	/* "downloading" is over: "downloaded". */
+	buf_printf(&p->out, "%.*sed: %" PRIu64, (int)strlen(d->verb) - 3,
+	    d->verb, d->files_done);
 	if (d->files_total)
 		buf_printf(&p->out, " of %" PRIu64, d->files_total);
-	buf_printf(&p->out, " files, %s in %s, %s/s\n", size, time, rate);
+	buf_printf(&p->out, " file%s, %s in %s, %s/s\n", files == 1 ? "" : "s",
+	    size, time, rate);
 }
 
 static void
@@ -458,6 +486,7 @@ progress_close(struct progress *p)
 		free(p->slot[i].name);
 	pthread_mutex_destroy(&p->lock);
 	buf_release(&p->out);
+	free(p->reason);
 	free(p);
 }
 
@@ -656,12 +685,29 @@ show(struct progress *p, uint64_t now)
 	}
 }
 
+/* After Ctrl-Z and fg: the time that passed does not count, and the shell has
+ * written below what was drawn. */
+static void
+wake(struct progress *p, uint64_t now)
+{
+	uint64_t slept = now - p->ticked;
+
+	p->began = now - p->began > slept ? p->began + slept : now;
+	speed_skip(&p->speed, slept);
+	p->drawn = 0;
+	if (p->mode == PROGRESS_BAR)
+		p->next = now;
+}
+
 void
 progress_tick(struct progress *p, bool status)
 {
 	uint64_t now = wait_now();
 
 	pthread_mutex_lock(&p->lock);
+	if (wait_continued())
+		wake(p, now);
+	p->ticked = now;
 	measure(p, now);
 	if (status && p->mode != PROGRESS_JSON)
 		status_line(p);

@@ -36,7 +36,8 @@ struct progress *progress_open(const struct progress_opts *o);
 void progress_close(struct progress *p);
 
 /* A new phase ("hashing", "downloading", "committing") with its own totals; 0
- * files and bytes if not known. verb lasts as long as p. */
+ * files and bytes if not known. verb lasts as long as p, and is a regular one: at the
+ * end it is "downloaded". */
 void progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 

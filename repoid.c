@@ -352,6 +352,11 @@ parse_any(const char *text, const enum repo_type *given,
 	if (str_starts(all, "hf://"))
 		return parse_hf(
 		    text, str_make(all.s + 5, all.n - 5), given, out, e);
+	/* As browsers show it. */
+	if (str_starts(all, "huggingface.co/") || str_starts(all, "hf.co/")) {
+		str_cut(all, '/', &path, &all);
+		return parse_web(text, all, given, out, e);
+	}
 	if (strstr(text, "://")) {
 		if (url_parse(all, &u, e) < 0) {
 			e->kind = ERR_USAGE;

@@ -22,7 +22,7 @@ struct repoid {
 /* Model if the text does not say otherwise; given_type is a pointer to what -t
  * said, or NULL. A type in the text that contradicts -t is an error. endpoint
  * is accepted as the host of a web address, next to huggingface.co and hf.co.
- * Web addresses: /ID, /datasets/ID, /spaces/ID, each with /tree/REV/PATH,
+ * of which the "https://" may be missing. Web addresses: /ID, /datasets/ID, /spaces/ID, each with /tree/REV/PATH,
  * /blob/REV/PATH, /resolve/REV/PATH, query and fragment ignored. ERR_USAGE. */
 int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);

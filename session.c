@@ -28,7 +28,7 @@ tell_waiting(void *ctx, const struct err *why, uint64_t ms)
 	/* Short waits are everyday; the user is told when it takes a while. */
 	if (ms < 5000)
 		return;
-	duration_show((ms + 999) / 1000, time);
+	duration_say((ms + 999) / 1000, time);
 	progress_note(ctx, "waiting %s: %s", time, why->msg);
 }
 

@@ -19,7 +19,7 @@
 
 /* Read by other threads than the one that the handler runs in: sig_atomic_t
  * would be a race (C11, 5.1.2.3), an int without locks is right for both. */
-static atomic_int stop_signal, status_asked;
+static atomic_int stop_signal, status_asked, continued;
 static_assert(ATOMIC_INT_LOCK_FREE != 0, "a handler must not lock");
 
 uint64_t
@@ -45,6 +45,13 @@ on_status(int number)
 	status_asked = 1;
 }
 
+static void
+on_continue(int number)
+{
+	(void)number;
+	continued = 1;
+}
+
 /* A signal that was ignored from the start stays so: nohup, and a shell that
  * runs the program in the background, want it that way. */
 static void catch (int number, void (*handler)(int), int flags)
@@ -67,6 +74,7 @@ wait_signals(void)
 	catch (SIGTERM, on_stop, 0);
 	catch (SIGHUP, on_stop, 0);
 	catch (SIGUSR1, on_status, SA_RESTART);
+	catch (SIGCONT, on_continue, SA_RESTART);
 	catch (SIGPIPE, SIG_IGN, 0);
 	catch (SIGXFSZ, SIG_IGN, 0);
 }
@@ -98,6 +106,12 @@ _Bool
 wait_status_asked(void)
 {
 	return atomic_exchange(&status_asked, 0) != 0;
+}
+
+_Bool
+wait_continued(void)
+{
+	return atomic_exchange(&continued, 0) != 0;
 }
 
 /* Milliseconds of the next slice; 0 at the deadline. */

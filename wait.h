@@ -38,7 +38,7 @@ void wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline);
 /* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
  * the flag that every wait looks at, the second ends the process at once (with
  * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails tells.
- * SIGUSR1 asks for a status line. */
+ * SIGUSR1 asks for a status line, and SIGCONT is noticed. */
 void wait_signals(void);
 
 /* The signal that asked for the end; 0 if none did. */
@@ -53,6 +53,9 @@ int wait_check(struct err *e);
 
 /* True once after each SIGUSR1. */
 _Bool wait_status_asked(void);
+
+/* True once after each SIGCONT: the process stood still before it. */
+_Bool wait_continued(void);
 
 /*
  * The wait before the next try, in milliseconds: full jitter, that is an even

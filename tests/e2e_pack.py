@@ -224,7 +224,7 @@ def make(*words, cwd=ROOT):
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(["make", *words], cwd=str(cwd), env=env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout.decode()[-2000:]
+    assert done.returncode == 0, done.stdout.decode()[-600:]
     return done.stdout.decode()
 
 

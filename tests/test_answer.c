@@ -144,7 +144,7 @@ test_errors(void)
 	    {"404 Not Found\r\nX-Error-Code: RepoNotFound\r\n"
 	     "X-Error-Message: Repository not found\r\n",
 		"{\"error\":\"Repository not found\"}", true, ERR_ABSENT, 0,
-		"does not let see it: \"Repository not found\"", "spelling"},
+		"has no access to it: \"Repository not found\"", "spelling"},
 	    {"401 U\r\nX-Error-Message: Invalid credentials in Authorization "
 	     "header\r\n",
 		"", true, ERR_AUTH, 0, "not accept the token", "new one"},

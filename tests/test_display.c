@@ -72,6 +72,31 @@ test_duration(void)
 }
 
 static void
+test_duration_say(void)
+{
+	static const struct {
+		uint64_t seconds;
+		const char *want;
+	} rows[] = {
+	    {0, "0 s"},
+	    {5, "5 s"},
+	    {119, "119 s"},
+	    {120, "2 min"},
+	    {121, "3 min"},
+	    {3600, "60 min"},
+	    {3601, "61 min"},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		char *got = xmalloc(16);
+
+		duration_say(rows[i].seconds, got);
+		CHECK_ROW(i, !strcmp(got, rows[i].want));
+		free(got);
+	}
+}
+
+static void
 test_name(void)
 {
 	static const struct {
@@ -294,11 +319,29 @@ test_speed(void)
 	CHECK(s.last == 700200);
 }
 
+/* A pause of ten minutes that does not count. */
+static void
+test_speed_skip(void)
+{
+	struct speed s = {.start = 1000}, none = {.start = 1000};
+	uint64_t t;
+
+	for (t = 1200; t <= 9000; t += 200)
+		speed_add(&s, t, (t - 1000) * 1000); /* 1 MB/s */
+	speed_skip(&s, 600000);
+	speed_add(&s, 609200, s.bytes + 200000);
+	CHECK(s.rate > 990000 && s.rate <= 1000000);
+	speed_skip(&none, 600000);
+	speed_add(&none, 601200, 200000);
+	CHECK(none.rate > 990000 && none.rate <= 1000000);
+}
+
 int
 main(void)
 {
 	test_size();
 	test_duration();
+	test_duration_say();
 	test_name();
 	test_name_widths();
 	test_status();
@@ -307,5 +350,6 @@ main(void)
 	test_many();
 	test_rows();
 	test_speed();
+	test_speed_skip();
 	return test_end();
 }

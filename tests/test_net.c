@@ -99,19 +99,21 @@ test_names(void)
 		const char *host;
 		enum net_family family;
 		int ok;
+		enum err_kind kind;
 	} row[] = {
-	    {"127.0.0.1", NET_ANY, 1},
-	    {"127.0.0.1", NET_IPV4, 1},
-	    {"127.0.0.1", NET_IPV6, 0},
-	    {"localhost", NET_ANY, 1}, /* [::1] refuses: the next one */
-	    {"LOCALHOST", NET_IPV4, 1},
-	    {"localhost", NET_IPV6, 0},
-	    {"::1", NET_ANY, 0},
-	    {"::1", NET_IPV4, 0},
-	    {"127.0.0.1.", NET_ANY, 0},
-	    {"", NET_ANY, 0},
-	    {"a b", NET_ANY, 0},
-	    {"[::1]", NET_ANY, 0},
+	    {"127.0.0.1", NET_ANY, 1, ERR_NONE},
+	    {"127.0.0.1", NET_IPV4, 1, ERR_NONE},
+	    {"127.0.0.1", NET_IPV6, 0, ERR_USAGE},
+	    {"localhost", NET_ANY, 1,
+		ERR_NONE}, /* [::1] refuses: the next one */
+	    {"LOCALHOST", NET_IPV4, 1, ERR_NONE},
+	    {"localhost", NET_IPV6, 0, ERR_NET},
+	    {"::1", NET_ANY, 0, ERR_NET},
+	    {"::1", NET_IPV4, 0, ERR_USAGE},
+	    {"127.0.0.1.", NET_ANY, 0, ERR_NET},
+	    {"", NET_ANY, 0, ERR_NET},
+	    {"a b", NET_ANY, 0, ERR_NET},
+	    {"[::1]", NET_ANY, 0, ERR_NET},
 	};
 	unsigned port = 0;
 	int server = listen_on(AF_INET, &port, 16);
@@ -123,7 +125,8 @@ test_names(void)
 
 		CHECK_ROW(i, (fd >= 0) == row[i].ok);
 		if (fd < 0)
-			CHECK_ROW(i, e.kind == ERR_NET && strstr(e.msg, "'"));
+			CHECK_ROW(
+			    i, e.kind == row[i].kind && strstr(e.msg, "'"));
 		else
 			close(fd);
 	}

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,7 @@
 #include "json.h"
 #include "mem.h"
 #include "test.h"
+#include "wait.h"
 
 /* Standard error goes to a file while it is recorded. */
 struct record {
@@ -107,7 +109,7 @@ test_lines(void)
 	CHECK(strstr(out, "\nfailed: b??[2J: no ? luck\n"));
 	CHECK(strstr(out, "\ndownloading: 65%, 2.60 kB of 4.00 kB, "));
 	CHECK(strstr(out, "2 of 4 files, 3 connections\n"));
-	CHECK(strstr(out, "\ndownloading: 3 of 4 files, 1.40 kB in 0 s, "));
+	CHECK(strstr(out, "\ndownloaded: 3 of 4 files, 1.40 kB in 0 s, "));
 	CHECK(count(out, "\n") == 9);
 	CHECK(!strchr(out, '\033') && !strchr(out, '\r'));
 	free(out);
@@ -211,7 +213,52 @@ test_small_files(void)
 	CHECK(count(out, "\n") == 1 + 10 + 1 + 1 + 1);
 	CHECK(strstr(out, "\nfailed: small: why\n"));
 	CHECK(strstr(out, "\n2989 more files, 2.99 kB\n"));
-	CHECK(strstr(out, "\ndownloading: 2999 of 3000 files, 3.00 kB in "));
+	CHECK(strstr(out, "\ndownloaded: 2999 of 3000 files, 3.00 kB in "));
+	free(out);
+}
+
+/* A large file has its own line, how many small ones there may be. */
+static void
+test_large_file(void)
+{
+	struct progress *p;
+	struct record r;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_LINES);
+	progress_phase(p, "uploading", 101, 0);
+	for (int i = 0; i < 101; i++) {
+		bool large = i == 50;
+		unsigned f = progress_start(p, large ? "large" : "small",
+		    large ? 52000000 : 9999999, 0);
+
+		progress_finish(p, f, PROGRESS_DONE, NULL);
+	}
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(strstr(out, "\ndone: large, 52.0 MB\n"));
+	CHECK(count(out, "done: small") == 10);
+	CHECK(strstr(out, "\n90 more files, 900 MB\n"));
+	free(out);
+}
+
+/* The last line speaks of one file, and of what is over. */
+static void
+test_one_file(void)
+{
+	struct progress *p;
+	struct record r;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_LINES);
+	progress_phase(p, "uploading", 1, 5);
+	progress_finish(p, progress_start(p, "a", 5, 5), PROGRESS_DONE, NULL);
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(strstr(out, "uploading: 1 file, 5 B\n"));
+	CHECK(strstr(out, "\nuploaded: 1 of 1 file, "));
 	free(out);
 }
 
@@ -237,7 +284,7 @@ test_too_many_files(void)
 	progress_close(p);
 	out = record_end(&r);
 	CHECK(strstr(out, "downloading: 4.00 kB, "));
-	CHECK(strstr(out, "\033[Jdownloading: 2000 files, 2.00 kB in "));
+	CHECK(strstr(out, "\033[Jdownloaded: 2000 files, 2.00 kB in "));
 	free(out);
 	free(number);
 }
@@ -328,7 +375,7 @@ test_bar(void)
 	screen_put(s, out);
 	free(out);
 	CHECK(
-	    !strncmp(s->cell[5], "downloading: 1 of 2 files, 1.00 kB in", 37));
+	    !strncmp(s->cell[5], "downloaded: 1 of 2 files, 1.00 kB in", 36));
 	CHECK(s->row == 6 && !*s->cell[6] && !s->column);
 	free(s);
 }
@@ -398,6 +445,11 @@ test_resize(void)
 	progress_note(p, "y");
 	pty_read(fd, out, sizeof(out));
 	CHECK(!strncmp(out, "\r\033[1A\033[J", 8));
+	/* After Ctrl-Z and fg the shell's words stand above the cursor. */
+	CHECK(raise(SIGCONT) == 0);
+	progress_tick(p, false);
+	pty_read(fd, out, sizeof(out));
+	CHECK(!strncmp(out, "0%  0 B of", 10));
 	progress_close(p);
 	dup2(saved, 2);
 	close(saved);
@@ -467,7 +519,7 @@ test_threads(void)
 	progress_close(p);
 	out = record_end(&r);
 	CHECK(strstr(out, "downloading: 100%, 240 kB of 240 kB, "));
-	CHECK(strstr(out, "downloading: 80 of 80 files, 242 kB in "));
+	CHECK(strstr(out, "downloaded: 80 of 80 files, 242 kB in "));
 	free(out);
 }
 
@@ -478,7 +530,10 @@ main(void)
 	test_none();
 	test_json();
 	test_small_files();
+	test_large_file();
+	test_one_file();
 	test_too_many_files();
+	wait_signals();
 	test_bar();
 	test_resize();
 	test_auto();

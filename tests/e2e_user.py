@@ -1,0 +1,114 @@
+"""End-to-end tests of what somebody new to it stumbles over: what is said, and how often. Each
+test_* takes a Kit (kit.py)."""
+
+import os
+import re
+import signal
+import stat
+
+from fakehub import Generated
+from kit import MB, tmpfs
+
+
+def tiny(k):
+    return k.hub.add_repo("acme-lab/tiny", {"a.txt": "a\n", "d/b.bin": b"b" * 100000, "c.txt": "c"})
+
+
+def test_dry_run_without_room(k):
+    """It lists what it would fetch, and then says that there is no room."""
+    words = tmpfs(1 * MB)
+    repo = k.hub.add_repo("acme-lab/big", {"big.bin": Generated(1, 5 * MB), "small.txt": "x"})
+    small = k.top / "small"
+    small.mkdir()
+    r = k.ok(k.run("download", "-r", repo.id, "-p", small, "--dry-run", wrap=words,
+                   env={"HUB_SMALL": small}), 7, err=("are to be written and", "are free"))
+    assert re.search(r"^fetch +5.24 MB  big.bin$", r.out, re.M), r.out
+    assert "3 of 3 files, 5.24 MB to fetch" in r.out
+    assert "LEFT" not in r.err and not k.content_requests()
+
+
+def test_gated_is_told_once(k):
+    """The files of a gated repository fail for one reason, which is not said for each."""
+    repo = tiny(k)
+    repo.gated = "manual"
+    r = k.ok(k.download(repo), 4, err=("is gated", "for the same reason"))
+    assert r.err.count("is restricted") == 2, r.err  # of the first file, and at the end
+
+
+def test_reasons_that_differ_are_told(k):
+    repo = tiny(k)
+    for name in ("a.txt", "c.txt"):
+        k.hub.rules.add(path="/" + name, status=404, count=None, headers={"X-Error-Code": "EntryNotFound"})
+    r = k.ok(k.download(repo), 9)
+    assert r.err.count("failed: ") == 2 and "same reason" not in r.err, r.err
+
+
+def test_forgotten_f(k):
+    repo = tiny(k)
+    (k.top / "a.txt").write_text("old")
+    k.ok(k.download(repo, "a.txt", to=k.top / "a.txt"), 7, err=("try: ", "-f"))
+    assert (k.top / "a.txt").read_text() == "old"
+    k.ok(k.download(repo, "c.txt", to=k.top / "c.txt"), err="'%s' becomes a folder; with -f" % (k.top / "c.txt"))
+    assert (k.top / "c.txt/c.txt").read_text() == "c"
+    # The second time it is one already, and a folder's own name is nothing special.
+    for to, name in (("c.txt", "c.txt"), ("d", "d"), ("d", "d/")):
+        r = k.ok(k.download(repo, name, to=k.top / to))
+        assert "becomes a folder" not in r.err, r.err
+
+
+def test_pipe_in_its_place(k):
+    """What somebody made on purpose stays, with --force, too; the other files come."""
+    repo = tiny(k)
+    k.dir.mkdir()
+    os.mkfifo(str(k.dir / "a.txt"))
+    for more in ((), ("--force",)):
+        k.ok(k.download(repo, *more), 9, err="a pipe, a socket or a device is in its place")
+        assert stat.S_ISFIFO((k.dir / "a.txt").stat().st_mode)
+        assert (k.dir / "c.txt").read_text() == "c"
+
+
+def test_address_without_scheme(k):
+    repo = tiny(k)
+    k.ok(k.run("download", "huggingface.co/acme-lab/tiny", "-p", k.dir))
+    k.same(repo)
+    k.ok(k.run("download", "hf.co/acme-lab/tiny/blob/main/d/b.bin", "-p", k.top / "b", "-f"))
+    assert (k.top / "b").read_bytes() == b"b" * 100000
+
+
+def test_wrong_family(k):
+    """A retry would not help."""
+    for flag, address in (("-6", "127.0.0.1"), ("-4", "[::1]")):
+        r = k.ok(k.download("a/b", flag, env={"HF_ENDPOINT": "http://%s:9" % address}), 2,
+                 err=("is an IPv", "is allowed"))
+        assert "waiting" not in r.err
+
+
+def test_closed_standard_input(k):
+    k.ok(k.download("a/b", "--token-file", "-", wrap=("sh", "-c", '"$@" <&-', "sh")), 2,
+         err="--token-file: standard input is closed")
+
+
+def test_one_file_is_singular(k):
+    repo = tiny(k)
+    k.ok(k.download(repo, "a.txt"), err=("downloading: 1 file, 2 B\n", "\ndownloaded: 1 of 1 file, 2 B in "))
+    k.ok(k.download(repo, "a.txt"), err="1 of 1 file is in place already")
+    r = k.ok(k.download(repo), err="1 of 4 files is in place already")
+    assert "downloaded: 3 of 3 files, 101 kB in" in r.err, r.err
+
+
+def test_large_files_have_a_line(k):
+    files = {"n%02d" % n: "%d" % n for n in range(40)}
+    repo = k.hub.add_repo("acme-lab/mixed", {**files, "large.bin": Generated(1, 11 * MB)})
+    k.ok(k.download(repo, "-j1"), err=("done: large.bin, 11.5 MB", "more files"))
+
+
+def test_wait_is_told_in_words(k):
+    repo = tiny(k)
+    k.hub.rules.add(path="/revision/", status=429, headers={"Retry-After": "4000"})
+    process = k.start("download", "-r", repo.id, "-p", k.dir)
+    said = b""
+    while b"waiting" not in said:
+        said += process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    k.finish(process)
+    assert b"waiting 61 min: " in said, said
