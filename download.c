@@ -549,13 +549,13 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	};
 	int rv = prepare(d, &r, e);
 
-	/* The list comes first: it is for those who want to make room. */
-	if (rv == 0 && d->o->dry_run && download_report_end(&r, rv, out, e) < 0)
-		return -1;
+	/* The list comes before the news that there is no room for it. */
+	if (d->o->dry_run) {
+		rv = download_report_end(&r, rv, out, e);
+		return rv < 0 ? rv : plan_room(&d->plan, &d->ground.traits, e);
+	}
 	if (rv == 0)
 		rv = plan_room(&d->plan, &d->ground.traits, e);
-	if (d->o->dry_run)
-		return rv;
 	if (rv == 0) {
 		rv = transfer_all(d, e);
 		if (rv < 0)

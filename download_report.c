@@ -196,11 +196,13 @@ int
 download_report_end(
     const struct download_report *r, int rv, struct output *out, struct err *e)
 {
-	if (rv == 0)
+	bool through = rv == 0;
+
+	if (through)
 		rv = sum_up(r, e);
 	if (r->o->json)
 		put_json(r, out);
-	else if (r->o->dry_run)
+	else if (through && r->o->dry_run)
 		put_dry_run(r, out);
 	else if (rv == 0)
 		put_paths(r, out);
