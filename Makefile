@@ -304,10 +304,10 @@ CPUS = x86_64 i686 aarch64 armv7 armv5 riscv64 mipsel s390x
 DIST_MAX = 600000
 CROSS = build/cross
 
-FOR_CPU = $(MAKE) O=build/dist/$* CC=$(abspath $(CROSS)/$*/cc) \
+# Not CFLAGS: said to another make, they take -O2 from the hashes.
+FOR_CPU = O=build/dist/$* CC=$(abspath $(CROSS)/$*/cc) \
           AR=$(shell tools/cross -t $*)-ar BEARSSL=$(CROSS)/$*/bearssl \
-          BEARSSL_VERSION=$(shell tools/cross -v $(CROSS)) CFLAGS=-Os \
-          LDFLAGS='-static -s -Wl,--gc-sections'
+          BEARSSL_VERSION=$(shell tools/cross -v $(CROSS))
 
 dist: $(CPUS:%=dist-%)
 	@! find dist -name 'hub-*' -size +$(DIST_MAX)c | grep . || { \
@@ -315,13 +315,14 @@ dist: $(CPUS:%=dist-%)
 	cd dist && sha256sum hub-* >SHA256SUMS
 
 $(CPUS:%=dist-%): dist-%: $(CROSS)/%/ready
-	$(FOR_CPU) build/dist/$*/hub
+	$(MAKE) $(FOR_CPU) build/dist/$*/hub
 	@mkdir -p dist
 	cp build/dist/$*/hub dist/hub-$*
 
 # One after the other: they share the sources.
 $(CROSS)/%/ready: tools/cross
-	flock build tools/cross $* $(CROSS)
+	@mkdir -p $(CROSS)
+	flock $(CROSS) tools/cross $* $(CROSS)
 	@touch $@
 
 # The unit tests and an end-to-end download and upload on all of these CPUs, by
@@ -329,7 +330,7 @@ $(CROSS)/%/ready: tools/cross
 test-all: $(CPUS:%=test-%)
 
 $(CPUS:%=test-%): test-%: dist-%
-	$(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
+	$(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
 
 test_cpu: $O/hub $(TESTS:%=$O/%)
 	EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
