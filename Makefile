@@ -250,7 +250,7 @@ LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*.c)
 SHELL_FILES = debian/build tools/cross tests/run tests/demo tests/fuzz \
               tests/*.sh .ci/run
-PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench)
+PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench tests/insn)
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	clang-format --dry-run -Werror *.[ch] tests/*.[ch] tools/*.c
@@ -341,6 +341,17 @@ E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard 
 	one_and_sixteen upload.test_folder again_sends round_trip delete \
 	kill_while_sending refused_commit
 
+# What a byte costs in instructions on each of them; see the head of tests/insn.
+insn: build/insn.so $(CPUS:%=insn-%)
+	INSN=$(abspath $<) tests/insn $(CPUS)
+
+$(CPUS:%=insn-%): insn-%: dist-%
+	$(MAKE) $(FOR_CPU) build/dist/$*/bench_insn
+
+build/insn.so: tests/insn.c
+	@mkdir -p $(@D)
+	$(HOSTCC) -std=c11 -O2 -shared -fPIC -o $@ $<
+
 # Where each shell looks for completions of what is installed in PREFIX.
 SHARE   = $(DESTDIR)$(PREFIX)/share
 BASHDIR = $(SHARE)/bash-completion/completions
@@ -377,5 +388,6 @@ clean:
 .PHONY: all unit test asan tsan tsan_run tsan_all tsan_all_run valgrind \
         valgrind_run valgrind_all valgrind_all_run fuzz fuzz_run env_compare \
         bench demo lint fmt install uninstall clean FORCE
-.PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu
+.PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu insn \
+        $(CPUS:%=insn-%)
 .SECONDARY:
