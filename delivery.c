@@ -40,6 +40,7 @@ struct batch {
 	size_t n;
 	struct offer_file **lfs; /* those of them that go to the storage */
 	size_t lfs_n;
+	bool too_large; /* the commit of all of it did not get through */
 };
 
 static int
@@ -219,10 +220,13 @@ committed(struct delivery *d, struct commit_answer *a)
 	commit_answer_release(a);
 }
 
-/* Sends a commit until it is known to have happened, or not to. */
+/* Sends a commit until it is known to have happened, or not to. One of many
+ * files that failed twice while the Hub answers other questions takes it too long,
+ * most likely: smaller ones are to be tried. */
 static int
-send_commit(struct delivery *d, const struct commit *c, struct err *e)
+send_commit(struct batch *b, const struct commit *c, struct err *e)
 {
+	struct delivery *d = b->d;
 	bool lost = false;
 
 	for (unsigned failed = 0;; failed++) {
@@ -249,6 +253,10 @@ send_commit(struct delivery *d, const struct commit *c, struct err *e)
 			return 0;
 		if (e->kind == ERR_REFUSED || failed >= d->retries ||
 		    (found < 0 && look.kind == ERR_NET))
+			return -1;
+		b->too_large =
+		    failed && found == 0 && !e->wait && b->n > scale[0];
+		if (b->too_large)
 			return -1;
 	}
 }
@@ -326,7 +334,7 @@ try_commit(
 	fill_ops(b, first, op, &c.n);
 	if (!c.n)
 		return 0;
-	if (send_commit(d, &c, e) < 0)
+	if (send_commit(b, &c, e) < 0)
 		return -1;
 	d->commits++;
 	for (size_t i = 0; i < b->n; i++)
@@ -336,7 +344,7 @@ try_commit(
 }
 
 static int
-commit_batch(struct batch *b, struct err *e)
+commit_at_once(struct batch *b, struct err *e)
 {
 	struct delivery *d = b->d;
 	struct commit_op *op = xcalloc(b->n + d->gone_n, sizeof(*op));
@@ -351,13 +359,48 @@ commit_batch(struct batch *b, struct err *e)
 		rv = try_commit(b, op, buf_cstr(&summary), e);
 	/* A file that changed on the way is left out; the others are not to
 	 * blame. */
-	while (rv < 0 && to_send(b) < had) {
+	while (rv < 0 && !b->too_large && to_send(b) < had) {
 		had = to_send(b);
 		rv = try_commit(b, op, buf_cstr(&summary), e);
 	}
 	buf_release(&summary);
 	free(op);
 	return rv;
+}
+
+/* Half of what was too much for the Hub, or less. */
+static void
+step_down(struct delivery *d, size_t n)
+{
+	while (d->step && scale[d->step] > n / 2)
+		d->step--;
+	progress_note(d->progress,
+	    "a commit of %zu files did not get through; trying %u at once", n,
+	    scale[d->step]);
+}
+
+/* In one commit, or in several where that is too much for the Hub. */
+static int
+commit_batch(struct batch *b, struct err *e)
+{
+	struct batch part = {.d = b->d, .item = b->item, .n = b->n};
+	size_t left = b->n;
+
+	for (;;) {
+		part.too_large = false;
+		if (commit_at_once(&part, e) == 0) {
+			part.item += part.n;
+			left -= part.n;
+			if (!left)
+				return 0;
+		} else if (part.too_large) {
+			step_down(b->d, part.n);
+			b->too_large = true;
+		} else {
+			return -1;
+		}
+		part.n = left < scale[b->d->step] ? left : scale[b->d->step];
+	}
 }
 
 /* Steps along the scale by how long a full batch took. */
@@ -378,6 +421,7 @@ next_batch(struct batch *b, size_t *i)
 	const struct delivery *d = b->d;
 	uint64_t regular = 0;
 
+	b->too_large = false;
 	for (b->n = b->lfs_n = 0; *i < d->offer->n; ++*i) {
 		struct offer_file *f = &d->offer->file[*i];
 
@@ -410,7 +454,8 @@ deliver(struct delivery *d, struct err *e)
 		began = wait_now();
 		if (rv == 0)
 			rv = commit_batch(&b, e);
-		adapt(d, b.n, wait_now() - began);
+		if (!b.too_large)
+			adapt(d, b.n, wait_now() - began);
 		if (!b.n)
 			break;
 		next_batch(&b, &i);

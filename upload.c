@@ -339,12 +339,18 @@ send_all(struct upload *u, struct err *e)
 static void
 explain(const struct upload *u, struct err *e)
 {
-	if (e->kind != ERR_STOPPED) {
+	if (e->kind == ERR_STOPPED)
+		err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
+	else
 		err_in(e, "cannot upload to '%s'", u->s.id.id);
-		return;
-	}
-	err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
-	err_hint(e, "run the same command again to continue");
+	/* The same command would open another one. */
+	if (u->d.pr)
+		err_hint(e,
+		    "run again with --revision refs/pr/%" PRIu64
+		    " instead of --create-pr to continue",
+		    u->d.pr);
+	else if (e->kind == ERR_STOPPED)
+		err_hint(e, "run the same command again to continue");
 }
 
 static int

@@ -181,6 +181,41 @@ def test_pull_request(k):
     k.ok(up(k, "--create-pr", "--revision", "x"), 2, err="--create-pr")
 
 
+def test_pull_request_is_continued(k):
+    """Killed, and run again with its name instead of --create-pr: there is no second one."""
+    k.ok(up(k, path=seed(k)))
+    write(k.dir, {"%03d.txt" % n: "%d" % n for n in range(260)})
+    k.hub.forget()
+    k.hub.fault(path="/commit/refs%2Fpr%2F1", method="POST", skip=1, count=None, hang_up=True)
+    process = start(k, "--create-pr")
+    k.wait_for(lambda: len(commits(k)) == 2, what="the second commit")
+    process.kill()
+    k.finish(process)
+    assert 250 < len(there(k, "refs/pr/1")) < 260
+    k.hub.forget()
+    r = k.ok(up(k, "--revision", "refs/pr/1"))
+    repo = k.hub.find_repo("model", ID)
+    assert list(repo.pulls) == [1] and "/commit/" in r.out
+    assert {"%03d.txt" % n for n in range(260)} <= set(there(k, "refs/pr/1"))
+    assert "000.txt" not in there(k)
+
+
+def test_interrupted_pull_request_says_how_to_continue(k):
+    k.ok(up(k, path=seed(k)))
+    write(k.dir, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", method="POST", delay=60)
+    process = start(k, "--create-pr")
+    k.wait_for(lambda: 1 in k.hub.find_repo("model", ID).pulls, what="the pull request")
+    process.send_signal(signal.SIGINT)
+    k.ok(k.finish(process), 130, err="try: run again with --revision refs/pr/1 instead of --create-pr")
+
+
+def seed(k):
+    """A folder of one file, so that there is a repository."""
+    write(k.top / "seed", {"README.md": "# up\n"})
+    return k.top / "seed"
+
+
 def test_long_title_of_a_pull_request(k):
     folder(k)
     k.ok(up(k))
@@ -412,6 +447,47 @@ def test_last_answer_is_lost(k):
     k.hub.fault(path="/commit/", method="POST", lose_answer=True)
     r = k.ok(up(k, "--retries", "0"))
     assert k.hub.find_repo("model", ID).head().oid in r.out
+
+
+def test_large_commit_is_split(k):
+    """One that fails twice while the Hub answers all else is too large; once is a hiccup."""
+    folder(k, {"%02d" % n: "%d" % n for n in range(60)})
+    k.hub.fault(path="/commit/", method="POST", status=504, count=2)
+    k.ok(up(k), err="a commit of 60 files did not get through; trying 20 at once")
+    same(k)
+    assert sizes(k) == [20, 20, 20], sizes(k)
+
+
+def test_hiccup_of_a_large_commit(k):
+    folder(k, {"%02d" % n: "%d" % n for n in range(60)})
+    k.hub.fault(path="/commit/", method="POST", status=504, count=1)
+    k.ok(up(k))
+    assert sizes(k) == [60], sizes(k)
+
+
+def test_split_commit_that_arrived_late(k):
+    """The Hub did it after all, while it was believed lost: nothing is lost or there twice."""
+    folder(k, {"%02d" % n: "%d" % n for n in range(60)})
+    k.hub.fault(path="/commit/", method="POST", status=504, count=2)
+    k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    k.ok(up(k))
+    same(k)
+    assert sizes(k) == [20, 20, 20], sizes(k)
+
+
+def test_commit_that_never_gets_through(k):
+    """It ends, with what can be committed there."""
+    folder(k, {"%02d" % n: "%d" % n for n in range(30)})
+    k.hub.fault(path="/commit/", method="POST", status=504, count=None)
+    k.ok(up(k, "--retries", "2"), 5, err="trying 20 at once")
+    assert sizes(k) == []
+
+
+def sizes(k):
+    """How many files each of our commits added."""
+    repo = k.hub.find_repo("model", ID)
+    found = [len(c.files) for c in repo.history(repo.head())]
+    return [a - b for a, b in zip(found, found[1:])][::-1]
 
 
 def test_lost_second_commit(k):
