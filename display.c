@@ -230,8 +230,9 @@ add_counts(const struct display *d, const char *between, struct buf *line)
 	char text[64];
 
 	if (d->files_total) {
-		snprintf(text, sizeof(text), "%" PRIu64 " of %" PRIu64 " files",
-		    d->files_done, d->files_total);
+		snprintf(text, sizeof(text),
+		    "%" PRIu64 " of %" PRIu64 " file%s", d->files_done,
+		    d->files_total, d->files_total == 1 ? "" : "s");
 		part_add(line, between, text);
 	}
 	if (d->connections) {

@@ -414,8 +414,10 @@ line_end_of_phase(struct progress *p)
 	    d->verb, d->files_done);
 	if (d->files_total)
 		buf_printf(&p->out, " of %" PRIu64, d->files_total);
-	buf_printf(&p->out, " file%s, %s in %s, %s/s\n", files == 1 ? "" : "s",
-	    size, time, rate);
+	buf_puts(&p->out, files == 1 ? " file" : " files");
+	if (p->received)
+		buf_printf(&p->out, ", %s in %s, %s/s", size, time, rate);
+	buf_putc(&p->out, '\n');
 }
 
 static void

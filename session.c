@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cert.h"
 #include "client.h"
@@ -65,10 +66,13 @@ add_trust(struct tls_trust *t, const struct config *c, struct err *e)
 }
 
 static struct progress *
-open_progress(const struct config *c, const char *verb)
+open_progress(const struct config *c, const struct options *o, const char *verb)
 {
-	const struct progress_opts o = {
-	    .mode = c->progress,
+	/* A live display would erase the content that comes between. */
+	bool mixed = o->output && isatty(STDOUT_FILENO);
+	const struct progress_opts how = {
+	    .mode = mixed && c->progress == PROGRESS_AUTO ? PROGRESS_NONE
+							  : c->progress,
 	    .quiet = c->quiet,
 	    .no_color = c->no_color,
 	    .verb = verb,
@@ -76,7 +80,7 @@ open_progress(const struct config *c, const char *verb)
 	    .ci = c->ci,
 	};
 
-	return progress_open(&o);
+	return progress_open(&how);
 }
 
 static struct client *
@@ -180,7 +184,7 @@ fill(
 	s->trust = tls_trust_open();
 	if (add_trust(s->trust, c, e) < 0)
 		return -1;
-	s->progress = open_progress(c, verb);
+	s->progress = open_progress(c, o, verb);
 	show_notes(s);
 	s->client = open_client(s, e);
 	if (!s->client)

@@ -96,6 +96,23 @@ def test_one_file_is_singular(k):
     assert "downloaded: 3 of 3 files, 101 kB in" in r.err, r.err
 
 
+def test_content_at_a_terminal_stays(k):
+    """The live display does not erase the content of -o - that stands on the same screen."""
+    repo = tiny(k)
+    r = k.ok(k.terminal("download", "-r", repo.id, "-o", "-", "a.txt"))
+    assert r.err == "" and r.out == "a\r\n", r.out
+
+
+def test_nothing_hashed_has_no_rate(k):
+    """What the journal knows is not hashed again; "0 B in 0 s" would say nothing."""
+    k.dir.mkdir()
+    (k.dir / "m.bin").write_bytes(b"m" * 3000000)
+    token = {"HF_TOKEN": k.tokens["write"]}
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.dir, env=token))
+    r = k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.dir, env=token))
+    assert "0 B in" not in r.err, r.err
+
+
 def test_large_files_have_a_line(k):
     files = {"n%02d" % n: "%d" % n for n in range(40)}
     repo = k.hub.add_repo("acme-lab/mixed", {**files, "large.bin": Generated(1, 11 * MB)})
