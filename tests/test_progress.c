@@ -374,8 +374,7 @@ test_bar(void)
 	out = record_end(&r);
 	screen_put(s, out);
 	free(out);
-	CHECK(
-	    !strncmp(s->cell[5], "downloaded: 1 of 2 files, 1.00 kB in", 36));
+	CHECK(!strncmp(s->cell[5], "downloaded: 1 of 2 files, 1.00 kB in", 36));
 	CHECK(s->row == 6 && !*s->cell[6] && !s->column);
 	free(s);
 }
