@@ -258,7 +258,7 @@ test_one_file(void)
 	progress_close(p);
 	out = record_end(&r);
 	CHECK(strstr(out, "uploading: 1 file, 5 B\n"));
-	CHECK(strstr(out, "\nuploaded: 1 of 1 file, "));
+	CHECK(strstr(out, "\nuploaded: 1 of 1 file\n"));
 	free(out);
 }
 
