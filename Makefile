@@ -204,7 +204,7 @@ HELGRIND = $(VALGRIND) --tool=helgrind
 
 UNIT_VALGRIND = answer cert chain config conn env http lfs_batch net plan \
 	progress record repoid scan state tls url
-E2E_MEMCHECK = test_jobs test_xet_files test_pages test_broken_part
+E2E_MEMCHECK = test_jobs test_xet_files download.test_pages test_broken_part
 E2E_HELGRIND = test_jobs test_to_standard test_terminate test_round_trip \
 	test_broken_part
 
@@ -263,16 +263,18 @@ lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 
 $(LINT_C:%=$L/%.ok): $L/%.ok: % .clang-tidy Makefile
 	@mkdir -p $(@D)
-	gcc $(LINT_OURS) -O1 -fanalyzer -Werror -MF $@.d -MT $@ -c -o /dev/null $<
-	cppcheck $(CPPCHECK) $<
-	$(TIDY) $< -- $(LINT_OURS) 2>$@.log || { cat $@.log; exit 1; }
+	@echo lint $<
+	@gcc $(LINT_OURS) -O1 -fanalyzer -Werror -MF $@.d -MT $@ -c -o /dev/null $<
+	@cppcheck $(CPPCHECK) $<
+	@$(TIDY) $< -- $(LINT_OURS) 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
 $(LINT_T:%=$L/%.ok): $L/%.ok: % .clang-tidy tests/.clang-tidy Makefile
 	@mkdir -p $(@D)
-	gcc $(LINT_OURS) -Werror -MF $@.d -MT $@ -fsyntax-only $<
-	cppcheck $(CPPCHECK) $<
-	$(TIDY) $< -- $(LINT_OURS) 2>$@.log || { cat $@.log; exit 1; }
+	@echo lint $<
+	@gcc $(LINT_OURS) -Werror -MF $@.d -MT $@ -fsyntax-only $<
+	@cppcheck $(CPPCHECK) $<
+	@$(TIDY) $< -- $(LINT_OURS) 2>$@.log || { cat $@.log; exit 1; }
 	@touch $@
 
 LINT_OURS = $(OURS) -DHUB_BUILD_TIME=0 -DHUB_BEARSSL='""' -DHUB_COMMIT='""'
