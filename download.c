@@ -20,6 +20,7 @@
 #include "download_report.h"
 #include "err.h"
 #include "file.h"
+#include "litter.h"
 #include "localdir.h"
 #include "mem.h"
 #include "output.h"
@@ -512,7 +513,7 @@ transfer_all(struct download *d, struct err *e)
 {
 	int rv;
 
-	partial_clean(&d->folder, d->prefix);
+	litter_clean(&d->folder, d->prefix);
 	rv = fetch(d, e);
 	if (rv == 0)
 		rv = copy_all(d, e);

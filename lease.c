@@ -166,16 +166,14 @@ enum verdict { GONE, DEAD, ALIVE, UNSURE };
 static enum verdict
 judge_owner(const struct lease *l, const struct found *x)
 {
-	static const unsigned char unknown[16];
 	struct owner o;
 
 	if (!x->has_head || state_owner(x->head, &o) < 0)
 		return UNSURE;
 	if (!o.nonce)
 		return DEAD;
-	if (memcmp(o.boot, unknown, 16) == 0 || !o.pids || !o.pid ||
-	    o.pid > INT32_MAX || o.pids != l->self.pids ||
-	    memcmp(o.boot, l->self.boot, 16) != 0)
+	if (!owner_same_boot(&o, &l->self) || !o.pids || !o.pid ||
+	    o.pid > INT32_MAX || o.pids != l->self.pids)
 		return UNSURE;
 	return kill((pid_t)o.pid, 0) < 0 && errno == ESRCH ? DEAD : ALIVE;
 }

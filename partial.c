@@ -2,7 +2,6 @@
 
 #include "partial.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,6 +15,7 @@
 #include "err.h"
 #include "lease.h"
 #include "mem.h"
+#include "owner.h"
 #include "wait.h"
 
 /* The synced view is renewed after that many bytes, or when it is time. */
@@ -32,9 +32,6 @@
 
 /* Files from that size on do not stay in the page cache. */
 #define LARGE (UINT64_C(64) << 20)
-
-#define CLEAN_LOCAL 3600
-#define CLEAN_NETWORK (7 * 24 * 3600)
 
 struct partial {
 	const struct folder *f;
@@ -60,41 +57,12 @@ struct partial {
 	uint64_t uncached;  /* the page cache was left up to here */
 };
 
-/* 32 hexadecimal digits with dashes between them. */
-static bool
-read_boot(unsigned char boot[16])
-{
-	char text[37] = "";
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, 36);
-	size_t k = 0;
-
-	if (fd >= 0)
-		close(fd);
-	for (ssize_t i = 0; i < n; i++)
-		if (text[i] != '-')
-			text[k++] = text[i];
-	return n == 36 && hex_decode(str_make(text, k), boot, 16) == 0;
-}
-
-static void
-self_of(struct owner *o)
-{
-	struct stat st;
-
-	*o = (struct owner){.pid = (uint32_t)getpid()};
-	if (!read_boot(o->boot))
-		memset(o->boot, 0, sizeof(o->boot));
-	if (stat("/proc/self/ns/pid", &st) == 0)
-		o->pids = st.st_ino;
-}
-
 int
 partial_setup(const struct folder *f, struct partial_setup *s, struct err *e)
 {
 	*s = (struct partial_setup){
 	    .beat = PARTIAL_BEAT, .stale = PARTIAL_STALE, .sync = PARTIAL_SYNC};
-	self_of(&s->self);
+	owner_self(&s->self);
 	return folder_traits(f, &s->traits, e);
 }
 
@@ -118,20 +86,6 @@ name_of(const char *stem, const char *kind)
 	return buf_detach(&b);
 }
 
-static bool
-knows_boot(const struct owner *o)
-{
-	static const unsigned char unknown[16];
-
-	return memcmp(o->boot, unknown, 16) != 0;
-}
-
-static bool
-same_boot(const struct owner *a, const struct owner *b)
-{
-	return memcmp(a->boot, b->boot, 16) == 0 && knows_boot(a);
-}
-
 /* Whether the file is long enough for what the live view claims. */
 static bool
 fits(const struct state *s, const struct stat *st)
@@ -153,7 +107,7 @@ believe(struct state *s, const struct buf *text, const struct stat *data,
 	if (state_parse(s, (const unsigned char *)buf_cstr(text), text->len) <
 	    0)
 		return;
-	if (!same_boot(&s->owner, self) || !fits(s, data))
+	if (!owner_same_boot(&s->owner, self) || !fits(s, data))
 		state_drop_live(s);
 	/* Another name for the same file: somebody's copy, not ours to write. */
 	if (!fits(s, data) || data->st_nlink != 1)
@@ -174,7 +128,7 @@ partial_left(const struct folder *f, const char *prefix,
 
 	if (size <= PARTIAL_BLOCK || size > STATE_SIZE_MAX)
 		return 0;
-	self_of(&self);
+	owner_self(&self);
 	stem = stem_of(prefix, want);
 	name = name_of(stem, "part");
 	path = name_of(stem, "state");
@@ -413,7 +367,7 @@ start_private(struct partial *p, struct err *e)
 	p->name = lease_name(p->stem, "part");
 	if (open_data(p, O_EXCL, &st, e) < 0)
 		return -1;
-	/* So that partial_clean() sees that somebody lives here. */
+	/* So that litter_clean() sees that somebody lives here. */
 	if (!p->network && p->size > PARTIAL_BLOCK)
 		flock(p->fd, LOCK_EX | LOCK_NB);
 	return 0;
@@ -863,7 +817,7 @@ keep(struct partial *p)
 	write_slot(p, p->lease.fd, &e);
 	if (!p->dirty)
 		return;
-	if (p->unsynced > QUICK_BYTES && knows_boot(&p->lease.self))
+	if (p->unsynced > QUICK_BYTES && owner_knows_boot(&p->lease.self))
 		start_writing(p);
 	else
 		sync_now(p, &e);
@@ -896,104 +850,4 @@ partial_close(struct partial *p, bool published)
 	else if (!published && p->fd >= 0)
 		folder_remove(p->f, p->name, &e);
 	destroy(p);
-}
-
-/* HASH.RANDOM.KIND, with a kind that nobody continues. */
-static bool
-is_litter(struct str name)
-{
-	struct str hash, random, kind, rest;
-
-	if (!str_cut(name, '.', &hash, &rest) ||
-	    !str_cut(rest, '.', &random, &kind))
-		return false;
-	return (str_is_hex(hash, 64) || str_is_hex(hash, 40)) &&
-	       str_is_hex(random, 16) &&
-	       (str_eq(kind, "part") || str_eq(kind, "tmp") ||
-		   str_eq(kind, "old"));
-}
-
-static void
-clean_one(const struct folder *f, const char *path, bool network, int64_t now)
-{
-	int64_t age = network ? CLEAN_NETWORK : CLEAN_LOCAL;
-	struct stat st;
-	struct err e;
-	int fd = folder_openat(f, path, O_RDWR, &e);
-
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) == 0 && now / 1000 - st.st_mtim.tv_sec > age &&
-	    (network || flock(fd, LOCK_EX | LOCK_NB) == 0))
-		folder_remove(f, path, &e);
-	close(fd);
-}
-
-/* A state whose file got its name just before its run was killed. Whoever makes
- * one anew holds its lock, or finds that it is no longer there. */
-static void
-clean_orphan(const struct folder *f, const char *prefix, struct str name)
-{
-	struct buf state = buf_make(8192), part = buf_make(8192);
-	struct str hash = str_make(name.s, name.n - strlen(".state"));
-	struct stat st;
-	struct err e;
-	int fd = -1;
-
-	buf_printf(&state, "%s%.*s", prefix, STRF(name));
-	buf_printf(&part, "%s%.*s.part", prefix, STRF(hash));
-	if (str_is_hex(hash, 64) || str_is_hex(hash, 40))
-		fd = folder_openat(f, buf_cstr(&state), O_RDWR, &e);
-	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0 &&
-	    folder_stat(f, buf_cstr(&part), &st, &e) == 1)
-		folder_remove(f, buf_cstr(&state), &e);
-	if (fd >= 0)
-		close(fd);
-	buf_release(&state);
-	buf_release(&part);
-}
-
-static void
-clean_all(const struct folder *f, const char *prefix, DIR *d,
-    const struct folder_traits *t)
-{
-	struct dirent *x;
-	struct err e;
-	int64_t now = 0;
-
-	while ((x = readdir(d))) {
-		struct buf path = buf_make(8192);
-
-		buf_printf(&path, "%s%s", prefix, x->d_name);
-		if (is_litter(str_of(x->d_name)) &&
-		    (now || lease_clock(f, prefix, &now, &e) == 0))
-			clean_one(f, buf_cstr(&path), t->network, now);
-		if (!t->network && str_ends(str_of(x->d_name), ".state"))
-			clean_orphan(f, prefix, str_of(x->d_name));
-		buf_release(&path);
-	}
-}
-
-void
-partial_clean(const struct folder *f, const char *prefix)
-{
-	struct buf path = buf_make(8192);
-	struct folder_traits t;
-	struct err e;
-	DIR *d = NULL;
-	int fd;
-
-	buf_printf(&path, "%s.", prefix);
-	fd = folder_openat(f, buf_cstr(&path), O_RDONLY | O_DIRECTORY, &e);
-	buf_release(&path);
-	if (fd < 0)
-		return;
-	if (folder_traits(f, &t, &e) == 0)
-		d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return;
-	}
-	clean_all(f, prefix, d, &t);
-	closedir(d);
 }

@@ -16,9 +16,9 @@
  * each PARTIAL_BLOCK whose bytes were written, and the hash state at the in-order
  * frontier. It holds after kill -9, since the kernel keeps what was written;
  * it is believed only if the machine has not been started anew since (the boot
- * id is in the header; where there is none, it is never believed). The synced one is written every few seconds after
- * fdatasync() of the bytes that it claims, by temporary file and rename; it
- * holds after a power cut. A state that does not fit its own checksum, kind,
+ * id is in the header; where there is none, it is never believed). The synced
+ * one is written every few seconds after fdatasync() of the bytes that it
+ * claims, by temporary file and rename; it holds after a power cut. A state that does not fit its own checksum, kind,
  * size or file is thrown away, never an error: at worst bytes are fetched
  * again. And whatever it says, the file is published only if the hash is right.
  *
@@ -31,10 +31,8 @@
  * is published is a verified file of one's own. An owner that slept over
  * PARTIAL_STALE checks that it still is the owner before it writes on.
  *
- * What nobody can continue, private partials and drafts of states of runs that
- * were killed, is removed by partial_clean() after a time, and so is a
- * HASH.state whose file was published by a run that was killed then. HASH.part
- * is never removed but by the run that publishes it.
+ * What nobody can continue is removed after a time (litter.h). HASH.part is
+ * never removed but by the run that publishes it.
  *
  * Thread-safe: workers write ranges and mark them, one hasher advances.
  */
@@ -99,12 +97,6 @@ struct partial *partial_open_on(const struct partial_setup *setup,
     uint64_t size, bool resume, enum partial_found *found, uint64_t *had,
     struct err *e);
 
-/* Removes what dead runs left and nobody can continue, if it is older than an
- * hour and its lock is free, or, on a network file system, older than a week;
- * and, on a local one, states without a file that nobody holds. Once a run;
- * never fails. */
-void partial_clean(const struct folder *f, const char *prefix);
-
 /* Bytes that an earlier run left for that content, without opening it; 0 if
  * none. For dry runs and plans. */
 uint64_t partial_left(const struct folder *f, const char *prefix,
@@ -159,7 +151,8 @@ int partial_finish(struct partial *p, const char **name, struct err *e);
 int partial_reset(struct partial *p, struct err *e);
 
 /* published: removes the state. Else both stay for the next run (a private or
- * stateless one is removed), with the state synced as far as that goes quickly. Takes NULL. */
+ * stateless one is removed), with the state synced as far as that goes quickly.
+ * Takes NULL. */
 void partial_close(struct partial *p, bool published);
 
 #endif

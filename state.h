@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "hash.h"
+#include "owner.h"
 
 #define STATE_BLOCK (1u << 20)
 #define STATE_HEAD 128
@@ -31,14 +32,6 @@
 
 /* The largest file of ext4; bounds the bits, which are 2 MiB then. */
 #define STATE_SIZE_MAX (UINT64_C(16) << 40)
-
-/* Who writes. nonce 0: nobody does. */
-struct owner {
-	unsigned char boot[16]; /* of the running kernel; zero: unknown */
-	uint64_t nonce;
-	uint64_t pids; /* the namespace that pid is of; 0: unknown */
-	uint32_t pid;
-};
 
 /* What is here. */
 struct view {

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* unshare, flock */
+#define _GNU_SOURCE /* unshare */
 
 #include "partial.h"
 
@@ -925,70 +925,6 @@ test_threads(void)
 	}
 }
 
-static void
-make_old(const struct place *p, const char *name, bool old)
-{
-	const struct timespec t[2] = {{1000000000, 0}, {1000000000, 0}};
-	char path[256];
-
-	snprintf(path, sizeof(path), "%s/%s%s", p->root, PREFIX, name);
-	damage(path, (const unsigned char *)"x", 1);
-	if (old)
-		CHECK(utimensat(AT_FDCWD, path, t, 0) == 0);
-}
-
-#define HEX8 "0123abcd"
-#define HEX40 HEX8 HEX8 HEX8 HEX8 HEX8
-#define HEX64 HEX40 HEX8 HEX8 HEX8
-
-static void
-test_clean(void)
-{
-	static const struct {
-		const char *name;
-		bool old, locked, stays;
-	} t[] = {
-	    {HEX64 "." HEX8 HEX8 ".part", true, false, false},
-	    {HEX40 "." HEX8 HEX8 ".part", true, false, false},
-	    {HEX64 "." HEX8 HEX8 ".tmp", true, false, false},
-	    {HEX64 "." HEX8 HEX8 ".old", true, false, false},
-	    {HEX64 "." HEX8 HEX8 ".part", false, false, true},
-	    {HEX64 "." HEX8 HEX8 ".part", true, true, true},
-	    {HEX64 ".part", true, false, true},
-	    {HEX64 ".state", true, false, false},
-	    {HEX64 ".state", false, false, false},
-	    {HEX64 ".state", false, true, true},
-	    {HEX64 "." HEX8 HEX8 ".state", true, false, true},
-	    {HEX64 "." HEX8 ".part", true, false, true},
-	    {HEX8 "." HEX8 HEX8 ".part", true, false, true},
-	    {"model.safetensors", true, false, true},
-	    {"x." HEX8 HEX8 ".tmp", true, false, true},
-	};
-
-	for (size_t i = 0; i < countof(t); i++) {
-		struct place p;
-		char path[256];
-		struct err e;
-		int fd;
-
-		place_init(&p, 1);
-		CHECK(folder_make_parents(&p.f, PREFIX "x", &e) == 0);
-		make_old(&p, t[i].name, t[i].old);
-		snprintf(
-		    path, sizeof(path), "%s/%s%s", p.root, PREFIX, t[i].name);
-		fd = open(path, O_RDWR);
-		if (t[i].locked)
-			CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
-		partial_clean(&p.f, PREFIX);
-		CHECK_ROW(i, (access(path, F_OK) == 0) == t[i].stays);
-		CHECK_ROW(i, count_files(&p) == t[i].stays);
-		close(fd);
-		partial_clean(&p.f, "none/such/");
-		partial_clean(&p.f, "");
-		place_release(&p);
-	}
-}
-
 /* In a file system of 4 MiB. */
 static int
 fill_disk(struct place *p)
@@ -1077,7 +1013,6 @@ main(void)
 	test_refused();
 	test_early_hash();
 	test_threads();
-	test_clean();
 	test_full();
 	test_mode();
 	test_kill();
