@@ -110,8 +110,8 @@ def environment(**more):
             "TSAN_OPTIONS": os.environ.get("TSAN_OPTIONS", "") + " report_thread_leaks=0", **more}
 
 
-def counts(path):
-    """name -> (calls before the run proper, most calls in one thread, threads) of a trace."""
+def counts(path, start="RLIMIT_CORE"):
+    """name -> (calls up to start, most calls in one thread) of a trace."""
     calls, before, started = {}, {}, False
     for line in path.read_text(errors="replace").splitlines():
         found = re.match(r"(\d+) +(\w+)\(", line)
@@ -121,8 +121,8 @@ def counts(path):
         calls[found.group(2)][found.group(1)] += 1
         if not started:
             before[found.group(2)] = before.get(found.group(2), 0) + 1
-            started = "RLIMIT_CORE" in line
-    return {name: (before.get(name, 0), max(each.values()), len(each)) for name, each in calls.items()}
+            started = start in line
+    return {name: (before.get(name, 0), max(each.values())) for name, each in calls.items()}
 
 
 def pick(seed, first, last):
@@ -145,7 +145,7 @@ def places(name, error, first, last):
 
 def injections(faults, seen):
     for name, errors in faults.items():
-        before, last, _ = seen.get(name, (0, 0, 0))
+        before, last = seen.get(name, (0, 0))
         if SANITIZED and name in SANITIZERS_OWN:
             continue
         first = before + 1 if SANITIZED else 1
@@ -333,13 +333,15 @@ def test_upload_with_failing_calls(k):
 
 # signals
 
-def stopped(way, at, number, more, threads):
+def stopped(way, at, number, more):
     """A signal when a thread makes a call for the n-th time, or one at each from then on."""
-    twice = more or threads > 1
     name = signal.Signals(number).name
+    trace = way.k.top / "stopped"
     way.prepare()
-    first = way.run(wrap=traced("-o", "/dev/null", "-e", "inject=%s:signal=%s:when=%s%s" % (
+    first = way.run(wrap=traced("-o", str(trace), "-e", "inject=%s:signal=%s:when=%s%s" % (
         at[0], name, at[1], "+" if more else "")))
+    # Each thread has an n-th call of its own.
+    twice = trace.read_text(errors="replace").count("--- %s {" % name) > 1
     found = []
     if first.status not in (0, 128 + number):
         found.append("status %d" % first.status)
@@ -359,17 +361,17 @@ def stop_all(way, names, most):
     trace = way.k.top / "trace"
     way.prepare()
     way.k.ok(way.run(wrap=traced("-o", str(trace))))
-    seen = counts(trace)
     # Before its handlers are there a signal ends it as it ends any program.
-    way.early = {name: before for name, (before, _, _) in seen.items()}
+    seen = counts(trace, start="rt_sigaction(SIGTERM, {")
+    way.early = {name: before for name, (before, _) in seen.items()}
     found, turn = [], 0
     for name in names:
-        _, last, threads = seen.get(name, (0, 0, 0))
+        _, last = seen.get(name, (0, 0))
         step = 1 if LONG else max(1, last // most)
         for n in range(1, last + 1, step):
             turn += 1
             number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[turn % 3]
-            found += stopped(way, (name, n), number, turn % 4 == 0, threads)
+            found += stopped(way, (name, n), number, turn % 4 == 0)
     assert turn > 10, "too few signals"
     assert not found, "%d of %d:\n%s" % (len(found), turn, "\n".join(found))
 
