@@ -3,9 +3,12 @@
 
 /* A folder for one test, away from all others. */
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/test.h"
 
@@ -29,6 +32,22 @@ scratch_remove(const char *path)
 	snprintf(
 	    command, sizeof(command), "chmod -R u+w %s; rm -rf %s", path, path);
 	CHECK(system(command) == 0);
+}
+
+/* How exact the times of files are, in ms: 0, or 1000 if they are whole seconds,
+ * as on some file systems, and to a program for s390x that qemu 7.2 runs. */
+static inline unsigned
+scratch_tick(void)
+{
+	static const struct timespec half[2] = {{1, 500000000}, {1, 500000000}};
+	char path[SCRATCH_PATH] = "/tmp/hub_tick.XXXXXX";
+	int fd = mkstemp(path);
+	struct stat st = {0};
+
+	CHECK(fd >= 0 && unlink(path) == 0 && futimens(fd, half) == 0);
+	CHECK(fstat(fd, &st) == 0 && st.st_mtim.tv_sec == 1);
+	close(fd);
+	return st.st_mtim.tv_nsec ? 0 : 1000;
 }
 
 #endif

@@ -20,6 +20,7 @@ struct place {
 	struct state s; /* of nothing in particular */
 	unsigned char text[512];
 	size_t n;
+	unsigned stale, old; /* ms: when it is, and a sleep after which it is */
 };
 
 static void
@@ -28,6 +29,9 @@ place_init(struct place *p)
 	struct digest want = {.kind = HASH_SHA256};
 	struct err e;
 
+	/* A time may seem so much later or earlier than it is. */
+	p->stale = 150 + scratch_tick();
+	p->old = p->stale + scratch_tick() + 20;
 	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	state_init(&p->s, &want, 9 * STATE_BLOCK);
@@ -51,7 +55,7 @@ lease_of(struct place *p, bool network, unsigned char boot, uint32_t pid)
 	memset(self.boot, boot, 16);
 	lease_init(&l, &p->f, "a/x", network, &self);
 	l.beat = 10;
-	l.stale = 150;
+	l.stale = p->stale;
 	return l;
 }
 
@@ -147,10 +151,10 @@ test_verdicts(void)
 		b = lease_of(&p, true, t[i].boot, (uint32_t)getpid());
 		CHECK_ROW(i, take(&a, 0) == 0 && put(&p, &a) == 0);
 		if (t[i].old)
-			wait_until(wait_now() + 170, &e);
+			wait_until(wait_now() + p.old, &e);
 		start = wait_now();
 		CHECK_ROW(i, take(&b, p.n) == t[i].rv);
-		CHECK_ROW(i, wait_now() - start < 140);
+		CHECK_ROW(i, wait_now() - start < p.stale - 10);
 		if (t[i].rv == 0 && t[i].old)
 			CHECK_ROW(i, lease_check(&a, &e) < 0 && e.hint[0]);
 		lease_release(&a);
@@ -298,7 +302,7 @@ test_claim(void)
 	CHECK(folder_write(&p.f, "a/x.claim", str_of(""), false, &e) == 0);
 	CHECK(take(&b, 0) == 1);
 	CHECK(take(&b, 0) == 1);
-	wait_until(wait_now() + 170, &e);
+	wait_until(wait_now() + p.old, &e);
 	CHECK(take(&b, 0) == 1);
 	CHECK(take(&b, p.n) == 0);
 	lease_release(&a);
@@ -315,7 +319,7 @@ test_clock(void)
 
 	place_init(&p);
 	CHECK(lease_clock(&p.f, "t", &a, &e) == 0);
-	wait_until(wait_now() + 20, &e);
+	wait_until(wait_now() + 20 + scratch_tick(), &e);
 	CHECK(lease_clock(&p.f, "t", &b, &e) == 0);
 	CHECK(b - a >= 10 && b - a < 5000);
 	CHECK(rmdir(p.root) == 0);

@@ -708,7 +708,7 @@ test_takeover(void)
 	place_init(&p, 5 * BLOCK);
 	p.setup.traits.network = true;
 	p.setup.beat = 20;
-	p.setup.stale = 300;
+	p.setup.stale = 300 + scratch_tick();
 	p.setup.sync = 0;
 	a = must_open(&p, true, PARTIAL_NEW, 0);
 	fill(&p, a, 0, 2 * BLOCK);
@@ -737,8 +737,9 @@ static void *
 tend_for_a_while(void *ctx)
 {
 	struct err e;
+	uint64_t end = wait_now() + 600 + scratch_tick();
 
-	for (int i = 0; i < 60; i++) {
+	while (wait_now() < end) {
 		wait_until(wait_now() + 10, &e);
 		if (partial_tend(ctx, &e) < 0)
 			return NULL;
@@ -757,7 +758,7 @@ test_alive(void)
 	place_init(&p, 5 * BLOCK);
 	p.setup.traits.network = true;
 	p.setup.beat = 20;
-	p.setup.stale = 400;
+	p.setup.stale = 400 + scratch_tick();
 	a = must_open(&p, true, PARTIAL_NEW, 0);
 	fill(&p, a, 0, 2 * BLOCK);
 	CHECK(pthread_create(&thread, NULL, tend_for_a_while, a) == 0);

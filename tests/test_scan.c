@@ -268,7 +268,7 @@ test_one(void)
 static void
 test_changes(void)
 {
-	static const struct {
+	const struct {
 		const char *commands;
 		enum err_kind kind;
 	} row[] = {
@@ -277,7 +277,9 @@ test_changes(void)
 	    {"printf 1234 >a && touch -d @1000 a", ERR_CONTENT},
 	    {"printf xyz >a", ERR_CONTENT},
 	    {"touch -d @1001 a", ERR_CONTENT},
-	    {"touch -d @1000.000000001 a", ERR_CONTENT},
+	    /* This cannot be seen where times are whole seconds. */
+	    {"touch -d @1000.000000001 a",
+		scratch_tick() ? ERR_NONE : ERR_CONTENT},
 	    {"cp -p a b && mv b a", ERR_CONTENT},
 	    {"rm a", ERR_FILE},
 	    {"rm a && mkfifo a", ERR_CONTENT},
