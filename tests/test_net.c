@@ -133,6 +133,28 @@ test_names(void)
 	close(server);
 }
 
+/* What the system says when nobody listens. Asked for and not written here,
+ * since qemu 7.2 tells a MIPS the number that it has on the machine around. */
+static const char *
+refusal(unsigned port)
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), error = 0;
+	socklen_t n = sizeof(error);
+
+	sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	sa.sin_port = htons((uint16_t)port);
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	CHECK(connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0);
+	if (errno == EINPROGRESS)
+		CHECK(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) == 0);
+	else
+		error = errno;
+	close(fd);
+	CHECK(error != 0);
+	return strerror(error);
+}
+
 static void
 test_refused(void)
 {
@@ -143,7 +165,7 @@ test_refused(void)
 	close(server);
 	CHECK(net_connect("127.0.0.1", port, NET_ANY, SOON, &e) < 0);
 	CHECK(e.kind == ERR_NET);
-	CHECK(strstr(e.msg, "127.0.0.1") && strstr(e.msg, "refused"));
+	CHECK(strstr(e.msg, "127.0.0.1") && strstr(e.msg, refusal(port)));
 }
 
 /* A name server that is silent must not outlast the deadline. That there is
