@@ -39,9 +39,11 @@ NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
 BEARSSL_VERSION = $(if $(BEARSSL),from $(BEARSSL),$(shell dpkg-query -W \
                   -f='$${Version}' libbearssl-dev 2>/dev/null))
 
-# A clock that is before this day is wrong (clock.c): seconds since 1970.
+# A clock that is before this day is wrong (clock.c): seconds since 1970. Not that
+# of the build, so that the same sources make the same bytes.
 BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
-             2>/dev/null),$(shell date +%s))
+             2>/dev/null),$(shell stat -c %Y Makefile *.[ch] 2>/dev/null | \
+             sort -n | tail -n 1),$(shell date +%s))
 
 # Said by "version --json": the commit, with "-dirty" if that is not all.
 COMMIT := $(shell git describe --always --abbrev=40 --dirty --exclude='*' \
