@@ -132,9 +132,9 @@ $O/shell/%: $O/completion
 	$< $* >$@.new
 	mv $@.new $@
 
-COMPLETION_FROM = tools/completion.c completion.c option.c str.c mem.c err.c
-$O/completion: $(COMPLETION_FROM) completion.h option.h str.h mem.h err.h \
-               Makefile
+COMPLETION_FROM = tools/completion.c completion.c command.c str.c mem.c err.c
+$O/completion: $(COMPLETION_FROM) completion.h command.h option.h str.h mem.h \
+               err.h Makefile
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -I. -o $@ \
 	    $(COMPLETION_FROM)

@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "command.h"
 #include "err.h"
 #include "mem.h"
-#include "option.h"
+#include "str.h"
 
 static void put_bash(struct buf *out);
 static void put_zsh(struct buf *out);
@@ -69,24 +70,26 @@ put_pattern(const struct option_row *r, struct buf *out)
 static void
 put_bash_command(const struct command_row *c, struct buf *out)
 {
-	struct option_row r;
+	const struct option_row *r;
 
 	buf_printf(out, "\t*,%s)\n\t\tcase ${prev//_/-} in\n", c->name);
-	for (size_t at = 0; option_next(c->command, &at, &r);) {
-		if (!r.value)
+	for (size_t at = 0; (r = command_option_next(c->command, &at));) {
+		const char *words = command_option_words(r);
+
+		if (!r->value)
 			continue;
 		buf_puts(out, "\t\t");
-		put_pattern(&r, out);
-		buf_puts(out, r.is_local ? ") files=1" : ")");
-		if (r.words)
-			buf_printf(out, " words='%s'", r.words);
+		put_pattern(r, out);
+		buf_puts(out, r->type == OPTION_LOCAL ? ") files=1" : ")");
+		if (words)
+			buf_printf(out, " words='%s'", words);
 		buf_puts(out, " ;;\n");
 	}
 	buf_printf(
 	    out, "\t\t*) %swords='-h --help", takes_paths(c) ? "files=1 " : "");
-	for (size_t at = 0; option_next(c->command, &at, &r);)
-		if (r.name)
-			buf_printf(out, " --%s", r.name);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			buf_printf(out, " --%s", r->name);
 	put_arguments(c, out);
 	buf_puts(out, "' ;;\n\t\tesac ;;\n");
 }
@@ -130,8 +133,8 @@ put_zsh_names(const struct option_row *r, struct buf *out)
 	const char *plus = r->value ? "+" : "", *is = r->value ? "=" : "";
 
 	if (!r->letter)
-		buf_printf(
-		    out, "'%s--%s%s", r->repeats ? "*" : "", r->name, is);
+		buf_printf(out, "'%s--%s%s", r->type == OPTION_LIST ? "*" : "",
+		    r->name, is);
 	else
 		buf_printf(out, "'(-%c --%s)'{-%c%s,--%s%s}'", r->letter,
 		    r->name, r->letter, plus, r->name, is);
@@ -140,31 +143,33 @@ put_zsh_names(const struct option_row *r, struct buf *out)
 static void
 put_zsh_option(const struct option_row *r, struct buf *out)
 {
+	const char *words = command_option_words(r);
+
 	buf_puts(out, " \\\n\t\t");
 	put_zsh_names(r, out);
 	buf_putc(out, '[');
 	put_quoted(r->help, out);
 	buf_putc(out, ']');
-	if (r->words)
-		buf_printf(out, ":%s:(%s)", r->value, r->words);
+	if (words)
+		buf_printf(out, ":%s:(%s)", r->value, words);
 	else if (r->value)
-		buf_printf(
-		    out, ":%s:%s", r->value, r->is_local ? "_files" : " ");
+		buf_printf(out, ":%s:%s", r->value,
+		    r->type == OPTION_LOCAL ? "_files" : " ");
 	buf_putc(out, '\'');
 }
 
 static void
 put_zsh_command(const struct command_row *c, struct buf *out)
 {
-	struct option_row r;
+	const struct option_row *r;
 
 	buf_printf(out,
 	    "\t%s) _arguments -s -S \\\n\t\t'(-h --help)'{-h,--help}"
 	    "'[print help]'",
 	    c->name);
-	for (size_t at = 0; option_next(c->command, &at, &r);)
-		if (r.name)
-			put_zsh_option(&r, out);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			put_zsh_option(r, out);
 	buf_puts(out, " \\\n\t\t'*:argument:");
 	if (takes_paths(c)) {
 		buf_puts(out, "_files' ;;\n");
@@ -214,15 +219,17 @@ static void
 put_fish_option(
     const struct command_row *c, const struct option_row *r, struct buf *out)
 {
+	const char *words = command_option_words(r);
+
 	buf_printf(out, "complete -c hub -n '__fish_seen_subcommand_from %s'",
 	    c->name);
 	if (r->letter)
 		buf_printf(out, " -s %c", r->letter);
 	buf_printf(out, " -l %s", r->name);
 	if (r->value)
-		buf_puts(out, r->is_local ? " -rF" : " -x");
-	if (r->words)
-		buf_printf(out, " -a '%s'", r->words);
+		buf_puts(out, r->type == OPTION_LOCAL ? " -rF" : " -x");
+	if (words)
+		buf_printf(out, " -a '%s'", words);
 	buf_puts(out, " -d '");
 	put_quoted(r->help, out);
 	buf_puts(out, "'\n");
@@ -231,14 +238,14 @@ put_fish_option(
 static void
 put_fish_command(const struct command_row *c, struct buf *out)
 {
-	struct option_row r;
+	const struct option_row *r;
 
 	buf_printf(out,
 	    "complete -c hub -n __fish_use_subcommand -a %s -d '%s'\n", c->name,
 	    c->help);
-	for (size_t at = 0; option_next(c->command, &at, &r);)
-		if (r.name)
-			put_fish_option(c, &r, out);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			put_fish_option(c, r, out);
 	buf_printf(out,
 	    "complete -c hub -n '__fish_seen_subcommand_from %s' %s-a '",
 	    c->name, takes_paths(c) ? "-F " : "");

@@ -3,7 +3,7 @@
 
 /*
  * Scripts that make a shell complete the words of hub, from the table of the
- * command line (option.h). Pure.
+ * command line (command.h). Pure.
  */
 
 struct buf;

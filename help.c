@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "str.h"
+
 /* One option: "  -r, --repo_id REPO     the repository". */
 static void
 put_row(const struct option_row *r, struct buf *out)
@@ -17,27 +19,27 @@ put_row(const struct option_row *r, struct buf *out)
 static void
 put_options(enum command c, struct buf *out)
 {
-	struct option_row r;
+	const struct option_row *r;
 
-	for (size_t at = 0; option_next(c, &at, &r);)
-		if (r.name)
-			put_row(&r, out);
+	for (size_t at = 0; (r = command_option_next(c, &at));)
+		if (r->name)
+			put_row(r, out);
 		else
-			buf_printf(out, "%s:\n", r.help);
+			buf_printf(out, "%s:\n", r->help);
 }
 
 static void
 put_aliases(enum command c, struct buf *out)
 {
-	struct option_row r;
+	const struct option_row *r;
 	const char *before =
 	    "\nWords in long options are joined by '_' or '-'. "
 	    "Also understood:\n";
 
-	for (size_t at = 0; option_next(c, &at, &r);)
-		if (r.alias) {
+	for (size_t at = 0; (r = command_option_next(c, &at));)
+		if (r->alias) {
 			buf_printf(out, "%s  --%-24s as --%s\n", before,
-			    r.alias, r.name);
+			    r->alias, r->name);
 			before = "";
 		}
 }
@@ -45,11 +47,10 @@ put_aliases(enum command c, struct buf *out)
 static void
 put_command(const struct command_row *c, struct buf *out)
 {
-	struct option_row r;
 	size_t at = 0;
 
 	buf_printf(out, "Usage:\n%s\n%s", c->usage, c->text);
-	if (option_next(c->command, &at, &r))
+	if (command_option_next(c->command, &at))
 		buf_puts(out, "\nOptions:\n");
 	put_options(c->command, out);
 	put_aliases(c->command, out);

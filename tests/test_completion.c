@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "command.h"
 #include "err.h"
 #include "mem.h"
-#include "option.h"
+#include "str.h"
 #include "test.h"
 
 /* The real shells read them in tests/e2e_pack.py. */
@@ -30,12 +31,13 @@ test_complete(void)
 	for (size_t i = 0; i < countof(shells); i++) {
 		char *text = script(shells[i]);
 		const struct command_row *c;
-		struct option_row r;
+		const struct option_row *r;
 
 		for (size_t n = 0; (c = command_next(n)); n++) {
 			CHECK_ROW(i, strstr(text, c->name));
-			for (size_t at = 0; option_next(c->command, &at, &r);)
-				CHECK_ROW(i, !r.name || strstr(text, r.name));
+			for (size_t at = 0;
+			     (r = command_option_next(c->command, &at));)
+				CHECK_ROW(i, !r->name || strstr(text, r->name));
 		}
 		CHECK_ROW(i, strstr(text, "model dataset space"));
 		CHECK_ROW(i, strstr(text, "bash zsh fish"));
@@ -49,7 +51,7 @@ static void
 test_quotes(void)
 {
 	const struct command_row *c;
-	struct option_row r;
+	const struct option_row *r;
 	char *text = script("zsh");
 
 	CHECK(strstr(text, "a directory'\\''s content]:PATH:_files'"));
@@ -59,8 +61,8 @@ test_quotes(void)
 	free(text);
 	for (size_t n = 0; (c = command_next(n)); n++) {
 		CHECK_ROW(n, !strpbrk(c->help, "'\"\\\\:$`"));
-		for (size_t at = 0; option_next(c->command, &at, &r);)
-			CHECK_ROW(at, !strpbrk(r.help, "[]\\\\"));
+		for (size_t at = 0; (r = command_option_next(c->command, &at));)
+			CHECK_ROW(at, !strpbrk(r->help, "[]\\\\"));
 	}
 }
 

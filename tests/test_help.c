@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "mem.h"
+#include "str.h"
 #include "test.h"
 
 static void

@@ -5,6 +5,7 @@
 
 #include "err.h"
 #include "mem.h"
+#include "str.h"
 #include "test.h"
 
 #define WORDS 14
@@ -350,120 +351,15 @@ test_token(void)
 	}
 }
 
-static void
-test_rate(void)
-{
-	static const struct {
-		const char *text;
-		uint64_t want; /* 0: refused */
-	} rows[] = {
-	    {"1", 1},
-	    {"500K", 500000},
-	    {"500k", 500000},
-	    {"2M", 2000000},
-	    {"2MB", 2000000},
-	    {"2MiB", 2097152},
-	    {"1.5G", 1500000000},
-	    {"1.5GiB", 1610612736},
-	    {"0.000001M", 1},
-	    {"0.5K", 500},
-	    {"1T", UINT64_C(1000000000000)},
-	    {"9.999999TiB", UINT64_C(10995115178248)},
-	    {"909.5TiB", UINT64_C(1000005825462272)},
-	    {"1000T", UINT64_C(1000000000000000)},
-	    {"12B", 12},
-	    {"", 0},
-	    {"0", 0},
-	    {"0K", 0},
-	    {"0.000000M", 0},
-	    {"0.0001K", 0},
-	    {"K", 0},
-	    {"B", 0},
-	    {"iB", 0},
-	    {"KiB", 0},
-	    {"5iB", 0},
-	    {"5Ki", 0},
-	    {"5KB/s", 0},
-	    {"5 K", 0},
-	    {" 5K", 0},
-	    {"-5K", 0},
-	    {"+5", 0},
-	    {"5KK", 0},
-	    {"5X", 0},
-	    {"1.5", 0},
-	    {"1.5B", 0},
-	    {"1.K", 0},
-	    {".5K", 0},
-	    {".K", 0},
-	    {"1.2.3K", 0},
-	    {"1.5.K", 0},
-	    {"1,5K", 0},
-	    {"1.0000001M", 0},
-	    {"1e6", 0},
-	    {"0x10", 0},
-	    {"1001T", 0},
-	    {"910TiB", 0},
-	    {"99999999999999999999", 0},
-	    {"18446744073709551617", 0},
-	    {"20000000000G", 0},
-	};
-
-	for (size_t i = 0; i < countof(rows); i++) {
-		char *text = xstrdup(rows[i].text);
-		uint64_t got = 0;
-		struct err e = {0};
-		int r = rate_parse(text, &got, &e);
-
-		CHECK_ROW(i, r == (rows[i].want ? 0 : -1));
-		CHECK_ROW(i, rows[i].want ? got == rows[i].want
-					  : e.kind == ERR_USAGE && *e.hint);
-		free(text);
-	}
-}
-
-/* What describes the table sees each option of a command once, and headings. */
-static void
-test_rows(void)
-{
-	static const struct {
-		enum command command;
-		const char *name;
-		size_t times;
-	} rows[] = {
-	    {COMMAND_DOWNLOAD, "local_path", 1},
-	    {COMMAND_DOWNLOAD, "output", 1},
-	    {COMMAND_DOWNLOAD, "private", 0},
-	    {COMMAND_UPLOAD, "local_path", 1},
-	    {COMMAND_UPLOAD, "private", 1},
-	    {COMMAND_UPLOAD, "resume", 0},
-	    {COMMAND_VERSION, "json", 1},
-	    {COMMAND_VERSION, "quiet", 0},
-	    {COMMAND_HELP, "json", 0},
-	};
-
-	for (size_t i = 0; i < countof(rows); i++) {
-		struct option_row r;
-		size_t n = 0;
-
-		for (size_t at = 0; option_next(rows[i].command, &at, &r);)
-			n += same(r.name, rows[i].name);
-		CHECK_ROW(i, n == rows[i].times);
-	}
-	CHECK(command_row(COMMAND_UPLOAD)->command == COMMAND_UPLOAD);
-	CHECK(!command_row(COMMAND_NONE));
-	for (size_t i = 0; i < 6; i++)
-		CHECK_ROW(i, !command_next(i) == (i == 5));
-}
-
 /* Each of the words that are told as values is one. */
 static void
 test_words(void)
 {
-	struct option_row r;
+	const struct option_row *r;
 	size_t seen = 0;
 
-	for (size_t at = 0; option_next(COMMAND_DOWNLOAD, &at, &r);) {
-		struct str rest = str_of(r.words ? r.words : ""), word;
+	for (size_t at = 0; (r = command_option_next(COMMAND_DOWNLOAD, &at));) {
+		struct str rest = str_of(command_option_words(r)), word;
 
 		while (rest.n) {
 			char *argv[] = {
@@ -475,10 +371,10 @@ test_words(void)
 			word = rest;
 			if (!str_cut(rest, ' ', &word, &rest))
 				rest.n = 0;
-			buf_printf(&b, "--%s=%.*s", r.name, STRF(word));
+			buf_printf(&b, "--%s=%.*s", r->name, STRF(word));
 			argv[2] = buf_detach(&b);
 			CHECK_ROW(seen, options_parse(&o, 3, argv, &e) == 0);
-			if (same(r.name, "progress"))
+			if (same(r->name, "progress"))
 				CHECK_ROW(seen, (o.progress == PROGRESS_JSON) ==
 						    str_eq(word, "json"));
 			seen++;
@@ -498,8 +394,6 @@ main(void)
 	test_refused();
 	test_commands();
 	test_token();
-	test_rate();
-	test_rows();
 	test_words();
 	return test_end();
 }
