@@ -205,7 +205,8 @@ def test_interrupted_pull_request_says_how_to_continue(k):
     write(k.dir, {"a.txt": "a"})
     k.hub.fault(path="/commit/", method="POST", delay=60)
     process = start(k, "--create-pr")
-    k.wait_for(lambda: 1 in k.hub.find_repo("model", ID).pulls, what="the pull request")
+    # Only then does the program know its number: the Hub knows it earlier.
+    k.wait_for(lambda: k.hub.asked("hub", "POST", "/commit/refs%2Fpr%2F1"), what="the commit")
     process.send_signal(signal.SIGINT)
     k.ok(k.finish(process), 130, err="try: run again with --revision refs/pr/1 instead of --create-pr")
 
