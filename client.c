@@ -16,9 +16,6 @@
 
 #define REDIRECTS_MAX 10
 
-/* A target, a token and some fields; the rest is small. */
-#define REQUEST_MAX (2 * URL_MAX + 8192)
-
 /* Bodies are asked for in such pieces. */
 #define BODY_READ 65536
 
@@ -275,23 +272,22 @@ head_room(const struct response *r)
 
 	n += o->token ? strlen(o->token) : 0;
 	n += o->user_agent ? strlen(o->user_agent) : 0;
-	return n < REQUEST_MAX ? n : REQUEST_MAX;
+	return n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
 }
 
 static int
 send_head(struct response *r, struct err *e)
 {
-	struct buf b = buf_make(head_room(r));
+	struct buf *b = &conn_room(r->conn)->out;
 	int rc;
 
-	/* At once, so that growing leaves no copies of the token behind; but no
-	 * more than that: pages for each request cost more than it does. */
-	buf_room(&b, b.max);
-	rc = put_request(&b, r, e);
+	/* At once: growing would leave copies of the token behind. */
+	buf_room(b, head_room(r));
+	rc = put_request(b, r, e);
 	if (!rc)
-		rc = exchange_head(&r->x, buf_str(&b), e);
-	mem_wipe(b.s, b.len);
-	buf_release(&b);
+		rc = exchange_head(&r->x, buf_str(b), e);
+	mem_wipe(b->s, b->len);
+	buf_clear(b);
 	return rc;
 }
 
@@ -341,8 +337,8 @@ converse(struct response *r, struct err *e)
 	const struct client_opts *o = &r->client->o;
 	int rc;
 
-	r->x =
-	    exchange_make(r->conn, r->client->meter, o->answer_ms, o->stall_ms);
+	r->x = exchange_make(r->conn, &conn_room(r->conn)->in, r->client->meter,
+	    o->answer_ms, o->stall_ms);
 	rc = send_head(r, e);
 	if (!rc)
 		rc = send_body(r, e);
@@ -356,7 +352,6 @@ hang_up(struct response *r)
 {
 	conn_close(r->conn);
 	r->conn = NULL;
-	exchange_release(&r->x);
 }
 
 static int

@@ -24,6 +24,7 @@ struct conn {
 	unsigned char early;
 	bool has_early;
 	bool ended;
+	struct conn_room room;
 };
 
 int
@@ -238,6 +239,8 @@ conn_open(const struct url *target, const struct conn_how *how,
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->fd = -1;
+	c->room.in = buf_make(HTTP_HEAD_MAX);
+	c->room.out = buf_make(HTTP_HEAD_MAX);
 	if (reach(c, target, how, e) ||
 	    (target->secure && start_tls(c, target, how, resume, e))) {
 		conn_close(c);
@@ -279,6 +282,12 @@ bool
 conn_cut(const struct conn *c)
 {
 	return c->ended && c->tls && !tls_closed_well(c->tls);
+}
+
+struct conn_room *
+conn_room(struct conn *c)
+{
+	return &c->room;
 }
 
 int64_t
@@ -325,5 +334,7 @@ conn_close(struct conn *c)
 		tls_close(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
+	buf_release(&c->room.in);
+	buf_release(&c->room.out);
 	free(c);
 }

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "net.h"
+#include "str.h"
 #include "url.h"
 
 struct err;
@@ -24,6 +25,12 @@ struct tls_trust;
 struct tls_resume;
 
 struct conn;
+
+/* Where what goes over a connection is put together, both ways. It lasts as long
+ * as the connection does: pages for each request cost more than the request. */
+struct conn_room {
+	struct buf in, out; /* up to HTTP_HEAD_MAX */
+};
 
 struct conn_how {
 	const struct tls_trust *trust;
@@ -47,6 +54,9 @@ int conn_read(struct conn *c, void *p, size_t cap, size_t *n, uint64_t deadline,
 int conn_write(
     struct conn *c, const void *p, size_t n, uint64_t deadline, struct err *e);
 bool conn_cut(const struct conn *c);
+
+/* Its owner's, to be used as he likes. */
+struct conn_room *conn_room(struct conn *c);
 
 /* As tls_lapses(); 0 without TLS. */
 int64_t conn_lapses(const struct conn *c);

@@ -273,13 +273,10 @@ publish(
 }
 
 static int
-done(void *ctx, size_t i, struct partial *p, struct err *e)
+done(void *ctx, size_t i, const char *name, struct err *e)
 {
 	struct download *d = ctx;
-	const char *name;
 
-	if (partial_finish(p, &name, e) < 0)
-		return -1;
 	return publish(d, d->fetch[i], name, e);
 }
 

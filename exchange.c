@@ -18,20 +18,15 @@
 #define FINISH_MAX 8192
 
 struct exchange
-exchange_make(struct conn *conn, struct meter *meter, unsigned answer_ms,
-    unsigned stall_ms)
+exchange_make(struct conn *conn, struct buf *in, struct meter *meter,
+    unsigned answer_ms, unsigned stall_ms)
 {
+	buf_clear(in);
 	return (struct exchange){.conn = conn,
 	    .meter = meter,
 	    .answer_ms = answer_ms,
 	    .stall_ms = stall_ms,
-	    .in = buf_make(HTTP_HEAD_MAX)};
-}
-
-void
-exchange_release(struct exchange *x)
-{
-	buf_release(&x->in);
+	    .in = in};
 }
 
 /* A wait has failed; if by its deadline, the user learns which wait it was. */
@@ -50,7 +45,7 @@ wait_failed(struct exchange *x, uint64_t deadline, const char *what,
 static int
 receive(struct exchange *x, uint64_t deadline, struct err *e)
 {
-	size_t room = x->in.max - x->in.len, n;
+	size_t room = x->in->max - x->in->len, n;
 
 	if (!room)
 		return err_set(e, ERR_NET,
@@ -58,14 +53,14 @@ receive(struct exchange *x, uint64_t deadline, struct err *e)
 		    HTTP_HEAD_MAX);
 	if (room > HEAD_READ)
 		room = HEAD_READ;
-	if (conn_read(x->conn, buf_room(&x->in, room), room, &n, deadline, e))
+	if (conn_read(x->conn, buf_room(x->in, room), room, &n, deadline, e))
 		return wait_failed(x, deadline, "no answer",
-		    x->in.len ? x->stall_ms : x->answer_ms, e);
+		    x->in->len ? x->stall_ms : x->answer_ms, e);
 	if (!n)
 		return err_set(e, ERR_NET,
-		    x->in.len ? "the connection was closed within an answer"
-			      : "the connection was closed without an answer");
-	buf_added(&x->in, n);
+		    x->in->len ? "the connection was closed within an answer"
+			       : "the connection was closed without an answer");
+	buf_added(x->in, n);
 	x->begun = true;
 	return 0;
 }
@@ -78,8 +73,8 @@ read_head(struct exchange *x, uint64_t deadline, size_t *n, struct err *e)
 	bool moving = false;
 	size_t from = 0;
 
-	while (!(*n = http_head_length(buf_str(&x->in), from))) {
-		from = x->in.len;
+	while (!(*n = http_head_length(buf_str(x->in), from))) {
+		from = x->in->len;
 		if (from && !moving) {
 			moving = true;
 			deadline = wait_now() + x->stall_ms;
@@ -87,7 +82,7 @@ read_head(struct exchange *x, uint64_t deadline, size_t *n, struct err *e)
 		if (receive(x, deadline, e))
 			return -1;
 	}
-	return http_head_parse(str_make(x->in.s, *n), &x->head, e);
+	return http_head_parse(str_make(x->in->s, *n), &x->head, e);
 }
 
 /* Reads heads up to the first that is final; interim ones are dropped. */
@@ -107,7 +102,7 @@ read_final(struct exchange *x, uint64_t deadline, struct err *e)
 		if (++x->interim > EXCHANGE_INTERIM_MAX)
 			return err_set(e, ERR_NET,
 			    "the server sends interim answers without end");
-		buf_drop(&x->in, n);
+		buf_drop(x->in, n);
 	}
 	x->at = n;
 	return 0;
@@ -120,7 +115,7 @@ answered_early(struct exchange *x, struct err *e)
 {
 	size_t n;
 
-	while (x->in.len || !conn_idle_ok(x->conn)) {
+	while (x->in->len || !conn_idle_ok(x->conn)) {
 		if (read_head(x, wait_now() + x->stall_ms, &n, e))
 			return -1;
 		if (x->head.status >= 200 || x->head.status == 101) {
@@ -129,7 +124,7 @@ answered_early(struct exchange *x, struct err *e)
 		}
 		if (++x->interim > EXCHANGE_INTERIM_MAX)
 			return 1;
-		buf_drop(&x->in, n);
+		buf_drop(x->in, n);
 	}
 	return 0;
 }
@@ -196,15 +191,15 @@ static int
 read_raw(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e)
 {
-	*n = x->in.len - x->at;
+	*n = x->in->len - x->at;
 	if (!*n && conn_read(x->conn, p, cap, n, deadline, e))
 		return wait_failed(
 		    x, deadline, "no byte has come", x->stall_ms, e);
-	if (x->at == x->in.len)
+	if (x->at == x->in->len)
 		return 0;
 	if (*n > cap)
 		*n = cap;
-	memcpy(p, x->in.s + x->at, *n);
+	memcpy(p, x->in->s + x->at, *n);
 	x->at += *n;
 	return 0;
 }
@@ -307,5 +302,5 @@ exchange_finish(struct exchange *x)
 	for (size_t i = 0; i < FINISH_MAX / sizeof(scrap) && !x->done; i++)
 		if (read_step(x, scrap, sizeof(scrap), &n, 0, &e))
 			return false;
-	return x->done && !x->spoiled && x->at == x->in.len;
+	return x->done && !x->spoiled && x->at == x->in->len;
 }

@@ -22,7 +22,7 @@ struct meter;
 #define EXCHANGE_INTERIM_MAX 16
 
 /*
- * Set up with exchange_make(). Invariants: at <= in.len; head points into the
+ * Set up with exchange_make(). Invariants: at <= in->len; head points into the
  * first at bytes of in, which do not move once the answer is there; left counts
  * only while framing is HTTP_LENGTH.
  */
@@ -30,8 +30,8 @@ struct exchange {
 	struct conn *conn;
 	struct meter *meter;
 	unsigned answer_ms, stall_ms;
-	struct buf in; /* the head, then what came with it */
-	size_t at;     /* of in: the first byte that is not read yet */
+	struct buf *in; /* the head, then what came with it */
+	size_t at;      /* of in: the first byte that is not read yet */
 	struct http_head head;
 	enum http_framing framing;
 	uint64_t left;
@@ -43,10 +43,10 @@ struct exchange {
 	bool done;        /* the body is complete */
 };
 
-/* conn and meter are borrowed. */
-struct exchange exchange_make(struct conn *conn, struct meter *meter,
-    unsigned answer_ms, unsigned stall_ms);
-void exchange_release(struct exchange *x);
+/* conn, in and meter are borrowed; in is emptied, and its limit is that of a
+ * head. */
+struct exchange exchange_make(struct conn *conn, struct buf *in,
+    struct meter *meter, unsigned answer_ms, unsigned stall_ms);
 
 /* Sends a part of the request. 0: sent. 1: the server answered already, so
  * that sending on has no use (RFC 9112, 9.5); now comes exchange_answer(). */

@@ -752,9 +752,8 @@ partial_run_end(struct partial *p, uint64_t offset)
 	return end;
 }
 
-/* Asks the system to write what it has; does not wait for it. */
-static void
-start_writing(struct partial *p)
+void
+partial_start(struct partial *p)
 {
 #ifdef SYNC_FILE_RANGE_WRITE
 	sync_file_range(p->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
@@ -781,7 +780,7 @@ partial_tend(struct partial *p, struct err *e)
 		p->unstarted = 0;
 	pthread_mutex_unlock(&p->lock);
 	if (start)
-		start_writing(p);
+		partial_start(p);
 	return due ? sync_now(p, e) : 0;
 }
 
@@ -818,7 +817,7 @@ keep(struct partial *p)
 	if (!p->dirty)
 		return;
 	if (p->unsynced > QUICK_BYTES && owner_knows_boot(&p->lease.self))
-		start_writing(p);
+		partial_start(p);
 	else
 		sync_now(p, &e);
 }

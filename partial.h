@@ -142,6 +142,10 @@ uint64_t partial_run_end(struct partial *p, uint64_t offset);
  * 256 MiB) syncs the bytes and writes the synced view. */
 int partial_tend(struct partial *p, struct err *e);
 
+/* Asks the system to write what it has to the disk, and does not wait: what
+ * partial_finish() waits for is less then. */
+void partial_start(struct partial *p);
+
 /* All bytes are here and hash to what they should: syncs the bytes and gives
  * the name below the folder, for folder_publish(); the state is removed by
  * partial_close() with published true. */

@@ -4,9 +4,9 @@
  * A file lives from begin() to done() or failed(). While it does, any number of
  * workers is at its ranges, the hasher follows, and the tender keeps its state
  * on disk. It is finished, or given up, by one worker, when nobody else is at
- * it. One lock guards it all; it is held for moments only, never over I/O. The
- * hasher and the partial files have locks of their own, which are taken after
- * this one, never before it.
+ * it; the smallest are finished some at a time. One lock guards it all; it is
+ * held for moments only, never over I/O. The hasher and the partial files have
+ * locks of their own, which are taken after this one, never before it.
  */
 
 #include "transfer.h"
@@ -53,6 +53,14 @@
  * dead, or the repository closed to us, and the rest need not be tried. */
 #define LOST_MAX 3
 
+/* Small files wait until so many are there, or so many bytes, or nothing else is
+ * to be done, and go to the disk together: on a journaling file system the first
+ * one brings the others along. A kill costs no more than a block of them. The
+ * disk is asked for so many of these heaps at a time. */
+#define RIPE_MAX 64
+#define RIPE_BYTES PARTIAL_BLOCK
+#define SETTLING_MAX 2
+
 /* What a small file costs beside its bytes, as ramp counts it. */
 #define FILE_WORK ((uint64_t)256 << 10)
 
@@ -66,6 +74,7 @@ struct file {
 	struct partial *partial;
 	struct hashing *hashing; /* NULL: small, hashed by its worker */
 	struct hash hash; /* of a small one; only its worker touches it */
+	const char *name; /* of the partial, once it is on the disk */
 	char *url;
 	char *direct;    /* where url led to; NULL: not known */
 	uint64_t lapses; /* Unix seconds when direct does; 0: not known */
@@ -91,8 +100,14 @@ struct run {
 	struct hasher *hasher;
 	struct hash fresh; /* what the hashes of small ones begin as */
 	struct file *active;
-	struct file *spare;  /* closed, to be used again */
-	size_t begun;        /* contents */
+	struct file *spare; /* closed, to be used again */
+	size_t begun;       /* contents */
+	struct file *ripe;  /* right, and not yet on the disk; oldest first */
+	struct file **ripe_end;
+	unsigned ripened; /* so many */
+	uint64_t ripe_bytes;
+	unsigned ripe_max;   /* so many are enough */
+	unsigned settling;   /* threads that are at some of them */
 	unsigned lost;       /* contents given up so in a row */
 	uint64_t not_before; /* the server asked all to wait (ms) */
 	uint64_t work;       /* for ramp */
@@ -100,7 +115,7 @@ struct run {
 	unsigned numbers; /* of workers, given so far */
 };
 
-enum task { TASK_BEGIN, TASK_RANGE, TASK_FINISH };
+enum task { TASK_BEGIN, TASK_RANGE, TASK_FINISH, TASK_SETTLE };
 
 struct job {
 	enum task task;
@@ -220,13 +235,45 @@ pick_finish(struct run *run, struct job *j)
 	return false;
 }
 
-/* Files that are begun together are bounded, also while all of them wait. */
+/* Under the lock: all that are ripe, for one worker. */
+static struct file *
+harvest(struct run *run)
+{
+	struct file *f = run->ripe;
+
+	run->settling++;
+	run->ripe = NULL;
+	run->ripe_end = &run->ripe;
+	run->ripened = 0;
+	run->ripe_bytes = 0;
+	return f;
+}
+
+static bool
+ripe_full(const struct run *run)
+{
+	return run->ripened >= run->ripe_max || run->ripe_bytes >= RIPE_BYTES;
+}
+
+static bool
+pick_ripe(struct run *run, struct job *j)
+{
+	if (!run->ripe || run->settling >= SETTLING_MAX)
+		return false;
+	j->task = TASK_SETTLE;
+	j->f = harvest(run);
+	return true;
+}
+
+/* Files that are begun together are bounded, also while all of them wait, or
+ * wait for the disk. */
 static bool
 may_begin(const struct run *run, uint64_t now)
 {
 	unsigned n = 0;
 
-	if (run->begun == run->t->count || now < run->not_before)
+	if (run->begun == run->t->count || now < run->not_before ||
+	    ripe_full(run))
 		return false;
 	for (const struct file *f = run->active; f; f = f->next)
 		n++;
@@ -245,6 +292,8 @@ pick(struct run *run, struct job *j)
 		j->f->users++;
 		return true;
 	}
+	if (ripe_full(run) && pick_ripe(run, j))
+		return true;
 	j->task = TASK_RANGE;
 	if (!pick_range(run, now, false, j)) {
 		if (may_begin(run, now)) {
@@ -253,7 +302,7 @@ pick(struct run *run, struct job *j)
 			return true;
 		}
 		if (!pick_range(run, now, true, j) && !pick_help(run, now, j))
-			return false;
+			return pick_ripe(run, j);
 	}
 	j->r->moved = now;
 	j->f->users++;
@@ -687,16 +736,9 @@ again(struct run *run, struct file *f, struct err *e)
 	return 0;
 }
 
-static int
-publish(struct run *run, struct file *f, struct err *e)
+static void
+content_done(struct run *run)
 {
-	const struct transfer *t = run->t;
-
-	if (t->ops->done(t->ctx, f->i, f->partial, e) < 0)
-		return -1;
-	progress_finish(t->progress, f->shown, PROGRESS_DONE, NULL);
-	retire(run, f);
-	file_close(f, true);
 	crew_lock(&run->crew);
 	run->crew.left--;
 	run->work += FILE_WORK;
@@ -704,24 +746,89 @@ publish(struct run *run, struct file *f, struct err *e)
 	if (!run->crew.left)
 		crew_changed(&run->crew);
 	crew_unlock(&run->crew);
-	return 0;
+}
+
+/* A retired one, which has its name or is given up. */
+static void
+end_file(struct run *run, struct file *f)
+{
+	bool lost = f->given_up;
+	struct err why = f->why;
+	size_t i = f->i;
+
+	if (lost)
+		progress_finish(
+		    run->t->progress, f->shown, PROGRESS_FAILED, why.msg);
+	else
+		progress_finish(
+		    run->t->progress, f->shown, PROGRESS_DONE, NULL);
+	file_close(f, !lost);
+	if (lost)
+		content_failed(run, i, &why);
+	else
+		content_done(run);
+}
+
+/* Retired ones whose bytes are right. None gets its name before all are on the
+ * disk: a change of names in between makes the next sync dear. */
+static void
+settle(struct run *run, struct file *list)
+{
+	const struct transfer *t = run->t;
+	struct file *f;
+	struct err e;
+
+	for (f = list; f; f = f->next)
+		if (partial_finish(f->partial, &f->name, &e) < 0)
+			give_up(f, &e);
+	while ((f = list)) {
+		list = f->next;
+		if (!f->given_up && t->ops->done(t->ctx, f->i, f->name, &e) < 0)
+			give_up(f, &e);
+		end_file(run, f);
+	}
+}
+
+static void
+do_settle(struct run *run, struct file *list)
+{
+	settle(run, list);
+	crew_lock(&run->crew);
+	run->settling--;
+	crew_changed(&run->crew);
+	crew_unlock(&run->crew);
+}
+
+static void
+ripen(struct run *run, struct file *f)
+{
+	partial_start(f->partial);
+	crew_lock(&run->crew);
+	*run->ripe_end = f;
+	run->ripe_end = &f->next;
+	run->ripened++;
+	run->ripe_bytes += f->content.size;
+	crew_unlock(&run->crew);
 }
 
 static void
 do_finish(struct run *run, struct file *f)
 {
-	bool right = digest_same(&f->found, &f->content.digest);
-	size_t i = f->i;
 	struct err e;
 
-	if (f->given_up)
-		e = f->why;
-	else if ((right ? publish(run, f, &e) : again(run, f, &e)) == 0)
-		return;
-	progress_finish(run->t->progress, f->shown, PROGRESS_FAILED, e.msg);
+	if (!f->given_up && !digest_same(&f->found, &f->content.digest)) {
+		if (again(run, f, &e) == 0)
+			return;
+		give_up(f, &e);
+	}
 	retire(run, f);
-	file_close(f, false);
-	content_failed(run, i, &e);
+	f->next = NULL;
+	if (f->given_up)
+		end_file(run, f);
+	else if (!small(f))
+		settle(run, f);
+	else
+		ripen(run, f);
 }
 
 /* --- The threads. --- */
@@ -738,6 +845,9 @@ do_job(struct run *run, struct job *j, unsigned char **buffer)
 		break;
 	case TASK_FINISH:
 		do_finish(run, j->f);
+		break;
+	case TASK_SETTLE:
+		do_settle(run, j->f);
 		break;
 	}
 }
@@ -784,6 +894,7 @@ tend_all(struct run *run)
 {
 	struct file *f;
 	struct err e;
+	struct job j;
 	size_t i = 0;
 
 	crew_lock(&run->crew);
@@ -798,6 +909,12 @@ tend_all(struct run *run)
 		f->tended = false;
 		if (rv < 0)
 			crew_end(&run->crew, &e);
+	}
+	/* While all workers are at slow connections. */
+	if (pick_ripe(run, &j)) {
+		crew_unlock(&run->crew);
+		do_settle(run, j.f);
+		crew_lock(&run->crew);
 	}
 	crew_unlock(&run->crew);
 }
@@ -907,6 +1024,17 @@ hasher_threads(void)
 	return n < 1 ? 1 : n > 4 ? 4 : (unsigned)n;
 }
 
+/* Each that waits has a file open. */
+static unsigned
+ripe_max(void)
+{
+	long n = sysconf(_SC_OPEN_MAX);
+
+	if (n < 0 || n > 16 * RIPE_MAX)
+		n = 16 * RIPE_MAX;
+	return n < 16 ? 1 : (unsigned)n / 16;
+}
+
 static void
 run_release(struct run *run)
 {
@@ -941,6 +1069,8 @@ run_all(struct run *run, struct err *e)
 	rv = crew_join(&run->crew, e);
 	if (has_tender)
 		pthread_join(tender, NULL);
+	/* Also what a signal has stopped: their bytes are right. */
+	settle(run, harvest(run));
 	return rv;
 }
 
@@ -948,7 +1078,7 @@ int
 transfer_run(const struct transfer *t, struct err *e)
 {
 	static const struct hasher_ops ops = {written, hash_complete};
-	struct run run = {.t = t};
+	struct run run = {.t = t, .ripe_max = ripe_max()};
 	int rv;
 
 	if (!t->count)
@@ -957,6 +1087,7 @@ transfer_run(const struct transfer *t, struct err *e)
 	if (!run.hasher)
 		return -1;
 	hash_init(&run.fresh, HASH_GIT, 0);
+	run.ripe_end = &run.ripe;
 	run.ramp = ramp_make(t->jobs, wait_now());
 	crew_init(&run.crew, t->count, t->jobs);
 	rv = run_all(&run, e);

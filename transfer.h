@@ -11,6 +11,9 @@
  * runs beside the transfer, in order; a file is read back only for what came
  * out of order. The address that a redirect leads to is kept for all ranges of
  * a file, and asked for anew before it lapses and on 401, 403 and 404 of a foreign host.
+ *
+ * No file gets its name before its bytes are on the disk. Small ones go there
+ * some at a time, which costs a fraction of one sync for each.
  */
 
 #include <stdbool.h>
@@ -42,8 +45,9 @@ struct transfer_ops {
 	/* Each answer on the way to content i, redirects too. */
 	int (*check)(void *ctx, size_t i, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* The bytes are here and verified: publish. p stays the transfer's. */
-	int (*done)(void *ctx, size_t i, struct partial *p, struct err *e);
+	/* The bytes are verified and on the disk, under that name below the
+	 * folder: publish. */
+	int (*done)(void *ctx, size_t i, const char *name, struct err *e);
 	/* Content i is given up. */
 	void (*failed)(void *ctx, size_t i, const struct err *e);
 };

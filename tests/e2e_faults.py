@@ -323,6 +323,92 @@ def test_download_without_confinement(k):
     inject_all(Download(k), CONFINE_FAULTS, status=0)
 
 
+# small files, which go to the disk some at a time
+
+def many_small(k, count):
+    return k.hub.add_repo(ID, {"f%03d" % n: "file %d\n" % n for n in range(count)})
+
+
+def finished(trace):
+    """The calls fdatasync and renameat that are through, in their order, as (name, what follows)."""
+    waiting = {}
+    for line in trace.read_text(errors="replace").splitlines():
+        thread, text = line.split(None, 1)
+        if text.endswith("<unfinished ...>"):
+            waiting[thread] = text
+            continue
+        text = waiting.pop(thread, "") + text
+        found = re.match(r"(fdatasync|renameat)\((.*)", text)
+        if found:
+            yield found.groups()
+
+
+@hub_with(quotas=QUOTAS)
+def test_small_files_are_on_the_disk_before_they_have_names(k):
+    """Some at a time: else each costs a sync of its own."""
+    need_strace()
+    repo, trace = many_small(k, 200), k.top / "trace"
+    k.ok(k.download(repo, "-j", "1", env=environment(), wrap=traced(
+        "-y", "-s", "200", "-e", "trace=fdatasync,renameat", "-e", "signal=none", "-o", str(trace))))
+    k.same(repo)
+    synced, names, together, most = set(), 0, 0, 0
+    for call, rest in finished(trace):
+        if call == "fdatasync":
+            synced.add(re.search(r"([^/]+\.part)", rest).group(1))
+            together += 1
+        elif ".part" in rest:
+            assert re.search(r'"([^"]+\.part)"', rest).group(1) in synced, rest
+            names, together, most = names + 1, 0, max(most, together)
+    assert names == len(synced) == len(tree(k.dir)) > 200, (names, len(synced))
+    assert most >= 16, "at most %d at a time" % most
+
+
+@hub_with(quotas=QUOTAS)
+def test_one_small_file_of_many_does_not_reach_the_disk(k):
+    """It has no name then; all others have."""
+    need_strace()
+    repo = many_small(k, 100)
+    r = k.download(repo, "-j", "2", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=fdatasync:error=EIO:when=20"))
+    k.ok(r, 9, err="cannot write")
+    failed = len(repo.find("main").files) - len(tree(k.dir))
+    assert 1 <= failed <= 3, "%d failed" % failed  # in each thread its twentieth
+    k.same(repo, only=lambda path: path in tree(k.dir))
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert not [p for p in (k.dir / ".cache").rglob("*.part")]
+
+
+@hub_with(quotas=QUOTAS)
+def test_killed_between_sync_and_name(k):
+    """What has no name yet comes again, and what has one is right."""
+    need_strace()
+    repo = many_small(k, 100)
+    r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=30"))
+    assert r.status == 137, r.status
+    named = tree(k.dir)
+    assert 0 < len(named) < 100, len(named)
+    k.same(repo, only=lambda path: path in named)
+    k.hub.forget()
+    k.ok(k.download(repo))
+    k.same(repo)
+    again = len(k.hub.asked("hub", "GET", "/resolve/"))
+    assert again <= 101 - len(named), "%d asked for again" % again
+
+
+@hub_with(quotas=QUOTAS)
+def test_stopped_while_small_files_wait(k):
+    """What is here and right gets its name before the program ends."""
+    repo = many_small(k, 40)
+    k.hub.fault(path="/resolve/", method="GET", skip=10, count=None, delay=60)
+    process = k.start("download", "-r", ID, "-p", k.dir, "-j", "1", env=environment())
+    k.wait_for(lambda: len(k.hub.asked("hub", "GET", "/resolve/")) == 11, what="the eleventh")
+    process.send_signal(signal.SIGTERM)
+    k.ok(k.finish(process), 143)
+    assert len(tree(k.dir)) == 10, len(tree(k.dir))
+
+
 @hub_with(quotas=QUOTAS)
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):

@@ -86,7 +86,8 @@ play(const uint8_t *p, size_t n, unsigned how, size_t piece, size_t cap)
 	struct result r = {.body = buf_make(1 << 20)};
 	struct conn c = {p, n, piece, how & 1};
 	struct meter *m = meter_open(0);
-	struct exchange x = exchange_make(&c, m, 60000, 60000);
+	struct buf in = buf_make(HTTP_HEAD_MAX);
+	struct exchange x = exchange_make(&c, &in, m, 60000, 60000);
 	struct err e = {.kind = ERR_NONE};
 	uint64_t length;
 
@@ -97,7 +98,7 @@ play(const uint8_t *p, size_t n, unsigned how, size_t piece, size_t cap)
 	}
 	r.status = x.head.status;
 	length = x.left;
-	MUST(r.status >= 200 && x.at <= x.in.len);
+	MUST(r.status >= 200 && x.at <= in.len);
 	read_body(&x, cap, &r);
 	MUST(r.body.len <= n);
 	if (x.framing == HTTP_EMPTY)
@@ -110,10 +111,10 @@ play(const uint8_t *p, size_t n, unsigned how, size_t piece, size_t cap)
 	/* One more request goes only where nothing else can come first. */
 	if (exchange_finish(&x))
 		MUST((r.read == 0 || http_is_encoded(&x.head)) &&
-		     x.framing != HTTP_TO_CLOSE && x.at == x.in.len &&
+		     x.framing != HTTP_TO_CLOSE && x.at == in.len &&
 		     http_keeps_alive(&x.head));
 out:
-	exchange_release(&x);
+	buf_release(&in);
 	meter_close(m);
 	return r;
 }
