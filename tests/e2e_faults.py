@@ -400,7 +400,7 @@ def test_killed_between_sync_and_name(k):
 @hub_with(quotas=QUOTAS)
 def test_stopped_while_small_files_wait(k):
     """What is here and right gets its name before the program ends."""
-    repo = many_small(k, 40)
+    many_small(k, 40)
     k.hub.fault(path="/resolve/", method="GET", skip=10, count=None, delay=60)
     process = k.start("download", "-r", ID, "-p", k.dir, "-j", "1", env=environment())
     k.wait_for(lambda: len(k.hub.asked("hub", "GET", "/resolve/")) == 11, what="the eleventh")
