@@ -250,7 +250,7 @@ demo: hub
 L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*.c)
-SHELL_FILES = debian/build tools/cross tests/run tests/demo tests/fuzz \
+SHELL_FILES = debian/build tools/cross tests/run tests/twice tests/demo tests/fuzz \
               tests/*.sh .ci/run
 PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench tests/insn)
 
@@ -330,8 +330,11 @@ $(CROSS)/%/ready: tools/cross
 	@touch $@
 
 # The unit tests and an end-to-end download and upload on all of these CPUs, by
-# qemu-user where this one cannot run them.
-test-all: $(CPUS:%=test-%)
+# qemu-user where this one cannot run them; and the first one made again.
+test-all: $(CPUS:%=test-%) twice-$(firstword $(CPUS))
+
+$(CPUS:%=twice-%): twice-%: dist-%
+	tests/twice $* SOURCE_DATE_EPOCH=$(BUILD_TIME) COMMIT='$(COMMIT)'
 
 $(CPUS:%=test-%): test-%: dist-%
 	$(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
@@ -392,6 +395,6 @@ clean:
 .PHONY: all unit test asan tsan tsan_run tsan_all tsan_all_run valgrind \
         valgrind_run valgrind_all valgrind_all_run fuzz fuzz_run env_compare \
         bench demo lint fmt install uninstall clean FORCE
-.PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu insn \
-        $(CPUS:%=insn-%)
+.PHONY: dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu \
+        $(CPUS:%=twice-%) insn $(CPUS:%=insn-%)
 .SECONDARY:
