@@ -3,22 +3,9 @@
 
 /*
  * Every setting, decided once from options, configuration file, environment,
- * .env and token file, in that order of strength (CLI.md, "Settings"). Reads
- * files and the environment at the start of the run; what it gives is read-only
- * after that.
- *
- * Only tokens are taken from a .env: an endpoint, proxy or CA there could be a
- * trap that collects the token, and is ignored with a note. A .env in the
- * working directory that nobody named is used only if it belongs to the user
- * or to root and nobody else can write to it (the user's own group may), else
- * ignored with a note; if it cannot be parsed, that is an error only when the
- * token would come from there.
- *
- * Tokens: --api_token, --token-file, the environment, .env, the token file; in
- * the environment and in .env first the name for the purpose, then HF_TOKEN,
- * then HUGGING_FACE_HUB_TOKEN. What is empty counts as none, but a name that is
- * set in the environment, be it empty, is not looked for in .env. With
- * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two count.
+ * .env and token file, in that order of strength. Reads files and the
+ * environment at the start of the run; what it gives is read-only after that.
+ * Where the token is looked for stands in token.h and dotenv.h.
  *
  * Times: 30 s to connect, 60 s for the first byte of an answer, 30 s for a
  * stall. HF_HUB_ETAG_TIMEOUT (connect, answer) and HF_HUB_DOWNLOAD_TIMEOUT
@@ -37,6 +24,8 @@
 #include "proxy.h"
 #include "repoid.h"
 #include "str.h"
+#include "token.h"
+#include "variable.h"
 
 struct err;
 
@@ -70,14 +59,10 @@ struct config {
 	struct buf notes;
 };
 
-enum config_purpose { CONFIG_READ, CONFIG_WRITE }; /* which token comes first */
-
-/* getenv_fn is getenv in the program and a table in tests. */
 struct config_input {
 	const struct options *options;
-	enum config_purpose purpose;
-	const char *(*getenv_fn)(void *ctx, const char *name);
-	void *ctx;
+	enum token_purpose purpose;
+	struct variables variables; /* the environment */
 };
 
 /* Errors are ERR_USAGE (bad configuration or .env line, a named file that
@@ -85,8 +70,5 @@ struct config_input {
 int config_load(
     const struct config_input *in, struct config *out, struct err *e);
 void config_release(struct config *c); /* wipes the token */
-
-/* What was looked at for a token, for the sentence when one is missing: "--api_token, HUGGINGFACE_WRITE_API, ...". */
-const char *config_token_places(enum config_purpose p);
 
 #endif

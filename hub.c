@@ -158,8 +158,8 @@ run_command(struct options *o, struct output *out, struct err *e)
 	bool up = o->command == COMMAND_UPLOAD;
 	const struct config_input in = {
 	    .options = o,
-	    .purpose = up ? CONFIG_WRITE : CONFIG_READ,
-	    .getenv_fn = environment,
+	    .purpose = up ? TOKEN_WRITE : TOKEN_READ,
+	    .variables = {environment, NULL},
 	};
 	struct answers a = {0};
 	struct config c = {0};

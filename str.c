@@ -421,6 +421,19 @@ buf_printf(struct buf *b, const char *fmt, ...)
 }
 
 void
+buf_line(struct buf *b, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	str_printable(line);
+	buf_printf(b, "%s\n", line);
+}
+
+void
 buf_base64(struct buf *b, const void *p, size_t n)
 {
 	static const char digit[] =

@@ -104,6 +104,13 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
+/* The same as a line: printable whatever the arguments hold, cut after 511
+ * bytes, and with '\n' behind it. */
+void buf_line(struct buf *b, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
 /* Standard alphabet, padded (RFC 4648, section 4). */
 void buf_base64(struct buf *b, const void *p, size_t n);
 
@@ -120,7 +127,8 @@ struct str buf_str(const struct buf *b);
 /* The text as a C string, "" if there is none; it belongs to b. */
 const char *buf_cstr(const struct buf *b);
 
-/* Gives the text to the caller, who frees it, and leaves b empty. Never NULL. */
+/* Gives the text to the caller, who frees it, and leaves b empty. Never
+ * NULL. */
 char *buf_detach(struct buf *b);
 void buf_release(struct buf *b);
 

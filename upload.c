@@ -391,7 +391,7 @@ check_options(const struct options *o, const struct config *c, struct err *e)
 		err_set(e, ERR_AUTH,
 		    "uploading needs a token, and there is "
 		    "none: looked at %s",
-		    config_token_places(CONFIG_WRITE));
+		    token_places(TOKEN_WRITE));
 		return err_hint(e, "set HF_TOKEN to a token with the right to "
 				   "write");
 	}

@@ -222,6 +222,24 @@ test_buf(void)
 }
 
 static void
+test_line(void)
+{
+	struct buf b = buf_make(2000);
+	char *big = xmalloc(600);
+
+	buf_line(&b, "'%s' and %d", "a\nb\x1b", 7);
+	CHECK(sane(&b) && str_eq(buf_str(&b), "'a?b?' and 7\n"));
+	buf_clear(&b);
+	memset(big, 'x', 600);
+	memcpy(big + 510, "\xc3\xa4", 3);
+	buf_line(&b, "%s", big);
+	CHECK(sane(&b) && b.len == 512 && utf8_valid(buf_str(&b)));
+	CHECK(str_ends(buf_str(&b), "x?\n"));
+	buf_release(&b);
+	free(big);
+}
+
+static void
 test_views(void)
 {
 	struct str a, b;
@@ -282,6 +300,7 @@ main(void)
 	test_hex();
 	test_base64();
 	test_buf();
+	test_line();
 	test_views();
 	test_err();
 	return test_end();
