@@ -1,0 +1,235 @@
+#include "transfer_queue.h"
+
+#include <unistd.h>
+
+#include "partial.h"
+
+/* The longest range of one request while several connections share a file. */
+#define REQUEST_MAX ((uint64_t)64 << 20)
+#define REQUEST_MIN ((uint64_t)8 << 20)
+
+/* A connection on which nothing came for so long loses its range to one that
+ * has nothing else to do. */
+#define RESCUE_MS 4000
+
+#define SPLIT_SECONDS 2
+
+/* Small files wait until so many are there, or so many bytes, or nothing else is
+ * to be done, and go to the disk together: on a journaling file system the first
+ * one brings the others along. A kill costs no more than a block of them. The
+ * disk is asked for so many of these heaps at a time. */
+#define RIPE_MAX 64
+#define RIPE_BYTES PARTIAL_BLOCK
+#define SETTLING_MAX 2
+
+/* Each that waits has a file open. */
+static unsigned
+ripe_max(void)
+{
+	long n = sysconf(_SC_OPEN_MAX);
+
+	if (n < 0 || n > 16 * RIPE_MAX)
+		n = 16 * RIPE_MAX;
+	return n < 16 ? 1 : (unsigned)n / 16;
+}
+
+void
+transfer_queue_init(
+    struct transfer_queue *q, const struct transfer *t, uint64_t now)
+{
+	*q = (struct transfer_queue){.t = t, .ripe_max = ripe_max()};
+	q->ripe_end = &q->ripe;
+	q->ramp = ramp_make(t->jobs, now);
+	hash_init(&q->fresh, HASH_GIT, 0);
+	crew_init(&q->crew, t->count, t->jobs);
+}
+
+bool
+transfer_small(const struct transfer_file *f)
+{
+	return !f->hashing;
+}
+
+void
+transfer_give_up(struct transfer_file *f, const struct err *why)
+{
+	if (f->given_up)
+		return;
+	f->given_up = true;
+	f->why = *why;
+}
+
+static bool
+missing(
+    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
+{
+	return partial_missing(ctx, from, limit, first, end);
+}
+
+/* How much one request asks for: all that is missing where files are many or
+ * the connection is alone, else shares of what is left. */
+static uint64_t
+request_limit(const struct transfer_queue *q, const struct transfer_file *f)
+{
+	uint64_t left, share;
+
+	if (q->ramp.allowed == 1 || q->begun < q->t->count ||
+	    partial_in_order(f->partial))
+		return UINT64_MAX;
+	left = partial_size(f->partial) - partial_here(f->partial);
+	share = left / (2 * (uint64_t)q->ramp.allowed);
+	share -= share % PARTIAL_BLOCK;
+	if (share < REQUEST_MIN)
+		return REQUEST_MIN;
+	return share < REQUEST_MAX ? share : REQUEST_MAX;
+}
+
+/* Who finds the address goes alone; so does one whose server knows no ranges,
+ * and one that is to be written in order. */
+static bool
+alone(const struct transfer_file *f)
+{
+	return f->resolving || f->whole || partial_in_order(f->partial);
+}
+
+static bool
+usable(
+    const struct transfer_queue *q, const struct transfer_file *f, uint64_t now)
+{
+	return !f->given_up && !f->hashed && now >= f->not_before &&
+	       now >= q->not_before && !(f->users && alone(f));
+}
+
+/* shared: also files that other workers are at. */
+static bool
+pick_range(
+    struct transfer_queue *q, uint64_t now, bool shared, struct transfer_job *j)
+{
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (!usable(q, f, now) || (f->users && !shared))
+			continue;
+		j->r = ranges_take(
+		    &f->ranges, request_limit(q, f), missing, f->partial);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+/* Near the end: half of a long range, or all of one that does not move. */
+static bool
+pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+{
+	/* What a connection brings in some seconds is not worth a new request,
+	 * nor what the old one has sent already and is thrown away. */
+	uint64_t least = q->ramp.rate / q->ramp.allowed * SPLIT_SECONDS;
+	bool known = q->ramp.rate > 0;
+
+	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (!usable(q, f, now) || transfer_small(f))
+			continue;
+		j->r = ranges_rescue(
+		    &f->ranges, now > RESCUE_MS ? now - RESCUE_MS : 0);
+		if (!j->r && known && !q->t->limited)
+			j->r = ranges_split(&f->ranges, least);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_finish(struct transfer_queue *q, struct transfer_job *j)
+{
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (f->users || f->tended || !(f->hashed || f->given_up))
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+struct transfer_file *
+transfer_harvest(struct transfer_queue *q)
+{
+	struct transfer_file *f = q->ripe;
+
+	q->settling++;
+	q->ripe = NULL;
+	q->ripe_end = &q->ripe;
+	q->ripened = 0;
+	q->ripe_bytes = 0;
+	return f;
+}
+
+void
+transfer_ripen(struct transfer_queue *q, struct transfer_file *f)
+{
+	f->next = NULL;
+	*q->ripe_end = f;
+	q->ripe_end = &f->next;
+	q->ripened++;
+	q->ripe_bytes += f->content.size;
+}
+
+static bool
+ripe_full(const struct transfer_queue *q)
+{
+	return q->ripened >= q->ripe_max || q->ripe_bytes >= RIPE_BYTES;
+}
+
+bool
+transfer_pick_ripe(struct transfer_queue *q, struct transfer_job *j)
+{
+	if (!q->ripe || q->settling >= SETTLING_MAX)
+		return false;
+	j->task = TRANSFER_SETTLE;
+	j->f = transfer_harvest(q);
+	return true;
+}
+
+/* Files that are begun together are bounded, also while all of them wait, or
+ * wait for the disk. */
+static bool
+may_begin(const struct transfer_queue *q, uint64_t now)
+{
+	unsigned n = 0;
+
+	if (q->begun == q->t->count || now < q->not_before || ripe_full(q))
+		return false;
+	for (const struct transfer_file *f = q->active; f; f = f->next)
+		n++;
+	return n < 2 * q->ramp.allowed;
+}
+
+bool
+transfer_pick(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+{
+	*j = (struct transfer_job){.task = TRANSFER_FINISH};
+	if (pick_finish(q, j)) {
+		j->f->users++;
+		return true;
+	}
+	if (ripe_full(q) && transfer_pick_ripe(q, j))
+		return true;
+	j->task = TRANSFER_RANGE;
+	if (!pick_range(q, now, false, j)) {
+		if (may_begin(q, now)) {
+			j->task = TRANSFER_BEGIN;
+			j->i = q->begun++;
+			return true;
+		}
+		if (!pick_range(q, now, true, j) && !pick_help(q, now, j))
+			return transfer_pick_ripe(q, j);
+	}
+	j->r->moved = now;
+	j->f->users++;
+	j->f->resolving = j->f->resolving || !j->f->direct;
+	return true;
+}
