@@ -11,7 +11,7 @@ import zlib
 from pathlib import Path
 
 from fakehub import Generated
-from kit import BINARY, MB, Skip, hub_with, limit, sha256, tmpfs, tree
+from kit import BINARY, MB, Skip, hub_with, is_checked, limit, sha256, tmpfs, tree
 
 ID = "acme-lab/faulty"
 FILES = {"a.txt": "hello\n", "empty": b"", "d/big.bin": Generated(1, 3 * MB), "c.bin": Generated(2, 40000)}
@@ -19,9 +19,6 @@ LONG = bool(os.environ.get("HUB_LONG"))
 # Who waits between two tries waits half a second at the most. A reset that did not happen is waited
 # out, while the server waits for the rest.
 FEW = ("-j", "2", "--retries", "1", "--stall-timeout", "2")
-
-with open(BINARY, "rb") as program:
-    SANITIZED = b"__asan_init" in (text := program.read()) or b"__tsan_init" in text
 
 DISK = ("ENOSPC", "EDQUOT", "EIO", "EROFS")
 ACCESS = ("EACCES", "EPERM", "EIO")
@@ -88,8 +85,6 @@ QUOTAS = {"api": 10 ** 6, "resolvers": 10 ** 6}
 ONCE = ("EINTR", "EAGAIN")
 # Without these a sanitizer ends the program by itself.
 SANITIZERS_OWN = ("mmap", "brk", "mprotect", "madvise", "sched_getaffinity", "prlimit64", "rt_sigaction")
-# What a C library writes messages with.
-SAID_WITH = ("writev", "write") if SANITIZED else ("writev",)
 
 
 def traced(*words):
@@ -146,9 +141,9 @@ def places(name, error, first, last):
 def injections(faults, seen):
     for name, errors in faults.items():
         before, last = seen.get(name, (0, 0))
-        if SANITIZED and name in SANITIZERS_OWN:
+        if is_checked() and name in SANITIZERS_OWN:
             continue
-        first = before + 1 if SANITIZED else 1
+        first = before + 1 if is_checked() else 1
         for error in errors if last >= first else ():
             for at in places(name, error, first, last):
                 yield name, error, at
@@ -159,7 +154,9 @@ def sentence(result, name):
     if result.status not in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9):
         return "status %d" % result.status
     lines = result.err.splitlines()
-    if result.status and name not in SAID_WITH and not any(line.startswith("hub: ") for line in lines[-3:]):
+    # What a C library writes messages with.
+    said_with = ("writev", "write") if is_checked() else ("writev",)
+    if result.status and name not in said_with and not any(line.startswith("hub: ") for line in lines[-3:]):
         return "no sentence"
     return None
 
@@ -536,7 +533,7 @@ def test_limit_of_file_size(k):
     """SIGXFSZ would end it without a word."""
     way = Download(k)
     # ThreadSanitizer writes a file of its own at first.
-    for kb in (1, 100, 2000) if SANITIZED else (0, 1, 100, 2000):
+    for kb in (1, 100, 2000) if is_checked() else (0, 1, 100, 2000):
         way.prepare()
         r = way.run(wrap=("bash", "-c", 'ulimit -f %d; exec "$@"' % kb, "bash"))
         assert r.status in (7, 9), "status %d at %d" % (r.status, kb)
