@@ -596,14 +596,14 @@ class Interceptor(Proxy):
     """Opens the TLS of everybody: whatever host is asked for, the same one answers."""
 
     def connect(self, host, port):
-        return super().connect(HERE, self.port)
+        return super().connect(HERE, self.hub_port)
 
 
 def test_intercepting_proxy(k):
     repo = k.hub.add_repo(ID, FILES)
     serve(k, lab().issue("corporate", names=("DNS:hub.example",)))
     with Interceptor() as proxy:
-        proxy.port = k.hub.origins[0].server_address[1]
+        proxy.hub_port = k.hub.origins[0].server_address[1]
         r = run(k, repo, "hub.example", port=443, proxy=proxy.url, trust=None)
         told(k, r, 1, "the certificate of 'hub.example' is issued by 'Inspection CA, Example Corp', "
              "which is not trusted", CA_FILE)

@@ -4,30 +4,21 @@ import base64
 import select
 import socket
 import socketserver
-import threading
 import urllib.parse
 
+from .loopback import Loopback
 
-class Proxy:
+
+class Proxy(Loopback):
     """Use as a context. login: "user:password" that is asked for. hosts: {name: address} for
     names that no resolver knows."""
 
     def __init__(self, login=None, hosts=None, refuse=None):
+        super().__init__(_Client)
         self.login = login
         self.hosts = hosts or {}
         self.refuse = refuse  # a status that every request gets
         self.log = []  # {"line", "headers"} of each request
-
-    def __enter__(self):
-        self._server = _Server(("127.0.0.1", 0), _Client)
-        self._server.proxy = self
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        self.url = "http://127.0.0.1:%d" % self._server.server_address[1]
-        return self
-
-    def __exit__(self, *exc):
-        self._server.shutdown()
-        self._server.server_close()
 
     def lets_in(self, headers):
         if self.login is None:
@@ -39,20 +30,12 @@ class Proxy:
         return socket.create_connection((self.hosts.get(host, host), port), 10)
 
 
-class _Server(socketserver.ThreadingMixIn, socketserver.TCPServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def handle_error(self, request, client_address):
-        pass  # a client that went away
-
-
 class _Client(socketserver.BaseRequestHandler):
     def handle(self):
         head = self._read_head()
         if not head:
             return
-        proxy = self.server.proxy
+        proxy = self.server.owner
         lines = head.decode("latin-1").split("\r\n")
         headers = dict((k.lower(), v.strip()) for k, _, v in (s.partition(":") for s in lines[1:]))
         proxy.log.append({"line": lines[0], "headers": headers})
@@ -81,7 +64,7 @@ class _Client(socketserver.BaseRequestHandler):
 
     def _tunnel(self, target):
         host, _, port = target.rpartition(":")
-        with self.server.proxy.connect(host.strip("[]"), int(port)) as up:
+        with self.server.owner.connect(host.strip("[]"), int(port)) as up:
             self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             up.sendall(self.rest)
             self._pump(up)
@@ -93,7 +76,7 @@ class _Client(socketserver.BaseRequestHandler):
         kept = [s for s in lines[1:] if not s.lower().startswith(("proxy-", "connection:"))]
         head = "\r\n".join(["%s %s %s" % (method, path, version)] + kept
                            + ["Connection: close", "", ""])
-        with self.server.proxy.connect(url.hostname, url.port or 80) as up:
+        with self.server.owner.connect(url.hostname, url.port or 80) as up:
             up.sendall(head.encode("latin-1") + self.rest)
             self._pump(up)
 
