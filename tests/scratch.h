@@ -23,6 +23,25 @@ scratch_make(char path[SCRATCH_PATH])
 	CHECK(mkdtemp(path) != NULL);
 }
 
+/* The same, and there the test goes on. */
+static inline void
+scratch_enter(char path[SCRATCH_PATH])
+{
+	scratch_make(path);
+	if (chdir(path) < 0)
+		abort();
+}
+
+/* A file that only its owner can read. */
+static inline void
+scratch_write(const char *path, const char *text)
+{
+	FILE *f = fopen(path, "wb");
+
+	CHECK(f && fputs(text, f) >= 0);
+	CHECK(f && fclose(f) == 0 && chmod(path, 0600) == 0);
+}
+
 /* With all that is in it, also what may not be written. */
 static inline void
 scratch_remove(const char *path)
@@ -32,6 +51,13 @@ scratch_remove(const char *path)
 	snprintf(
 	    command, sizeof(command), "chmod -R u+w %s; rm -rf %s", path, path);
 	CHECK(system(command) == 0);
+}
+
+static inline void
+scratch_leave(const char *path)
+{
+	CHECK(chdir("/") == 0);
+	scratch_remove(path);
 }
 
 /* How exact the times of files are, in ms: 0, or 1000 if they are whole seconds,

@@ -1,16 +1,12 @@
 #ifndef HUB_TABLE_H
 #define HUB_TABLE_H
 
-/* An environment from the text of a test's row, and the files beside it. */
+/* An environment from the text of a test's row. */
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "mem.h"
-#include "tests/test.h"
 #include "variable.h"
 
 #define TABLE_MAX 16
@@ -62,27 +58,6 @@ table_release(struct table *t)
 {
 	free(t->text);
 	*t = (struct table){0};
-}
-
-/* A file that only its owner can read. */
-static inline void
-table_write(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "wb");
-
-	CHECK(f != NULL);
-	if (!f)
-		return;
-	fputs(text, f);
-	fclose(f);
-	CHECK(chmod(path, 0600) == 0);
-}
-
-/* Both NULL, or the same text. */
-static inline bool
-table_same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
 #endif

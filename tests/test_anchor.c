@@ -53,12 +53,9 @@ test_packed_cuts(void)
 	anchor_pack(&list.a[1], &packed);
 	for (size_t n = 0; n <= packed.len; n++) {
 		struct anchors part = {0};
-		char *copy = malloc(n ? n : 1);
+		char *copy = test_exact(packed.s, n);
 		bool whole = n == 0 || n == first || n == packed.len;
 
-		if (!copy)
-			abort();
-		memcpy(copy, packed.s, n);
 		CHECK_ROW(n, anchors_add_packed(&part, copy, n) == whole);
 		CHECK_ROW(n, part.n == (n == packed.len ? 2u : n >= first));
 		anchors_release(&part);
@@ -144,11 +141,8 @@ test_pem_cuts(void)
 		struct anchors list = {0};
 		struct err e = {0};
 		size_t added = 0;
-		char *copy = malloc(n ? n : 1);
+		char *copy = test_exact(text.s, n);
 
-		if (!copy)
-			abort();
-		memcpy(copy, text.s, n);
 		anchors_add_pem(&list, str_make(copy, n), &added, &e);
 		CHECK_ROW(n, added == (n >= whole));
 		CHECK_ROW(n, added || n < 28 || e.kind == ERR_USAGE);

@@ -275,12 +275,11 @@ test_cut(void)
 	    "\"a\"},{\"type\":\"directory\",\"path\":\"d\"}] ";
 
 	for (size_t n = 0; n < sizeof(whole); n++) {
-		char *copy = xmalloc(n ? n : 1);
+		char *copy = test_exact(whole, n);
 		struct buf b = buf_make(4096);
 		struct err e;
 		int rv;
 
-		memcpy(copy, whole, n);
 		rv = answer_tree(str_make(copy, n), note, &b, &e);
 		if (n < sizeof(whole) - 2 || n == sizeof(whole)) {
 			CHECK_ROW(n, rv < 0 && e.kind == ERR_NET && !b.len);

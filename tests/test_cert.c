@@ -38,18 +38,6 @@ test_fields(void)
 	buf_release(&der);
 }
 
-/* A copy of exactly n bytes, for ASan. */
-static char *
-exact(const char *p, size_t n)
-{
-	char *copy = malloc(n ? n : 1);
-
-	if (!copy)
-		abort();
-	memcpy(copy, p, n);
-	return copy;
-}
-
 /* No cut is taken for a whole one, nor one with something behind it. */
 static void
 test_cuts(void)
@@ -58,7 +46,7 @@ test_cuts(void)
 	struct cert c;
 
 	for (size_t n = 0; n < der.len; n++) {
-		char *copy = exact(der.s, n);
+		char *copy = test_exact(der.s, n);
 
 		CHECK_ROW(n, !cert_parse(copy, n, &c));
 		free(copy);
@@ -76,7 +64,7 @@ test_changes(void)
 	    0, 1, 0x30, 0x7f, 0x80, 0x84, 0xff};
 	static const unsigned char ip[16] = {0};
 	struct buf der = pem_der("good");
-	char *copy = exact(der.s, der.len), name[64];
+	char *copy = test_exact(der.s, der.len), name[64];
 
 	for (size_t i = 0; i < der.len * countof(values); i++) {
 		char *at = copy + i / countof(values), was = *at;
@@ -194,7 +182,7 @@ test_names(void)
 	char out[64];
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		char *copy = exact(rows[i].dn.s, rows[i].dn.n);
+		char *copy = test_exact(rows[i].dn.s, rows[i].dn.n);
 
 		cert_name(str_make(copy, rows[i].dn.n), out, sizeof(out));
 		CHECK_ROW(i, !strcmp(out, rows[i].want));
@@ -263,7 +251,7 @@ test_rsa_bits(void)
 	};
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		char *copy = exact(rows[i].key.s, rows[i].key.n);
+		char *copy = test_exact(rows[i].key.s, rows[i].key.n);
 		struct cert c = {.key = str_make(copy, rows[i].key.n)};
 
 		CHECK_ROW(i, cert_rsa_bits(&c) == rows[i].want);
@@ -293,7 +281,7 @@ test_usages(void)
 
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct str s = rows[i].usages;
-		char *copy = s.s ? exact(s.s, s.n) : NULL;
+		char *copy = s.s ? test_exact(s.s, s.n) : NULL;
 		struct cert c = {.usages = {copy, s.n}};
 
 		CHECK_ROW(i, cert_is_for_servers(&c) == rows[i].want);

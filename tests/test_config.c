@@ -27,7 +27,7 @@ test_defaults(void)
 	struct err e;
 
 	CHECK(load("", &o, &c, &e) == 0);
-	CHECK(table_same(c.endpoint, "https://huggingface.co"));
+	CHECK(test_same(c.endpoint, "https://huggingface.co"));
 	CHECK(!c.token && !c.token_source && !c.hf_home && !c.hub_cache);
 	CHECK(!c.offline && !c.no_symlinks && !c.no_color && !c.ci && !c.term);
 	CHECK(!c.proxy.http && !c.proxy.https && !c.proxy.all && !c.proxy.no);
@@ -63,12 +63,12 @@ test_options(void)
 		   "HF_HUB_DOWNLOAD_TIMEOUT=99\n"
 		   "HF_HUB_DISABLE_PROGRESS_BARS=1\nTERM=xterm\nCI=1",
 		  &o, &c, &e) == 0);
-	CHECK(table_same(c.endpoint, "http://127.0.0.1:8080"));
+	CHECK(test_same(c.endpoint, "http://127.0.0.1:8080"));
 	CHECK(c.jobs == 3 && c.retries == 0 && c.rate == 1000);
 	CHECK(c.connect_ms == 7000 && c.answer_ms == 7000);
 	CHECK(c.stall_ms == 9000 && c.family == NET_IPV6);
 	CHECK(c.progress == PROGRESS_JSON && c.quiet && c.json && !c.verbose);
-	CHECK(table_same(c.term, "xterm") && c.ci);
+	CHECK(test_same(c.term, "xterm") && c.ci);
 	config_release(&c);
 }
 
@@ -182,7 +182,7 @@ test_endpoint(void)
 		int rv = load(t[i].env, &o, &c, &e);
 
 		CHECK_ROW(i, rv == (t[i].endpoint ? 0 : -1));
-		CHECK_ROW(i, table_same(c.endpoint, t[i].endpoint));
+		CHECK_ROW(i, test_same(c.endpoint, t[i].endpoint));
 		CHECK_ROW(i, rv == 0 || e.kind == ERR_USAGE);
 		CHECK_ROW(i, rv == 0 || strstr(e.msg, "HF_ENDPOINT") == e.msg);
 		config_release(&c);
@@ -219,10 +219,10 @@ test_proxy(void)
 		struct err e;
 
 		CHECK_ROW(i, config_load(&in, &c, &e) == 0);
-		CHECK_ROW(i, table_same(c.proxy.http, t[i].http));
-		CHECK_ROW(i, table_same(c.proxy.https, t[i].https));
-		CHECK_ROW(i, table_same(c.proxy.all, t[i].all));
-		CHECK_ROW(i, table_same(c.proxy.no, t[i].no));
+		CHECK_ROW(i, test_same(c.proxy.http, t[i].http));
+		CHECK_ROW(i, test_same(c.proxy.https, t[i].https));
+		CHECK_ROW(i, test_same(c.proxy.all, t[i].all));
+		CHECK_ROW(i, test_same(c.proxy.no, t[i].no));
 		config_release(&c);
 		table_release(&table);
 	}
@@ -238,12 +238,12 @@ test_roots(void)
 	CHECK(load("SSL_CERT_FILE=a\nCURL_CA_BUNDLE=a\nREQUESTS_CA_BUNDLE=b\n"
 		   "SSL_CERT_DIR=d:e",
 		  &o, &c, &e) == 0);
-	CHECK(table_same(c.ca_file[0], "mine.pem") &&
-	      table_same(c.ca_file[1], "a"));
-	CHECK(!c.ca_file[2] && table_same(c.ca_file[3], "b"));
-	CHECK(table_same(c.ca_source[0], "--ca-file"));
-	CHECK(table_same(c.ca_source[3], "REQUESTS_CA_BUNDLE"));
-	CHECK(table_same(c.ca_dir, "d:e"));
+	CHECK(test_same(c.ca_file[0], "mine.pem") &&
+	      test_same(c.ca_file[1], "a"));
+	CHECK(!c.ca_file[2] && test_same(c.ca_file[3], "b"));
+	CHECK(test_same(c.ca_source[0], "--ca-file"));
+	CHECK(test_same(c.ca_source[3], "REQUESTS_CA_BUNDLE"));
+	CHECK(test_same(c.ca_dir, "d:e"));
 	config_release(&c);
 }
 
@@ -286,8 +286,8 @@ test_paths(void)
 
 		CHECK_ROW(i, load(t[i].env, &o, &c, &e) == t[i].rv);
 		CHECK_ROW(i, e.kind == (t[i].rv ? ERR_USAGE : ERR_NONE));
-		CHECK_ROW(i, table_same(c.hf_home, t[i].home));
-		CHECK_ROW(i, table_same(c.hub_cache, t[i].cache));
+		CHECK_ROW(i, test_same(c.hf_home, t[i].home));
+		CHECK_ROW(i, test_same(c.hub_cache, t[i].cache));
 		config_release(&c);
 	}
 }
@@ -300,15 +300,15 @@ test_dotenv(void)
 	struct config c;
 	struct err e;
 
-	table_write(".env",
+	scratch_write(".env",
 	    "HF_ENDPOINT=https://evil.example\nhttps_proxy=http://evil\n"
 	    "SSL_CERT_FILE=evil.pem\nHF_HOME=evil\nHF_TOKEN=t\n");
 	CHECK(load("HF_HOME=mine", &o, &c, &e) == 0);
-	CHECK(table_same(c.token, "t"));
-	CHECK(table_same(c.token_source, "HF_TOKEN in '.env'"));
-	CHECK(table_same(c.endpoint, "https://huggingface.co"));
+	CHECK(test_same(c.token, "t"));
+	CHECK(test_same(c.token_source, "HF_TOKEN in '.env'"));
+	CHECK(test_same(c.endpoint, "https://huggingface.co"));
 	CHECK(!c.proxy.https && !c.ca_file[1]);
-	CHECK(table_same(c.hf_home, "mine"));
+	CHECK(test_same(c.hf_home, "mine"));
 	CHECK(strstr(buf_cstr(&c.notes), "HF_ENDPOINT in '.env' is ignored"));
 	config_release(&c);
 	CHECK(!c.token && !c.token_source && !c.notes.len);
@@ -324,11 +324,11 @@ test_login(void)
 	struct err e;
 
 	CHECK(mkdir("home", 0700) == 0);
-	table_write("home/token", "homed");
+	scratch_write("home/token", "homed");
 	CHECK(load("HF_HOME=home", &o, &c, &e) == 0);
-	CHECK(table_same(c.token, "homed"));
+	CHECK(test_same(c.token, "homed"));
 	config_release(&c);
-	table_write("home/token", "a b");
+	scratch_write("home/token", "a b");
 	CHECK(load("HF_HOME=home", &o, &c, &e) < 0);
 	CHECK(e.kind == ERR_USAGE && !c.token && !c.hf_home);
 }
@@ -338,9 +338,7 @@ main(void)
 {
 	char folder[SCRATCH_PATH];
 
-	scratch_make(folder);
-	if (chdir(folder) < 0)
-		return 1;
+	scratch_enter(folder);
 	test_defaults();
 	test_options();
 	test_booleans();
@@ -351,7 +349,6 @@ main(void)
 	test_paths();
 	test_dotenv();
 	test_login();
-	CHECK(chdir("/") == 0);
-	scratch_remove(folder);
+	scratch_leave(folder);
 	return test_end();
 }

@@ -10,6 +10,7 @@
 
 #include "escape.h"
 #include "mem.h"
+#include "scratch.h"
 #include "test.h"
 
 enum { DONE = 0, REFUSED = 1, FAILED = 2 };
@@ -329,9 +330,9 @@ version_here(void)
 int
 main(void)
 {
-	char folder[] = "/tmp/test_confine-XXXXXX";
+	char folder[SCRATCH_PATH];
 
-	CHECK(mkdtemp(folder) && chdir(folder) == 0);
+	scratch_enter(folder);
 	landlock = version_here();
 	seccomp = outcome(stay, ask_seccomp) == DONE;
 	CHECK(outcome(stay, be_dumpable) == DONE);
@@ -341,8 +342,7 @@ main(void)
 	test_reading();
 	test_missing();
 	test_no_descriptors();
-	CHECK(system("rm -rf in out new other") == 0);
-	CHECK(chdir("/") == 0 && rmdir(folder) == 0);
+	scratch_leave(folder);
 	if (!landlock)
 		printf("no Landlock here: files were not tested\n");
 	if (!seccomp)

@@ -99,22 +99,22 @@ test_config_file(void)
 	struct run r;
 
 	CHECK(mkdir("sub", 0700) == 0);
-	table_write("sub/env", "HF_TOKEN=sub");
+	scratch_write("sub/env", "HF_TOKEN=sub");
 	CHECK(chmod("sub/env", 0666) == 0);
-	table_write("sub/bad", "A=1\nHF_TOKEN='sub");
-	table_write(".env", "HF_TOKEN=cwd");
+	scratch_write("sub/bad", "A=1\nHF_TOKEN='sub");
+	scratch_write(".env", "HF_TOKEN=cwd");
 	for (size_t i = 0; i < countof(t); i++) {
 		int rv;
 
-		table_write("c.json", t[i].text);
+		scratch_write("c.json", t[i].text);
 		rv = load(&r, "S=sub\nHOME=.", "c.json", false);
 		CHECK_ROW(i, rv == (t[i].msg ? -1 : 0));
-		CHECK_ROW(i, table_same(token(&r), t[i].token));
-		CHECK_ROW(i, table_same(r.e.msg, t[i].msg ? t[i].msg : ""));
+		CHECK_ROW(i, test_same(token(&r), t[i].token));
+		CHECK_ROW(i, test_same(r.e.msg, t[i].msg ? t[i].msg : ""));
 		CHECK_ROW(i, r.e.kind == (t[i].msg ? ERR_USAGE : ERR_NONE));
 		release(&r);
 	}
-	table_write("c.json", "{\"app\": {\"env\": \"~/sub/env\"}}");
+	scratch_write("c.json", "{\"app\": {\"env\": \"~/sub/env\"}}");
 	CHECK(load(&r, "", "c.json", false) < 0 && strstr(r.e.msg, "HOME"));
 	release(&r);
 	CHECK(load(&r, "", "none.json", false) < 0);
@@ -129,12 +129,12 @@ test_ignored_lines(void)
 {
 	struct run r;
 
-	table_write(".env",
+	scratch_write(".env",
 	    "HF_ENDPOINT=https://evil.example\nhttps_proxy=http://evil\n"
 	    "SSL_CERT_FILE=evil.pem\nHF_HOME=evil\nOTHER=1\nHF_TOKEN=t\n"
 	    "HF_TOKEN_PATH=evil\nCURL_CA_BUNDLE\n");
 	CHECK(load(&r, "HF_HOME=mine", NULL, false) == 0);
-	CHECK(table_same(token(&r), "t"));
+	CHECK(test_same(token(&r), "t"));
 	CHECK(noted(&r, "HF_ENDPOINT in '.env' is ignored"));
 	CHECK(noted(&r, "https_proxy in '.env' is ignored"));
 	CHECK(noted(&r, "SSL_CERT_FILE in '.env' is ignored"));
@@ -153,9 +153,9 @@ test_foreign_env(void)
 {
 	struct run r;
 
-	table_write(".env", "HF_TOKEN=t");
+	scratch_write(".env", "HF_TOKEN=t");
 	CHECK(chmod(".env", 0644) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && table_same(token(&r), "t"));
+	CHECK(load(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
 	CHECK(!r.notes.len);
 	release(&r);
 	CHECK(chmod(".env", 0646) == 0);
@@ -164,7 +164,7 @@ test_foreign_env(void)
 	release(&r);
 	CHECK(chmod(".env", 0664) == 0 &&
 	      chown(".env", geteuid(), getegid()) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && table_same(token(&r), "t"));
+	CHECK(load(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
 	release(&r);
 	/* To give a file away one must be root. */
 	if (geteuid() == 0) {
@@ -184,7 +184,7 @@ test_bad_env(void)
 {
 	struct run r;
 
-	table_write(".env", "A=1\nHF_TOKEN='secret");
+	scratch_write(".env", "A=1\nHF_TOKEN='secret");
 	CHECK(load(&r, "", NULL, false) == 0 && !token(&r) && !r.notes.len);
 	CHECK(r.d.fault.kind == ERR_USAGE && !strstr(r.d.fault.msg, "secret"));
 	CHECK(strstr(r.d.fault.msg, "cannot read '.env': line 2: ") ==
@@ -208,7 +208,7 @@ test_too_large(void)
 {
 	struct run r;
 
-	table_write(".env", "HF_TOKEN=t\n#");
+	scratch_write(".env", "HF_TOKEN=t\n#");
 	CHECK(truncate(".env", 100000) == 0);
 	CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
 	CHECK(noted(&r, "'.env' is ignored: File too large"));
@@ -221,15 +221,12 @@ main(void)
 {
 	char folder[SCRATCH_PATH];
 
-	scratch_make(folder);
-	if (chdir(folder) < 0)
-		return 1;
+	scratch_enter(folder);
 	test_config_file();
 	test_ignored_lines();
 	test_foreign_env();
 	test_bad_env();
 	test_too_large();
-	CHECK(chdir("/") == 0);
-	scratch_remove(folder);
+	scratch_leave(folder);
 	return test_end();
 }

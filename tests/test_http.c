@@ -13,8 +13,7 @@ parse(const char *text, struct http_head *h, char **copy)
 	struct err e;
 	size_t n = strlen(text);
 
-	*copy = malloc(n ? n : 1);
-	memcpy(*copy, text, n);
+	*copy = test_exact(text, n);
 	return http_head_parse(str_make(*copy, n), h, &e);
 }
 
@@ -279,14 +278,13 @@ test_cut(void)
 	    "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n";
 
 	for (size_t n = 0; n < sizeof(whole); n++) {
-		char *copy = xmalloc(n ? n : 1);
+		char *copy = test_exact(whole, n);
 		enum http_framing framing;
 		struct http_head h;
 		struct err e;
 		struct str v;
 		uint64_t a, b, c;
 
-		memcpy(copy, whole, n);
 		CHECK_ROW(n, n >= sizeof(whole) - 1 ||
 				 !http_head_length(str_make(copy, n), 0));
 		if (http_head_parse(str_make(copy, n), &h, &e) == 0) {
@@ -425,10 +423,9 @@ decode(const char *in, size_t n, size_t cut, struct buf *out, size_t *used_all)
 
 	*used_all = 0;
 	for (unsigned i = 0; i < 2 && rv == 0; i++) {
-		char *copy = malloc(part[i] ? part[i] : 1);
+		char *copy = test_exact(in + (i ? cut : 0), part[i]);
 		size_t at = 0;
 
-		memcpy(copy, in + (i ? cut : 0), part[i]);
 		do {
 			const char *data;
 			size_t used, length;

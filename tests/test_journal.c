@@ -508,14 +508,6 @@ test_flipped(void)
 	CHECK(less >= 17);
 }
 
-static void
-put_file(const char *path, const char *text)
-{
-	FILE *f = fopen(path, "w");
-
-	CHECK(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
 /* What is no journal is set aside, and one that was written elsewhere is none. */
 static void
 test_foreign(void)
@@ -529,7 +521,7 @@ test_foreign(void)
 		setup(&t);
 		old = join(t.file, ".old");
 		fill(&t);
-		put_file(t.file, texts[i]);
+		scratch_write(t.file, texts[i]);
 		CHECK_ROW(i, known(&t) == 0);
 		CHECK_ROW(i, length(old) == (long)strlen(texts[i]));
 		fill(&t);
@@ -596,7 +588,7 @@ test_elsewhere(void)
 	setup(&t);
 	blocked = join(t.source, "/.cache");
 	blocked_state = join(t.root, "/state");
-	put_file(blocked, "");
+	scratch_write(blocked, "");
 	j = journal_open(&t.o);
 	CHECK(journal_path(j) && strstr(journal_path(j), "/state/hub/upload-"));
 	journal_close(j);

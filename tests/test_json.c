@@ -12,9 +12,7 @@
 static int
 parse_copy(struct str text, char **copy, struct json *v, struct err *e)
 {
-	*copy = malloc(text.n ? text.n : 1);
-	if (text.n)
-		memcpy(*copy, text.s, text.n);
+	*copy = test_exact(text.s, text.n);
 	return json_parse((struct str){*copy, text.n}, v, e);
 }
 

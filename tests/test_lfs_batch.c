@@ -166,10 +166,9 @@ test_cuts(void)
 
 	for (size_t n = 0; n < strlen(whole); n++) {
 		struct buf b = buf_make(4096);
-		char *piece = xmalloc(n ? n : 1);
+		char *piece = test_exact(whole, n);
 		struct err e;
 
-		memcpy(piece, whole, n);
 		CHECK_ROW(
 		    n, lfs_batch_parse(str_make(piece, n), &ops, &b, &e) < 0 &&
 			   e.kind == ERR_NET && !b.len);
@@ -247,11 +246,10 @@ test_verdicts(void)
 		struct http_head h = {
 		    .status = verdicts[i].status, .reason = str_of("Reason")};
 		size_t n = strlen(verdicts[i].body);
-		char *body = xmalloc(n ? n : 1);
+		char *body = test_exact(verdicts[i].body, n);
 		struct err e = {0};
 		enum lfs_verdict v;
 
-		memcpy(body, verdicts[i].body, n);
 		v = lfs_storage_verdict(&h, str_make(body, n), &e);
 		free(body);
 		CHECK_ROW(i, v == verdicts[i].verdict);

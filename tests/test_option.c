@@ -33,12 +33,6 @@ line_release(struct line *l)
 		free(l->v[--l->n]);
 }
 
-static bool
-same(const char *a, const char *b)
-{
-	return a == b || (a && b && !strcmp(a, b));
-}
-
 static void
 test_accepted(void)
 {
@@ -91,12 +85,13 @@ test_accepted(void)
 
 		CHECK_ROW(i, options_parse(&o, l.n, l.v, &e) == 0);
 		CHECK_ROW(i, o.command == COMMAND_DOWNLOAD);
-		CHECK_ROW(i, same(o.repo_id, rows[i].repo));
-		CHECK_ROW(i, same(o.local_path, rows[i].path));
+		CHECK_ROW(i, test_same(o.repo_id, rows[i].repo));
+		CHECK_ROW(i, test_same(o.local_path, rows[i].path));
 		CHECK_ROW(i, o.file == !!strchr(rows[i].flags, 'f'));
 		CHECK_ROW(i, o.resume == !!strchr(rows[i].flags, 'd'));
 		CHECK_ROW(i, o.args.n == rows[i].args);
-		CHECK_ROW(i, !rows[i].arg || same(o.args.s[0], rows[i].arg));
+		CHECK_ROW(
+		    i, !rows[i].arg || test_same(o.args.s[0], rows[i].arg));
 		options_release(&o);
 		CHECK_ROW(i, !o.args.s && !o.command);
 		line_release(&l);
@@ -129,21 +124,22 @@ test_fields(void)
 		l[i] = line_make(lines[i]);
 		CHECK_ROW(i, options_parse(&o[i], l[i].n, l[i].v, &e) == 0);
 	}
-	CHECK(same(o[0].repo_type, "dataset") && same(o[0].config_path, "C"));
-	CHECK(same(o[0].revision, "R") && same(o[0].endpoint, "E"));
-	CHECK(same(o[0].proxy, "") && same(o[0].ca_file, "F"));
-	CHECK(same(o[0].token_file, "-") && o[0].force && o[0].dry_run);
+	CHECK(test_same(o[0].repo_type, "dataset") &&
+	      test_same(o[0].config_path, "C"));
+	CHECK(test_same(o[0].revision, "R") && test_same(o[0].endpoint, "E"));
+	CHECK(test_same(o[0].proxy, "") && test_same(o[0].ca_file, "F"));
+	CHECK(test_same(o[0].token_file, "-") && o[0].force && o[0].dry_run);
 	CHECK(o[0].json && !o[0].has_retries && !o[0].jobs && !o[0].timeout);
 	CHECK(o[1].jobs == 64 && o[1].limit_rate == 2000000);
 	CHECK(o[1].has_retries && !o[1].retries && o[1].timeout == 86400);
 	CHECK(o[1].stall_timeout == 1 && o[1].ipv4 && o[1].verbose);
 	CHECK(!o[1].ipv6 && !o[1].quiet && o[1].progress == PROGRESS_JSON);
-	CHECK(same(o[1].api_token, "T"));
+	CHECK(test_same(o[1].api_token, "T"));
 	CHECK(o[2].include.n == 2 && o[2].exclude.n == 1);
-	CHECK(o[2].include.n == 2 && same(o[2].include.s[1], "*.y"));
+	CHECK(o[2].include.n == 2 && test_same(o[2].include.s[1], "*.y"));
 	CHECK(o[2].ipv6 && o[2].quiet && o[2].jobs == 1 && o[2].force);
-	CHECK(same(o[3].output, "-") && same(o[3].repo_id, "m"));
-	CHECK(o[3].args.n == 1 && same(o[3].args.s[0], "f"));
+	CHECK(test_same(o[3].output, "-") && test_same(o[3].repo_id, "m"));
+	CHECK(o[3].args.n == 1 && test_same(o[3].args.s[0], "f"));
 	for (size_t i = 0; i < 4; i++) {
 		options_release(&o[i]);
 		line_release(&l[i]);
@@ -343,9 +339,9 @@ test_token(void)
 		struct err e = {0};
 
 		CHECK_ROW(i, options_parse(&o, l.n, l.v, &e) == 0);
-		CHECK_ROW(i, same(o.api_token, rows[i].token));
+		CHECK_ROW(i, test_same(o.api_token, rows[i].token));
 		for (int j = 0; j < l.n; j++)
-			CHECK_ROW(i, same(l.v[j], rows[i].after[j]));
+			CHECK_ROW(i, test_same(l.v[j], rows[i].after[j]));
 		options_release(&o);
 		line_release(&l);
 	}
@@ -374,7 +370,7 @@ test_words(void)
 			buf_printf(&b, "--%s=%.*s", r->name, STRF(word));
 			argv[2] = buf_detach(&b);
 			CHECK_ROW(seen, options_parse(&o, 3, argv, &e) == 0);
-			if (same(r->name, "progress"))
+			if (test_same(r->name, "progress"))
 				CHECK_ROW(seen, (o.progress == PROGRESS_JSON) ==
 						    str_eq(word, "json"));
 			seen++;

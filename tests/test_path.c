@@ -8,24 +8,15 @@
 #include "mem.h"
 #include "test.h"
 
-static struct str
-exact(const char *s, size_t n)
-{
-	char *copy = xmalloc(n);
-
-	memcpy(copy, s, n);
-	return (struct str){copy, n};
-}
-
 static bool
 accepts(const char *s, size_t n)
 {
 	struct err e = {0};
-	struct str path = exact(s, n);
-	int rv = path_check(path, &e);
+	char *path = test_exact(s, n);
+	int rv = path_check(str_make(path, n), &e);
 	bool told = e.kind == ERR_CONTENT && e.msg[0];
 
-	free((void *)(uintptr_t)path.s);
+	free(path);
 	CHECK(rv == 0 ? e.kind == ERR_NONE : told);
 	return rv == 0;
 }

@@ -72,11 +72,9 @@ note(void *ctx, const struct preupload_mode *m)
 static int
 parse(struct str text, struct buf *told, char commit[41], struct err *e)
 {
-	char *copy = str_dup(text), *exact = xmalloc(text.n ? text.n : 1);
+	char *exact = test_exact(text.s, text.n);
 	int rv;
 
-	memcpy(exact, copy, text.n);
-	free(copy);
 	buf_clear(told);
 	buf_puts(told, "");
 	rv = preupload_parse(str_make(exact, text.n), note, told, commit, e);

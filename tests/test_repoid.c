@@ -34,12 +34,6 @@ test_check(void)
 	CHECK(repoid_check(name, &e) == 0);
 }
 
-static bool
-same(const char *a, const char *b)
-{
-	return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
 static void
 test_parse(void)
 {
@@ -132,9 +126,9 @@ test_parse(void)
 			CHECK_ROW(i, e.kind == ERR_USAGE && !id.id);
 			continue;
 		}
-		CHECK_ROW(i, id.type == t[i].type && same(id.id, t[i].id));
-		CHECK_ROW(i, same(id.revision, t[i].revision));
-		CHECK_ROW(i, same(id.path, t[i].path));
+		CHECK_ROW(i, id.type == t[i].type && test_same(id.id, t[i].id));
+		CHECK_ROW(i, test_same(id.revision, t[i].revision));
+		CHECK_ROW(i, test_same(id.path, t[i].path));
 		repoid_release(&id);
 		repoid_release(&id);
 	}

@@ -3,9 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "mem.h"
 #include "str.h"
 #include "tests/scratch.h"
-#include "tests/table.h"
 
 #define LONGEST 16
 
@@ -27,7 +27,7 @@ test_lengths(void)
 		struct buf b = buf_make(LONGEST + 1);
 		int rv;
 
-		table_write("f", rows[i].text);
+		scratch_write("f", rows[i].text);
 		errno = 0;
 		rv = secret_read_file("f", &b);
 		CHECK_ROW(i, rv == (rows[i].error ? -1 : 0));
@@ -70,13 +70,10 @@ main(void)
 {
 	char folder[SCRATCH_PATH];
 
-	scratch_make(folder);
-	if (chdir(folder) < 0)
-		return 1;
+	scratch_enter(folder);
 	test_lengths();
 	test_pipe();
 	test_refused();
-	CHECK(chdir("/") == 0);
-	scratch_remove(folder);
+	scratch_leave(folder);
 	return test_end();
 }

@@ -7,7 +7,7 @@
 #include "test.h"
 
 static void
-test_same(void)
+test_same_name(void)
 {
 	static const struct {
 		const char *word, *name;
@@ -83,7 +83,7 @@ test_nearest(void)
 int
 main(void)
 {
-	test_same();
+	test_same_name();
 	test_nearest();
 	return test_end();
 }

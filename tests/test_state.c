@@ -61,11 +61,9 @@ make(struct state *s, enum hash_kind kind)
 static int
 parse(struct state *s, const unsigned char *p, size_t n)
 {
-	unsigned char *copy = xmalloc(n);
+	unsigned char *copy = test_exact(p, n);
 	int rv;
 
-	if (n)
-		memcpy(copy, p, n);
 	rv = state_parse(s, copy, n);
 	free(copy);
 	return rv;

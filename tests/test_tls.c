@@ -12,6 +12,7 @@
 #include "mem.h"
 #include "pem.h"
 #include "roots.h"
+#include "scratch.h"
 #include "test.h"
 #include "wait.h"
 
@@ -611,7 +612,7 @@ static void
 test_trust(void)
 {
 	struct tls_trust *t = tls_trust_open();
-	char dir[] = "/tmp/hub-test-XXXXXX";
+	char dir[SCRATCH_PATH];
 	struct err e = {0};
 
 	CHECK(tls_trust_count(t) == roots_count);
@@ -636,12 +637,11 @@ test_trust(void)
 	tls_trust_close(NULL);
 
 	t = tls_trust_open();
-	CHECK(mkdtemp(dir) && chdir(dir) == 0);
+	scratch_enter(dir);
 	CHECK(symlink("gone", "dangling") == 0);
 	CHECK(tls_trust_add_dir(t, dir, &e) == 0);
 	CHECK(tls_trust_count(t) == roots_count);
-	unlink("dangling");
-	CHECK(chdir("/") == 0 && rmdir(dir) == 0);
+	scratch_leave(dir);
 	tls_trust_close(t);
 }
 

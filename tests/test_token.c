@@ -100,19 +100,19 @@ test_order(void)
 		"HF_TOKEN in '.env'"},
 	};
 
-	table_write("tf", " filed \r\n");
+	scratch_write("tf", " filed \r\n");
 	CHECK(mkdir("home", 0700) == 0);
-	table_write("home/token", "homed");
+	scratch_write("home/token", "homed");
 	for (size_t i = 0; i < countof(t); i++) {
 		struct options o = {.token_file = t[i].token_file};
 		struct run r;
 
 		if (t[i].api_token)
 			o.api_token = xstrdup(t[i].api_token);
-		table_write(".env", t[i].dotenv);
+		scratch_write(".env", t[i].dotenv);
 		CHECK_ROW(i, find(&r, t[i].env, &o, t[i].purpose) == 0);
-		CHECK_ROW(i, table_same(r.t.text, t[i].token));
-		CHECK_ROW(i, table_same(r.t.source, t[i].source));
+		CHECK_ROW(i, test_same(r.t.text, t[i].token));
+		CHECK_ROW(i, test_same(r.t.source, t[i].source));
 		release(&r);
 		CHECK_ROW(i, !r.t.text && !r.t.source);
 		free(o.api_token);
@@ -162,15 +162,15 @@ test_option_file(void)
 	CHECK(find(&r, "HF_TOKEN=x", &none, TOKEN_READ) < 0);
 	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "'none'"));
 	release(&r);
-	table_write("empty", " \n");
+	scratch_write("empty", " \n");
 	CHECK(find(&r, "HF_TOKEN=x", &empty, TOKEN_READ) < 0);
 	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "holds no token"));
 	release(&r);
-	table_write("in", "piped\n");
+	scratch_write("in", "piped\n");
 	fd = open("in", O_RDONLY);
 	CHECK(fd >= 0 && dup2(fd, 0) == 0);
 	CHECK(find(&r, "HF_TOKEN=x", &in, TOKEN_READ) == 0);
-	CHECK(table_same(r.t.text, "piped"));
+	CHECK(test_same(r.t.text, "piped"));
 	release(&r);
 	close(fd);
 	dup2(saved, 0);
@@ -188,14 +188,14 @@ test_bad_dotenv(void)
 	const struct options o = {0};
 	struct run r;
 
-	table_write(".env", "A=1\nHF_TOKEN='secret");
+	scratch_write(".env", "A=1\nHF_TOKEN='secret");
 	CHECK(find(&r, "HF_HOME=home", &o, TOKEN_READ) < 0);
 	CHECK(r.e.kind == ERR_USAGE && !strstr(r.e.msg, "secret"));
 	CHECK(strstr(r.e.msg, "cannot read '.env': line 2: ") == r.e.msg);
 	CHECK(*r.e.hint && !r.notes.len);
 	release(&r);
 	CHECK(find(&r, "HF_TOKEN=t", &o, TOKEN_READ) == 0);
-	CHECK(table_same(r.t.text, "t") && noted(&r, "'.env' is ignored: "));
+	CHECK(test_same(r.t.text, "t") && noted(&r, "'.env' is ignored: "));
 	CHECK(noted(&r, "line 2: ") && !noted(&r, "secret"));
 	release(&r);
 	unlink(".env");
@@ -230,16 +230,13 @@ main(void)
 {
 	char folder[SCRATCH_PATH];
 
-	scratch_make(folder);
-	if (chdir(folder) < 0)
-		return 1;
+	scratch_enter(folder);
 	test_order();
 	test_refused();
 	test_option_file();
 	test_bad_dotenv();
 	test_implicit_note();
 	test_places();
-	CHECK(chdir("/") == 0);
-	scratch_remove(folder);
+	scratch_leave(folder);
 	return test_end();
 }

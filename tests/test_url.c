@@ -210,11 +210,10 @@ test_cut(void)
 	static const char whole[] = "https://u:p@[2001:db8::1]:8443/a/b?c=d#e";
 
 	for (size_t n = 0; n < sizeof(whole); n++) {
-		char *copy = xmalloc(n ? n : 1), *out;
+		char *copy = test_exact(whole, n), *out;
 		struct url u;
 		struct err e;
 
-		memcpy(copy, whole, n);
 		if (url_parse(str_make(copy, n), &u, &e) == 0) {
 			CHECK_ROW(n, u.host.n > 0 && u.text.n <= n);
 			out = url_join(&u, str_make(copy, n), &e);

@@ -2,6 +2,7 @@
 
 #include "err.h"
 #include "tests/table.h"
+#include "tests/test.h"
 
 static void
 test_values(void)
@@ -28,8 +29,8 @@ test_values(void)
 		struct table t = table_of(rows[i].env);
 		const struct variables v = table_variables(&t);
 
-		CHECK_ROW(i, table_same(variable_raw(&v, "X"), rows[i].raw));
-		CHECK_ROW(i, table_same(variable_get(&v, "X"), rows[i].value));
+		CHECK_ROW(i, test_same(variable_raw(&v, "X"), rows[i].raw));
+		CHECK_ROW(i, test_same(variable_get(&v, "X"), rows[i].value));
 		CHECK_ROW(i, variable_is_true(&v, "X") == rows[i].is_true);
 		table_release(&t);
 	}
@@ -74,7 +75,7 @@ test_expand(void)
 
 			out = variable_expand(&v, "it", path, &e);
 			if (rows[i].want)
-				CHECK_ROW(i, table_same(out, rows[i].want));
+				CHECK_ROW(i, test_same(out, rows[i].want));
 			else if (home)
 				CHECK_ROW(i, strncmp(out, "/h", 2) == 0 &&
 						 !strcmp(out + 2, path + 1));
@@ -117,7 +118,7 @@ test_path(void)
 		v = table_variables(&t);
 		CHECK_ROW(i, variable_path(&v, "X", rows[i].folder, "name",
 				 &out, &e) == 0);
-		CHECK_ROW(i, table_same(out, rows[i].want));
+		CHECK_ROW(i, test_same(out, rows[i].want));
 		free(out);
 		table_release(&t);
 	}
