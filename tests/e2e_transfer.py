@@ -8,7 +8,7 @@ import time
 import zlib
 
 from fakehub import Generated
-from kit import MB, limit, sha256, tmpfs, tree
+from kit import MB, hub_with, limit, sha256, tmpfs, tree
 
 LONG = bool(os.environ.get("HUB_LONG"))
 SEED = int(os.environ.get("HUB_SEED", "4"))
@@ -99,6 +99,26 @@ def test_killed_at_random(k):
     # The last run, too, leaves behind what a range had in flight that was taken over.
     assert again <= (met + 2) * JOBS * LOSS, "%d bytes again after %d kills" % (again, met)
     assert again > 0, "the count of what was sent is wrong"
+
+
+@hub_with(quotas={"api": 10 ** 6, "resolvers": 10 ** 6})
+@limit(900 if LONG else 90)
+def test_killed_at_random_with_small_files(k):
+    """They wait for the disk some at a time; those come again."""
+    count, kills, dice = 800, 200 if LONG else 12, random.Random(SEED + 3)
+    repo = k.hub.add_repo(ID, {"%d/%03d" % (n % 7, n): Generated(n, 37 * n) for n in range(count)})
+    want = repo.find("main").files
+    for _ in range(kills):
+        process = k.start("download", "-r", ID, "-p", k.dir, "-q", "-j", str(JOBS))
+        time.sleep(dice.uniform(0, 0.4))
+        process.send_signal(dice.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        assert k.finish(process).status in (0, 137, 143)
+        for path, at in tree(k.dir).items():
+            assert sha256(at) == want[path].content.sha256(), path
+    k.ok(k.download(repo))
+    k.same(repo)
+    again = len(k.hub.asked("hub", "GET", "/resolve/")) - len(want)
+    assert again <= kills * (3 * 64 + 4 * JOBS), "%d files again" % again
 
 
 @limit(900 if LONG else 90)
