@@ -120,10 +120,14 @@ transfer_file_close(struct transfer_file *f, bool published)
 	file_free(f);
 }
 
+/* Nobody fetches it any more. It counts as work now, and not when it gets its
+ * name: small ones get theirs in bursts, which no rate should show. */
 static void
 retire(struct transfer_queue *q, struct transfer_file *f)
 {
 	crew_lock(&q->crew);
+	if (!f->given_up)
+		q->work += FILE_WORK;
 	for (struct transfer_file **p = &q->active; *p; p = &(*p)->next)
 		if (*p == f) {
 			*p = f->next;
@@ -179,7 +183,6 @@ content_done(struct transfer_queue *q)
 {
 	crew_lock(&q->crew);
 	q->crew.left--;
-	q->work += FILE_WORK;
 	/* Else there is work for this one only, which looks for it next. */
 	if (!q->crew.left)
 		crew_changed(&q->crew);
