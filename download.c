@@ -371,9 +371,7 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
 		    "'%s' was changed while it was copied", f->same->file.path);
-	if (rv == 0 && fsync(to) < 0)
-		rv = err_sys(e, ERR_FILE, "cannot write '%s'", f->file.path);
-	return rv;
+	return rv < 0 ? -1 : file_sync(to, f->file.path, e);
 }
 
 static int

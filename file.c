@@ -103,16 +103,24 @@ open_step(int at, const char *name, int extra)
 	return fd;
 }
 
-/* File systems and systems that cannot sync a folder say so in many ways; it
- * was asked for, and there is nothing else that one could do. */
 static int
-sync_folder(int fd)
+sync_all(int fd)
 {
 	int rv;
 
 	do
 		rv = fsync(fd);
 	while (rv < 0 && errno == EINTR);
+	return rv;
+}
+
+/* File systems and systems that cannot sync a folder say so in many ways; it
+ * was asked for, and there is nothing else that one could do. */
+static int
+sync_folder(int fd)
+{
+	int rv = sync_all(fd);
+
 	if (rv < 0 && (errno == EINVAL || errno == EBADF || errno == ENOTSUP ||
 			  errno == ENOSYS || errno == EACCES))
 		return 0;
@@ -451,11 +459,8 @@ folder_sync(const struct folder *f, const char *path, struct err *e)
 static int
 sync_file(int fd)
 {
-	int rv;
+	int rv = sync_all(fd);
 
-	do
-		rv = fsync(fd);
-	while (rv < 0 && errno == EINTR);
 	/* There are file systems in user space without it. */
 	return rv < 0 && (errno == EINVAL || errno == ENOSYS) ? 0 : rv;
 }
@@ -474,27 +479,11 @@ open_temp(int at, char name[TEMP_NAME])
 	return fd;
 }
 
-static int
-write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -1;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 /* Writes the text and closes; leaves errno as the failure set it. */
 static int
 write_out(int fd, struct str text, bool lasting)
 {
-	int rv = write_all(fd, text.s, text.n), saved;
+	int rv = file_write(fd, text.s, text.n), saved;
 
 	if (rv == 0 && lasting)
 		rv = sync_file(fd);
@@ -673,4 +662,30 @@ file_pwrite(int fd, const void *p, size_t n, uint64_t offset, const char *name,
 		offset += (uint64_t)put;
 	}
 	return 0;
+}
+
+int
+file_write(int fd, const void *p, size_t n)
+{
+	const char *from = p;
+
+	while (n) {
+		ssize_t done = write(fd, from, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -1;
+		from += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int
+file_sync(int fd, const char *name, struct err *e)
+{
+	if (sync_file(fd) == 0)
+		return 0;
+	return err_sys(e, ERR_FILE, "cannot write '%s'", name);
 }

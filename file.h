@@ -31,7 +31,8 @@ void folder_close(struct folder *f);
  * Parents are opened one by one with O_NOFOLLOW. */
 
 /* Opens below the folder. flags as open(2); with O_CREAT missing parents are
- * made. Returns a descriptor, close-on-exec; -1 and ERR_FILE, errno kept (so that a caller can look for ENOENT). */
+ * made. Returns a descriptor, close-on-exec; -1 and ERR_FILE, errno kept (so
+ * that a caller can look for ENOENT). */
 int folder_openat(
     const struct folder *f, const char *path, int flags, struct err *e);
 
@@ -58,7 +59,8 @@ int folder_remove(const struct folder *f, const char *path, struct err *e);
 /* fsync of the folder that path is in. */
 int folder_sync(const struct folder *f, const char *path, struct err *e);
 
-/* Writes a small file whole: temporary name beside it, fsync if lasting, rename. */
+/* Writes a small file whole: temporary name beside it, fsync if lasting,
+ * rename. */
 int folder_write(const struct folder *f, const char *path, struct str text,
     bool lasting, struct err *e);
 
@@ -79,5 +81,11 @@ int file_pread(int fd, void *p, size_t n, uint64_t offset, const char *name,
     struct err *e);
 int file_pwrite(int fd, const void *p, size_t n, uint64_t offset,
     const char *name, struct err *e);
+
+/* write of exactly n bytes, over short counts and EINTR. -1 sets errno. */
+int file_write(int fd, const void *p, size_t n);
+
+/* fsync, over EINTR; a file system that has none is no error. */
+int file_sync(int fd, const char *name, struct err *e);
 
 #endif

@@ -125,15 +125,8 @@ load(struct journal *j, int fd, ino_t inode)
 static int
 write_out(int fd, struct buf *b)
 {
-	size_t done = 0;
-
-	while (done < b->len) {
-		ssize_t n = write(fd, b->s + done, b->len - done);
-
-		if (n < 0 && errno != EINTR)
-			return -1;
-		done += n > 0 ? (size_t)n : 0;
-	}
+	if (file_write(fd, b->s, b->len) < 0)
+		return -1;
 	if (b->s)
 		mem_wipe(b->s, b->len);
 	buf_clear(b);

@@ -391,19 +391,6 @@ lease_take(struct lease *l, struct buf *old, struct err *e)
 	return l->network ? take_by_beat(l, old, e) : take_by_lock(l, old, e);
 }
 
-static int
-sync_draft(int fd, const char *name, struct err *e)
-{
-	int rv;
-
-	do
-		rv = fsync(fd);
-	while (rv < 0 && errno == EINTR);
-	if (rv < 0 && errno != EINVAL && errno != ENOSYS)
-		return err_sys(e, ERR_FILE, "cannot write '%s'", name);
-	return 0;
-}
-
 int
 lease_draft(struct lease *l, const unsigned char *text, size_t n, bool lasting,
     char **name, struct err *e)
@@ -416,7 +403,7 @@ lease_draft(struct lease *l, const unsigned char *text, size_t n, bool lasting,
 	if (rv == 0 && !l->network && lock(fd) != 0)
 		rv = err_sys(e, ERR_FILE, "cannot lock '%s'", *name);
 	if (rv == 0 && lasting)
-		rv = sync_draft(fd, *name, e);
+		rv = file_sync(fd, *name, e);
 	if (rv == 0)
 		return fd;
 	if (fd >= 0) {

@@ -446,6 +446,34 @@ test_pread_pwrite(void)
 	place_release(&p);
 }
 
+/* Where it stands, and to what cannot be synced. */
+static void
+test_write_sync(void)
+{
+	struct place p;
+	struct err e = {0};
+	int fd, pipes[2];
+
+	place_init(&p);
+	fd = folder_openat(&p.in, "a", O_RDWR | O_CREAT, &e);
+	CHECK(file_write(fd, "one ", 4) == 0 && file_write(fd, "", 0) == 0);
+	CHECK(file_write(fd, "two", 3) == 0 && holds(&p.in, "a", "one two"));
+	CHECK(file_sync(fd, "a", &e) == 0);
+	close(fd);
+	CHECK(pipe(pipes) == 0 && file_sync(pipes[1], "a", &e) == 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	CHECK(e.kind == ERR_NONE);
+	CHECK(file_write(-1, "x", 1) < 0 && errno == EBADF);
+	CHECK(file_sync(-1, "a", &e) < 0 && e.kind == ERR_FILE);
+	CHECK(strstr(e.msg, "cannot write 'a': ") == e.msg);
+	fd = open("/dev/full", O_WRONLY);
+	CHECK(fd < 0 || (file_write(fd, "x", 1) < 0 && errno == ENOSPC));
+	if (fd >= 0)
+		close(fd);
+	place_release(&p);
+}
+
 /* In a file system of 64 KiB. */
 static int
 try_full(struct place *p)
@@ -515,6 +543,7 @@ main(void)
 	test_not_files();
 	test_rights();
 	test_pread_pwrite();
+	test_write_sync();
 	test_full();
 	return test_end();
 }
