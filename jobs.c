@@ -28,6 +28,16 @@ within(uint64_t bytes)
 	return n < 1 ? 1 : n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
 }
 
+/* That so many open files are. */
+static unsigned
+within_files(uint64_t files)
+{
+	uint64_t least = JOBS_FILES_BASE + JOBS_FILES_WAIT(files);
+	uint64_t n = files < least ? 0 : (files - least) / JOBS_FILES_EACH;
+
+	return n < 1 ? 1 : n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
+}
+
 struct jobs_choice
 jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
 {
@@ -37,6 +47,7 @@ jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
 	    {within(part(m->group, GROUP_PART)),
 		"the memory limit of the control group"},
 	    {within(part(m->ram, RAM_PART)), "the memory of this machine"},
+	    {within_files(m->files), "the limit of open files"},
 	    {m->cores == 1 ? 4 : JOBS_MOST, "a single core"},
 	    {ground == JOBS_FLASH ? 2 : JOBS_MOST, "the target is on flash"},
 	    {ground == JOBS_NETWORK ? 4 : JOBS_MOST,
@@ -149,17 +160,21 @@ group_limit(void)
 }
 
 static uint64_t
-process_limit(void)
+limit_on(int kind)
 {
-	static const int kind[] = {RLIMIT_AS, RLIMIT_DATA};
-	uint64_t least = UINT64_MAX;
 	struct rlimit r;
 
-	for (size_t i = 0; i < countof(kind); i++)
-		if (getrlimit(kind[i], &r) == 0 &&
-		    r.rlim_cur != RLIM_INFINITY && r.rlim_cur < least)
-			least = r.rlim_cur;
-	return least;
+	return getrlimit(kind, &r) == 0 && r.rlim_cur != RLIM_INFINITY
+		   ? r.rlim_cur
+		   : UINT64_MAX;
+}
+
+static uint64_t
+process_limit(void)
+{
+	uint64_t space = limit_on(RLIMIT_AS), data = limit_on(RLIMIT_DATA);
+
+	return space < data ? space : data;
 }
 
 struct jobs_machine
@@ -173,6 +188,7 @@ jobs_look(void)
 	    .group = group_limit(),
 	    .ram = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size
 					 : UINT64_MAX,
+	    .files = limit_on(RLIMIT_NOFILE),
 	    .cores = cores > 0 ? (unsigned)cores : 0,
 	};
 }

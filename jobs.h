@@ -16,6 +16,12 @@
 #define JOBS_BASE ((uint64_t)2 << 20)
 #define JOBS_EACH ((uint64_t)512 << 10)
 
+/* The same in open files: two contents, each with its state, the connection, and
+ * folders on the way to them; and small contents that wait for the disk. */
+#define JOBS_FILES_BASE 12
+#define JOBS_FILES_EACH 8
+#define JOBS_FILES_WAIT(n) ((n) / 16 * 3)
+
 #define JOBS_MOST 8
 
 /* What is written to. */
@@ -30,6 +36,7 @@ struct jobs_machine {
 	uint64_t process; /* bytes that the process may take (ulimit) */
 	uint64_t group;   /* that its control group may, with the page cache */
 	uint64_t ram;     /* that the machine has */
+	uint64_t files;   /* that the process may have open (ulimit) */
 	unsigned cores;   /* 0: not known */
 };
 

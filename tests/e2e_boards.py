@@ -448,6 +448,15 @@ def test_jobs_by_cores(k):
     k.ok(k.download(repo, "-v", wrap=wrap), err="up to 4 connections: a single core")
 
 
+def test_jobs_by_open_files(k):
+    """They are enough, also for small files that wait for the disk."""
+    repo = k.hub.add_repo(ID, {**FILES, **{"small/%d" % n: "%d" % n for n in range(150)}})
+    for files, jobs in ((24, "1 connection"), (40, "2 connections"), (64, "5 connections")):
+        few = ("sh", "-c", 'ulimit -n %d; exec "$@"' % files, "sh")
+        k.ok(k.download(repo, "-v", "--force", wrap=few), err="up to %s: the limit of open files" % jobs)
+        k.same(repo)
+
+
 GROUPS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))
 
 
