@@ -24,6 +24,7 @@ struct anchors {
 	size_t n, cap, lent;
 };
 
+/* Leaves it empty: all zero. */
 void anchors_release(struct anchors *list);
 
 /* Adds packed anchors, which must stay where they are. Comes before all other
@@ -36,11 +37,12 @@ bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
 int anchors_add_der(struct anchors *list, const void *der, size_t n,
     size_t *added, struct err *e);
 
-/* Adds all certificates of a PEM text, passes over all that is between them,
- * and counts them in *added. */
+/* Adds all certificates of a PEM text (RFC 7468), passes over all that is
+ * between them, and counts them in *added. ERR_USAGE if one is broken. */
 int anchors_add_pem(
     struct anchors *list, struct str pem, size_t *added, struct err *e);
 
+/* Appends it in packed form. */
 void anchor_pack(const br_x509_trust_anchor *a, struct buf *out);
 
 #endif

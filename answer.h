@@ -32,8 +32,9 @@ struct repo_file {
 
 /*
  * A page of a listing: calls each() for each file in it; folders and unknown
- * types are passed over. path of the entry given is borrowed. ERR_NET if the
- * text is no JSON (a cut answer may be whole the next time), ERR_CONTENT if it is not a listing.
+ * types are passed over. path of the entry given is borrowed; a failure of
+ * each() ends it. ERR_NET if the text is no JSON (a cut answer may be whole the
+ * next time), ERR_CONTENT if it is not a listing.
  */
 int answer_tree(struct str text,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
@@ -43,7 +44,8 @@ int answer_tree(struct str text,
  * is shown may be printed, too. NULL if it is none; the caller frees. */
 char *answer_url(const struct json *v, const char *name);
 
-/* "sha" of a repository's description: 40 hex digits and '\0'. */
+/* "sha" of a repository's description: 40 hex digits and '\0'. ERR_NET if the
+ * text is no JSON, ERR_CONTENT if it names none. */
 int answer_commit(struct str text, char commit[41], struct err *e);
 
 /* What an error is about, for its sentence. */

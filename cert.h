@@ -25,8 +25,9 @@ struct cert {
 bool cert_parse(const void *der, size_t n, struct cert *c);
 
 /* Writes the common name of a name, and the organisation if that differs:
- * "R11, Let's Encrypt". Cuts what does not fit; "(no name)" if both are missing.
- * Text of strangers: control characters come out as they are, but NUL as '?'. */
+ * "R11, Let's Encrypt". Cuts what does not fit; "(no name)" if both are
+ * missing. Text of strangers: control characters come out as they are, but NUL
+ * as '?'. */
 void cert_name(struct str dn, char *out, size_t size);
 
 /* True if a subject alternative name is this address of 4 or 16 bytes. */
@@ -47,7 +48,7 @@ bool cert_is_root(const struct cert *c);
 /* The length of the RSA key; 0 for a key of another kind. */
 size_t cert_rsa_bits(const struct cert *c);
 
-/* "2026-11-23". */
+/* The day of a time in seconds since 1970: "2026-11-23". */
 void cert_day(int64_t t, char out[32]);
 
 #endif

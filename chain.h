@@ -46,7 +46,8 @@ struct chain {
  * host must not be empty and stays valid. Dates are checked for time.now. Where
  * that is only the earliest that it can be (the machine has no clock), it moves
  * to the day from which a certificate is valid, if that is later: who issued it
- * knew the day. This holds for the chain, which is refused if it is not trusted.
+ * knew the day. This holds for the chain, which is refused if it is not
+ * trusted.
  */
 void chain_init(struct chain *c, const struct anchors *roots, const char *host,
     struct clock_time time);

@@ -3,8 +3,8 @@
 
 /*
  * Which files of a repository are to be fetched: those that the user names, a
- * folder's name being all that is below it, and of these what the patterns keep.
- * Pure.
+ * folder's name being all that is below it, and of these what the patterns
+ * keep. Pure.
  */
 
 #include <stdbool.h>

@@ -52,8 +52,9 @@ struct client_opts {
 	void *ctx;
 };
 
+/* NULL and ERR_USAGE if the token has characters that no field may. */
 struct client *client_open(const struct client_opts *o, struct err *e);
-void client_close(struct client *c);
+void client_close(struct client *c); /* takes NULL */
 
 /* A request. All zero but method and url is a plain one. */
 struct request {
@@ -67,8 +68,8 @@ struct request {
 	const char *content_type; /* NULL: none is sent */
 	/* The body: of that length, read in pieces by body_read from offset 0
 	 * in order (again from 0 for a redirect with 307/308 or another try);
-	 * it fills up to cap bytes, at least one. NULL and body (length bytes in
-	 * memory) may be used instead. Without either there is none, and
+	 * it fills up to cap bytes, at least one. NULL and body (length bytes
+	 * in memory) may be used instead. Without either there is none, and
 	 * Content-Length: 0 is sent for POST and PUT. */
 	const void *body;
 	uint64_t length;

@@ -9,8 +9,8 @@
 struct buf;
 struct err;
 
-/* The script for that shell. ERR_USAGE if there is none for it; the shell may be
- * NULL. */
+/* The script for that shell. ERR_USAGE if there is none for it; the shell may
+ * be NULL. */
 int completion_put(const char *shell, struct buf *out, struct err *e);
 
 #endif

@@ -36,13 +36,13 @@ struct config {
 	bool offline;       /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
 	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
 	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
-	char
-	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
+	/* XDG_STATE_HOME, else ~/.local/state; NULL so, too. */
+	char *state_home;
 	struct proxy_rules proxy; /* of the environment or the options */
 	enum net_family family;
-	/* CA files and folders to add to the built-in roots. */
-	char *ca_file
-	    [4]; /* --ca-file, SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE */
+	/* CA files and folders to add to the built-in roots: --ca-file,
+	 * SSL_CERT_FILE, CURL_CA_BUNDLE, REQUESTS_CA_BUNDLE. */
+	char *ca_file[4];
 	const char *ca_source[4];
 	char *ca_dir; /* SSL_CERT_DIR; may be a list with ':' */
 	unsigned connect_ms, answer_ms, stall_ms;

@@ -26,8 +26,9 @@ struct tls_resume;
 
 struct conn;
 
-/* Where what goes over a connection is put together, both ways. It lasts as long
- * as the connection does: pages for each request cost more than the request. */
+/* Where what goes over a connection is put together, both ways. It lasts as
+ * long as the connection does: pages for each request cost more than the
+ * request. */
 struct conn_room {
 	struct buf in, out; /* up to HTTP_HEAD_MAX */
 };

@@ -51,9 +51,9 @@ void crew_wait(struct crew *c, unsigned ms);
 /* Under the lock: ends the run early. */
 void crew_end(struct crew *c, const struct err *why);
 
-/* For the main thread, until the crew is no longer busy: calls tick, without the
- * lock, after each change and ten times a second at the least. A signal, or a
- * tick that fails, ends the run. */
+/* For the main thread, until the crew is no longer busy: calls tick, without
+ * the lock, after each change and ten times a second at the least. A signal, or
+ * a tick that fails, ends the run. */
 void crew_watch(
     struct crew *c, int (*tick)(void *ctx, struct err *e), void *ctx);
 

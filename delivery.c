@@ -221,8 +221,8 @@ committed(struct delivery *d, struct commit_answer *a)
 }
 
 /* Sends a commit until it is known to have happened, or not to. One of many
- * files that failed twice while the Hub answers other questions takes it too long,
- * most likely: smaller ones are to be tried. */
+ * files that failed twice while the Hub answers other questions takes it too
+ * long, most likely: smaller ones are to be tried. */
 static int
 send_commit(struct batch *b, const struct commit *c, struct err *e)
 {

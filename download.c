@@ -139,7 +139,8 @@ choose_target(struct download *d, struct err *e)
 		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
 		return err_hint(e, "leave out -f, or name the file");
 	}
-	/* A link is replaced itself; a device, a pipe or a socket is not ours. */
+	/* A link is replaced itself; a device, a pipe or a socket is not
+	 * ours. */
 	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
 	    !S_ISLNK(st.st_mode))
 		return err_set(e, ERR_FILE, "'%s' is no regular file", path);
@@ -450,7 +451,8 @@ folder_length(const char *path)
 }
 
 /* The names of the new files are on the disk, too, before success is told. The
- * files are in the order of their paths, so a folder comes up once, or nearly. */
+ * files are in the order of their paths, so a folder comes up once, or
+ * nearly. */
 static int
 sync_folders(struct download *d, struct err *e)
 {

@@ -53,7 +53,8 @@ struct exchange exchange_make(struct conn *conn, struct buf *in,
 int exchange_head(struct exchange *x, struct str text, struct err *e);
 int exchange_body(struct exchange *x, const void *p, size_t n, struct err *e);
 
-/* Reads the head of the final answer. */
+/* Reads the head of the final answer. ERR_NET if none comes in time, or it is
+ * broken. head_request: it is that to HEAD, which has no body. */
 int exchange_answer(struct exchange *x, bool head_request, struct err *e);
 
 /* As response_read() of client.h. */

@@ -51,9 +51,12 @@ enum fetch_end {
 	FETCH_FAILED,  /* e says why */
 	FETCH_REFUSED, /* the address that url is, or led to, is not accepted,
 			* or no longer: a new one may be (ERR_NET) */
-	FETCH_WHOLE, /* the server ignores ranges and first is not 0 (ERR_NET) */
+	FETCH_WHOLE,   /* it ignores ranges and first is not 0 (ERR_NET) */
 };
 
+/* Makes the request, once. e is set for all ends but FETCH_OK; a failure of
+ * check() or take() keeps its kind, and ERR_NET is what another try may
+ * mend. */
 enum fetch_end fetch(const struct fetch *f, struct err *e);
 
 #endif

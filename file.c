@@ -172,8 +172,8 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 }
 
 /* Opens n bytes of path in one step and not through links, where the kernel has
- * openat2(2). -1 if it has not, and for whatever walk_steps() would have to make
- * or to tell. */
+ * openat2(2). -1 if it has not, and for whatever walk_steps() would have to
+ * make or to tell. */
 static int
 open_at_once(int at, const char *path, size_t n, int flags)
 {
@@ -273,9 +273,9 @@ make_all(const char *path)
 		c = *p;
 		*p = '\0';
 		rv = mkdir(copy, 0777);
-		/* Whatever is there, open() decides; and no right to write, or a
-		 * file system that is read-only, is no failure where a folder is
-		 * there already. */
+		/* Whatever is there, open() decides; and no right to write, or
+		 * a file system that is read-only, is no failure where a folder
+		 * is there already. */
 		saved = errno;
 		if (rv < 0 && access(copy, F_OK) == 0)
 			rv = 0;
@@ -332,8 +332,8 @@ only_plain(int fd, int flags)
 	return -1;
 }
 
-/* A pipe or a device would block or act when it is opened: O_NONBLOCK is against
- * the first, and means nothing for regular files. */
+/* A pipe or a device would block or act when it is opened: O_NONBLOCK is
+ * against the first, and means nothing for regular files. */
 static int
 open_plain(int at, const char *name, int flags)
 {

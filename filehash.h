@@ -11,7 +11,8 @@
 struct err;
 
 /* Hashes size bytes of fd from 0 on; name is for messages. moved (may be NULL)
- * is told of every piece. Ends early when a signal asks for it. */
+ * is told of every piece. ERR_FILE if it cannot be read or is shorter;
+ * ERR_STOPPED when a signal asks for the end. */
 int filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
     void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
     struct err *e);

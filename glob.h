@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Whether the pattern is all of the path. */
 bool glob_match(const char *pattern, const char *path);
 
 struct glob_list {

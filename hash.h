@@ -51,19 +51,21 @@ struct hash {
 
 /* size is the length of the content that is to come; only HASH_GIT needs it. */
 void hash_init(struct hash *h, enum hash_kind kind, uint64_t size);
-/* The same for one that was initialised before, or a copy of one: the CPU is not
- * asked again. Of zeros, it is asked when there is something to hash. */
+/* The same for one that was initialised before, or a copy of one: the CPU is
+ * not asked again. Of zeros, it is asked when there is something to hash. */
 void hash_restart(struct hash *h, enum hash_kind kind, uint64_t size);
 void hash_update(struct hash *h, const void *data, size_t n);
 /* h itself is not changed, so hashing may go on. */
 void hash_final(const struct hash *h, struct digest *out);
 
 /* Several hashes side by side, in vector lanes where that is faster than one
- * after the other: h[i] takes n[i] bytes from p[i]. No two h may be the same. */
+ * after the other: h[i] takes n[i] bytes from p[i]. No two h may be the
+ * same. */
 void hash_update_many(struct hash *const h[], const void *const p[],
     const size_t n[], size_t count);
 
-/* The number of hashes for which hash_update_many() pays on this CPU (1: none). */
+/* The number of hashes for which hash_update_many() pays on this CPU (1:
+ * none). */
 unsigned hash_lanes(void);
 
 /* The state in HASH_SAVED bytes, little-endian, for a file; load refuses what

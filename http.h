@@ -43,7 +43,7 @@ struct http_field {
 	struct str name, value;
 };
 
-/* Takes the next field off *rest (start with head.fields). */
+/* Takes the next field off *rest (start with head.fields); false at the end. */
 bool http_next(struct str *rest, struct http_field *f);
 
 /* The first field of that name, in any case; false if there is none. */

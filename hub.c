@@ -54,7 +54,8 @@ status_of(const struct err *e)
 
 /* A descriptor 0, 1 or 2 that is closed would be the next file or socket, and
  * messages would go there. The root folder is always there, even where /dev is
- * not, and no text can be written to it: a result that gets lost is an error. */
+ * not, and no text can be written to it: a result that gets lost is an
+ * error. */
 static int
 hold_standard_streams(void)
 {

@@ -3,8 +3,8 @@
 
 /*
  * What an upload remembers between runs, so that the same command goes on after
- * kill -9: hashes of local files, multipart uploads under way, and contents that
- * the Hub was seen to have. record.h says what the file looks like.
+ * kill -9: hashes of local files, multipart uploads under way, and contents
+ * that the Hub was seen to have. record.h says what the file looks like.
  *
  * It lies in ".cache/huggingface/upload" below the source, or in the user's
  * state folder where that cannot be written, or there is none. It is never a

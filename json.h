@@ -82,7 +82,7 @@ int json_string(const struct json *v, struct buf *out);
 char *json_strdup(const struct json *v, size_t max);
 
 /* A number that is an integer from 0 to max ("12", and "12.0", "1.2e1" as
- * well; nothing with a minus sign). */
+ * well; nothing with a minus sign); else -1. */
 int json_uint(const struct json *v, uint64_t max, uint64_t *out);
 
 /* Shortcuts over json_get: NULL / -1 / the given default if absent or of

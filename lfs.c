@@ -1,7 +1,7 @@
 /*
- * lfs: workers that take what the queue gives them (lfs_queue.h). One lock guards
- * the queue and its jobs, but what only one worker can be at: fd while nobody
- * sends, m while it is renewed.
+ * lfs: workers that take what the queue gives them (lfs_queue.h). One lock
+ * guards the queue and its jobs, but what only one worker can be at: fd while
+ * nobody sends, m while it is renewed.
  */
 
 #include "lfs.h"

@@ -27,8 +27,8 @@ struct lfs_ops {
 	 * thread. */
 	int (*open)(void *ctx, size_t i, struct err *e);
 	/* Object i is stored; or given up. Once for each object (not for those
-	 * that the end of the run leaves behind), from any thread, one call at a time. The
-	 * reason does not name the object. */
+	 * that the end of the run leaves behind), from any thread, one call at
+	 * a time. The reason does not name the object. */
 	void (*stored)(void *ctx, size_t i);
 	void (*failed)(void *ctx, size_t i, const struct err *why);
 };

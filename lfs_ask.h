@@ -2,8 +2,8 @@
 #define HUB_LFS_ASK_H
 
 /*
- * What is to be done with which object: from the journal, or asked of the Hub in
- * groups. The addresses that come out are ready to be used.
+ * What is to be done with which object: from the journal, or asked of the Hub
+ * in groups. The addresses that come out are ready to be used.
  */
 
 #include <stdbool.h>

@@ -21,7 +21,8 @@ struct err;
 /* So many objects may be asked for at once. */
 #define LFS_BATCH_MAX 256
 
-/* The question, object by object: begin, add each, end. revision may be NULL. */
+/* The question, object by object: begin, add each, end. revision may be
+ * NULL. */
 void lfs_batch_begin(struct buf *b, const char *revision);
 void lfs_batch_add(struct buf *b, const struct digest *d, uint64_t size);
 void lfs_batch_end(struct buf *b);

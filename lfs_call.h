@@ -2,8 +2,8 @@
 #define HUB_LFS_CALL_H
 
 /*
- * The requests of an upload by Git LFS, one by one: what is missing, a part, all
- * parts are there, it is the right content. lfs.h decides which and when.
+ * The requests of an upload by Git LFS, one by one: what is missing, a part,
+ * all parts are there, it is the right content. lfs.h decides which and when.
  */
 
 #include <stdint.h>

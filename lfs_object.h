@@ -34,6 +34,7 @@ struct lfs_copies {
 	uint64_t bytes; /* of these */
 };
 
+/* Finds them among n objects. */
 void lfs_copies_init(
     struct lfs_copies *c, const struct lfs_object *object, size_t n);
 void lfs_copies_release(struct lfs_copies *c);

@@ -4,9 +4,9 @@
 /*
  * The contents that are to be sent, and what there is to do next for them. A
  * content becomes a job when the Hub, or the journal, has said where its bytes
- * go. A job is begun when its file is opened; from then on any number of workers
- * sends its parts. What concerns the job as a whole (begin, renew, finish) is
- * done by one worker while nobody else is at it. Pure.
+ * go. A job is begun when its file is opened; from then on any number of
+ * workers sends its parts. What concerns the job as a whole (begin, renew,
+ * finish) is done by one worker while nobody else is at it. Pure.
  */
 
 #include <stdbool.h>
@@ -76,6 +76,7 @@ void lfs_job_forgotten(struct lfs_job *j, const struct err *why);
 /* What took the place of the upload; takes *m. */
 void lfs_job_renew(struct lfs_job *j, struct multipart *m);
 
+/* Takes over a job that is not begun. */
 void lfs_queue_add(struct lfs_queue *q, struct lfs_job *j);
 /* A job that was begun leaves it; the caller frees it. */
 void lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j);

@@ -45,6 +45,7 @@ uint64_t multipart_length(const struct multipart *m, size_t i);
 
 /* Bytes of the parts that have arrived. */
 uint64_t multipart_arrived(const struct multipart *m);
+/* Every part has arrived. */
 bool multipart_is_whole(const struct multipart *m);
 
 /* Sets expires to the earliest time that any address names: what url_expiry()

@@ -52,7 +52,8 @@ struct offer {
 /*
  * Lists the file or the folder at path, and where it goes: below to, or, for a
  * single file and a to without '/' at its end, to is its path. ERR_USAGE for
- * what cannot be uploaded.
+ * what cannot be uploaded, ERR_FILE for what cannot be read; o is to be
+ * released all the same.
  */
 int offer_open(struct offer *o, const char *path, const char *to,
     const struct glob_list *include, const struct glob_list *exclude,
@@ -63,6 +64,7 @@ void offer_release(struct offer *o);
  * caller frees. */
 char *offer_prefix(const char *to);
 
+/* The file that goes to path; NULL if none does. */
 struct offer_file *offer_find(const struct offer *o, const char *path);
 
 /* Asks the Hub how each is to be sent. head gets the head of the revision at
@@ -77,6 +79,7 @@ int offer_ask(struct offer *o, const struct repo *r, const char *revision,
 int offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
     struct err *e);
 
+/* Marks a file as failed for that reason. */
 void offer_fail(struct offer_file *f, const struct err *why);
 
 #endif

@@ -196,8 +196,8 @@ store(struct options *o, const struct option_row *r, char *value, struct err *e)
 	return 0;
 }
 
-/* What begins with '-' is an option, but for "-" alone and for a negative number,
- * of which it is better said what is wrong with it. */
+/* What begins with '-' is an option, but for "-" alone and for a negative
+ * number, of which it is better said what is wrong with it. */
 static bool
 may_be_value(const struct scan *s, const struct option_row *r, const char *word)
 {

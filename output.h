@@ -23,13 +23,15 @@ struct output {
 
 #define OUTPUT_PIECE 16384
 
+/* to is borrowed. */
 struct output output_make(FILE *to);
 
 /* Gives away what is there, if that is much. */
 void output_more(struct output *o);
 
 /* Gives away the rest and empties o. ERR_FILE if anything could not be written:
- * a full disk shows up only here. ERR_STOPPED if nobody reads it any more. */
+ * a full disk shows up only here. ERR_STOPPED if nobody reads it any more,
+ * ERR_OTHER if a piece was larger than the memory that there is for it. */
 int output_end(struct output *o, struct err *e);
 
 #endif

@@ -13,8 +13,8 @@ struct err;
 
 /*
  * Checks a path before it may name a file below a folder. Refused (ERR_CONTENT,
- * since the listing is not what a Hub sends) are empty and absolute paths, empty
- * parts, ".", "..", parts and paths that are too long, NUL and control
+ * since the listing is not what a Hub sends) are empty and absolute paths,
+ * empty parts, ".", "..", parts and paths that are too long, NUL and control
  * characters, broken UTF-8, backslashes and drive letters (another system would
  * read them as separators), and everything below ".cache/huggingface" (ours),
  * compared without case.

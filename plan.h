@@ -83,14 +83,15 @@ struct plan_how {
 };
 
 /*
- * Refuses files in whose place a pipe, a socket or a device is, and finds out what is
- * here already: by metadata where there is some, else by the
- * hash of a file that has the right size. Then what is left of earlier runs,
- * and which files have the same content. Fails only when a signal came.
+ * Refuses files in whose place a pipe, a socket or a device is, and finds out
+ * what is here already: by metadata where there is some, else by the hash of a
+ * file that has the right size. Then what is left of earlier runs, and which
+ * files have the same content. Fails only when a signal came.
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
-/* Is there room for it all, and can the file system hold the largest file? */
+/* 0 if there is room for it all, and the file system can hold the largest file;
+ * else ERR_FILE. */
 int plan_room(
     const struct plan *p, const struct folder_traits *t, struct err *e);
 

@@ -36,8 +36,8 @@ struct progress *progress_open(const struct progress_opts *o);
 void progress_close(struct progress *p);
 
 /* A new phase ("hashing", "downloading", "committing") with its own totals; 0
- * files and bytes if not known. verb lasts as long as p, and is a regular one: at the
- * end it is "downloaded". */
+ * files and bytes if not known. verb lasts as long as p, and is a regular one:
+ * at the end it is "downloaded". */
 void progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 
@@ -45,6 +45,7 @@ void progress_phase(
  * Returns its number for the calls below. */
 unsigned progress_start(
     struct progress *p, const char *name, uint64_t size, uint64_t have);
+/* So many bytes more of it have moved. */
 void progress_add(struct progress *p, unsigned file, uint64_t bytes);
 /* Bytes that turned out to be useless (to be fetched again). */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);

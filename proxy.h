@@ -25,10 +25,10 @@ struct proxy_rules {
 int proxy_for(const struct proxy_rules *rules, const struct url *target,
     struct buf *buf, struct url *proxy, struct err *e);
 
-/* True if the no_proxy list covers the host and port of u: "*" alone in the list; "example.com"
- * itself and its subdomains; ".example.com" only subdomains; addresses and
- * "localhost" exactly; "host:port" only that port; "scheme://host" only that
- * scheme. */
+/* True if the no_proxy list covers the host and port of u: "*" alone in the
+ * list; "example.com" itself and its subdomains; ".example.com" only
+ * subdomains; addresses and "localhost" exactly; "host:port" only that port;
+ * "scheme://host" only that scheme. */
 bool proxy_excluded(const char *no, const struct url *u);
 
 #endif

@@ -3,8 +3,8 @@
 
 /*
  * How many connections to use: starts with few, adds while the sum of their
- * rates grows by a tenth or more, halves when it collapses or when the server says
- * that it is too much. Pure: time and work are given.
+ * rates grows by a tenth or more, halves when it collapses or when the server
+ * says that it is too much. Pure: time and work are given.
  */
 
 #include <stdint.h>

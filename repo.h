@@ -43,7 +43,7 @@ int repo_commit(
 
 /* Lists all files of a commit, page by page, in the Hub's order; each entry is
  * borrowed for the call. A failure of each() ends it. A listing that does not
- * end (REPO_PAGES_MAX, REPO_LISTING_MAX) is an error. */
+ * end (REPO_PAGES_MAX, REPO_LISTING_MAX) is ERR_CONTENT. */
 int repo_tree(const struct repo *r, const char *commit,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);

@@ -20,14 +20,16 @@ struct repoid {
 };
 
 /* Model if the text does not say otherwise; given_type is a pointer to what -t
- * said, or NULL. A type in the text that contradicts -t is an error. endpoint
- * is accepted as the host of a web address, next to huggingface.co and hf.co.
- * of which the "https://" may be missing. Web addresses: /ID, /datasets/ID, /spaces/ID, each with /tree/REV/PATH,
- * /blob/REV/PATH, /resolve/REV/PATH, query and fragment ignored. ERR_USAGE. */
+ * said, or NULL. A type in the text that contradicts -t is an error. Web
+ * addresses are those of the endpoint, and of huggingface.co and hf.co, of
+ * which the "https://" may be missing: /ID, /datasets/ID, /spaces/ID, each with
+ * /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH; query and fragment are
+ * ignored. ERR_USAGE. */
 int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);
 void repoid_release(struct repoid *id);
 
+/* What -t takes: "model", "dataset", "space"; else ERR_USAGE. */
 int repo_type_parse(const char *text, enum repo_type *out, struct err *e);
 const char *repo_type_name(enum repo_type t);   /* "model" */
 const char *repo_type_plural(enum repo_type t); /* "models", as after /api/ */

@@ -12,7 +12,8 @@ struct repoid;
 void report_begin(struct buf *b, const char *command, const struct repoid *id,
     const char *revision);
 
-/* JSON: the begin of a file's object, and its end. why: NULL unless it failed. */
+/* JSON: the begin of a file's object, and its end. why: NULL unless it
+ * failed. */
 void report_file(struct buf *b, const char *path, uint64_t size);
 void report_file_end(struct buf *b, const char *outcome, const char *why);
 

@@ -51,14 +51,14 @@ int scan_folder(const struct folder *f, const struct glob_list *include,
  * refuse in the middle is refused at the start. */
 int scan_path_check(const char *path, struct err *e);
 
-/* The one file name in f. */
+/* The one file name in f; refused as above. */
 int scan_one(
     const struct folder *f, const char *name, struct scan *out, struct err *e);
 
 void scan_release(struct scan *s);
 
-/* Opens a file that was listed, to read it; ERR_CONTENT if it is not the one
- * that was seen. */
+/* Opens a file that was listed, to read it: returns a descriptor. ERR_CONTENT
+ * if it is not the one that was seen, ERR_FILE if it cannot be opened. */
 int scan_open(const struct folder *f, const struct scan_file *s, struct err *e);
 
 /* 0 if the file that is open is still as it was seen, else ERR_CONTENT. */

@@ -34,7 +34,7 @@ char *str_dup(struct str s);       /* the caller frees */
 bool str_cut(struct str s, char c, struct str *before, struct str *after);
 
 /* Reads all of s as a number of base 10 or 16 no larger than max: no sign, no
- * space, at least one digit. */
+ * space, at least one digit; else -1. */
 int str_num(struct str s, unsigned base, uint64_t max, uint64_t *out);
 
 bool chr_digit(char c);
@@ -48,7 +48,7 @@ bool str_is_hex(struct str s, size_t n);
 /* out gets 2 * n digits and '\0'. */
 void hex_encode(const unsigned char *in, size_t n, char *out);
 
-/* s must be exactly 2 * n digits of either case. */
+/* s must be exactly 2 * n digits of either case; else -1. */
 int hex_decode(struct str s, unsigned char *out, size_t n);
 
 /* True if all of s is well-formed UTF-8 (RFC 3629: no surrogates, shortest

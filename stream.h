@@ -22,8 +22,8 @@ struct stream {
 	struct progress *progress;
 };
 
-/* ERR_CONTENT if what was written is not the content; ERR_FILE if the reader
- * is gone. */
+/* ERR_CONTENT if what was written is not the content; ERR_STOPPED if nobody
+ * reads any more (wait_no_reader); ERR_FILE if it cannot be written. */
 int stream_to(const struct stream *s, int fd, struct err *e);
 
 #endif

@@ -5,9 +5,10 @@
  * A TLS 1.2 client session with BearSSL, over a connected non-blocking socket.
  *
  * AES-GCM is offered first where BearSSL can use AES instructions of the CPU,
- * ChaCha20 elsewhere. Receives are large: a buffer of TLS_RECV bytes takes many records
- * in one system call. The host name is always checked; there is no switch to
- * turn that off. Renegotiation is refused. ALPN offers "http/1.1".
+ * ChaCha20 elsewhere. Receives are large: a buffer of TLS_RECV bytes takes many
+ * records in one system call. The host name is always checked; there is no
+ * switch to turn that off. Renegotiation is refused. ALPN (RFC 7301) offers
+ * "http/1.1".
  *
  * Not checked, since BearSSL does not: revocation, and more that SECURITY.md
  * lists.
@@ -23,22 +24,22 @@ struct err;
 
 #define TLS_RECV 65536
 
-/* What is trusted: the built-in roots (roots.h) and those that were added, filled
- * before the first session and read-only from then on, so that threads may share
- * it; and a clock, for the dates of certificates. */
+/* What is trusted: the built-in roots (roots.h) and those that were added,
+ * filled before the first session and read-only from then on, so that threads
+ * may share it; and a clock, for the dates of certificates. */
 struct clock;
 struct tls_trust;
 
 struct tls_trust *tls_trust_open(void);
-void tls_trust_close(struct tls_trust *t);
+void tls_trust_close(struct tls_trust *t); /* takes NULL */
 
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
- * is none or one is broken. Those with a kind of key that BearSSL does not have,
- * or a short RSA key, are passed over, and each is kept once. */
+ * is none or one is broken. Those with a kind of key that BearSSL does not
+ * have, or a short RSA key, are passed over, and each is kept once. */
 int tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e);
-/* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for each
- * file of a folder (those which hold no certificate are passed over). */
+/* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for
+ * each file of a folder (those which hold no certificate are passed over). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 

@@ -15,9 +15,11 @@ struct folder_traits {
 	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
 	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
-	bool
-	    caseless; /* "A" and "a" are one file; told by ".cache", where it is */
+	bool caseless; /* "A" is "a"; told by ".cache", where that is */
 };
+
+/* ERR_FILE if the folder itself cannot be looked at; what cannot be found out
+ * is taken as not so. */
 int folder_traits(
     const struct folder *f, struct folder_traits *t, struct err *e);
 

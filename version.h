@@ -2,9 +2,9 @@
 #define HUB_VERSION_H
 
 /*
- * What this program is, for people and for those who have to approve it. No I/O.
- * Not part of the library that the tests link: the commit that it was built from
- * changes too often.
+ * What this program is, for people and for those who have to approve it. No
+ * I/O. Not part of the library that the tests link: the commit that it was
+ * built from changes too often.
  */
 
 struct buf;

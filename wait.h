@@ -31,14 +31,14 @@ int wait_until(uint64_t deadline, struct err *e);
 void wait_cond_init(pthread_cond_t *c);
 
 /* Waits until the condition is signalled, not beyond the deadline, and perhaps
- * ends without a reason; the caller holds the lock, which is given up meanwhile.
- * A signal does not end it: the deadline is to be near. */
+ * ends without a reason; the caller holds the lock, which is given up
+ * meanwhile. A signal does not end it: the deadline is to be near. */
 void wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline);
 
 /* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
  * the flag that every wait looks at, the second ends the process at once (with
- * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails tells.
- * SIGUSR1 asks for a status line, and SIGCONT is noticed. */
+ * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails
+ * tells. SIGUSR1 asks for a status line, and SIGCONT is noticed. */
 void wait_signals(void);
 
 /* The signal that asked for the end; 0 if none did. */
@@ -68,7 +68,8 @@ uint64_t wait_backoff(unsigned failed, uint64_t base, uint64_t cap,
 
 /* Fills p with n bytes fit for keys, from getrandom(), or from /dev/urandom on
  * kernels before 3.17. A system that has just started may have to gather them
- * first: fails with ERR_NET at the deadline, ERR_OTHER if there is no source. */
+ * first: fails with ERR_NET at the deadline, ERR_OTHER if there is no
+ * source. */
 int wait_entropy(void *p, size_t n, uint64_t deadline, struct err *e);
 
 /* 64 random bits for jitter and names, not for keys: they are always there, at

@@ -5,8 +5,8 @@
  * the folder HUB_TEST_BOX for it. With HUB_TEST_FREE nothing is confined, which
  * shows that the tries would work.
  *
- * And as if the machine were odd: with HUB_TEST_CLOCK its wall clock jumps by so
- * many seconds forth and back, each time that it is looked at.
+ * And as if the machine were odd: with HUB_TEST_CLOCK its wall clock jumps by
+ * so many seconds forth and back, each time that it is looked at.
  */
 
 #define _GNU_SOURCE /* chroot(), process_vm_readv() */

@@ -1,8 +1,8 @@
 /*
  * State files that another left behind, to one who wants the lease. The bits of
- * the first byte, from the lowest: locks are not to be trusted; the file is old;
- * a claim lies beside it; the head gets the sum that is right; the claim is old;
- * what follows is the file itself. Else it is laid over a good one.
+ * the first byte, from the lowest: locks are not to be trusted; the file is
+ * old; a claim lies beside it; the head gets the sum that is right; the claim
+ * is old; what follows is the file itself. Else it is laid over a good one.
  */
 
 #include "lease.h"

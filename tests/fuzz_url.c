@@ -1,4 +1,5 @@
-/* URLs, references to them, quoting: a line with a URL, one with a reference. */
+/* URLs, references to them, quoting: a line with a URL, one with a
+ * reference. */
 
 #include "tests/fuzz.h"
 #include "url.h"

@@ -6,11 +6,12 @@
  * all, key), and authorities that nobody trusts (other, rsa, ed25519).
  *
  * In second another authority (ca) with what it has signed: leaves of 1024 bits
- * (short), with SHA-1 (sha1), of 2048 bits (rsa), and with an extended key usage
- * (client, any, server); intermediates of 1024 bits and with SHA-1 (shortca,
- * sha1ca), a leaf below each (belowshort, belowsha1). And roots of 1024 bits
- * (shortroot), with SHA-1 (sha1root) and a leaf below (belowsha1root), and a
- * leaf that an RSA key has signed with SHA-1 (sha1rsa). One has an Ed25519 key. */
+ * (short), with SHA-1 (sha1), of 2048 bits (rsa), and with an extended key
+ * usage (client, any, server); intermediates of 1024 bits and with SHA-1
+ * (shortca, sha1ca), a leaf below each (belowshort, belowsha1). And roots of
+ * 1024 bits (shortroot), with SHA-1 (sha1root) and a leaf below
+ * (belowsha1root), and a leaf that an RSA key has signed with SHA-1 (sha1rsa).
+ * One has an Ed25519 key. */
 
 #include <bearssl.h>
 #include <stdio.h>

@@ -60,8 +60,9 @@ scratch_leave(const char *path)
 	scratch_remove(path);
 }
 
-/* How exact the times of files are, in ms: 0, or 1000 if they are whole seconds,
- * as on some file systems, and to a program for s390x that qemu 7.2 runs. */
+/* How exact the times of files are, in ms: 0, or 1000 if they are whole
+ * seconds, as on some file systems, and to a program for s390x that qemu 7.2
+ * runs. */
 static inline unsigned
 scratch_tick(void)
 {

@@ -508,7 +508,8 @@ test_flipped(void)
 	CHECK(less >= 17);
 }
 
-/* What is no journal is set aside, and one that was written elsewhere is none. */
+/* What is no journal is set aside, and one that was written elsewhere is
+ * none. */
 static void
 test_foreign(void)
 {

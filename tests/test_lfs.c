@@ -495,7 +495,8 @@ static const struct step asks_and_puts[] = {{ASK_A, HAS(SEND("a", "put", ""))},
 static const struct step part_one[] = {{ASK_A, HAS(PARTS("a", "u", ""))},
     {PART("u/1", PUT_1, "x")}, {"PUT /u/2", NULL, NULL, NULL, NULL, NULL}, END};
 
-/* A file that is not what was hashed is not sent; one of the same content is. */
+/* A file that is not what was hashed is not sent; one of the same content
+ * is. */
 static void
 test_changed(void)
 {

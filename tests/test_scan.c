@@ -77,7 +77,8 @@ test_what_is_found(void)
 	    {":", ""},
 	    {"mkdir -p a/b/c", ""},
 	    {"touch b a c", "a b c"},
-	    /* In the order of the paths, not of the folders: '-' < '/' < '0'. */
+	    /* In the order of the paths, not of the folders: '-' < '/' <
+	     * '0'. */
 	    {"mkdir a && touch a/x a-x a0x", "a-x a/x a0x"},
 	    {"touch .hidden .gitignore .gitattributes .github",
 		".gitattributes .github .gitignore .hidden"},

@@ -1,6 +1,6 @@
 /*
- * completion SHELL: what "hub completion SHELL" prints, for "make install". Runs
- * while building, on the machine that builds.
+ * completion SHELL: what "hub completion SHELL" prints, for "make install".
+ * Runs while building, on the machine that builds.
  */
 
 #include <stdio.h>
