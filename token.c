@@ -71,37 +71,46 @@ take(struct search *s, struct str text, const char *source, struct err *e)
 	return rv;
 }
 
+/* Of the file that an option names: its first line, since a password manager
+ * may tell more below it. */
+static int
+from_option_file(struct search *s, const char *path, struct err *e)
+{
+	bool is_stdin = strcmp(path, "-") == 0;
+	struct buf text = buf_make(TOKEN_MAX + 64);
+	struct str line, rest;
+	int rv = is_stdin ? secret_read_fd(STDIN_FILENO, &text)
+			  : secret_read_file(path, &text);
+
+	line = buf_str(&text);
+	str_cut(line, '\n', &line, &rest);
+	if (rv == 0)
+		rv = take(s, line, "--token-file", e);
+	else if (errno == EISDIR && is_stdin)
+		/* What hub.c opens in its place. */
+		err_set(e, ERR_USAGE,
+		    "--token-file: standard input is closed, or a folder");
+	else
+		err_sys(e, ERR_USAGE, "--token-file: cannot read '%s'", path);
+	secret_release(&text);
+	if (rv == 0 && !s->out->text)
+		rv = err_set(
+		    e, ERR_USAGE, "--token-file: '%s' holds no token", path);
+	return rv;
+}
+
 static int
 from_option(struct search *s, struct err *e)
 {
 	const struct options *o = s->in->options;
-	struct buf text = buf_make(TOKEN_MAX + 64);
-	int rv;
 
 	if (o->api_token) {
-		rv = take(s, str_of(o->api_token), "--api_token", e);
-		if (rv < 0 || s->out->text)
-			return rv;
+		if (take(s, str_of(o->api_token), "--api_token", e) < 0)
+			return -1;
+		if (s->out->text)
+			return 0;
 	}
-	if (!o->token_file)
-		return 0;
-	rv = strcmp(o->token_file, "-") == 0
-		 ? secret_read_fd(STDIN_FILENO, &text)
-		 : secret_read_file(o->token_file, &text);
-	if (rv < 0 && errno == EISDIR && strcmp(o->token_file, "-") == 0)
-		/* What hub.c opens in its place. */
-		err_set(e, ERR_USAGE,
-		    "--token-file: standard input is closed, or a folder");
-	else if (rv < 0)
-		err_sys(e, ERR_USAGE, "--token-file: cannot read '%s'",
-		    o->token_file);
-	else
-		rv = take(s, buf_str(&text), "--token-file", e);
-	secret_release(&text);
-	if (rv == 0 && !s->out->text)
-		rv = err_set(e, ERR_USAGE, "--token-file: '%s' holds no token",
-		    o->token_file);
-	return rv;
+	return o->token_file ? from_option_file(s, o->token_file, e) : 0;
 }
 
 /* The names that are looked for, in the environment and then in .env. */

@@ -2,12 +2,12 @@
 #define HUB_TOKEN_H
 
 /*
- * The token of a run: --api_token, --token-file, the environment, .env, the
- * token file of the official client; in the environment and in .env first the
- * name for the purpose, then HF_TOKEN, then HUGGING_FACE_HUB_TOKEN. What is
- * empty counts as none, but a name that is set in the environment, be it empty,
- * is not looked for in .env. With HF_HUB_DISABLE_IMPLICIT_TOKEN only the first
- * two count.
+ * The token of a run: --api_token, the first line of --token-file, the
+ * environment, .env, the token file of the official client; in the environment
+ * and in .env first the name for the purpose, then HF_TOKEN, then
+ * HUGGING_FACE_HUB_TOKEN. What is empty counts as none, but a name that is set
+ * in the environment, be it empty, is not looked for in .env. With
+ * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two count.
  */
 
 #include "variable.h"

@@ -166,7 +166,12 @@ test_option_file(void)
 	CHECK(find(&r, "HF_TOKEN=x", &empty, TOKEN_READ) < 0);
 	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "holds no token"));
 	release(&r);
-	scratch_write("in", "piped\n");
+	scratch_write("in", "\nhf_x\n");
+	CHECK(find(&r, "", &(struct options){.token_file = "in"}, TOKEN_READ) <
+	      0);
+	CHECK(strstr(r.e.msg, "holds no token"));
+	release(&r);
+	scratch_write("in", "piped\nuser: me\n");
 	fd = open("in", O_RDONLY);
 	CHECK(fd >= 0 && dup2(fd, 0) == 0);
 	CHECK(find(&r, "HF_TOKEN=x", &in, TOKEN_READ) == 0);
