@@ -22,7 +22,6 @@ static int
 load_paths(const struct load *l, struct err *e)
 {
 	struct config *c = l->out;
-	const char *legacy = "HUGGINGFACE_HUB_CACHE";
 	char *cache = NULL;
 	int rv;
 
@@ -39,16 +38,11 @@ load_paths(const struct load *l, struct err *e)
 	rv = variable_path(
 	    l->variables, "HF_HOME", cache, "huggingface", &c->hf_home, e);
 	free(cache);
-	if (rv == 0)
-		rv = variable_path(l->variables, "XDG_STATE_HOME",
-		    variable_get(l->variables, "HOME"), ".local/state",
-		    &c->state_home, e);
 	if (rv < 0)
 		return -1;
-	if (variable_get(l->variables, "HF_HUB_CACHE"))
-		legacy = "HF_HUB_CACHE";
-	return variable_path(
-	    l->variables, legacy, c->hf_home, "hub", &c->hub_cache, e);
+	return variable_path(l->variables, "XDG_STATE_HOME",
+	    variable_get(l->variables, "HOME"), ".local/state", &c->state_home,
+	    e);
 }
 
 /* The network. */
@@ -211,8 +205,6 @@ load_limits(const struct load *l)
 	if (!variable_get(l->variables, offline))
 		offline = "TRANSFORMERS_OFFLINE";
 	c->offline = variable_is_true(l->variables, offline);
-	c->no_symlinks =
-	    variable_is_true(l->variables, "HF_HUB_DISABLE_SYMLINKS");
 	if (o->ipv4 != o->ipv6)
 		c->family = o->ipv4 ? NET_IPV4 : NET_IPV6;
 	c->retries = o->has_retries ? o->retries : 8;
@@ -259,7 +251,6 @@ config_release(struct config *c)
 	free(c->endpoint);
 	free(c->hf_home);
 	free(c->state_home);
-	free(c->hub_cache);
 	for (size_t i = 0; i < countof(c->ca_file); i++)
 		free(c->ca_file[i]);
 	free(c->ca_dir);

@@ -34,10 +34,9 @@ struct config {
 	char *token;        /* NULL: none */
 	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
 	bool offline;       /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
-	bool no_symlinks;   /* HF_HUB_DISABLE_SYMLINKS */
-	char *hf_home, *hub_cache; /* NULL where no HOME is to be had */
-	/* XDG_STATE_HOME, else ~/.local/state; NULL so, too. */
-	char *state_home;
+	char *hf_home;      /* NULL where no HOME is to be had */
+	char
+	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
 	struct proxy_rules proxy; /* of the environment or the options */
 	enum net_family family;
 	/* CA files and folders to add to the built-in roots: --ca-file,

@@ -161,8 +161,7 @@ static void
 note_ignored(const struct dotenv *d, const struct load *l)
 {
 	static const char *const name[] = {"HF_ENDPOINT", "HF_HOME",
-	    "HF_HUB_CACHE", "HF_TOKEN_PATH", "HF_HUB_OFFLINE",
-	    "HF_HUB_DISABLE_IMPLICIT_TOKEN", "HF_HUB_DISABLE_SYMLINKS",
+	    "HF_TOKEN_PATH", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_IMPLICIT_TOKEN",
 	    "HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT", "http_proxy",
 	    "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy",
 	    "ALL_PROXY", "no_proxy", "NO_PROXY", "SSL_CERT_FILE",

@@ -28,8 +28,8 @@ test_defaults(void)
 
 	CHECK(load("", &o, &c, &e) == 0);
 	CHECK(test_same(c.endpoint, "https://huggingface.co"));
-	CHECK(!c.token && !c.token_source && !c.hf_home && !c.hub_cache);
-	CHECK(!c.offline && !c.no_symlinks && !c.no_color && !c.ci && !c.term);
+	CHECK(!c.token && !c.token_source && !c.hf_home && !c.state_home);
+	CHECK(!c.offline && !c.no_color && !c.ci && !c.term);
 	CHECK(!c.proxy.http && !c.proxy.https && !c.proxy.all && !c.proxy.no);
 	CHECK(!c.ca_file[0] && !c.ca_file[1] && !c.ca_dir);
 	CHECK(c.connect_ms == 30000 && c.answer_ms == 60000);
@@ -77,27 +77,24 @@ test_booleans(void)
 {
 	static const struct {
 		const char *env;
-		bool offline, no_symlinks, no_color;
+		bool offline, no_color;
 		enum progress_mode progress;
 	} t[] = {
-	    {"HF_HUB_OFFLINE=1", true, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=On", true, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=yes", true, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=TRUE", true, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=2", false, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=y", false, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", false, false, false,
+	    {"HF_HUB_OFFLINE=1", true, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=On", true, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=yes", true, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=TRUE", true, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=2", false, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=y", false, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", false, false,
 		PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", true, false, false,
+	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", true, false,
 		PROGRESS_AUTO},
-	    {"TRANSFORMERS_OFFLINE=1", true, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_DISABLE_SYMLINKS=1", false, true, false, PROGRESS_AUTO},
-	    {"NO_COLOR=0", false, false, true, PROGRESS_AUTO},
-	    {"NO_COLOR=", false, false, false, PROGRESS_AUTO},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", false, false, false,
-		PROGRESS_NONE},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", false, false, false,
-		PROGRESS_AUTO},
+	    {"TRANSFORMERS_OFFLINE=1", true, false, PROGRESS_AUTO},
+	    {"NO_COLOR=0", false, true, PROGRESS_AUTO},
+	    {"NO_COLOR=", false, false, PROGRESS_AUTO},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", false, false, PROGRESS_NONE},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", false, false, PROGRESS_AUTO},
 	};
 	const struct options o = {0};
 
@@ -107,7 +104,6 @@ test_booleans(void)
 
 		CHECK_ROW(i, load(t[i].env, &o, &c, &e) == 0);
 		CHECK_ROW(i, c.offline == t[i].offline);
-		CHECK_ROW(i, c.no_symlinks == t[i].no_symlinks);
 		CHECK_ROW(i, c.no_color == t[i].no_color);
 		CHECK_ROW(i, c.progress == t[i].progress);
 		config_release(&c);
@@ -253,29 +249,25 @@ test_paths(void)
 	static const struct {
 		const char *env;
 		int rv;
-		const char *home, *cache;
+		const char *home, *state;
 	} t[] = {
-	    {"HOME=/h", 0, "/h/.cache/huggingface",
-		"/h/.cache/huggingface/hub"},
+	    {"HOME=/h", 0, "/h/.cache/huggingface", "/h/.local/state"},
 	    {"HOME=", 0, NULL, NULL},
-	    {"XDG_CACHE_HOME=/x", 0, "/x/huggingface", "/x/huggingface/hub"},
+	    {"XDG_CACHE_HOME=/x", 0, "/x/huggingface", NULL},
 	    {"HOME=/h\nXDG_CACHE_HOME=~/c", 0, "/h/c/huggingface",
-		"/h/c/huggingface/hub"},
-	    {"HOME=/h\nHF_HOME=/f", 0, "/f", "/f/hub"},
-	    {"HOME=/h\nHF_HOME=~", 0, "/h", "/h/hub"},
+		"/h/.local/state"},
+	    {"HOME=/h\nHF_HOME=/f", 0, "/f", "/h/.local/state"},
+	    {"HOME=/h\nHF_HOME=~", 0, "/h", "/h/.local/state"},
 	    {"HOME=/h\nHF_HOME=", 0, "/h/.cache/huggingface",
-		"/h/.cache/huggingface/hub"},
-	    {"X=/y\nHF_HOME=$X/${X}z$NONE", 0, "/y//yz$NONE",
-		"/y//yz$NONE/hub"},
-	    {"X=/y\nHF_HOME=/$Xa/$/${X/${}/$-", 0, "/$Xa/$/${X/${}/$-",
-		"/$Xa/$/${X/${}/$-/hub"},
-	    {"HOME=/h\nHF_HOME=~u/a~", 0, "~u/a~", "~u/a~/hub"},
-	    {"HF_HUB_CACHE=/c", 0, NULL, "/c"},
-	    {"HUGGINGFACE_HUB_CACHE=/d", 0, NULL, "/d"},
-	    {"HF_HUB_CACHE=/c\nHUGGINGFACE_HUB_CACHE=/d", 0, NULL, "/c"},
+		"/h/.local/state"},
+	    {"X=/y\nHF_HOME=$X/${X}z$NONE", 0, "/y//yz$NONE", NULL},
+	    {"X=/y\nHF_HOME=/$Xa/$/${X/${}/$-", 0, "/$Xa/$/${X/${}/$-", NULL},
+	    {"HOME=/h\nHF_HOME=~u/a~", 0, "~u/a~", "/h/.local/state"},
+	    {"XDG_STATE_HOME=/s", 0, NULL, "/s"},
+	    {"HOME=/h\nXDG_STATE_HOME=~/s", 0, "/h/.cache/huggingface", "/h/s"},
 	    {"HF_HOME=~/x", -1, NULL, NULL},
-	    {"HF_HUB_CACHE=~", -1, NULL, NULL},
 	    {"XDG_CACHE_HOME=~", -1, NULL, NULL},
+	    {"XDG_STATE_HOME=~", -1, NULL, NULL},
 	    {"HF_TOKEN_PATH=~/t", -1, NULL, NULL},
 	};
 	const struct options o = {0};
@@ -287,7 +279,7 @@ test_paths(void)
 		CHECK_ROW(i, load(t[i].env, &o, &c, &e) == t[i].rv);
 		CHECK_ROW(i, e.kind == (t[i].rv ? ERR_USAGE : ERR_NONE));
 		CHECK_ROW(i, test_same(c.hf_home, t[i].home));
-		CHECK_ROW(i, test_same(c.hub_cache, t[i].cache));
+		CHECK_ROW(i, test_same(c.state_home, t[i].state));
 		config_release(&c);
 	}
 }
