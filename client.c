@@ -117,12 +117,6 @@ client_time(const struct client *c)
 	return (uint64_t)clock_read(clock).now;
 }
 
-void
-client_forget(struct client *c)
-{
-	pool_forget(c->pool);
-}
-
 /* Puts the URL before the sentence, without its query. */
 static int
 err_in_url(struct err *e, const struct url *u)

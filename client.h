@@ -130,7 +130,4 @@ uint64_t client_sent(const struct client *c);
 /* Seconds since 1970, by the clock of the trust that was given (clock.h). */
 uint64_t client_time(const struct client *c);
 
-/* All idle connections are closed (after a network change, a long pause). */
-void client_forget(struct client *c);
-
 #endif

@@ -46,7 +46,7 @@ struct journal_opts {
 struct journal *journal_open(const struct journal_opts *o);
 void journal_close(struct journal *j);
 
-/* Where it is, for -v; NULL if nothing is remembered, and then why. */
+/* Where it is; NULL if nothing is remembered, and then why, for -v. */
 const char *journal_path(const struct journal *j);
 const char *journal_why(const struct journal *j);
 

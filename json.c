@@ -697,15 +697,3 @@ json_put_string(struct buf *b, struct str s)
 		buf_str_add(b, piece);
 	buf_putc(b, '"');
 }
-
-size_t
-json_string_length(struct str s)
-{
-	size_t n = 2;
-	struct str piece;
-	char tmp[6];
-
-	while ((piece = cut_encoded(&s, tmp)).n)
-		n += piece.n;
-	return n;
-}

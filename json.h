@@ -96,7 +96,4 @@ bool json_get_bool(const struct json *v, const char *name, bool fallback);
  * out as U+FFFD; what steers a terminal (utf8_steers) is escaped. */
 void json_put_string(struct buf *b, struct str s);
 
-/* The length that json_put_string would add. */
-size_t json_string_length(struct str s);
-
 #endif

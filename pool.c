@@ -100,15 +100,6 @@ pool_put(struct pool *p, const char *key, struct conn *c)
 	conn_close(old);
 }
 
-void
-pool_forget(struct pool *p)
-{
-	pthread_mutex_lock(&p->lock);
-	while (p->idle_count)
-		conn_close(remove_idle(p, p->idle_count - 1));
-	pthread_mutex_unlock(&p->lock);
-}
-
 static struct session *
 find_session(struct pool *p, const char *key)
 {
@@ -153,7 +144,8 @@ pool_close(struct pool *p)
 {
 	if (!p)
 		return;
-	pool_forget(p);
+	while (p->idle_count)
+		conn_close(remove_idle(p, p->idle_count - 1));
 	for (size_t i = 0; i < SESSIONS_MAX; i++)
 		free(p->session[i].key);
 	mem_wipe(p->session, sizeof(p->session));

@@ -23,9 +23,6 @@ struct conn *pool_take(struct pool *p, const char *key);
 /* Takes c over; the longest idle one makes room for it. */
 void pool_put(struct pool *p, const char *key, struct conn *c);
 
-/* Closes all idle connections; sessions stay. */
-void pool_forget(struct pool *p);
-
 /* The session kept for key; all zero if there is none. */
 void pool_session(struct pool *p, const char *key, struct tls_resume *out);
 void pool_keep_session(

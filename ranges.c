@@ -128,15 +128,6 @@ ranges_written(const struct ranges *s, uint64_t offset)
 	return offset;
 }
 
-bool
-ranges_waiting(const struct ranges *s)
-{
-	for (const struct range *r = s->first; r; r = r->next)
-		if (!r->busy)
-			return true;
-	return false;
-}
-
 unsigned
 ranges_busy(const struct ranges *s)
 {

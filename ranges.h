@@ -55,7 +55,7 @@ void ranges_put(struct ranges *s, struct range *r);
  * the ranges knows; offset if none does. */
 uint64_t ranges_written(const struct ranges *s, uint64_t offset);
 
-bool ranges_waiting(const struct ranges *s); /* one is not busy */
+/* How many are busy. */
 unsigned ranges_busy(const struct ranges *s);
 
 /* Drops all; none may be busy. */

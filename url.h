@@ -19,8 +19,7 @@ struct err;
  * A parsed absolute URL; the views point into the text it was parsed from.
  * host is without brackets and not lower-cased in place (compare with
  * str_eq_nocase); user is the raw "user:password" before '@' or empty.
- * target is what goes into a request line: path and query, without fragment,
- * at least "/" (url_target), here as two views: path may be empty.
+ * What goes into a request line is path ("/" if that is empty) and query.
  */
 struct url {
 	struct str text;  /* all of it, without fragment */

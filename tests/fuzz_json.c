@@ -20,7 +20,6 @@ check_string(const struct json *v)
 	MUST(strlen(buf_cstr(&text)) == text.len);
 	MUST(json_is(v, buf_cstr(&text)));
 	json_put_string(&again, buf_str(&text));
-	MUST(again.len == json_string_length(buf_str(&text)));
 	MUST(json_parse(buf_str(&again), &back, &e) == 0);
 	MUST(json_is(&back, buf_cstr(&text)));
 out:
@@ -120,7 +119,6 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	/* Any bytes can be written as a string. */
 	json_put_string(&quoted, text);
-	MUST(quoted.len == json_string_length(text));
 	MUST(json_parse(buf_str(&quoted), &v, &e) == 0);
 	buf_release(&quoted);
 	return 0;

@@ -479,21 +479,6 @@ test_dead_kept(void)
 	}
 }
 
-static void
-test_forget(void)
-{
-	const struct turn turns[] = {{.answer = OK}, {.answer = OK}};
-	struct bench b;
-	struct err e;
-
-	bench_open(&b, turns, 2);
-	CHECK(got(get(&b, "/", NULL, &e), "ok"));
-	client_forget(b.client);
-	CHECK(got(get(&b, "/", NULL, &e), "ok"));
-	CHECK(b.server.accepts == 2);
-	CHECK(bench_close(&b));
-}
-
 /* From "/a" to where; what the second request must begin with. */
 static void
 test_redirect_methods(void)
@@ -1550,7 +1535,6 @@ static void (*const tests[])(void) = {
     test_reuse,
     test_close_early,
     test_dead_kept,
-    test_forget,
     test_redirect_methods,
     test_locations,
     test_redirect_limits,
