@@ -16,8 +16,8 @@
 #define JOBS_BASE ((uint64_t)2 << 20)
 #define JOBS_EACH ((uint64_t)512 << 10)
 
-/* The same in open files: two contents, each with its state, the connection, and
- * folders on the way to them; and small contents that wait for the disk. */
+/* The same in open files: two contents, each with its state, the connection,
+ * and folders on the way to them; and small ones that wait for the disk. */
 #define JOBS_FILES_BASE 12
 #define JOBS_FILES_EACH 8
 #define JOBS_FILES_WAIT(n) ((n) / 16 * 3)

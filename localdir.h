@@ -2,9 +2,9 @@
 #define HUB_LOCALDIR_H
 
 /*
- * The official client's --local-dir layout (hub-protocol.md, section 7), so that
- * each tool accepts what the other downloaded: a metadata file for each file,
- * in ".cache/huggingface/download/PATH.metadata".
+ * The official client's --local-dir layout (hub-protocol.md, section 7), so
+ * that each tool accepts what the other downloaded: a metadata file for each
+ * file, in ".cache/huggingface/download/PATH.metadata".
  */
 
 #include <stdbool.h>

@@ -804,8 +804,8 @@ partial_reset(struct partial *p, struct err *e)
 	return discard(p, e);
 }
 
-/* As much of the state as can be kept within an instant. Without /proc only what
- * is synced will be believed: then it takes as long as it takes. */
+/* As much of the state as can be kept within an instant. Without /proc only
+ * what is synced will be believed: then it takes as long as it takes. */
 static void
 keep(struct partial *p)
 {

@@ -13,23 +13,24 @@
  *	HASH.state	what is here
  *
  * The state has two views. The live one is written as blocks arrive: a bit for
- * each PARTIAL_BLOCK whose bytes were written, and the hash state at the in-order
- * frontier. It holds after kill -9, since the kernel keeps what was written;
- * it is believed only if the machine has not been started anew since (the boot
- * id is in the header; where there is none, it is never believed). The synced
- * one is written every few seconds after fdatasync() of the bytes that it
- * claims, by temporary file and rename; it holds after a power cut. A state that does not fit its own checksum, kind,
- * size or file is thrown away, never an error: at worst bytes are fetched
- * again. And whatever it says, the file is published only if the hash is right.
+ * each PARTIAL_BLOCK whose bytes were written, and the hash state at the
+ * in-order frontier. It holds after kill -9, since the kernel keeps what was
+ * written; it is believed only if the machine has not been started anew since
+ * (the boot id is in the header; where there is none, it is never believed).
+ * The synced one is written every few seconds after fdatasync() of the bytes
+ * that it claims, by temporary file and rename; it holds after a power cut. A
+ * state that does not fit its own checksum, kind, size or file is thrown away,
+ * never an error: at worst bytes are fetched again. And whatever it says, the
+ * file is published only if the hash is right.
  *
- * One owner at a time: on a local file system flock() on the state decides, at once.
- * Where locks may hang or lie (folder_traits.network) it is never called: the
- * owner touches the state every PARTIAL_BEAT ms and one that was not touched
- * for PARTIAL_STALE ms (by the file system's own clock) may be taken over, which
- * only one can (lease.h). Who finds a live owner works on a private
- * partial under a random name, which is wasteful but never harmful, since what
- * is published is a verified file of one's own. An owner that slept over
- * PARTIAL_STALE checks that it still is the owner before it writes on.
+ * One owner at a time: on a local file system flock() on the state decides, at
+ * once. Where locks may hang or lie (folder_traits.network) it is never
+ * called: the owner touches the state every PARTIAL_BEAT ms and one that was
+ * not touched for PARTIAL_STALE ms (by the file system's own clock) may be
+ * taken over, which only one can (lease.h). Who finds a live owner works on a
+ * private partial under a random name, which is wasteful but never harmful,
+ * since what is published is a verified file of one's own. An owner that slept
+ * over PARTIAL_STALE checks that it still is the owner before it writes on.
  *
  * What nobody can continue is removed after a time (litter.h). HASH.part is
  * never removed but by the run that publishes it.
@@ -82,10 +83,10 @@ int partial_setup(
  * Files of at most PARTIAL_BLOCK bytes get no state file and a private random
  * name: fetching them again costs no more than promised.
  *
- * Fails early, with a hint, if the file system is too small for the file or does
- * not allow files of its size. On a network file system it may take
- * PARTIAL_STALE ms: so long it may take to tell a dead owner on another machine
- * from a slow one. The folder must outlive the partial.
+ * Fails early, with a hint, if the file system is too small for the file or
+ * does not allow files of its size. On a network file system it may take
+ * PARTIAL_STALE ms: so long it may take to tell a dead owner on another
+ * machine from a slow one. The folder must outlive the partial.
  */
 struct partial *partial_open(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size, bool resume,

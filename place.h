@@ -2,10 +2,10 @@
 #define HUB_PLACE_H
 
 /*
- * A file that one process at a time appends to, and that is replaced whole: its
- * name, its lock, and the file anew. It is only taken if it is a regular file of
- * this user. Where locks may hang or lie (network file systems) there are none:
- * then the last one that replaced it has the name.
+ * A file that one process at a time appends to, and that is replaced whole:
+ * its name, its lock, and the file anew. It is only taken if it is a regular
+ * file of this user. Where locks may hang or lie (network file systems) there
+ * are none: then the last one that replaced it has the name.
  */
 
 #include <stdbool.h>
@@ -24,8 +24,8 @@ int place_find(struct place *at, const struct folder *f, const char *dir,
     const char *name, struct err *e);
 void place_release(struct place *at);
 
-/* The file as it is, to be read, with its lock; *busy: another process has that.
- * -1 if there is none, or none of ours. */
+/* The file as it is, to be read, with its lock; *busy: another process has
+ * that. -1 if there is none, or none of ours. */
 int place_open(const struct place *at, bool *busy);
 
 /* Gives it another name (with ".old" behind it), if it is there. */

@@ -3,14 +3,16 @@
 
 /*
  * Contents from addresses to partial files: one queue of byte ranges over all
- * files, on up to N connections; workers, retries, rates, stalls. Knows nothing of the Hub: a
- * content is "size bytes with this digest, at this address".
+ * files, on up to N connections; workers, retries, rates, stalls. Knows
+ * nothing of the Hub: a content is "size bytes with this digest, at this
+ * address".
  *
  * Every request for content carries a Range and is believed only with 206 and
  * the right Content-Range (200 only from offset 0 of a whole file). Hashing
  * runs beside the transfer, in order; a file is read back only for what came
  * out of order. The address that a redirect leads to is kept for all ranges of
- * a file, and asked for anew before it lapses and on 401, 403 and 404 of a foreign host.
+ * a file, and asked for anew before it lapses and on 401, 403 and 404 of a
+ * foreign host.
  *
  * No file gets its name before its bytes are on the disk. Small ones go there
  * some at a time, which costs a fraction of one sync for each.
@@ -39,7 +41,7 @@ struct transfer_ops {
 	/* What content i is. The name must last for the run. */
 	void (*content)(void *ctx, size_t i, struct content *out);
 	/* Content i is about to be fetched: gives where its bytes go, and the
-	 * address to ask (which the caller of transfer_run frees with free()). */
+	 * address to ask, which transfer_run() frees. */
 	struct partial *(*begin)(
 	    void *ctx, size_t i, char **url, struct err *e);
 	/* Each answer on the way to content i, redirects too. */

@@ -15,8 +15,8 @@ struct transfer_queue;
 /* Content i becomes active, or has failed. */
 void transfer_begin(struct transfer_queue *q, size_t i);
 
-/* A file that is hashed or given up, and that nobody else is at: it gets its name,
- * waits for that, comes again, or has failed. */
+/* A file that is hashed or given up, and that nobody else is at: it gets its
+ * name, waits for that, comes again, or has failed. */
 void transfer_finish(struct transfer_queue *q, struct transfer_file *f);
 
 /* Files from transfer_harvest(), which may be none: to the disk, then to their

@@ -2,10 +2,10 @@
 #define HUB_TRANSFER_QUEUE_H
 
 /*
- * The contents that are being fetched, and what there is to do next for them. A
- * content is active from transfer_begin() on, with ranges that any number of
- * workers is at. It is finished, or given up, by one worker, when nobody else is
- * at it. Small ones that are right wait until some are synced together.
+ * The contents that are being fetched, and what there is to do next for them.
+ * A content is active from transfer_begin() on, with ranges that any number of
+ * workers is at. It is finished, or given up, by one worker, when nobody else
+ * is at it. Small ones that are right wait until some are synced together.
  *
  * All of it is guarded by the crew's lock, under which these functions are
  * called. The hasher and the partial files have locks of their own, which are
@@ -29,9 +29,9 @@ struct hashing;
 /* Contents that come wrong so often are given up. */
 #define TRANSFER_WRONG_MAX 3
 
-/* A content that was begun. All fields are guarded by the crew's lock, but those
- * which transfer_begin() sets and nobody changes, and those of a file that is no
- * longer active, which is one thread's. */
+/* A content that was begun. All fields are guarded by the crew's lock, but
+ * those which transfer_begin() sets and nobody changes, and those of a file
+ * that is no longer active, which is one thread's. */
 struct transfer_file {
 	struct transfer_file *next;
 	struct transfer_queue *q;

@@ -9,8 +9,8 @@
 struct transfer_job;
 struct transfer_queue;
 
-/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and give
- * another one. */
+/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and
+ * give another one. */
 void transfer_range(
     struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer);
 
