@@ -53,7 +53,9 @@ WARN = -Wall -Wextra -Wpedantic -Wshadow -Wvla -Wundef -Wconversion \
        -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wcast-qual \
        -Wwrite-strings -Wformat=2 -Wswitch-enum -Wimplicit-fallthrough \
        -Wframe-larger-than=16384
-OURS = -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
+# What is linked statically is at a fixed address; code for any is larger.
+FIXED = $(if $(filter -static,$(LDFLAGS)),-fno-pie)
+OURS = $(FIXED) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
        -DHUB_VERSION='"$(VERSION)"' -pthread -ffunction-sections -fdata-sections \
        -fno-asynchronous-unwind-tables -MMD -MP -I. $(BEARSSL_INC) $(WARN)
 
