@@ -9,6 +9,7 @@ import json
 import sys
 import traceback
 import urllib.parse
+from pathlib import Path
 
 from fakehub import Generated, Hub
 
@@ -389,6 +390,15 @@ def test_control_port(k):
     log = k.ask("GET", ask + "/log").json()
     assert log[-1]["status"] == 418 and log[-1]["authorization"]
     assert k.hub.tokens["read"].text not in json.dumps(log)
+
+
+def test_folder_on_disk(k):
+    here = Path(__file__).parent / "fakehub"
+    k.hub.add_folder("acme-lab/folder", str(here))
+    there = k.ask("GET", "/acme-lab/folder/resolve/main/hub.py").headers["Location"]
+    assert k.ask("GET", there).body == (here / "hub.py").read_bytes()
+    paths = [e["path"] for e in k.ask("GET", "/api/models/acme-lab/folder/tree/main").json()]
+    assert "hub.py" in paths and "store.py" in paths, paths
 
 
 def test_unknown_and_malformed(k):

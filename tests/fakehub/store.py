@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import time
+from pathlib import Path
 
 from .content import content_of, looks_binary
 
@@ -281,16 +282,8 @@ def files_of(folder):
         folders[:] = sorted(f for f in folders if f not in (".git", ".cache"))
         for name in sorted(names):
             path = os.path.join(at, name)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = PathOf(path)
+            found[os.path.relpath(path, folder).replace(os.sep, "/")] = Path(path)
     return found
-
-
-class PathOf(os.PathLike):
-    def __init__(self, path):
-        self._path = path
-
-    def __fspath__(self):
-        return self._path
 
 
 def blob_sha1(data):
