@@ -195,6 +195,13 @@ erase(struct progress *p)
 	p->drawn = 0;
 }
 
+/* What is small and all here only waits for the disk, with many others. */
+static bool
+only_waits(const struct slot *s)
+{
+	return s->done >= s->size && s->size < LARGE;
+}
+
 static void
 draw(struct progress *p)
 {
@@ -207,7 +214,7 @@ draw(struct progress *p)
 	for (size_t i = 1; i < p->used; i++) {
 		const struct slot *s = &p->slot[i];
 
-		if (s->name && n++ < countof(file))
+		if (s->name && !only_waits(s) && n++ < countof(file))
 			file[n - 1] =
 			    (struct display_file){s->name, s->done, s->size};
 	}

@@ -379,6 +379,36 @@ test_bar(void)
 	free(s);
 }
 
+/* Files that have arrived and wait for the disk are not in the way. */
+static void
+test_bar_of_small_files(void)
+{
+	struct screen *s = xcalloc(1, sizeof(*s));
+	struct progress *p;
+	struct record r;
+	unsigned here, half;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_BAR);
+	here = progress_start(p, "here", 100, 0);
+	half = progress_start(p, "half", 100, 0);
+	progress_start(p, "large", 20000000, 20000000);
+	progress_add(p, here, 100);
+	progress_add(p, half, 50);
+	progress_tick(p, false);
+	out = record_end(&r);
+	screen_put(s, out);
+	free(out);
+	CHECK(strstr(s->cell[1], " 50%") && strstr(s->cell[1], "half"));
+	CHECK(strstr(s->cell[2], "100%") && strstr(s->cell[2], "large"));
+	CHECK(!*s->cell[3]);
+	record_begin(&r);
+	progress_close(p);
+	free(record_end(&r));
+	free(s);
+}
+
 static int
 pty_open(char *name, size_t size)
 {
@@ -541,6 +571,7 @@ main(void)
 	test_too_many_files();
 	wait_signals();
 	test_bar();
+	test_bar_of_small_files();
 	test_resize();
 	test_auto();
 	test_threads();
