@@ -232,7 +232,8 @@ static struct partial *
 begin(void *ctx, size_t i, char **url, struct err *e)
 {
 	struct download *d = ctx;
-	const struct repo_file *f = &d->fetch[i]->file;
+	struct plan_file *planned = d->fetch[i];
+	const struct repo_file *f = &planned->file;
 	enum partial_found found;
 	uint64_t had;
 	struct partial *p = partial_open_on(&d->ground, &d->folder, d->prefix,
@@ -240,9 +241,17 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 
 	if (!p)
 		return NULL;
+	planned->separate =
+	    found == PARTIAL_PRIVATE || found == PARTIAL_FOREIGN;
 	if (found == PARTIAL_PRIVATE)
 		progress_note(d->s.progress,
-		    "%s: another run is at it; this one fetches its own copy",
+		    "%s: another hub process is downloading this file; "
+		    "fetching a separate copy",
+		    f->path);
+	if (found == PARTIAL_FOREIGN)
+		progress_note(d->s.progress,
+		    "%s: its partial file is another user's, or others may "
+		    "write to it; fetching a separate copy",
 		    f->path);
 	*url = repo_file_url(&d->s.repo, d->commit, f->path);
 	return p;
@@ -510,6 +519,9 @@ transfer_all(struct download *d, struct err *e)
 {
 	int rv;
 
+	rv = partial_prepare(&d->folder, d->prefix, &d->ground, e);
+	if (rv < 0)
+		return -1;
 	litter_clean(&d->folder, d->prefix);
 	rv = fetch(d, e);
 	if (rv == 0)
@@ -522,11 +534,28 @@ transfer_all(struct download *d, struct err *e)
 	return rv;
 }
 
+/* A file of which nothing is kept when the run ends early; NULL: none. */
+static const char *
+not_kept(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->file[i].separate && p->file[i].state == PLAN_FETCH)
+			return p->file[i].file.path;
+	return NULL;
+}
+
 /* What ended the whole run, as the user sees it. */
 static void
 explain(const struct download *d, struct err *e)
 {
-	if (e->kind == ERR_STOPPED)
+	const char *lost = not_kept(&d->plan);
+
+	if (e->kind == ERR_STOPPED && lost)
+		err_set(e, ERR_STOPPED,
+		    "interrupted; what arrived is kept, except the separate "
+		    "copy of '%.256s'",
+		    lost);
+	else if (e->kind == ERR_STOPPED)
 		err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
 	else
 		err_in(e, "cannot download '%s'", d->s.id.id);

@@ -40,7 +40,7 @@ check_part(const struct fetch *f, const struct http_head *h, struct err *e)
 	return FETCH_FAILED;
 }
 
-/* All of it, though a part was asked for: of use only from the beginning. */
+/* All of it, though a part was asked for. */
 static enum fetch_end
 check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 {
@@ -49,12 +49,9 @@ check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 
 	if (http_framing(h, false, &framing, &length, e) < 0)
 		return FETCH_FAILED;
-	if (framing == HTTP_LENGTH && check_length(f, length, e) != FETCH_OK)
-		return FETCH_FAILED;
-	if (f->first == 0)
-		return FETCH_OK;
-	err_set(e, ERR_NET, "the server ignores ranges");
-	return FETCH_WHOLE;
+	if (framing == HTTP_LENGTH)
+		return check_length(f, length, e);
+	return FETCH_OK;
 }
 
 /* led: the address that answered is one that another one led to. */
@@ -108,20 +105,25 @@ check_pace(struct pace *p, size_t n, uint64_t stall_ms, struct err *e)
 }
 
 /* The answer has ended, and more was asked for. */
-static int
+static enum fetch_end
 check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
     struct err *e)
 {
-	if (!total)
-		return err_set(e, ERR_NET, "the server sent no bytes");
-	if (total > f->last - f->first ||
-	    (h->status == 206 && total >= FETCH_PROGRESS))
-		return 0;
-	return err_set(
-	    e, ERR_NET, "the server sent only %" PRIu64 " bytes", total);
+	bool whole = h->status == 200;
+	uint64_t want = whole ? f->size : f->last - f->first + 1;
+
+	if (total >= want || (!whole && total >= FETCH_PROGRESS))
+		return FETCH_OK;
+	if (total)
+		err_set(e, ERR_NET, "the server sent only %" PRIu64 " bytes",
+		    total);
+	else
+		err_set(e, ERR_NET, "the server sent no bytes");
+	/* With a length, an answer that ends early is an error before this. */
+	return whole ? FETCH_DOUBTFUL : FETCH_FAILED;
 }
 
-static int
+static enum fetch_end
 read_body(const struct fetch *f, struct response *resp, struct err *e)
 {
 	struct pace pace = {.since = wait_now()};
@@ -131,15 +133,15 @@ read_body(const struct fetch *f, struct response *resp, struct err *e)
 
 	while ((to = f->room(f->ctx, &n)) && n) {
 		if (response_read(resp, to, n, &n, e) < 0)
-			return -1;
+			return FETCH_FAILED;
 		if (!n)
 			return check_end(f, response_head(resp), total, e);
 		total += n;
 		if (f->take(f->ctx, n, e) < 0 ||
 		    check_pace(&pace, n, f->stall_ms, e) < 0)
-			return -1;
+			return FETCH_FAILED;
 	}
-	return 0;
+	return FETCH_OK;
 }
 
 enum fetch_end
@@ -165,8 +167,7 @@ fetch(const struct fetch *f, struct err *e)
 	if (end == FETCH_OK) {
 		f->begin(f->ctx, response_url(resp),
 		    response_head(resp)->status == 200);
-		if (read_body(f, resp, e) < 0)
-			end = FETCH_FAILED;
+		end = read_body(f, resp, e);
 	}
 	response_close(resp);
 	return end;

@@ -27,8 +27,8 @@ struct fetch {
 	/* Each answer on the way, redirects too. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* Bytes from first on follow, from that address. whole: the server
-	 * ignores ranges and sends all from 0 on (first is 0). */
+	/* Bytes follow, from that address: those from first on, or (whole: the
+	 * server ignores ranges) all of the content from 0 on. */
 	void (*begin)(void *ctx, const struct url *url, bool whole);
 	/* Where the next bytes go: at most *n of them; *n is 0 to end early. */
 	void *(*room)(void *ctx, size_t *n);
@@ -46,12 +46,14 @@ struct fetch {
 #define FETCH_PROGRESS 4096
 
 enum fetch_end {
-	FETCH_OK,      /* room() ended it, or the answer is through: it may
+	FETCH_OK,       /* room() ended it, or the answer is through: it may
 			* have been shorter than what was asked for */
-	FETCH_FAILED,  /* e says why */
-	FETCH_REFUSED, /* the address that url is, or led to, is not accepted,
+	FETCH_FAILED,   /* e says why */
+	FETCH_REFUSED,  /* the address that url is, or led to, is not accepted,
 			* or no longer: a new one may be (ERR_NET) */
-	FETCH_WHOLE,   /* it ignores ranges and first is not 0 (ERR_NET) */
+	FETCH_DOUBTFUL, /* it ignores ranges, did not say how long its answer
+			 * is, and ended early (ERR_NET): what came may be
+			 * anything, a login page for one */
 };
 
 /* Makes the request, once. e is set for all ends but FETCH_OK; a failure of

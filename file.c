@@ -79,12 +79,12 @@ shut(int fd)
 }
 
 static int
-open_again(int at, const char *name, int flags)
+open_again(int at, const char *name, int flags, mode_t mode)
 {
 	int fd;
 
 	do
-		fd = openat(at, name, flags | O_CLOEXEC | O_NOCTTY, 0666);
+		fd = openat(at, name, flags | O_CLOEXEC | O_NOCTTY, mode);
 	while (fd < 0 && errno == EINTR);
 	return fd;
 }
@@ -93,12 +93,12 @@ open_again(int at, const char *name, int flags)
 static int
 open_step(int at, const char *name, int extra)
 {
-	int fd = open_again(at, name, O_RDONLY | O_DIRECTORY | extra);
+	int fd = open_again(at, name, O_RDONLY | O_DIRECTORY | extra, 0);
 
 #ifdef O_PATH
 	/* Search without read permission is enough to pass through. */
 	if (fd < 0 && errno == EACCES)
-		fd = open_again(at, name, O_PATH | O_DIRECTORY | extra);
+		fd = open_again(at, name, O_PATH | O_DIRECTORY | extra, 0);
 #endif
 	return fd;
 }
@@ -175,7 +175,7 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
  * openat2(2). -1 if it has not, and for whatever walk_steps() would have to
  * make or to tell. */
 static int
-open_at_once(int at, const char *path, size_t n, int flags)
+open_at_once(int at, const char *path, size_t n, int flags, mode_t mode)
 {
 	int fd = -1;
 #ifdef SYS_openat2
@@ -186,7 +186,7 @@ open_at_once(int at, const char *path, size_t n, int flags)
 	    /* What a libc adds to open() where file sizes have 32 bits. */
 	    .flags = (unsigned)flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
 		     O_LARGEFILE,
-	    .mode = flags & O_CREAT ? 0666 : 0,
+	    .mode = flags & O_CREAT ? mode : 0,
 	    .resolve = NO_SYMLINKS | BENEATH,
 	};
 	char copy[PATH_LIMIT + 1];
@@ -197,7 +197,7 @@ open_at_once(int at, const char *path, size_t n, int flags)
 	copy[n] = '\0';
 	fd = (int)syscall(SYS_openat2, at, copy, &how, sizeof(how));
 #else
-	(void)at, (void)path, (void)n, (void)flags;
+	(void)at, (void)path, (void)n, (void)flags, (void)mode;
 #endif
 	return fd;
 }
@@ -244,7 +244,7 @@ walk(const struct folder *f, const char *path, enum parents how,
 
 	if (slash)
 		at = open_at_once(f->fd, path, (size_t)(slash - path),
-		    O_RDONLY | O_DIRECTORY);
+		    O_RDONLY | O_DIRECTORY, 0);
 	if (at < 0)
 		return walk_steps(f, path, how, base, e);
 	*base = slash + 1;
@@ -335,40 +335,92 @@ only_plain(int fd, int flags)
 /* A pipe or a device would block or act when it is opened: O_NONBLOCK is
  * against the first, and means nothing for regular files. */
 static int
-open_plain(int at, const char *name, int flags)
+open_plain(int at, const char *name, int flags, mode_t mode)
 {
-	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK);
+	int fd = open_again(at, name, flags | O_NOFOLLOW | O_NONBLOCK, mode);
 
 	return only_plain(fd, flags);
 }
 
 /* The same for a path. */
 static int
-open_plain_at_once(int at, const char *path, int flags)
+open_plain_at_once(int at, const char *path, int flags, mode_t mode)
 {
-	int fd = open_at_once(at, path, strlen(path), flags | O_NONBLOCK);
+	int fd = open_at_once(at, path, strlen(path), flags | O_NONBLOCK, mode);
 
 	return only_plain(fd, flags);
 }
 
-int
-folder_openat(
-    const struct folder *f, const char *path, int flags, struct err *e)
+static int
+open_below(const struct folder *f, const char *path, int flags, mode_t mode,
+    struct err *e)
 {
 	enum parents how = flags & O_CREAT ? PARENTS_MAKE : PARENTS_FIND;
 	const char *base;
-	int fd = open_plain_at_once(f->fd, path, flags), at;
+	int fd = open_plain_at_once(f->fd, path, flags, mode), at;
 
 	if (fd >= 0)
 		return fd;
 	at = walk(f, path, how, &base, e);
 	if (at < 0)
 		return -1;
-	fd = open_plain(at, base, flags);
+	fd = open_plain(at, base, flags, mode);
 	if (fd < 0)
 		refuse(f, path, at, base, e);
 	leave(f, at);
 	return fd;
+}
+
+int
+folder_openat(
+    const struct folder *f, const char *path, int flags, struct err *e)
+{
+	return open_below(f, path, flags, 0666, e);
+}
+
+int
+folder_create(
+    const struct folder *f, const char *path, mode_t mode, struct err *e)
+{
+	return open_below(f, path, O_RDWR | O_CREAT | O_EXCL, mode, e);
+}
+
+int
+maker_find(
+    struct maker *m, const struct folder *f, const char *prefix, struct err *e)
+{
+	struct buf name = buf_make(8192);
+	struct stat open, closed;
+	int fd, rv = 0;
+
+	buf_printf(&name, "%s.hub-%016" PRIx64 ".tmp", prefix, wait_random());
+	fd = folder_create(f, buf_cstr(&name), 0666, e);
+	if (fd >= 0) {
+		rv = fstat(fd, &open);
+		/* Where modes cannot be set, the file keeps the one it has. */
+		(void)fchmod(fd, 0600);
+		if (rv == 0)
+			rv = fstat(fd, &closed);
+		if (rv < 0)
+			fail(f, buf_cstr(&name), "look at", e);
+		shut(fd);
+		folder_remove(f, buf_cstr(&name), &(struct err){0});
+	}
+	if (fd >= 0 && rv == 0)
+		*m = (struct maker){.uid = open.st_uid,
+		    .public = open.st_mode & 0777,
+		    .private = closed.st_mode & 0777};
+	buf_release(&name);
+	return fd >= 0 && rv == 0 ? 0 : -1;
+}
+
+bool
+maker_made(const struct maker *m, const struct stat *st)
+{
+	const mode_t writable = 022;
+
+	return S_ISREG(st->st_mode) && st->st_uid == m->uid &&
+	       !(st->st_mode & writable & ~m->private);
 }
 
 int
@@ -474,7 +526,7 @@ open_temp(int at, char name[TEMP_NAME])
 	do {
 		snprintf(
 		    name, TEMP_NAME, ".hub-%016" PRIx64 ".tmp", wait_random());
-		fd = open_plain(at, name, O_RDWR | O_CREAT | O_EXCL);
+		fd = open_plain(at, name, O_RDWR | O_CREAT | O_EXCL, 0666);
 	} while (fd < 0 && errno == EEXIST);
 	return fd;
 }

@@ -36,6 +36,26 @@ void folder_close(struct folder *f);
 int folder_openat(
     const struct folder *f, const char *path, int flags, struct err *e);
 
+/* Makes a file of that mode (less the umask) that was not there, and its missing
+ * parents; open for reading and writing. Errors as folder_openat(): EEXIST. */
+int folder_create(
+    const struct folder *f, const char *path, mode_t mode, struct err *e);
+
+/* The files that this process makes in a folder: their owner (which a mount or
+ * a server may decide) and their mode, as 0666 less the umask gives it and as
+ * 0600 does (both the same where a file system has no modes). */
+struct maker {
+	uid_t uid;
+	mode_t public, private;
+};
+
+/* Finds that out by a file that it makes and removes below prefix. */
+int maker_find(
+    struct maker *m, const struct folder *f, const char *prefix, struct err *e);
+
+/* True for a regular file of that owner that nobody else may write to. */
+bool maker_made(const struct maker *m, const struct stat *st);
+
 /* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */
 int folder_stat(
     const struct folder *f, const char *path, struct stat *st, struct err *e);

@@ -8,26 +8,6 @@
 #include "bytes.h"
 #include "hash_impl.h"
 
-/*
- * A saved state, all numbers little-endian:
- *   0  CRC-32 of what follows
- *   4  kind (1 SHA-256, 2 git)
- *   5  length of the git header
- *   6  two zeros
- *   8  the state words, unused ones zero
- *  40  count
- *  48  the open block, the rest of it zero
- */
-enum {
-	SAVED_CRC = 0,
-	SAVED_KIND = 4,
-	SAVED_HEADER = 5,
-	SAVED_ZERO = 6,
-	SAVED_STATE = 8,
-	SAVED_COUNT = 40,
-	SAVED_BLOCK = 48
-};
-
 /* FIPS 180-4, 5.3.1 and 5.3.3. */
 static const uint32_t start_sha1[8] = {
     0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
@@ -331,50 +311,6 @@ hash_length(const struct hash *h)
 	return h->count - h->header;
 }
 
-void
-hash_save(const struct hash *h, unsigned char out[HASH_SAVED])
-{
-	memset(out, 0, HASH_SAVED);
-	out[SAVED_KIND] = h->kind == HASH_SHA256 ? 1 : 2;
-	out[SAVED_HEADER] = (unsigned char)h->header;
-	for (size_t i = 0; i < 8; i++)
-		bytes_put_le(out + SAVED_STATE + 4 * i, h->h[i], 4);
-	bytes_put_le(out + SAVED_COUNT, h->count, 8);
-	memcpy(out + SAVED_BLOCK, h->block, h->count % HASH_BLOCK);
-	bytes_put_le(
-	    out, crc32_of(out + SAVED_KIND, HASH_SAVED - SAVED_KIND), 4);
-}
-
-/* Whether header and count are possible: "blob 0" and '\0' are 7 bytes, with
- * 20 digits they are 26. */
-static bool
-has_sane_header(const struct hash *h)
-{
-	if (h->kind == HASH_SHA256)
-		return h->header == 0;
-	return h->header >= 7 && h->header <= 26 && h->count >= h->header;
-}
-
-int
-hash_load(struct hash *h, const unsigned char in[HASH_SAVED])
-{
-	struct hash x = {.header = in[SAVED_HEADER], .impl = best_impl()};
-	unsigned char again[HASH_SAVED];
-
-	x.kind = in[SAVED_KIND] == 1 ? HASH_SHA256 : HASH_GIT;
-	x.count = bytes_get_le(in + SAVED_COUNT, 8);
-	for (size_t i = 0; i < (x.kind == HASH_SHA256 ? 8 : 5); i++)
-		x.h[i] = (uint32_t)bytes_get_le(in + SAVED_STATE + 4 * i, 4);
-	memcpy(x.block, in + SAVED_BLOCK, x.count % HASH_BLOCK);
-	/* What is not in x is zero, and the CRC is of the rest: so saving it
-	 * must give the same bytes. */
-	hash_save(&x, again);
-	if (!has_sane_header(&x) || memcmp(in, again, HASH_SAVED) != 0)
-		return -1;
-	*h = x;
-	return 0;
-}
-
 /* The polynomial 0xedb88320, bits reversed, four of them a step. */
 uint32_t
 crc32_of(const void *data, size_t n)
@@ -392,4 +328,59 @@ crc32_of(const void *data, size_t n)
 		c = c >> 4 ^ table[c & 15];
 	}
 	return c ^ 0xffffffff;
+}
+
+/*
+ * The sum of all 64-bit words, little-endian, each times an odd number that its
+ * place gives: a word that changes changes the sum, so do two that change
+ * places. Since it is linear, a word may come byte by byte.
+ */
+#define SUM_ODD UINT64_C(0x9e3779b97f4a7c15)
+
+static uint64_t
+sum_factor(size_t at)
+{
+	return (2 * (uint64_t)(at / 8) + 1) * SUM_ODD;
+}
+
+static uint64_t
+sum_byte(uint64_t sum, size_t at, unsigned char c)
+{
+	return sum + ((uint64_t)c << 8 * (at % 8)) * sum_factor(at);
+}
+
+/* Compilers make one load of it where that is right. */
+static inline uint64_t
+sum_word(const unsigned char *p)
+{
+	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
+	       (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
+	       (uint64_t)p[5] << 40 | (uint64_t)p[6] << 48 |
+	       (uint64_t)p[7] << 56;
+}
+
+uint64_t
+hash_sum(uint64_t sum, size_t at, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+	uint64_t factor;
+
+	for (; n && at % 8; n--)
+		sum = sum_byte(sum, at++, *p++);
+	factor = sum_factor(at);
+	for (; n >= 8; n -= 8, at += 8, p += 8) {
+		sum += sum_word(p) * factor;
+		factor += 2 * SUM_ODD;
+	}
+	for (; n; n--)
+		sum = sum_byte(sum, at++, *p++);
+	return sum;
+}
+
+uint32_t
+hash_sum_final(uint64_t sum)
+{
+	uint32_t folded = (uint32_t)(sum ^ sum >> 32);
+
+	return folded ? folded : 1;
 }

@@ -7,9 +7,6 @@
  * the rest. The fastest code that this CPU has is chosen at run time: SHA
  * instructions of x86 and ARMv8, vectors (AVX2, AVX-512), else BearSSL. Asking
  * the CPU costs microseconds in a virtual machine: each hash_init() does.
- *
- * A state can be kept and taken up again (hash_save, hash_load), so that what
- * was hashed before a kill need not be hashed again.
  */
 
 #include <stdbool.h>
@@ -68,13 +65,6 @@ void hash_update_many(struct hash *const h[], const void *const p[],
  * none). */
 unsigned hash_lanes(void);
 
-/* The state in HASH_SAVED bytes, little-endian, for a file; load refuses what
- * is not a state of that kind. The content so far is a multiple of 64 bytes or
- * any other length: the open block is kept, too. */
-#define HASH_SAVED 112
-void hash_save(const struct hash *h, unsigned char out[HASH_SAVED]);
-int hash_load(struct hash *h, const unsigned char in[HASH_SAVED]);
-
 /* Bytes of content hashed so far (without the git header). */
 uint64_t hash_length(const struct hash *h);
 
@@ -83,5 +73,15 @@ const char *hash_implementation(void);
 
 /* CRC-32 (IEEE 802.3), for state files. */
 uint32_t crc32_of(const void *data, size_t n);
+
+/*
+ * A checksum for notes about blocks: it costs less than one instruction a byte and
+ * finds what a disk or another program did to a block, but nothing that is made
+ * to deceive. hash_sum() adds n bytes at offset at of the block to sum, which is
+ * 0 at first; the bytes may come in any pieces and any order.
+ * hash_sum_final() makes of it what is noted, never 0.
+ */
+uint64_t hash_sum(uint64_t sum, size_t at, const void *data, size_t n);
+uint32_t hash_sum_final(uint64_t sum);
 
 #endif

@@ -10,9 +10,8 @@
 #include "mem.h"
 #include "partial.h"
 
-/* The state is kept every so many bytes: that much is hashed again at the most
- * after a kill. */
-#define KEEP_EVERY ((uint64_t)8 << 20)
+/* The pages of what is hashed are given back every so many bytes. */
+#define REPORT_EVERY ((uint64_t)8 << 20)
 #define LANES_MAX 16
 
 /* A buffer on its way; the bytes follow. */
@@ -32,9 +31,15 @@ struct hashing {
 	struct hasher *owner;
 	struct partial *partial;
 	void *user;
-	struct hash hash; /* only who set busy may touch it */
+	/* These are only for the thread that set busy. */
+	struct hash hash;
+	struct hash before; /* what hash was where a block begins */
+	uint64_t before_at; /* which one; UINT64_MAX: none */
+	uint64_t sum;       /* of the block so far */
+	uint64_t checked;   /* all of the block up to here was read back */
+	uint64_t reported;  /* to the partial */
+
 	uint64_t claimed;
-	uint64_t kept; /* length at which the state was kept */
 	struct chunk *first, **last;
 	bool busy;  /* a thread is at it */
 	bool poked; /* something may be there to read back */
@@ -57,6 +62,7 @@ struct turn {
 	struct chunk *chunk; /* to hash, or (n is 0) to read back into */
 	struct err why;
 	bool failed, over;
+	bool read; /* the bytes come from the disk */
 };
 
 static struct chunk *
@@ -107,16 +113,27 @@ pick(struct hasher *h, struct hashing *s, struct turn *t)
 	return true;
 }
 
-/* Claims and reads back the next bytes into a turn's empty chunk; n stays 0 if
- * there are none. */
+/* The end of the block that offset lies in. */
+static uint64_t
+block_end(const struct hashing *s, uint64_t offset)
+{
+	uint64_t end = offset - offset % PARTIAL_BLOCK + PARTIAL_BLOCK;
+
+	return end < partial_size(s->partial) ? end : partial_size(s->partial);
+}
+
+/* Claims and reads back the next bytes, of one block, into a turn's empty chunk;
+ * n stays 0 if there are none. */
 static void
 read_back(struct hasher *h, struct turn *t)
 {
 	struct hashing *s = t->file;
 	struct chunk *c = t->chunk;
-	uint64_t from = hash_length(&s->hash);
+	uint64_t from = hash_length(&s->hash), stop = block_end(s, from);
 	uint64_t end = h->ops->written(s->user, from);
 
+	if (end > stop)
+		end = stop;
 	crew_lock(&h->crew);
 	if (s->claimed == from && end > from) {
 		c->n = end - from < HASHER_BUFFER ? (size_t)(end - from)
@@ -128,9 +145,84 @@ read_back(struct hasher *h, struct turn *t)
 	 * for its turn anyway. */
 	s->poked = s->poked || c->n;
 	crew_unlock(&h->crew);
+	t->read = c->n > 0;
 	if (c->n &&
 	    partial_read(s->partial, c->bytes, c->n, c->offset, &t->why) < 0)
 		t->failed = true;
+}
+
+/* Keeps what is needed to compare a block with its note: before its bytes are
+ * hashed. */
+static void
+follow_block(struct turn *t)
+{
+	struct hashing *s = t->file;
+	const struct chunk *c = t->chunk;
+	uint64_t from = hash_length(&s->hash);
+
+	if (!t->read)
+		return;
+	if (from % PARTIAL_BLOCK == 0) {
+		s->before = s->hash;
+		s->before_at = from;
+		s->sum = 0;
+		s->checked = from;
+	}
+	if (s->checked == from && !t->failed) {
+		s->sum = hash_sum(
+		    s->sum, (size_t)(from % PARTIAL_BLOCK), c->bytes, c->n);
+		s->checked = from + c->n;
+	}
+}
+
+/* Under the lock: drops what is in the queue. */
+static void
+empty(struct hashing *s)
+{
+	while (s->first) {
+		struct chunk *c = s->first;
+
+		s->first = c->next;
+		put_spare(s->owner, c);
+	}
+	s->last = &s->first;
+}
+
+/* Goes back to the beginning of a block that is missing now. */
+static void
+step_back(struct hashing *s, uint64_t begin)
+{
+	s->hash = s->before;
+	/* What comes from memory then is not followed. */
+	s->before_at = UINT64_MAX;
+	crew_lock(&s->owner->crew);
+	empty(s);
+	s->claimed = begin;
+	s->poked = true;
+	crew_unlock(&s->owner->crew);
+}
+
+/* A block that was read back whole, or cannot be read: true if it is missing
+ * now, and the hash is what it was before it. */
+static bool
+differs(struct hasher *h, struct turn *t)
+{
+	struct hashing *s = t->file;
+	uint64_t begin = t->chunk->offset - t->chunk->offset % PARTIAL_BLOCK;
+	uint64_t end = block_end(s, begin);
+	enum partial_check how;
+
+	if (!t->read || s->before_at != begin)
+		return false;
+	if (!t->failed && s->checked != end)
+		return false;
+	how = partial_check(s->partial, (size_t)(begin / PARTIAL_BLOCK),
+	    t->failed ? 0 : hash_sum_final(s->sum));
+	if (how == PARTIAL_GOOD)
+		return false;
+	step_back(s, begin);
+	h->ops->differs(s->user, end - begin, how == PARTIAL_ROTTEN);
+	return true;
 }
 
 static void
@@ -152,23 +244,26 @@ hash_all(struct turn *t, unsigned n)
 	hash_update_many(hash, bytes, length, used);
 }
 
-/* Keeps the state now and then, and tells when a file is through. */
+/* Compares what was read back, and reports when a file is through. */
 static void
 report(struct hasher *h, struct turn *t)
 {
 	struct hashing *s = t->file;
-	uint64_t length = hash_length(&s->hash);
 	struct digest found;
+	uint64_t length;
 
+	if (differs(h, t))
+		return;
+	length = hash_length(&s->hash);
 	t->over = t->failed || length == partial_size(s->partial);
 	if (t->failed) {
 		h->ops->complete(s->user, NULL, &t->why);
 	} else if (t->over) {
 		hash_final(&s->hash, &found);
 		h->ops->complete(s->user, &found, NULL);
-	} else if (length - s->kept >= KEEP_EVERY) {
-		s->kept = length;
-		partial_hashed(s->partial, &s->hash);
+	} else if (length - s->reported >= REPORT_EVERY) {
+		s->reported = length;
+		partial_hashed(s->partial, length);
 	}
 }
 
@@ -199,9 +294,11 @@ run(void *arg)
 			continue;
 		}
 		crew_unlock(&h->crew);
-		for (unsigned i = 0; i < n; i++)
+		for (unsigned i = 0; i < n; i++) {
 			if (!t[i].chunk->n)
 				read_back(h, &t[i]);
+			follow_block(&t[i]);
+		}
 		hash_all(t, n);
 		for (unsigned i = 0; i < n; i++)
 			report(h, &t[i]);
@@ -269,7 +366,8 @@ hasher_return(struct hasher *h, void *buffer)
 }
 
 struct hashing *
-hasher_begin(struct hasher *h, struct partial *p, void *user)
+hasher_begin(
+    struct hasher *h, struct partial *p, enum hash_kind kind, void *user)
 {
 	struct hashing *s = xcalloc(1, sizeof(*s));
 
@@ -277,8 +375,8 @@ hasher_begin(struct hasher *h, struct partial *p, void *user)
 	s->partial = p;
 	s->user = user;
 	s->last = &s->first;
-	partial_hash(p, &s->hash);
-	s->claimed = s->kept = hash_length(&s->hash);
+	s->before_at = UINT64_MAX;
+	hash_init(&s->hash, kind, partial_size(p));
 	crew_lock(&h->crew);
 	s->next = h->files;
 	h->files = s;
@@ -333,13 +431,7 @@ quiet(struct hashing *s)
 	s->over = true;
 	while (s->busy)
 		pthread_cond_wait(&h->idle, &h->crew.lock);
-	while (s->first) {
-		struct chunk *c = s->first;
-
-		s->first = c->next;
-		put_spare(h, c);
-	}
-	s->last = &s->first;
+	empty(s);
 }
 
 void
@@ -347,9 +439,12 @@ hasher_restart(struct hashing *s)
 {
 	crew_lock(&s->owner->crew);
 	quiet(s);
-	partial_hash(s->partial, &s->hash);
-	s->claimed = s->kept = hash_length(&s->hash);
-	s->poked = s->over = false;
+	hash_restart(&s->hash, s->hash.kind, partial_size(s->partial));
+	s->claimed = s->reported = 0;
+	s->before_at = UINT64_MAX;
+	s->over = false;
+	s->poked = true;
+	pthread_cond_signal(&s->owner->crew.changed);
 	crew_unlock(&s->owner->crew);
 }
 
@@ -366,8 +461,5 @@ hasher_end(struct hashing *s)
 			break;
 		}
 	crew_unlock(&h->crew);
-	/* Kept as far as it came: what was hashed need not be again. */
-	if (hash_length(&s->hash) < partial_size(s->partial))
-		partial_hashed(s->partial, &s->hash);
 	free(s);
 }

@@ -4,14 +4,16 @@
 /*
  * Hashing beside the transfer: threads that hash files in order while their
  * bytes arrive. What comes in order is hashed from the memory it was received
- * into; what came out of order is read back when its turn comes, from the page
- * cache as a rule. Several files are hashed side by side in vector lanes where
+ * into; what came out of order, or in an earlier run, is read back when its turn
+ * comes. A block that was read back whole is compared with the note about it
+ * (partial_check), and goes out of the hash again if it differs. Several files are hashed side by side in vector lanes where
  * the CPU gains by that (hash_lanes).
  *
  * The buffers that workers receive into belong to the hasher and are lent: a
  * worker that has written one offers it and goes on with what it gets back.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -29,6 +31,9 @@ struct hasher_ops {
 	/* The end of the bytes of that file that are written without a gap from
 	 * offset on; offset itself if there is none. */
 	uint64_t (*written)(void *file, uint64_t offset);
+	/* A block of so many bytes differs from its note, and is missing now. old:
+	 * an earlier run wrote it. */
+	void (*differs)(void *file, uint64_t bytes, bool old);
 	/* All of it is hashed, or (why is not NULL) reading back failed. */
 	void (*complete)(
 	    void *file, const struct digest *found, const struct err *why);
@@ -45,9 +50,10 @@ void hasher_close(struct hasher *h);
 void *hasher_lend(struct hasher *h);
 void hasher_return(struct hasher *h, void *buffer);
 
-/* Begins a file where partial_hash() says; user is what ops get as file. The
- * caller pokes it when all is set up. */
-struct hashing *hasher_begin(struct hasher *h, struct partial *p, void *user);
+/* Begins a file; user is what ops get as file. The caller pokes it when all is
+ * set up. */
+struct hashing *hasher_begin(
+    struct hasher *h, struct partial *p, enum hash_kind kind, void *user);
 
 /* n bytes at offset were written from this buffer: takes the buffer if they are
  * the next in order, and returns another one; or the same. */
@@ -56,7 +62,7 @@ void *hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset);
 /* More may have been written out of order: look. */
 void hasher_poke(struct hashing *s);
 
-/* Starts over after partial_reset(); nobody may be offering. */
+/* Starts over at the first byte; nobody may be offering. */
 void hasher_restart(struct hashing *s);
 
 /* Ends it, complete or not. */

@@ -17,7 +17,7 @@
 #include "mem.h"
 #include "wait.h"
 
-/* Others may come between two steps that many times before it looks odd. */
+/* Give up after losing this many races. */
 #define TRIES 20
 
 /* Between two looks at a file whose owner may be dead. */
@@ -48,7 +48,7 @@ lease_name(const char *stem, const char *kind)
 
 void
 lease_init(struct lease *l, const struct folder *f, const char *stem,
-    bool network, const struct owner *self)
+    bool network, const struct owner *self, const struct maker *maker)
 {
 	struct buf b = buf_make(8192);
 
@@ -56,6 +56,7 @@ lease_init(struct lease *l, const struct folder *f, const char *stem,
 	    .stem = xstrdup(stem),
 	    .network = network,
 	    .self = *self,
+	    .maker = *maker,
 	    .fd = -1};
 	buf_printf(&b, "%s.state", stem);
 	l->path = buf_detach(&b);
@@ -76,7 +77,7 @@ lease_clock(
     const struct folder *f, const char *stem, int64_t *ms, struct err *e)
 {
 	char *name = lease_name(stem, "tmp");
-	int fd = folder_openat(f, name, O_RDWR | O_CREAT | O_EXCL, e), rv = fd;
+	int fd = folder_create(f, name, 0600, e), rv = fd;
 	struct stat st;
 
 	if (fd >= 0) {
@@ -131,25 +132,6 @@ same_found(const struct found *a, const struct found *b)
 	return mtime(&a->st) == mtime(&b->st) &&
 	       a->st.st_size == b->st.st_size && a->has_head == b->has_head &&
 	       memcmp(a->head, b->head, STATE_HEAD) == 0;
-}
-
-/* The text of the file; nothing if it is longer than what old may hold. */
-static int
-read_old(int fd, const char *path, struct buf *old, struct err *e)
-{
-	struct stat st;
-	char *room;
-
-	buf_clear(old);
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
-	if (st.st_size <= 0 || (uint64_t)st.st_size > old->max)
-		return 0;
-	room = buf_room(old, (size_t)st.st_size);
-	if (file_pread(fd, room, (size_t)st.st_size, 0, path, e) < 0)
-		return -1;
-	buf_added(old, (size_t)st.st_size);
-	return 0;
 }
 
 static int
@@ -218,28 +200,65 @@ watch(
 static int
 create(struct lease *l, struct err *e)
 {
-	int fd = folder_openat(l->f, l->path, O_RDWR | O_CREAT | O_EXCL, e);
+	int fd = folder_create(l->f, l->path, 0600, e);
 
 	if (fd < 0)
 		return errno == EEXIST ? 1 : -1;
 	return hold(l, fd);
 }
 
-/* Puts a copy of the text in place, in our name. */
+/* 0: locked; 1: somebody else's; -1: locks do not work here. */
 static int
-succeed(struct lease *l, const struct buf *old, struct err *e)
+lock(int fd)
 {
-	unsigned char *text = xmalloc(old->len);
-	char *name;
-	int fd;
+	int rv;
 
-	if (old->len)
-		memcpy(text, old->s, old->len);
-	if (old->len >= STATE_HEAD)
-		state_sign(text, &l->self);
-	fd = lease_draft(l, text, old->len, true, &name, e);
-	free(text);
-	return fd < 0 ? -1 : lease_swap(l, fd, name, e);
+	do
+		rv = flock(fd, LOCK_EX | LOCK_NB);
+	while (rv < 0 && errno == EINTR);
+	if (rv == 0)
+		return 0;
+	return errno == EWOULDBLOCK ? 1 : -1;
+}
+
+/* The whole file at from, with our name in its head. */
+static int
+copy_signed(const struct lease *l, int from, int to, struct err *e)
+{
+	unsigned char piece[4096];
+	uint64_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(from, piece, sizeof(piece), (off_t)at)) > 0) {
+		if (at == 0 && n >= STATE_HEAD)
+			state_sign(piece, &l->self);
+		if (file_pwrite(to, piece, (size_t)n, at, l->path, e) < 0)
+			return -1;
+		at += (uint64_t)n;
+	}
+	if (n < 0)
+		return err_sys(e, ERR_FILE, "cannot read '%s'", l->path);
+	return file_sync(to, l->path, e);
+}
+
+/* Puts a copy of the file in its place, in our name, and holds that. */
+static int
+succeed(struct lease *l, int old, struct err *e)
+{
+	char *name = lease_name(l->stem, "tmp");
+	int fd = folder_create(l->f, name, 0600, e);
+	int rv = fd < 0 ? -1 : copy_signed(l, old, fd, e);
+
+	if (rv == 0)
+		rv = folder_publish(l->f, name, l->path, false, e);
+	if (rv == 0)
+		hold(l, fd);
+	else if (fd >= 0)
+		folder_remove(l->f, name, &(struct err){0});
+	if (rv < 0 && fd >= 0)
+		close(fd);
+	free(name);
+	return rv;
 }
 
 /* A claim whose maker died over it is moved out of the way, for the next who
@@ -265,16 +284,14 @@ drop_stale(struct lease *l, const char *claim)
 /* With the claim made, which only one can do: if all is still as it was judged,
  * our file replaces the dead one's. At no time is there none. */
 static int
-follow(
-    struct lease *l, const struct found *judged, struct buf *old, struct err *e)
+follow(struct lease *l, const struct found *judged, struct err *e)
 {
 	struct buf claim = buf_make(8192);
 	struct found x;
 	int fd, rv;
 
 	buf_printf(&claim, "%s.claim", l->stem);
-	fd =
-	    folder_openat(l->f, buf_cstr(&claim), O_RDWR | O_CREAT | O_EXCL, e);
+	fd = folder_create(l->f, buf_cstr(&claim), 0600, e);
 	rv = fd >= 0 ? 0 : errno == EEXIST ? 1 : -1;
 	if (rv > 0)
 		drop_stale(l, buf_cstr(&claim));
@@ -283,10 +300,8 @@ follow(
 		if (rv == 0 && !same_found(judged, &x))
 			rv = 1;
 		if (rv == 0)
-			rv = read_old(x.fd, l->path, old, e);
+			rv = succeed(l, x.fd, e);
 		found_release(&x);
-		if (rv == 0)
-			rv = succeed(l, old, e);
 		close(fd);
 		folder_remove(l->f, buf_cstr(&claim), &(struct err){0});
 	}
@@ -295,7 +310,7 @@ follow(
 }
 
 static int
-take_by_beat(struct lease *l, struct buf *old, struct err *e)
+take_by_beat(struct lease *l, struct err *e)
 {
 	for (int i = 0; i < TRIES; i++) {
 		struct found x;
@@ -312,12 +327,19 @@ take_by_beat(struct lease *l, struct buf *old, struct err *e)
 		v = judge_owner(l, &x);
 		rv = v == DEAD ? 0 : watch(l, &x, &v, e);
 		if (rv == 0)
-			rv = v == DEAD ? follow(l, &x, old, e) : 1;
+			rv = v == DEAD ? follow(l, &x, e) : 1;
 		found_release(&x);
 		if (v != GONE)
 			return rv;
 	}
 	return 1;
+}
+
+/* A file of our own, and under no other name: it is written in place. */
+static bool
+is_ours(const struct lease *l, const struct stat *st)
+{
+	return maker_made(&l->maker, st) && st->st_nlink == 1;
 }
 
 static bool
@@ -327,38 +349,23 @@ is_at(const struct lease *l, int fd)
 	struct stat a, b;
 
 	return fstat(fd, &a) == 0 && folder_stat(l->f, l->path, &b, &e) == 0 &&
-	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
-/* 0: locked; 1: somebody else's; -1: locks do not work here. */
-static int
-lock(int fd)
-{
-	int rv;
-
-	do
-		rv = flock(fd, LOCK_EX | LOCK_NB);
-	while (rv < 0 && errno == EINTR);
-	if (rv == 0)
-		return 0;
-	return errno == EWOULDBLOCK ? 1 : -1;
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev && is_ours(l, &a);
 }
 
 /* Opens the file; made: there was none. */
 static int
 open_to_lock(const struct lease *l, bool *made, struct err *e)
 {
-	const int flags = O_RDWR | O_CREAT;
-	int fd = folder_openat(l->f, l->path, flags | O_EXCL, e);
+	int fd = folder_create(l->f, l->path, 0600, e);
 
 	*made = fd >= 0;
 	return fd < 0 && errno == EEXIST
-		   ? folder_openat(l->f, l->path, flags, e)
+		   ? folder_openat(l->f, l->path, O_RDWR | O_CREAT, e)
 		   : fd;
 }
 
 static int
-take_by_lock(struct lease *l, struct buf *old, struct err *e)
+take_by_lock(struct lease *l, struct err *e)
 {
 	for (int i = 0; i < TRIES; i++) {
 		bool made;
@@ -368,10 +375,8 @@ take_by_lock(struct lease *l, struct buf *old, struct err *e)
 			return -1;
 		busy = lock(fd);
 		/* Between open and lock it may have been replaced. */
-		if (busy == 0 && is_at(l, fd)) {
-			hold(l, fd);
-			return read_old(fd, l->path, old, e);
-		}
+		if (busy == 0 && is_at(l, fd))
+			return hold(l, fd);
 		l->network = busy < 0;
 		if (busy < 0 && made)
 			return hold(l, fd);
@@ -379,57 +384,19 @@ take_by_lock(struct lease *l, struct buf *old, struct err *e)
 		if (busy > 0)
 			return 1;
 		if (busy < 0)
-			return take_by_beat(l, old, e);
+			return take_by_beat(l, e);
 	}
 	return 1;
 }
 
 int
-lease_take(struct lease *l, struct buf *old, struct err *e)
+lease_take(struct lease *l, struct err *e)
 {
-	buf_clear(old);
-	return l->network ? take_by_beat(l, old, e) : take_by_lock(l, old, e);
-}
+	struct stat st;
 
-int
-lease_draft(struct lease *l, const unsigned char *text, size_t n, bool lasting,
-    char **name, struct err *e)
-{
-	int fd, rv;
-
-	*name = lease_name(l->stem, "tmp");
-	fd = folder_openat(l->f, *name, O_RDWR | O_CREAT | O_EXCL, e);
-	rv = fd < 0 ? -1 : file_pwrite(fd, text, n, 0, *name, e);
-	if (rv == 0 && !l->network && lock(fd) != 0)
-		rv = err_sys(e, ERR_FILE, "cannot lock '%s'", *name);
-	if (rv == 0 && lasting)
-		rv = file_sync(fd, *name, e);
-	if (rv == 0)
-		return fd;
-	if (fd >= 0) {
-		close(fd);
-		folder_remove(l->f, *name, &(struct err){0});
-	}
-	free(*name);
-	*name = NULL;
-	return -1;
-}
-
-int
-lease_swap(struct lease *l, int fd, char *name, struct err *e)
-{
-	int rv = folder_publish(l->f, name, l->path, false, e);
-
-	if (rv < 0) {
-		close(fd);
-		folder_remove(l->f, name, &(struct err){0});
-	} else {
-		if (l->fd >= 0)
-			close(l->fd);
-		hold(l, fd);
-	}
-	free(name);
-	return rv;
+	if (folder_stat(l->f, l->path, &st, e) == 0 && !is_ours(l, &st))
+		return 2;
+	return l->network ? take_by_beat(l, e) : take_by_lock(l, e);
 }
 
 /* A file system that cannot set a time has the times of our writes. */
@@ -464,8 +431,8 @@ lease_check(struct lease *l, struct err *e)
 		return 0;
 	}
 	err_set(e, ERR_FILE,
-	    "cannot go on with '%s': another run took it over while this one "
-	    "slept",
+	    "cannot continue '%s': another hub process took it over while this "
+	    "one slept",
 	    l->path);
 	return err_hint(e, "run again with -d");
 }

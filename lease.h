@@ -11,8 +11,7 @@
  * stale (by the file system's own clock), is followed by whoever makes the file
  * STEM.claim, which only one can, and then renames a file of its own over it.
  *
- * The file is replaced as a whole (lease_draft, lease_swap); the lease goes
- * over to the new one without a gap. Not thread-safe.
+ * What another user made is left alone. Not thread-safe.
  */
 
 #include <stdbool.h>
@@ -31,6 +30,7 @@ struct lease {
 	bool network;
 	unsigned beat, stale; /* ms */
 	struct owner self;    /* its nonce is this lease's own */
+	struct maker maker;   /* what files of our own look like */
 	uint64_t beaten;      /* when it was touched last, with sleep counted */
 	int fd;               /* of the state file; -1: not held */
 };
@@ -38,25 +38,15 @@ struct lease {
 /* Sets up; nothing is held. self gets a nonce; beat and stale are for the
  * caller to set. */
 void lease_init(struct lease *l, const struct folder *f, const char *stem,
-    bool network, const struct owner *self);
+    bool network, const struct owner *self, const struct maker *maker);
 
 /*
- * Tries to get it: 0 and the text of the file (empty if it is new) in old,
- * whose limit bounds it (a longer file comes out empty); 1 if somebody else has
- * it; -1 on errors. Where only time can tell whether the owner is alive it
- * waits, for stale ms at the most. Until the first swap the file is as it was.
+ * Tries to get it: 0, and l->fd is the file (empty if it is new); 1 if another
+ * process has it; 2 if what stands there is not a file of our own (maker_made)
+ * or has another name, too; -1 on errors. Where only time can tell whether the
+ * owner is alive it waits, for stale ms at the most.
  */
-int lease_take(struct lease *l, struct buf *old, struct err *e);
-
-/* Writes a file to be, on disk if lasting, with a lock of its own. Returns its
- * descriptor, and *name, which lease_swap() takes; -1 and ERR_FILE, and nothing
- * is left of it. */
-int lease_draft(struct lease *l, const unsigned char *text, size_t n,
-    bool lasting, char **name, struct err *e);
-
-/* Puts the draft in place, frees name, and takes over fd, also on ERR_FILE:
- * then the draft is removed, and what was held still is. */
-int lease_swap(struct lease *l, int fd, char *name, struct err *e);
+int lease_take(struct lease *l, struct err *e);
 
 /* Touches the file, if that is due. */
 void lease_beat(struct lease *l);

@@ -9,16 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "err.h"
 #include "lease.h"
 #include "mem.h"
 #include "owner.h"
 #include "wait.h"
 
-/* The synced view is renewed after that many bytes, or when it is time. */
+/* Bytes and note are synced after that many bytes, or when it is time. */
 #define SYNC_BYTES (UINT64_C(256) << 20)
 
 /* Write-back is started after that many, so that the sync is short. */
@@ -26,9 +26,6 @@
 
 /* What is no longer than that is synced when a run ends early. */
 #define QUICK_BYTES (UINT64_C(8) << 20)
-
-/* The hash state is kept every so many bytes: hashed again within an instant. */
-#define KEEP_BYTES (UINT64_C(8) << 20)
 
 /* Files from that size on do not stay in the page cache. */
 #define LARGE (UINT64_C(64) << 20)
@@ -38,23 +35,29 @@ struct partial {
 	char *stem, *name; /* PREFIX HASH, and the file of the bytes */
 	int fd;
 	uint64_t size;
-	size_t blocks;
-	bool is_private; /* no state file: s is in memory only */
+	bool is_private; /* no state file: what is here is known in memory */
 	bool sparse, network;
-	unsigned sync; /* ms between two synced views */
+	struct maker maker;
+	unsigned sync; /* ms between two syncs */
 	bool rooted;   /* the folders on the way to it were synced */
 
 	/* Guards what follows; held for no longer than a few short writes. */
 	pthread_mutex_t lock;
-	struct state s;     /* its synced view is the one found at the start */
 	struct lease lease; /* not held if private */
-	uint64_t here;      /* bytes of the live view */
-	uint64_t kept;      /* length of the hash in the live slot */
-	uint64_t unsynced;  /* bytes marked since the last sync began */
-	uint64_t unstarted; /* bytes marked since write-back was started */
-	bool dirty;         /* the live view is ahead of the synced one */
+	struct blocks here; /* what is here */
+	struct blocks old;  /* of these, what earlier runs wrote */
+	/* Of these, what no sync of this run has covered: fresh is written since
+	 * the last one began, syncing is what that one is about. */
+	struct blocks fresh, syncing;
+	uint64_t bytes;     /* of here */
+	uint64_t unsynced;  /* bytes noted since the last sync began */
+	uint64_t unstarted; /* bytes noted since write-back was started */
+	bool dirty;         /* fresh is not empty */
 	uint64_t synced;    /* when the last sync began */
-	uint64_t uncached;  /* the page cache was left up to here */
+	uint64_t hashed;    /* all before is hashed */
+
+	uint64_t uncached; /* the page cache was left up to here; who tends */
+	unsigned char bits[]; /* of the sets */
 };
 
 int
@@ -64,6 +67,13 @@ partial_setup(const struct folder *f, struct partial_setup *s, struct err *e)
 	    .beat = PARTIAL_BEAT, .stale = PARTIAL_STALE, .sync = PARTIAL_SYNC};
 	owner_self(&s->self);
 	return folder_traits(f, &s->traits, e);
+}
+
+int
+partial_prepare(const struct folder *f, const char *prefix,
+    struct partial_setup *s, struct err *e)
+{
+	return maker_find(&s->maker, f, prefix, e);
 }
 
 static char *
@@ -86,172 +96,203 @@ name_of(const char *stem, const char *kind)
 	return buf_detach(&b);
 }
 
-/* Whether the file is long enough for what the live view claims. */
-static bool
-fits(const struct state *s, const struct stat *st)
+static uint64_t
+begin_of(size_t block)
 {
-	size_t last = s->blocks;
-	uint64_t end, length = st->st_size < 0 ? 0 : (uint64_t)st->st_size;
-
-	while (last && !view_has(&s->live, last - 1))
-		last--;
-	end = (uint64_t)last * STATE_BLOCK;
-	return length <= s->size && length >= (end < s->size ? end : s->size);
+	return (uint64_t)block * STATE_BLOCK;
 }
 
-/* Believes of the text what can be believed. */
-static void
-believe(struct state *s, const struct buf *text, const struct stat *data,
-    const struct owner *self)
+/* Where the block ends; that of the last one is the file's. */
+static uint64_t
+end_of(uint64_t size, size_t block)
 {
-	if (state_parse(s, (const unsigned char *)buf_cstr(text), text->len) <
-	    0)
-		return;
-	if (!owner_same_boot(&s->owner, self) || !fits(s, data))
-		state_drop_live(s);
-	/* Another name for the same file: somebody's copy, not ours to write. */
-	if (!fits(s, data) || data->st_nlink != 1)
-		state_forget(s);
+	uint64_t end = begin_of(block) + STATE_BLOCK;
+
+	return end < size ? end : size;
+}
+
+/* The checksums of some blocks, as they stand in the file. */
+struct notes {
+	unsigned char text[4096];
+	size_t first, n; /* blocks */
+};
+
+/* Those from first on; fewer where the file ends. */
+static void
+notes_read(struct notes *x, int fd, size_t first, size_t blocks)
+{
+	size_t n = sizeof(x->text) / 4;
+	ssize_t got;
+
+	if (n > blocks - first)
+		n = blocks - first;
+	got = pread(fd, x->text, 4 * n, (off_t)state_at(first));
+	x->first = first;
+	x->n = got > 0 ? (size_t)got / 4 : 0;
+}
+
+/* Whether fd is a state about that content, by its head and its length. */
+static bool
+is_about(int fd, const struct digest *want, uint64_t size)
+{
+	struct state s = {.want = *want, .size = size};
+	unsigned char head[STATE_HEAD];
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size >= 0 &&
+	       (uint64_t)st.st_size == state_length(size) &&
+	       pread(fd, head, STATE_HEAD, 0) == STATE_HEAD &&
+	       state_parse_head(&s, head) == 0;
+}
+
+/* Gives the blocks to look at: those with a note, as far as the file of the
+ * bytes is long. Adds them to here, which may be NULL, and gives their bytes. */
+static uint64_t
+read_notes(int fd, const struct digest *want, uint64_t size,
+    const struct stat *data, struct blocks *here)
+{
+	size_t blocks = state_blocks(size), i = 0;
+	uint64_t length = data->st_size < 0 ? 0 : (uint64_t)data->st_size;
+	uint64_t bytes = 0;
+	struct notes x;
+
+	if (length > size || !is_about(fd, want, size))
+		return 0;
+	for (notes_read(&x, fd, 0, blocks); x.n; notes_read(&x, fd, i, blocks))
+		for (size_t k = 0; k < x.n; k++, i++) {
+			if (!bytes_get_le(x.text + 4 * k, 4) ||
+			    end_of(size, i) > length)
+				continue;
+			bytes += end_of(size, i) - begin_of(i);
+			if (here)
+				blocks_add(here, i);
+		}
+	return bytes;
 }
 
 uint64_t
 partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size)
 {
-	struct state s;
-	struct owner self;
 	struct stat data;
 	struct err e;
-	struct buf text;
 	char *stem, *name, *path;
 	uint64_t left = 0;
 
 	if (size <= PARTIAL_BLOCK || size > STATE_SIZE_MAX)
 		return 0;
-	owner_self(&self);
 	stem = stem_of(prefix, want);
 	name = name_of(stem, "part");
 	path = name_of(stem, "state");
-	text = buf_make(state_length(size));
-	if (folder_read(f, path, &text, &e) == 0 &&
-	    folder_stat(f, name, &data, &e) == 0 && S_ISREG(data.st_mode)) {
-		state_init(&s, want, size);
-		believe(&s, &text, &data, &self);
-		left = view_bytes(&s, &s.live);
-		state_release(&s);
+	if (folder_stat(f, name, &data, &e) == 0 && S_ISREG(data.st_mode)) {
+		int fd = folder_openat(f, path, O_RDONLY, &e);
+
+		if (fd >= 0) {
+			left = read_notes(fd, want, size, &data, NULL);
+			close(fd);
+		}
 	}
-	buf_release(&text);
 	free(path);
 	free(name);
 	free(stem);
 	return left;
 }
 
-/* Writes live bits of the blocks from first up to end. Under the lock. */
+/* Notes the checksum of a block, 0 for one that is absent. Under the lock. */
 static int
-write_bits(struct partial *p, int fd, size_t first, size_t end, struct err *e)
+note(struct partial *p, size_t block, uint32_t sum, struct err *e)
 {
-	size_t n;
+	unsigned char text[4];
 
-	if (first == end)
+	if (p->is_private)
 		return 0;
-	n = (end - 1) / 8 - first / 8 + 1;
-	return file_pwrite(fd, p->s.live.bits + first / 8, n,
-	    state_live_at(&p->s, first), p->lease.path, e);
-}
-
-static int
-write_slot(struct partial *p, int fd, struct err *e)
-{
-	unsigned char slot[STATE_SLOT];
-
-	state_format_slot(&p->s.live.hash, slot);
-	p->kept = hash_length(&p->s.live.hash);
+	bytes_put_le(text, sum, 4);
 	return file_pwrite(
-	    fd, slot, STATE_SLOT, STATE_LIVE_SLOT, p->lease.path, e);
+	    p->lease.fd, text, 4, state_at(block), p->lease.path, e);
 }
 
-/* Puts a state of that text in place, with the live view as it is by then. */
+/* The block is no longer here. Under the lock. */
 static int
-replace(
-    struct partial *p, const unsigned char *text, bool lasting, struct err *e)
+drop(struct partial *p, size_t block, struct err *e)
 {
-	char *name;
-	int fd, rv;
+	if (!blocks_drop(&p->here, block))
+		return 0;
+	blocks_drop(&p->old, block);
+	blocks_drop(&p->fresh, block);
+	blocks_drop(&p->syncing, block);
+	p->bytes -= end_of(p->size, block) - begin_of(block);
+	return note(p, block, 0, e);
+}
 
-	fd = lease_draft(
-	    &p->lease, text, state_length(p->size), lasting, &name, e);
-	if (fd < 0)
-		return -1;
-	pthread_mutex_lock(&p->lock);
-	rv = write_bits(p, fd, 0, p->blocks, e);
-	if (rv == 0)
-		rv = write_slot(p, fd, e);
-	if (rv == 0)
-		rv = lease_check(&p->lease, e);
-	if (rv == 0) {
-		rv = lease_swap(&p->lease, fd, name, e);
-	} else {
-		close(fd);
-		folder_remove(p->f, name, &(struct err){0});
-		free(name);
-	}
-	pthread_mutex_unlock(&p->lock);
-	return rv;
+/* The same for all that are in the set, which may be one of ours; gives the
+ * bytes of them. A note that cannot be changed is the caller's to remove. */
+static uint64_t
+drop_all(struct partial *p, const struct blocks *set, bool *noted)
+{
+	uint64_t had = p->bytes;
+	struct err e;
+
+	*noted = true;
+	for (size_t i = blocks_find(set, 0, true); i < set->n;
+	     i = blocks_find(set, i + 1, true))
+		if (drop(p, i, &e) < 0)
+			*noted = false;
+	return had - p->bytes;
+}
+
+/* Without a note there is nothing to look at. */
+static void
+remove_note(struct partial *p)
+{
+	struct err e;
+
+	if (!p->is_private)
+		folder_remove(p->f, p->lease.path, &e);
 }
 
 static int
-replace_now(struct partial *p, bool lasting, struct err *e)
+sync_fd(int fd)
 {
-	unsigned char *text = xmalloc(state_length(p->size));
 	int rv;
 
-	state_format(&p->s, text);
-	rv = replace(p, text, lasting, e);
-	free(text);
-	return rv;
+	do
+		rv = fdatasync(fd);
+	while (rv < 0 && errno == EINTR);
+	return rv == 0 || errno == EINVAL || errno == ENOSYS ? 0 : -1;
+}
+
+/* The system could not keep what it had taken, and does not know which bytes it
+ * has lost: only those that were synced before count. */
+static void
+fall_back(struct partial *p)
+{
+	bool noted;
+
+	pthread_mutex_lock(&p->lock);
+	blocks_join(&p->fresh, &p->syncing);
+	drop_all(p, &p->fresh, &noted);
+	pthread_mutex_unlock(&p->lock);
+	if (!p->is_private && (!noted || sync_fd(p->lease.fd) < 0))
+		remove_note(p);
 }
 
 static int
 sync_bytes(struct partial *p, struct err *e)
 {
-	int rv;
+	int error;
 
-	do
-		rv = fdatasync(p->fd);
-	while (rv < 0 && errno == EINTR);
-	if (rv == 0 || errno == EINVAL || errno == ENOSYS)
+	if (sync_fd(p->fd) == 0)
 		return 0;
-	rv = errno;
+	error = errno;
 	err_sys(e, ERR_FILE, "cannot write '%s'", p->name);
-	if (rv == ENOSPC || rv == EDQUOT)
-		err_hint(e, "make room and run again with -d: what has arrived "
-			    "is kept");
-	return -1;
-}
-
-/* The system could not keep what it had taken: nobody knows which bytes it has
- * lost, so only those that were synced before count. */
-static void
-fall_back(struct partial *p)
-{
-	struct err e;
-	size_t n = state_length(p->size);
-	unsigned char *text = xmalloc(n);
-
-	pthread_mutex_lock(&p->lock);
-	if (file_pread(p->lease.fd, text, n, 0, p->lease.path, &e) == 0 &&
-	    state_parse(&p->s, text, n) == 0)
-		state_drop_live(&p->s);
+	if (error == ENOSPC || error == EDQUOT)
+		err_hint(e, "make room and run again with -d: what reached the "
+			    "disk is kept");
 	else
-		state_forget(&p->s);
-	p->s.owner = p->lease.self;
-	p->here = view_bytes(&p->s, &p->s.live);
-	write_bits(p, p->lease.fd, 0, p->blocks, &e);
-	write_slot(p, p->lease.fd, &e);
-	p->dirty = true;
-	pthread_mutex_unlock(&p->lock);
-	free(text);
+		err_hint(e, "another folder with -p; the system's log may say "
+			    "what is wrong with this disk");
+	fall_back(p);
+	return -1;
 }
 
 /* Syncs each folder on the way to the file: they may be new. */
@@ -272,7 +313,7 @@ sync_parents(const struct folder *f, const char *path)
 	buf_release(&b);
 }
 
-/* The pages before the hash's frontier are clean now, and were read. */
+/* The pages before end are clean now, and were hashed. */
 static void
 leave_cache(struct partial *p, uint64_t end)
 {
@@ -283,33 +324,26 @@ leave_cache(struct partial *p, uint64_t end)
 	p->uncached = end;
 }
 
-/* The live view of now becomes the synced one of a new state, once the bytes
- * that it claims are on the disk. */
 static int
 sync_now(struct partial *p, struct err *e)
 {
-	unsigned char *text = xmalloc(state_length(p->size));
 	uint64_t hashed;
-	struct state claim;
-	int rv;
 
 	pthread_mutex_lock(&p->lock);
-	claim = p->s;
-	claim.synced = p->s.live;
-	state_format(&claim, text);
-	hashed = hash_length(&p->s.live.hash);
+	hashed = p->hashed;
+	blocks_join(&p->syncing, &p->fresh);
+	blocks_clear(&p->fresh);
 	p->synced = wait_now();
 	p->unsynced = p->unstarted = 0;
 	p->dirty = false;
 	pthread_mutex_unlock(&p->lock);
-	rv = sync_bytes(p, e);
-	if (rv < 0)
-		fall_back(p);
-	else
-		rv = replace(p, text, true, e);
-	free(text);
-	if (rv < 0)
+	if (sync_bytes(p, e) < 0)
 		return -1;
+	pthread_mutex_lock(&p->lock);
+	blocks_clear(&p->syncing);
+	pthread_mutex_unlock(&p->lock);
+	/* A note that is lost costs bytes after a power cut, no more. */
+	sync_fd(p->lease.fd);
 	if (!p->rooted)
 		sync_parents(p->f, p->lease.path);
 	p->rooted = true;
@@ -317,55 +351,64 @@ sync_now(struct partial *p, struct err *e)
 	return 0;
 }
 
-/* Opens the file of the bytes and says what it is like. */
-static int
-open_data(struct partial *p, int flags, struct stat *st, struct err *e)
+void
+partial_hashed(struct partial *p, uint64_t end)
 {
-	p->fd = folder_openat(p->f, p->name, O_RDWR | O_CREAT | flags, e);
-	if (p->fd < 0)
-		return -1;
-	if (fstat(p->fd, st) == 0)
-		return 0;
-	err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
-	/* Under a random name nobody would find it again. */
-	if (flags & O_EXCL)
-		folder_remove(p->f, p->name, &(struct err){0});
-	return -1;
+	pthread_mutex_lock(&p->lock);
+	p->hashed = end;
+	pthread_mutex_unlock(&p->lock);
 }
 
 static int
-set_length(struct partial *p, uint64_t length, struct err *e)
+set_length(int fd, uint64_t length, const char *name, struct err *e)
 {
 	int rv;
 
 	do
-		rv = ftruncate(p->fd, (off_t)length);
+		rv = ftruncate(fd, (off_t)length);
 	while (rv < 0 && errno == EINTR);
 	if (rv == 0)
 		return 0;
-	return err_sys(e, ERR_FILE, "cannot set the length of '%s'", p->name);
+	return err_sys(e, ERR_FILE, "cannot set the length of '%s'", name);
 }
 
-/* Where holes are cheap the file has its full length from the start. */
+/* A note that says nothing is here, in our name. */
 static int
-fix_length(struct partial *p, const struct stat *st, struct err *e)
+new_note(struct partial *p, struct err *e)
 {
-	uint64_t length = (uint64_t)st->st_size;
+	const char *name = p->lease.path;
 
-	if (length > p->size || (p->sparse && length < p->size))
-		return set_length(p, p->size, e);
-	return 0;
+	if (set_length(p->lease.fd, STATE_HEAD, name, e) < 0)
+		return -1;
+	return set_length(p->lease.fd, state_length(p->size), name, e);
+}
+
+static int
+sign_note(struct partial *p, const struct digest *want, struct err *e)
+{
+	const struct state s = {*want, p->size, p->lease.self};
+	unsigned char head[STATE_HEAD];
+
+	state_format_head(&s, head);
+	return file_pwrite(p->lease.fd, head, STATE_HEAD, 0, p->lease.path, e);
+}
+
+/* Who must not write into it cannot open it either. Where only we can write
+ * anyway, it may as well have its last mode from the start. */
+static mode_t
+private_mode(const struct partial *p)
+{
+	return p->maker.public & 022 ? 0600 : 0666;
 }
 
 static int
 start_private(struct partial *p, struct err *e)
 {
-	struct stat st;
-
 	p->is_private = true;
 	free(p->name);
 	p->name = lease_name(p->stem, "part");
-	if (open_data(p, O_EXCL, &st, e) < 0)
+	p->fd = folder_create(p->f, p->name, private_mode(p), e);
+	if (p->fd < 0)
 		return -1;
 	/* So that litter_clean() sees that somebody lives here. */
 	if (!p->network && p->size > PARTIAL_BLOCK)
@@ -373,36 +416,58 @@ start_private(struct partial *p, struct err *e)
 	return 0;
 }
 
-/* A file that has another name, too, is left to that; we make our own. */
+/* Opens or makes HASH.part: 1 if what stands there is not a file of our own. A
+ * file that has another name, too, is left to that; we make our own. */
 static int
-part_from_links(struct partial *p, struct stat *st, struct err *e)
+open_data(struct partial *p, struct stat *st, struct err *e)
 {
-	if (st->st_nlink == 1)
-		return 0;
-	close(p->fd);
-	if (folder_remove(p->f, p->name, e) < 0)
+	int there = folder_stat(p->f, p->name, st, e);
+
+	if (there < 0)
 		return -1;
-	return open_data(p, O_EXCL, st, e);
+	if (there == 0 && !maker_made(&p->maker, st))
+		return 1;
+	if (there == 0 && st->st_nlink != 1) {
+		if (folder_remove(p->f, p->name, e) < 0)
+			return -1;
+		there = 1;
+	}
+	p->fd = there == 0 ? folder_openat(p->f, p->name, O_RDWR, e)
+			   : folder_create(p->f, p->name, 0600, e);
+	if (p->fd < 0)
+		return -1;
+	if (fstat(p->fd, st) < 0)
+		return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
+	if (!maker_made(&p->maker, st))
+		return 1;
+	/* That of an earlier version, or of another tool. */
+	if ((st->st_mode & 0777) != p->maker.private)
+		(void)fchmod(p->fd, 0600);
+	return 0;
 }
 
-static int
-discard(struct partial *p, struct err *e)
+static void
+discard(struct partial *p)
 {
 	pthread_mutex_lock(&p->lock);
-	state_forget(&p->s);
-	p->s.owner = p->lease.self;
-	p->here = p->unsynced = p->unstarted = p->uncached = 0;
+	blocks_clear(&p->here);
+	blocks_clear(&p->old);
+	blocks_clear(&p->fresh);
+	blocks_clear(&p->syncing);
+	p->bytes = p->unsynced = p->unstarted = p->uncached = p->hashed = 0;
 	p->dirty = false;
 	pthread_mutex_unlock(&p->lock);
-	/* First the claim goes, and for good, then the bytes. */
-	if (!p->is_private) {
-		if (replace_now(p, true, e) < 0)
-			return -1;
-		sync_parents(p->f, p->lease.path);
-	}
-	if (set_length(p, 0, e) < 0)
-		return -1;
-	return p->sparse ? set_length(p, p->size, e) : 0;
+}
+
+/* What earlier runs left is to be synced by this one at once: it may still wait
+ * in the page cache, and so may the news that it cannot be written. */
+static void
+take_over(struct partial *p)
+{
+	blocks_join(&p->old, &p->here);
+	blocks_join(&p->fresh, &p->here);
+	p->dirty = p->bytes > 0;
+	p->unsynced = p->dirty ? SYNC_BYTES : 0;
 }
 
 static int
@@ -436,46 +501,59 @@ check_room(const struct partial *p, uint64_t has, uint64_t room, struct err *e)
 	    e, "make room and run again with -d: what has arrived is kept");
 }
 
-/* What a file takes need not be what is believed of it. */
+/* What a file takes need not be what is noted of it. */
 static uint64_t
 taken(const struct partial *p, const struct stat *st)
 {
 	uint64_t n = st->st_blocks > 0 ? (uint64_t)st->st_blocks * 512 : 0;
 
-	return n > p->here ? n : p->here;
+	return n > p->bytes ? n : p->bytes;
 }
 
-/* The lease is ours: takes up what text says. */
+/* Where holes are cheap the file has its full length from the start. */
 static int
-start_shared(struct partial *p, const struct buf *text, uint64_t room,
-    bool resume, enum partial_found *found, uint64_t *had, struct err *e)
+fix_length(struct partial *p, const struct stat *st, struct err *e)
 {
-	struct stat st;
+	uint64_t length = (uint64_t)st->st_size;
 
-	if (open_data(p, 0, &st, e) < 0)
+	/* Nothing of it counts: its space is given back. */
+	if (!p->bytes && length && set_length(p->fd, 0, p->name, e) < 0)
 		return -1;
-	believe(&p->s, text, &st, &p->lease.self);
-	*had = p->here = view_bytes(&p->s, &p->s.live);
-	*found = *had ? PARTIAL_RESUMED : PARTIAL_NEW;
-	p->s.owner = p->lease.self;
-	if (part_from_links(p, &st, e) < 0 ||
-	    check_room(p, taken(p, &st), room, e) < 0)
+	if (!p->bytes)
+		length = 0;
+	if (length > p->size || (p->sparse && length < p->size))
+		return set_length(p->fd, p->size, p->name, e);
+	return 0;
+}
+
+/* The lease is ours, and so is the file: takes up what the note says. */
+static int
+start_shared(struct partial *p, const struct digest *want,
+    const struct stat *st, uint64_t room, bool resume,
+    enum partial_found *found, uint64_t *had, struct err *e)
+{
+	*had = p->bytes = read_notes(p->lease.fd, want, p->size, st, &p->here);
+	*found = !*had    ? PARTIAL_NEW
+		 : resume ? PARTIAL_RESUMED
+			  : PARTIAL_DROPPED;
+	if (check_room(p, taken(p, st), room, e) < 0)
 		return -1;
-	if (!resume && *had) {
-		*found = PARTIAL_DROPPED;
-		return discard(p, e);
-	}
-	if (fix_length(p, &st, e) < 0)
+	if (!resume)
+		discard(p);
+	if (!p->bytes && new_note(p, e) < 0)
 		return -1;
-	p->dirty = *had > view_bytes(&p->s, &p->s.synced);
-	return replace_now(p, *had > 0, e);
+	if (sign_note(p, want, e) < 0 || fix_length(p, st, e) < 0)
+		return -1;
+	take_over(p);
+	return 0;
 }
 
 static struct partial *
 make(const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size)
 {
-	struct partial *p = xcalloc(1, sizeof(*p));
+	size_t blocks = state_blocks(size), n = blocks_bytes(blocks);
+	struct partial *p = xcalloc(1, sizeof(*p) + 4 * n);
 
 	p->f = f;
 	p->stem = stem_of(prefix, want);
@@ -484,8 +562,10 @@ make(const struct folder *f, const char *prefix, const struct digest *want,
 	p->size = size;
 	p->lease.fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
-	state_init(&p->s, want, size);
-	p->blocks = p->s.blocks;
+	p->here = (struct blocks){blocks, p->bits};
+	p->old = (struct blocks){blocks, p->bits + n};
+	p->fresh = (struct blocks){blocks, p->bits + 2 * n};
+	p->syncing = (struct blocks){blocks, p->bits + 3 * n};
 	return p;
 }
 
@@ -495,40 +575,66 @@ destroy(struct partial *p)
 	if (p->fd >= 0)
 		close(p->fd);
 	lease_release(&p->lease);
-	state_release(&p->s);
 	pthread_mutex_destroy(&p->lock);
 	free(p->name);
 	free(p->stem);
 	free(p);
 }
 
+/* Lets go of what was only just made. */
+static void
+let_go(struct partial *p)
+{
+	struct stat st;
+	struct err e;
+
+	if (p->fd >= 0 && fstat(p->fd, &st) == 0 && !st.st_size)
+		folder_remove(p->f, p->name, &e);
+	if (p->lease.fd >= 0 && fstat(p->lease.fd, &st) == 0 && !st.st_size)
+		remove_note(p);
+	lease_drop(&p->lease);
+}
+
+/* For ourselves: a copy that no later run finds. */
+static int
+start_alone(struct partial *p, uint64_t room, struct err *e)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	let_go(p);
+	if (check_room(p, 0, room, e) < 0)
+		return -1;
+	return start_private(p, e);
+}
+
 /* With the lease if it can be had, else for ourselves. */
 static int
-start(struct partial *p, const struct partial_setup *setup, bool resume,
-    enum partial_found *found, uint64_t *had, struct err *e)
+start(struct partial *p, const struct partial_setup *setup,
+    const struct digest *want, bool resume, enum partial_found *found,
+    uint64_t *had, struct err *e)
 {
-	struct buf text = buf_make(state_length(p->size));
-	int rv;
+	uint64_t room = setup->traits.free;
+	struct stat st;
+	int taken;
 
 	p->sparse = setup->traits.sparse;
 	p->network = setup->traits.network;
 	p->sync = setup->sync;
-	lease_init(&p->lease, p->f, p->stem, p->network, &setup->self);
+	lease_init(
+	    &p->lease, p->f, p->stem, p->network, &setup->self, &setup->maker);
 	p->lease.beat = setup->beat;
 	p->lease.stale = setup->stale;
-	rv = lease_take(&p->lease, &text, e);
+	taken = lease_take(&p->lease, e);
 	p->network = p->lease.network;
-	if (rv == 0) {
-		rv = start_shared(
-		    p, &text, setup->traits.free, resume, found, had, e);
-	} else if (rv > 0) {
-		*found = PARTIAL_PRIVATE;
-		rv = check_room(p, 0, setup->traits.free, e);
-		if (rv == 0)
-			rv = start_private(p, e);
-	}
-	buf_release(&text);
-	return rv;
+	*found = taken == 1 ? PARTIAL_PRIVATE : PARTIAL_FOREIGN;
+	if (taken == 0)
+		taken = open_data(p, &st, e);
+	if (taken < 0)
+		return -1;
+	if (taken > 0)
+		return start_alone(p, room, e);
+	return start_shared(p, want, &st, room, resume, found, had, e);
 }
 
 struct partial *
@@ -544,10 +650,13 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 	if (check_size(&setup->traits, size, e) < 0)
 		return NULL;
 	p = make(f, prefix, want, size);
-	rv = size <= PARTIAL_BLOCK ? start_private(p, e)
-				   : start(p, setup, resume, &what, &bytes, e);
+	p->maker = setup->maker;
+	rv = size <= PARTIAL_BLOCK
+		 ? start_private(p, e)
+		 : start(p, setup, want, resume, &what, &bytes, e);
 	if (rv < 0) {
 		/* What was found stays as it was. */
+		let_go(p);
 		destroy(p);
 		return NULL;
 	}
@@ -556,21 +665,6 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 	if (had)
 		*had = bytes;
 	return p;
-}
-
-struct partial *
-partial_open(const struct folder *f, const char *prefix,
-    const struct digest *want, uint64_t size, bool resume,
-    enum partial_found *found, uint64_t *had, struct err *e)
-{
-	struct partial_setup setup = {
-	    .traits = {.free = UINT64_MAX, .max_file = UINT64_MAX}};
-
-	/* What is small needs no look at the ground. */
-	if (size > PARTIAL_BLOCK && partial_setup(f, &setup, e) < 0)
-		return NULL;
-	return partial_open_on(
-	    &setup, f, prefix, want, size, resume, found, had, e);
 }
 
 uint64_t
@@ -582,12 +676,12 @@ partial_size(const struct partial *p)
 uint64_t
 partial_here(struct partial *p)
 {
-	uint64_t here;
+	uint64_t bytes;
 
 	pthread_mutex_lock(&p->lock);
-	here = p->here;
+	bytes = p->bytes;
 	pthread_mutex_unlock(&p->lock);
-	return here;
+	return bytes;
 }
 
 bool
@@ -596,63 +690,47 @@ partial_in_order(const struct partial *p)
 	return !p->sparse && p->size > PARTIAL_BLOCK;
 }
 
-/* Where the block ends; that of the last one is the file's. */
-static uint64_t
-end_of(const struct partial *p, size_t block)
-{
-	uint64_t end = ((uint64_t)block + 1) * STATE_BLOCK;
-
-	return end < p->size ? end : p->size;
-}
-
 bool
 partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end)
 {
-	size_t block, next;
+	size_t start, next;
 
 	if (from >= p->size)
 		return false;
+	start = (size_t)((from + STATE_BLOCK - 1) / STATE_BLOCK);
 	pthread_mutex_lock(&p->lock);
-	block =
-	    view_find(&p->s, &p->s.live, (size_t)(from / STATE_BLOCK), false);
-	next = view_find(&p->s, &p->s.live, block, true);
+	start = blocks_find(&p->here, start, false);
+	next = blocks_find(&p->here, start, true);
 	pthread_mutex_unlock(&p->lock);
-	if (block == p->blocks)
+	if (start >= p->here.n)
 		return false;
-	*first = (uint64_t)block * STATE_BLOCK;
-	if (*first < from)
-		*first = from;
-	*end = end_of(p, next - 1);
-	if (*end - *first > limit) {
-		*end = (*first + limit) / STATE_BLOCK * STATE_BLOCK;
-		if (*end <= *first)
-			*end = end_of(p, block);
-	}
+	if (next - start > limit / STATE_BLOCK)
+		next = start + (size_t)(limit / STATE_BLOCK);
+	if (next == start)
+		next++;
+	*first = begin_of(start);
+	*end = end_of(p->size, next - 1);
 	return true;
 }
 
-/* Marks the blocks from first up to end and says so in the state. */
+/* The block is complete. */
 static int
-mark(struct partial *p, size_t first, size_t end, struct err *e)
+mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 {
-	int rv = 0;
+	uint64_t n = end_of(p->size, block) - begin_of(block);
+	int rv;
 
 	pthread_mutex_lock(&p->lock);
-	for (size_t i = first; i < end; i++) {
-		uint64_t n = end_of(p, i) - (uint64_t)i * STATE_BLOCK;
-
-		if (!view_set(&p->s.live, i))
-			continue;
-		p->here += n;
-		p->unsynced += n;
-		p->unstarted += n;
-		p->dirty = true;
-	}
-	if (!p->is_private) {
-		rv = write_bits(p, p->lease.fd, first, end, e);
+	if (blocks_add(&p->here, block))
+		p->bytes += n;
+	blocks_add(&p->fresh, block);
+	p->unsynced += n;
+	p->unstarted += n;
+	p->dirty = true;
+	rv = note(p, block, sum, e);
+	if (!p->is_private)
 		lease_beat(&p->lease);
-	}
 	pthread_mutex_unlock(&p->lock);
 	return rv;
 }
@@ -674,24 +752,35 @@ check_owner(struct partial *p, struct err *e)
 
 int
 partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
-    uint64_t done_from, struct err *e)
+    uint64_t *sum, struct err *e)
 {
-	uint64_t stop;
-	size_t first, end;
+	const unsigned char *from = bytes;
 
-	if (offset > p->size || n > p->size - offset || done_from > offset)
+	if (offset > p->size || n > p->size - offset)
 		return err_set(
 		    e, ERR_OTHER, "bytes for '%s' lie outside of it", p->name);
 	if (check_owner(p, e) < 0 ||
 	    file_pwrite(p->fd, bytes, n, offset, p->name, e) < 0)
 		return -1;
-	stop = offset + n;
-	end = stop == p->size ? p->blocks : (size_t)(stop / STATE_BLOCK);
-	first = (size_t)((done_from + STATE_BLOCK - 1) / STATE_BLOCK);
-	/* Those that ended before were marked by the writes before. */
-	if (first < offset / STATE_BLOCK)
-		first = (size_t)(offset / STATE_BLOCK);
-	return first < end ? mark(p, first, end, e) : 0;
+	while (n) {
+		size_t block = (size_t)(offset / STATE_BLOCK);
+		uint64_t left = end_of(p->size, block) - offset;
+		size_t some = n < left ? n : (size_t)left;
+
+		/* Nobody reads the note of a private one. */
+		if (!p->is_private)
+			*sum = hash_sum(
+			    *sum, (size_t)(offset % STATE_BLOCK), from, some);
+		if (some == left) {
+			if (mark(p, block, hash_sum_final(*sum), e) < 0)
+				return -1;
+			*sum = 0;
+		}
+		from += some;
+		offset += some;
+		n -= some;
+	}
+	return 0;
 }
 
 int
@@ -701,55 +790,38 @@ partial_read(
 	return file_pread(p->fd, bytes, n, offset, p->name, e);
 }
 
-/* The end of the run of blocks that are here from offset on. Under the lock. */
-static uint64_t
-ends_at(const struct partial *p, uint64_t offset)
-{
-	size_t block = (size_t)(offset / STATE_BLOCK);
-	size_t end = view_find(&p->s, &p->s.live, block, false);
-
-	return end <= block ? offset : end_of(p, end - 1);
-}
-
-void
-partial_hash(struct partial *p, struct hash *h)
-{
-	pthread_mutex_lock(&p->lock);
-	*h = p->s.live.hash;
-	pthread_mutex_unlock(&p->lock);
-}
-
-void
-partial_hashed(struct partial *p, const struct hash *h)
-{
-	uint64_t length = hash_length(h), old;
-	struct err e;
-
-	pthread_mutex_lock(&p->lock);
-	old = hash_length(&p->s.live.hash);
-	/* A hash that is ahead of the view would outlive bytes that do not. */
-	if (length > old && length <= p->size && ends_at(p, old) >= length) {
-		p->s.live.hash = *h;
-		/* If that cannot be written, an older one stays, and is right. */
-		if (!p->is_private &&
-		    (length - p->kept >= KEEP_BYTES || length == p->size)) {
-			write_slot(p, p->lease.fd, &e);
-			p->dirty = true;
-		}
-	}
-	pthread_mutex_unlock(&p->lock);
-}
-
 uint64_t
 partial_run_end(struct partial *p, uint64_t offset)
 {
-	uint64_t end = offset;
+	size_t block = (size_t)(offset / STATE_BLOCK), end;
 
+	if (offset >= p->size)
+		return offset;
 	pthread_mutex_lock(&p->lock);
-	if (offset < p->size)
-		end = ends_at(p, offset);
+	end = blocks_find(&p->here, block, false);
 	pthread_mutex_unlock(&p->lock);
-	return end;
+	return end == block ? offset : end_of(p->size, end - 1);
+}
+
+enum partial_check
+partial_check(struct partial *p, size_t block, uint32_t sum)
+{
+	enum partial_check how = PARTIAL_GOOD;
+	struct notes x;
+	struct err e;
+
+	/* Of a private one nothing is noted. */
+	if (p->is_private && sum)
+		return PARTIAL_GOOD;
+	pthread_mutex_lock(&p->lock);
+	notes_read(&x, p->lease.fd, block, block + 1);
+	if (!x.n || bytes_get_le(x.text, 4) != sum) {
+		how =
+		    blocks_has(&p->old, block) ? PARTIAL_ROTTEN : PARTIAL_LOST;
+		drop(p, block, &e);
+	}
+	pthread_mutex_unlock(&p->lock);
+	return how;
 }
 
 void
@@ -787,36 +859,63 @@ partial_tend(struct partial *p, struct err *e)
 int
 partial_finish(struct partial *p, const char **name, struct err *e)
 {
+	struct stat st;
+
 	if (partial_here(p) != p->size)
 		return err_set(e, ERR_OTHER, "'%s' is not complete", p->name);
 	if (check_owner(p, e) < 0 || sync_bytes(p, e) < 0)
 		return -1;
 	leave_cache(p, p->size);
+	if ((!p->is_private || private_mode(p) == 0600) &&
+	    fstat(p->fd, &st) == 0 && (st.st_mode & 0777) != p->maker.public)
+		/* Where modes cannot be set, there is one for all. */
+		(void)fchmod(p->fd, p->maker.public);
 	*name = p->name;
 	return 0;
 }
 
-int
-partial_reset(struct partial *p, struct err *e)
+uint64_t
+partial_forget(struct partial *p)
 {
-	if (check_owner(p, e) < 0)
-		return -1;
-	return discard(p, e);
+	uint64_t old;
+	bool noted;
+
+	pthread_mutex_lock(&p->lock);
+	old = drop_all(p, &p->old, &noted);
+	if (!old && noted)
+		drop_all(p, &p->here, &noted);
+	pthread_mutex_unlock(&p->lock);
+	if (!noted)
+		remove_note(p);
+	return old;
 }
 
-/* As much of the state as can be kept within an instant. Without /proc only
- * what is synced will be believed: then it takes as long as it takes. */
+uint64_t
+partial_forget_range(struct partial *p, uint64_t first, uint64_t end)
+{
+	size_t i = (size_t)(first / STATE_BLOCK);
+	uint64_t had;
+	struct err e;
+
+	pthread_mutex_lock(&p->lock);
+	had = p->bytes;
+	for (; i < p->here.n && begin_of(i) < end; i++)
+		if (!blocks_has(&p->old, i))
+			drop(p, i, &e);
+	had -= p->bytes;
+	pthread_mutex_unlock(&p->lock);
+	return had;
+}
+
+/* As much as can be kept within an instant. */
 static void
 keep(struct partial *p)
 {
 	struct err e;
 
-	if (check_owner(p, &e) < 0)
+	if (!p->dirty || check_owner(p, &e) < 0)
 		return;
-	write_slot(p, p->lease.fd, &e);
-	if (!p->dirty)
-		return;
-	if (p->unsynced > QUICK_BYTES && owner_knows_boot(&p->lease.self))
+	if (p->unsynced > QUICK_BYTES)
 		partial_start(p);
 	else
 		sync_now(p, &e);
@@ -827,12 +926,12 @@ end_shared(struct partial *p, bool published)
 {
 	struct err e;
 
-	if (!published && p->here) {
+	if (!published && p->bytes) {
 		keep(p);
 	} else if (check_owner(p, &e) == 0) {
 		if (!published)
 			folder_remove(p->f, p->name, &e);
-		folder_remove(p->f, p->lease.path, &e);
+		remove_note(p);
 	}
 	lease_drop(&p->lease);
 }

@@ -2,40 +2,41 @@
 #define HUB_PARTIAL_H
 
 /*
- * A file that is arriving: its bytes, and a small state file beside it that
- * says which of them are here, in a way that can be trusted after any death.
- *
- * Both stand in one folder on the file system of the target and are named by
- * the hash of the content, not by the commit or the address: a run for another
- * revision that has the same content continues them.
+ * A file that is arriving: its bytes, and beside them a small state file, which
+ * is a note for the next run. Both stand in one folder on the file system of the
+ * target and are named by the hash of the content, not by the commit or the
+ * address: a run for another revision that has the same content continues them.
  *
  *	HASH.part	the bytes, at their offsets
- *	HASH.state	what is here
+ *	HASH.state	for each block of PARTIAL_BLOCK bytes that is here a
+ *			checksum, taken from memory when it was written
  *
- * The state has two views. The live one is written as blocks arrive: a bit for
- * each PARTIAL_BLOCK whose bytes were written, and the hash state at the
- * in-order frontier. It holds after kill -9, since the kernel keeps what was
- * written; it is believed only if the machine has not been started anew since
- * (the boot id is in the header; where there is none, it is never believed).
- * The synced one is written every few seconds after fdatasync() of the bytes
- * that it claims, by temporary file and rename; it holds after a power cut. A
- * state that does not fit its own checksum, kind, size or file is thrown away,
- * never an error: at worst bytes are fetched again. And whatever it says, the
- * file is published only if the hash is right.
+ * The note says which blocks to look at; nothing is believed because of it. The
+ * next run reads those blocks, compares each with its checksum and hashes them;
+ * a block that differs (another program wrote there, the disk flipped a bit,
+ * the power failed before the block was on the disk) is fetched again. That is
+ * why the note names neither the inode nor the boot: a copy in another folder
+ * and a file after a power cut are looked at like any other.
+ *
+ * Bytes and note are synced every few seconds, for the case of a power cut. When
+ * a sync of the bytes fails, the kernel says so once and forgets: the page cache
+ * still shows what the disk does not have. So no block that was written since
+ * the last good sync of this run counts any more, in this run or a later one.
+ *
+ * Blocks are written where nothing is present or claimed by another range, and
+ * only there; the callers' ranges see to that.
  *
  * One owner at a time: on a local file system flock() on the state decides, at
- * once. Where locks may hang or lie (folder_traits.network) it is never
- * called: the owner touches the state every PARTIAL_BEAT ms and one that was
- * not touched for PARTIAL_STALE ms (by the file system's own clock) may be
- * taken over, which only one can (lease.h). Who finds a live owner works on a
- * private partial under a random name, which is wasteful but never harmful,
- * since what is published is a verified file of one's own. An owner that slept
- * over PARTIAL_STALE checks that it still is the owner before it writes on.
+ * once. Where locks may hang or lie (folder_traits.network) it is never called:
+ * see lease.h. A process that finds a live owner fetches a private copy under a
+ * random name: wasteful, but never harmful. The same where HASH.part or
+ * HASH.state is not a file that this process could have made (another user's,
+ * a link, one that others may write to): what others can change is not filled.
  *
- * What nobody can continue is removed after a time (litter.h). HASH.part is
- * never removed but by the run that publishes it.
+ * Partial files and states have mode 0600; a file that is published gets what
+ * the umask says. HASH.part is never removed but by the run that publishes it.
  *
- * Thread-safe: workers write ranges and mark them, one hasher advances.
+ * Thread-safe: workers write ranges, one hasher reads back and checks.
  */
 
 #include <stdbool.h>
@@ -58,21 +59,28 @@ struct partial;
 
 enum partial_found {
 	PARTIAL_NEW,     /* there was nothing */
-	PARTIAL_RESUMED, /* bytes of an earlier run are used */
-	PARTIAL_DROPPED, /* bytes of an earlier run were discarded (!resume) */
-	PARTIAL_PRIVATE, /* another run is at it: a partial of our own */
+	PARTIAL_RESUMED, /* blocks of an earlier run are looked at */
+	PARTIAL_DROPPED, /* blocks of an earlier run were discarded (!resume) */
+	PARTIAL_PRIVATE, /* another process has it: a copy of our own */
+	PARTIAL_FOREIGN, /* another user's file: a copy of our own */
 };
 
 /* The ground to work on. Found out once for a folder, or made up by a test. */
 struct partial_setup {
 	struct folder_traits traits;
 	struct owner self;    /* this process; the nonce is not used */
+	struct maker maker;   /* what files of our own look like */
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
-	unsigned sync;        /* ms between two synced views: PARTIAL_SYNC */
+	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
 };
 
+/* Looks at the file system; writes nothing. */
 int partial_setup(
     const struct folder *f, struct partial_setup *s, struct err *e);
+
+/* Before the first partial_open_on(): finds the maker, below prefix. */
+int partial_prepare(const struct folder *f, const char *prefix,
+    struct partial_setup *s, struct err *e);
 
 /*
  * Opens or makes the partial for content of that digest and size in the folder
@@ -88,18 +96,13 @@ int partial_setup(
  * PARTIAL_STALE ms: so long it may take to tell a dead owner on another
  * machine from a slow one. The folder must outlive the partial.
  */
-struct partial *partial_open(const struct folder *f, const char *prefix,
-    const struct digest *want, uint64_t size, bool resume,
-    enum partial_found *found, uint64_t *had, struct err *e);
-
-/* The same on ground that is known; for many files in one folder. */
 struct partial *partial_open_on(const struct partial_setup *setup,
     const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size, bool resume, enum partial_found *found, uint64_t *had,
     struct err *e);
 
-/* Bytes that an earlier run left for that content, without opening it; 0 if
- * none. For dry runs and plans. */
+/* Bytes that an earlier run left for that content by its note, without opening
+ * it; 0 if none. For dry runs and plans. */
 uint64_t partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size);
 
@@ -110,37 +113,42 @@ uint64_t partial_here(struct partial *p); /* bytes here, by blocks */
  * the transfer should go from the start to the end. */
 bool partial_in_order(const struct partial *p);
 
-/* The first missing range at or after from, at most limit bytes long, cut at
- * block boundaries (but at least to the end of one block); false if nothing is
- * missing there. A block is marked only by a range that has all of it: from
- * should be a boundary. */
+/* The first missing range at or after from, at most limit bytes long (but at
+ * least one block), cut at block boundaries; false if nothing is missing there.
+ * from is rounded up to a block boundary. */
 bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end);
 
-/* Writes bytes to their place (the caller counts its range; several threads
- * may write to different places). Marks each block that is complete with
- * this write: done_from is where this range began, so that [done_from, offset
- * + n) is known to be here. */
+/* Writes bytes to their place and notes each block that is complete with them.
+ * The bytes of one block are written in order, by one thread at a time; *sum is
+ * the caller's for the block that offset lies in: 0 where a block begins, then
+ * what the write before left in it. */
 int partial_write(struct partial *p, const void *bytes, size_t n,
-    uint64_t offset, uint64_t done_from, struct err *e);
+    uint64_t offset, uint64_t *sum, struct err *e);
 
 /* Reads back what is here. */
 int partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e);
 
-/* The hash at the in-order frontier, as found in the state (or fresh). The
- * hasher copies it, advances it, and hands it back now and then to be kept:
- * all bytes before hash_length(h) have been hashed. */
-void partial_hash(struct partial *p, struct hash *h);
-void partial_hashed(struct partial *p, const struct hash *h);
-
-/* How far the bytes are here without a gap, from the frontier's point of view:
- * the end of the run of present blocks that offset lies in (offset itself if
- * it is missing). */
+/* How far the bytes are here without a gap: the end of the run of present
+ * blocks that offset lies in (offset itself if its block is missing). */
 uint64_t partial_run_end(struct partial *p, uint64_t offset);
 
+/* All bytes before end are hashed: their pages are not needed any more. */
+void partial_hashed(struct partial *p, uint64_t end);
+
+enum partial_check {
+	PARTIAL_GOOD,   /* as noted, or there is no note */
+	PARTIAL_ROTTEN, /* a block of an earlier run: no longer here */
+	PARTIAL_LOST,   /* a block of this run: no longer here */
+};
+
+/* Compares what was read back of a whole block (hash_sum_final) with its note;
+ * sum 0: it could not be read. One that differs is no longer here. */
+enum partial_check partial_check(struct partial *p, size_t block, uint32_t sum);
+
 /* To be called now and then, by one thread: beats, and every few seconds (or
- * 256 MiB) syncs the bytes and writes the synced view. */
+ * 256 MiB) syncs bytes and note. */
 int partial_tend(struct partial *p, struct err *e);
 
 /* Asks the system to write what it has to the disk, and does not wait: what
@@ -152,12 +160,16 @@ void partial_start(struct partial *p);
  * partial_close() with published true. */
 int partial_finish(struct partial *p, const char **name, struct err *e);
 
-/* The bytes are wrong: forgets all of them. */
-int partial_reset(struct partial *p, struct err *e);
+/* The content is wrong: forgets the blocks of earlier runs, and gives the bytes
+ * of them. If there are none, forgets all, and gives 0. */
+uint64_t partial_forget(struct partial *p);
+
+/* Forgets the blocks of this run that begin in [first, end); gives the bytes of
+ * them. */
+uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 
 /* published: removes the state. Else both stay for the next run (a private or
- * stateless one is removed), with the state synced as far as that goes quickly.
- * Takes NULL. */
+ * stateless one is removed), synced as far as that goes quickly. Takes NULL. */
 void partial_close(struct partial *p, bool published);
 
 #endif

@@ -40,6 +40,7 @@ struct plan_file {
 		struct plan_failure *failure; /* PLAN_FAILED */
 	};
 	enum plan_state state;
+	bool separate; /* fetched into a copy that no later run continues */
 };
 
 struct plan_names;

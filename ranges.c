@@ -7,11 +7,15 @@
 #include "mem.h"
 
 static struct range *
-add(struct ranges *s, uint64_t begin, uint64_t end)
+add(struct ranges *s, uint64_t begin, uint64_t end, void *holder)
 {
 	struct range *r = xcalloc(1, sizeof(*r));
 
-	*r = (struct range){begin, begin, end, 0, true, s->first};
+	*r = (struct range){.begin = begin,
+	    .at = begin,
+	    .end = end,
+	    .holder = holder,
+	    .next = s->first};
 	s->first = r;
 	return r;
 }
@@ -32,31 +36,44 @@ avoid(const struct ranges *s, uint64_t *first, uint64_t *end)
 	return false;
 }
 
-struct range *
-ranges_take(
-    struct ranges *s, uint64_t limit, ranges_missing *missing, void *ctx)
+static struct range *
+lowest_waiting(struct ranges *s, uint64_t from)
 {
-	uint64_t first = 0, end;
+	struct range *low = NULL;
 
 	for (struct range *r = s->first; r; r = r->next)
-		if (!r->busy) {
-			r->busy = true;
-			return r;
-		}
-	while (missing(ctx, first, limit, &first, &end))
-		if (!avoid(s, &first, &end))
-			return add(s, first, end);
-	return NULL;
+		if (!r->holder && r->at >= from && (!low || r->at < low->at))
+			low = r;
+	return low;
 }
 
 struct range *
-ranges_split(struct ranges *s, uint64_t least)
+ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
+    ranges_missing *missing, void *ctx, void *holder)
+{
+	struct range *waiting = lowest_waiting(s, from);
+	uint64_t first = from, end;
+
+	while (missing(ctx, first, limit, &first, &end))
+		if (!avoid(s, &first, &end)) {
+			if (waiting && waiting->at < first)
+				break;
+			return add(s, first, end, holder);
+		}
+	if (waiting)
+		waiting->holder = holder;
+	return waiting;
+}
+
+struct range *
+ranges_split(struct ranges *s, uint64_t least, void *holder)
 {
 	struct range *most = NULL;
 	uint64_t left, cut, end;
 
 	for (struct range *r = s->first; r; r = r->next)
-		if (r->busy && (!most || r->end - r->at > most->end - most->at))
+		if (r->holder &&
+		    (!most || r->end - r->at > most->end - most->at))
 			most = r;
 	if (!most)
 		return NULL;
@@ -67,48 +84,36 @@ ranges_split(struct ranges *s, uint64_t least)
 		return NULL;
 	end = most->end;
 	most->end = cut;
-	return add(s, cut, end);
+	return add(s, cut, end, holder);
 }
 
 struct range *
-ranges_rescue(struct ranges *s, uint64_t before)
+ranges_stalled(struct ranges *s, uint64_t before)
 {
-	for (struct range *r = s->first; r; r = r->next) {
-		uint64_t end = r->end;
-
-		if (!r->busy || r->moved >= before || r->at == end)
-			continue;
-		r->end = r->at;
-		return add(s, r->at, end);
-	}
+	for (struct range *r = s->first; r; r = r->next)
+		if (r->holder && !r->pinned && r->moved < before &&
+		    r->at < r->end)
+			return r;
 	return NULL;
 }
 
 void
-ranges_whole(struct ranges *s, struct range *r, uint64_t size)
+ranges_advance(struct range *r, uint64_t n, uint64_t block)
 {
-	struct range **p = &s->first;
+	uint64_t begin;
 
-	while (*p) {
-		struct range *other = *p;
-
-		if (other == r) {
-			p = &other->next;
-			continue;
-		}
-		assert(!other->busy);
-		*p = other->next;
-		free(other);
-	}
-	r->begin = r->at = 0;
-	r->end = size;
+	assert(n <= r->end - r->at);
+	r->at += n;
+	begin = r->at - r->at % block;
+	if (begin > r->begin)
+		r->begin = begin;
 }
 
 void
 ranges_put(struct ranges *s, struct range *r)
 {
-	assert(r->busy);
-	r->busy = false;
+	assert(r->holder && !r->pinned);
+	r->holder = NULL;
 	if (r->at < r->end)
 		return;
 	for (struct range **p = &s->first; *p; p = &(*p)->next)
@@ -129,12 +134,12 @@ ranges_written(const struct ranges *s, uint64_t offset)
 }
 
 unsigned
-ranges_busy(const struct ranges *s)
+ranges_held(const struct ranges *s)
 {
 	unsigned n = 0;
 
 	for (const struct range *r = s->first; r; r = r->next)
-		n += r->busy;
+		n += r->holder != NULL;
 	return n;
 }
 
@@ -144,7 +149,7 @@ ranges_release(struct ranges *s)
 	while (s->first) {
 		struct range *r = s->first;
 
-		assert(!r->busy);
+		assert(!r->holder);
 		s->first = r->next;
 		free(r);
 	}

@@ -5,17 +5,11 @@
  * The state file of a partial file, bytes to struct and back; no I/O. partial.h
  * says what it is for. All numbers are little-endian:
  *
- *	0	head: what, how large, whose                  STATE_HEAD bytes
- *	128	synced slot: hash state, CRC of its bits      STATE_SLOT bytes
- *	256	live slot: hash state                         STATE_SLOT bytes
- *	384	synced bits, then as many live bits: one for each block, from
- *		the lowest of the first byte on; unused ones are zero
+ *	0	head: which content, and which process writes    STATE_HEAD bytes
+ *	128	for each block its checksum (hash_sum), 4 bytes; 0: absent
  *
- * The head and each slot end with a CRC-32 of their own. The live bits have
- * none: they change byte by byte while blocks arrive.
- *
- * Invariants of a struct: the live view has all that the synced one has; the
- * hash of a view covers no byte that the view does not have; live <= size.
+ * The head ends with a CRC-32 of its own. The checksums need none: each is
+ * compared with the block before the file is published.
  */
 
 #include <stdbool.h>
@@ -27,78 +21,55 @@
 
 #define STATE_BLOCK (1u << 20)
 #define STATE_HEAD 128
-#define STATE_SLOT 128
-#define STATE_LIVE_SLOT 256 /* offset; a slot never crosses a page */
 
-/* The largest file of ext4; bounds the bits, which are 2 MiB then. */
+/* The largest file of ext4; bounds what a file takes in memory. */
 #define STATE_SIZE_MAX (UINT64_C(16) << 40)
-
-/* What is here. */
-struct view {
-	unsigned char *bits;
-	struct hash hash;
-};
 
 struct state {
 	struct digest want;
 	uint64_t size;
-	size_t blocks;
 	struct owner owner;
-	struct view synced, live;
 };
 
-/* Nothing is here. size <= STATE_SIZE_MAX. */
-void state_init(struct state *s, const struct digest *want, uint64_t size);
-void state_release(struct state *s);
+/* Number of blocks of a content of that size (<= STATE_SIZE_MAX). */
+size_t state_blocks(uint64_t size);
 
-/* Length of the file for content of that size, at most 5 MiB. */
+/* Length of the state file for a content of that size, at most 64 MiB. */
 size_t state_length(uint64_t size);
 
-/*
- * Takes in the n bytes at p. s was made by state_init() for what is expected:
- * bytes that are not whole, or of another content, give -1 and leave s with
- * nothing here. A live view that contradicts the synced one is replaced by it.
- */
-int state_parse(struct state *s, const unsigned char *p, size_t n);
+/* Where the checksum of the block lies in the file. */
+uint64_t state_at(size_t block);
 
-/* out has state_length() bytes. */
-void state_format(const struct state *s, unsigned char *out);
-
-/* The head, and a live slot, alone. */
 void state_format_head(const struct state *s, unsigned char out[STATE_HEAD]);
-void state_format_slot(const struct hash *h, unsigned char out[STATE_SLOT]);
 
-/* Where the live bit of the block lies in the file: the offset of its byte. */
-size_t state_live_at(const struct state *s, size_t block);
+/* s says which content and size are expected and gets the owner; -1 if the head
+ * is not whole or is about another content. */
+int state_parse_head(struct state *s, const unsigned char head[STATE_HEAD]);
 
 /* The owner alone, whatever content the head is about; -1 if it is no head. */
 int state_owner(const unsigned char head[STATE_HEAD], struct owner *out);
 
-/* Makes o the owner in a head, but keeps its boot: what the live view is worth
- * does not change. Nothing happens to what is no head. */
+/* Makes o the owner in a head. Nothing happens to what is no head. */
 void state_sign(unsigned char head[STATE_HEAD], const struct owner *o);
 
-/* Makes the live view what the synced one is. */
-void state_drop_live(struct state *s);
+/* A set of blocks, one bit each. */
+struct blocks {
+	size_t n;
+	unsigned char *bits;
+};
 
-/* Nothing is here any more. */
-void state_forget(struct state *s);
+/* Bytes that the bits of n possible blocks take. */
+size_t blocks_bytes(size_t n);
 
-/* The view says that the block is here now. False if it said so before. */
-bool view_set(struct view *v, size_t block);
-bool view_has(const struct view *v, size_t block);
+bool blocks_has(const struct blocks *b, size_t block);
+/* True if that changed the set. */
+bool blocks_add(struct blocks *b, size_t block);
+bool blocks_drop(struct blocks *b, size_t block);
+void blocks_clear(struct blocks *b);
+/* to gets all that is in from; both of the same n. */
+void blocks_join(struct blocks *to, const struct blocks *from);
 
-/* The first block from from on that is here (or not here); blocks if none. */
-size_t view_find(
-    const struct state *s, const struct view *v, size_t from, bool here);
-
-/* Whether all bytes before the offset are here. */
-bool view_covers(const struct state *s, const struct view *v, uint64_t offset);
-
-/* The bytes that are here. */
-uint64_t view_bytes(const struct state *s, const struct view *v);
-
-/* to becomes what from is. */
-void view_copy(const struct state *s, struct view *to, const struct view *from);
+/* The first block from from on that is in the set (or is not); n if none. */
+size_t blocks_find(const struct blocks *b, size_t from, bool in);
 
 #endif

@@ -20,7 +20,8 @@ struct state {
 	const struct stream *s;
 	int fd;
 	struct hash hash;
-	uint64_t at; /* bytes written so far */
+	uint64_t at;   /* bytes written so far */
+	uint64_t next; /* offset of the next byte of the answer */
 	unsigned shown;
 	unsigned char *bytes; /* READ_SIZE of them */
 };
@@ -64,16 +65,19 @@ check(
 static void
 begin(void *ctx, const struct url *url, bool whole)
 {
-	(void)ctx;
+	struct state *t = ctx;
+
 	(void)url;
-	(void)whole;
+	t->next = whole ? 0 : t->at;
 }
 
 static void *
 room(void *ctx, size_t *n)
 {
 	struct state *t = ctx;
-	uint64_t left = t->s->file->size - t->at;
+	/* What was written already is dropped. */
+	uint64_t stop = t->next < t->at ? t->at : t->s->file->size;
+	uint64_t left = stop - t->next;
 
 	progress_tick(t->s->progress, wait_status_asked());
 	*n = left < READ_SIZE ? (size_t)left : READ_SIZE;
@@ -85,6 +89,9 @@ take(void *ctx, size_t n, struct err *e)
 {
 	struct state *t = ctx;
 
+	t->next += n;
+	if (t->next <= t->at)
+		return 0;
 	hash_update(&t->hash, t->bytes, n);
 	if (write_all(t->fd, t->bytes, n, e) < 0)
 		return -1;

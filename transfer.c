@@ -42,8 +42,9 @@ work(void *arg)
 	struct transfer_queue *q = arg;
 	unsigned char *buffer = hasher_lend(q->hasher);
 	unsigned number;
-	struct transfer_job j;
+	struct transfer_job j = {.cancelled = false};
 
+	wait_cancel_by(&j.cancelled);
 	crew_lock(&q->crew);
 	number = q->numbers++;
 	while (crew_busy(&q->crew)) {
@@ -153,7 +154,7 @@ connections(const struct transfer_queue *q)
 	unsigned n = 0;
 
 	for (const struct transfer_file *f = q->active; f; f = f->next)
-		n += ranges_busy(&f->ranges);
+		n += ranges_held(&f->ranges);
 	return n;
 }
 
@@ -191,6 +192,30 @@ written(void *file, uint64_t offset)
 	} while (end > last);
 	crew_unlock(&f->q->crew);
 	return end;
+}
+
+/* A block that was read back is not what was written: it is fetched again. A disk
+ * that does so again and again is of no use. */
+static void
+hash_differs(void *file, uint64_t bytes, bool old)
+{
+	enum { LOST_MAX = 8 };
+	struct transfer_file *f = file;
+	struct transfer_queue *q = f->q;
+	struct err e;
+
+	progress_lost(q->t->progress, f->shown, bytes);
+	progress_note(q->t->progress,
+	    "%s: a block %s is damaged; fetching it again", f->content.name,
+	    old ? "of an earlier run" : "on the disk");
+	crew_lock(&q->crew);
+	if (!old && ++f->lost > LOST_MAX) {
+		err_set(&e, ERR_FILE,
+		    "the disk does not give back what was written");
+		transfer_give_up(f, &e);
+	}
+	crew_changed(&q->crew);
+	crew_unlock(&q->crew);
 }
 
 static void
@@ -259,7 +284,8 @@ run_all(struct transfer_queue *q, struct err *e)
 int
 transfer_run(const struct transfer *t, struct err *e)
 {
-	static const struct hasher_ops ops = {written, hash_complete};
+	static const struct hasher_ops ops = {
+	    written, hash_differs, hash_complete};
 	struct hasher *hasher;
 	struct transfer_queue q;
 	int rv;

@@ -7,10 +7,12 @@
  * nothing of the Hub: a content is "size bytes with this digest, at this
  * address".
  *
- * Every request for content carries a Range and is believed only with 206 and
- * the right Content-Range (200 only from offset 0 of a whole file). Hashing
- * runs beside the transfer, in order; a file is read back only for what came
- * out of order. The address that a redirect leads to is kept for all ranges of
+ * Every request for content carries a Range; a 206 must have the right
+ * Content-Range. A 200 has all of the content: what of it is here already is
+ * dropped. Hashing runs beside the transfer, in order; a file is read back only
+ * for what came out of order or in an earlier run. Bytes are written once, by
+ * the one connection that has their range; a connection that stands still loses
+ * it and is left. The address that a redirect leads to is kept for all ranges of
  * a file, and asked for anew before it lapses and on 401, 403 and 404 of a
  * foreign host.
  *

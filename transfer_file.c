@@ -9,25 +9,28 @@
 #include "progress.h"
 #include "transfer_queue.h"
 
-/* So many contents given up in a row, without a byte between them: the line is
- * dead, or the repository closed to us, and the rest need not be tried. */
+/* After this many contents in a row that got no answer, or were refused to us,
+ * the line is dead, or the repository closed: the rest need not be tried. */
 #define LOST_MAX 3
 
 /* What a small file costs beside its bytes, as ramp counts it. */
 #define FILE_WORK ((uint64_t)256 << 10)
 
 static void
-content_failed(struct transfer_queue *q, size_t i, const struct err *why)
+content_failed(
+    struct transfer_queue *q, size_t i, bool unanswered, const struct err *why)
 {
 	const struct transfer *t = q->t;
+	bool lost =
+	    why->kind == ERR_AUTH || (why->kind == ERR_NET && unanswered);
 
 	t->ops->failed(t->ctx, i, why);
 	crew_lock(&q->crew);
 	q->crew.left--;
 	if (why->kind == ERR_STOPPED)
 		crew_end(&q->crew, why);
-	if ((why->kind == ERR_NET || why->kind == ERR_AUTH) &&
-	    ++q->lost >= LOST_MAX)
+	q->lost = lost ? q->lost + 1 : 0;
+	if (q->lost >= LOST_MAX)
 		crew_end(&q->crew, why);
 	crew_changed(&q->crew);
 	crew_unlock(&q->crew);
@@ -39,7 +42,8 @@ start_hash(struct transfer_queue *q, struct transfer_file *f)
 	const struct content *c = &f->content;
 
 	if (c->size > PARTIAL_BLOCK) {
-		f->hashing = hasher_begin(q->hasher, f->partial, f);
+		f->hashing =
+		    hasher_begin(q->hasher, f->partial, c->digest.kind, f);
 		return;
 	}
 	f->hash = q->fresh;
@@ -90,7 +94,7 @@ transfer_begin(struct transfer_queue *q, size_t i)
 	f->partial = t->ops->begin(t->ctx, i, &f->url, &e);
 	if (!f->partial) {
 		file_free(f);
-		content_failed(q, i, &e);
+		content_failed(q, i, false, &e);
 		return;
 	}
 	f->shown = progress_start(t->progress, f->content.name, f->content.size,
@@ -148,22 +152,30 @@ wrong_hash(struct transfer_file *f, struct err *e)
 	    got);
 }
 
-/* The bytes are wrong: all of them come again, from a fresh address. */
+/* The bytes are wrong: gives up if they have been so often enough. What earlier
+ * runs left goes first, since what came in this run may well be right. */
+static int
+forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
+{
+	uint64_t old = partial_forget(f->partial);
+
+	wrong_hash(f, e);
+	if (!old && ++f->wrong >= TRANSFER_WRONG_MAX)
+		return -1;
+	progress_lost(q->t->progress, f->shown, old ? old : f->content.size);
+	progress_note(q->t->progress, "%s: %s; fetching %s again",
+	    f->content.name, e->msg, old ? "what earlier runs left" : "it");
+	return 0;
+}
+
+/* Not what its hash says: hashes it again, once the bytes that may be wrong came
+ * again, from a fresh address. */
 static int
 again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 {
-	struct err why;
-
-	wrong_hash(f, &why);
-	if (++f->wrong >= TRANSFER_WRONG_MAX) {
-		*e = why;
+	if (!f->rehash && forget(q, f, e) < 0)
 		return -1;
-	}
-	progress_note(q->t->progress, "%s: %s; fetching it again",
-	    f->content.name, why.msg);
-	progress_lost(q->t->progress, f->shown, f->content.size);
-	if (partial_reset(f->partial, e) < 0)
-		return -1;
+	f->rehash = false;
 	if (f->hashing)
 		hasher_restart(f->hashing);
 	crew_lock(&q->crew);
@@ -193,7 +205,7 @@ content_done(struct transfer_queue *q)
 static void
 end_file(struct transfer_queue *q, struct transfer_file *f)
 {
-	bool lost = f->given_up;
+	bool lost = f->given_up, unanswered = f->unanswered;
 	struct err why = f->why;
 	size_t i = f->i;
 
@@ -204,7 +216,7 @@ end_file(struct transfer_queue *q, struct transfer_file *f)
 		progress_finish(q->t->progress, f->shown, PROGRESS_DONE, NULL);
 	transfer_file_close(f, !lost);
 	if (lost)
-		content_failed(q, i, &why);
+		content_failed(q, i, unanswered, &why);
 	else
 		content_done(q);
 }

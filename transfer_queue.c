@@ -109,13 +109,31 @@ pick_range(
 		if (!usable(q, f, now) || (f->users && !shared))
 			continue;
 		j->r = ranges_take(
-		    &f->ranges, request_limit(q, f), missing, f->partial);
+		    &f->ranges, 0, request_limit(q, f), missing, f->partial, j);
 		if (!j->r)
 			continue;
 		j->f = f;
 		return true;
 	}
 	return false;
+}
+
+/* Takes the range as it is: its holder learns that when it wakes up. */
+static struct range *
+rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
+{
+	struct range *r = ranges_stalled(&f->ranges, before);
+	struct transfer_job *old;
+
+	if (!r)
+		return NULL;
+	old = r->holder;
+	old->f = NULL;
+	old->r = NULL;
+	old->cancelled = true;
+	f->users--;
+	r->holder = j;
+	return r;
 }
 
 /* Near the end: half of a long range, or all of one that does not move. */
@@ -131,10 +149,9 @@ pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 	for (struct transfer_file *f = q->active; f; f = f->next) {
 		if (!usable(q, f, now) || transfer_small(f))
 			continue;
-		j->r = ranges_rescue(
-		    &f->ranges, now > RESCUE_MS ? now - RESCUE_MS : 0);
+		j->r = rescue(f, now > RESCUE_MS ? now - RESCUE_MS : 0, j);
 		if (!j->r && known && !q->t->limited)
-			j->r = ranges_split(&f->ranges, least);
+			j->r = ranges_split(&f->ranges, least, j);
 		if (!j->r)
 			continue;
 		j->f = f;
@@ -211,7 +228,10 @@ may_begin(const struct transfer_queue *q, uint64_t now)
 bool
 transfer_pick(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 {
-	*j = (struct transfer_job){.task = TRANSFER_FINISH};
+	j->task = TRANSFER_FINISH;
+	j->f = NULL;
+	j->r = NULL;
+	j->cancelled = false;
 	if (pick_finish(q, j)) {
 		j->f->users++;
 		return true;

@@ -12,6 +12,7 @@
  * taken after this one, never before it.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,7 +27,8 @@
 struct hasher;
 struct hashing;
 
-/* Contents that come wrong so often are given up. */
+/* A content that came wrong this many times, all of it in this run, is given
+ * up. */
 #define TRANSFER_WRONG_MAX 3
 
 /* A content that was begun. All fields are guarded by the crew's lock, but
@@ -47,13 +49,15 @@ struct transfer_file {
 	struct ranges ranges;
 	unsigned users;      /* workers at it */
 	unsigned failed;     /* tries in a row without FETCH_PROGRESS */
-	uint64_t reached;    /* how far a server came that ignores ranges */
 	unsigned wrong;      /* times that the hash was wrong */
+	unsigned lost;       /* blocks of this run that read back differently */
 	uint64_t not_before; /* no try before (ms) */
 	unsigned shown;      /* its number in the display */
 	bool resolving;      /* one worker finds out direct, others wait */
 	bool whole;          /* the server ignores ranges */
 	bool hashed;         /* all of it; found says what */
+	bool rehash;         /* bytes that were hashed came again since */
+	bool unanswered;     /* the last try got no answer at all */
 	bool given_up;       /* why says why */
 	bool tended;         /* the tender is at it */
 	struct digest found;
@@ -89,11 +93,14 @@ enum transfer_task {
 	TRANSFER_SETTLE
 };
 
+/* What a worker does. It is the holder of its range: one that is rescued takes
+ * the range away from it, and then f and r are NULL. */
 struct transfer_job {
 	enum transfer_task task;
 	size_t i;
 	struct transfer_file *f;
 	struct range *r;
+	atomic_bool cancelled; /* its waits end soon; see wait_cancel_by() */
 };
 
 /* Without hasher; ripe_max follows the limit of open files. */
@@ -107,7 +114,8 @@ bool transfer_small(const struct transfer_file *f);
 void transfer_give_up(struct transfer_file *f, const struct err *why);
 
 /* The next job for a worker at that time (ms): a file each as long as there are
- * files, then several connections to one. False if there is none now. */
+ * files, then several connections to one. False if there is none now. *j stays
+ * where it is for as long as the job takes. */
 bool transfer_pick(
     struct transfer_queue *q, uint64_t now, struct transfer_job *j);
 

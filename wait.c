@@ -94,11 +94,23 @@ wait_no_reader(struct err *e)
 	return wait_check(e);
 }
 
+/* A thread's own, so that each wait need not be given it through all layers, from
+ * the name server up to the end of an answer. */
+static _Thread_local const atomic_bool *cancelled;
+
+void
+wait_cancel_by(const atomic_bool *flag)
+{
+	cancelled = flag;
+}
+
 int
 wait_check(struct err *e)
 {
 	if (stop_signal)
 		return err_set(e, ERR_STOPPED, "stopped");
+	if (cancelled && *cancelled)
+		return err_set(e, ERR_NET, "not needed any more");
 	return 0;
 }
 

@@ -11,6 +11,8 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,8 +50,14 @@ int wait_stop(void);
  * Returns -1 with ERR_STOPPED. */
 int wait_no_reader(struct err *e);
 
-/* 0, or -1 with ERR_STOPPED if a signal asked for the end. */
+/* 0, or -1 with ERR_STOPPED if a signal asked for the end, or with ERR_NET if
+ * the thread was cancelled. */
 int wait_check(struct err *e);
+
+/* From now on the waits of the calling thread also end, with ERR_NET, soon after
+ * *flag is true; NULL: not any more. A connection that nobody needs any more is
+ * left in this way, wherever it waits. */
+void wait_cancel_by(const atomic_bool *flag);
 
 /* True once after each SIGUSR1. */
 _Bool wait_status_asked(void);

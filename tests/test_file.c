@@ -189,6 +189,117 @@ test_mode(void)
 	place_release(&p);
 }
 
+/* What folder_create() makes under each umask. */
+static void
+test_create(void)
+{
+	static const struct {
+		mode_t mask, asked, mode;
+	} t[] = {
+	    {0, 0666, 0666},
+	    {022, 0666, 0644},
+	    {077, 0666, 0600},
+	    {0, 0600, 0600},
+	    {022, 0600, 0600},
+	    {077, 0600, 0600},
+	    {0, 0640, 0640},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		mode_t old = umask(t[i].mask);
+		struct place p;
+		struct stat st;
+		struct err e;
+		int fd, link;
+
+		place_init(&p);
+		fd = folder_create(&p.in, "a/b/c", t[i].asked, &e);
+		CHECK_ROW(i, fd >= 0 && fstat(fd, &st) == 0);
+		CHECK_ROW(
+		    i, S_ISREG(st.st_mode) && (st.st_mode & 0777) == t[i].mode);
+		CHECK_ROW(
+		    i, write(fd, "x", 1) == 1 && lseek(fd, 0, SEEK_SET) == 0);
+		CHECK_ROW(i, read(fd, &(char){0}, 1) == 1);
+		close(fd);
+		CHECK_ROW(i, folder_create(&p.in, "a/b/c", 0600, &e) < 0);
+		CHECK_ROW(i, errno == EEXIST && e.kind == ERR_FILE);
+		/* Not through links, and not in their place. */
+		link = symlinkat("../../../out/new", p.in.fd, "a/b/d");
+		CHECK_ROW(i, link == 0);
+		CHECK_ROW(i, folder_create(&p.in, "a/b/d", 0600, &e) < 0);
+		CHECK_ROW(i, errno == EEXIST && outside_is_whole(&p));
+		CHECK_ROW(i, symlinkat("../out", p.in.fd, "l") == 0);
+		CHECK_ROW(i, folder_create(&p.in, "l/d", 0600, &e) < 0);
+		CHECK_ROW(i, outside_is_whole(&p));
+		umask(old);
+		place_release(&p);
+	}
+}
+
+static void
+test_maker(void)
+{
+	static const mode_t mask[] = {0, 022, 002, 077, 027};
+
+	for (size_t i = 0; i < countof(mask); i++) {
+		mode_t old = umask(mask[i]);
+		struct maker m = {.uid = 9};
+		struct place p;
+		struct stat st;
+		struct err e;
+
+		place_init(&p);
+		CHECK_ROW(i, maker_find(&m, &p.in, "a/b/", &e) == 0);
+		CHECK_ROW(i, m.uid == geteuid() && m.private == 0600);
+		CHECK_ROW(i, m.public == (0666 & ~mask[i]));
+		CHECK_ROW(i, folder_stat(&p.in, "a/b", &st, &e) == 0);
+		/* Nothing is left in it. */
+		CHECK_ROW(i, unlinkat(p.in.fd, "a/b", AT_REMOVEDIR) == 0);
+		umask(old);
+		CHECK_ROW(i, put(&p.in, "file", "x", &e) == 0);
+		CHECK_ROW(i, maker_find(&m, &p.in, "file/", &e) < 0);
+		CHECK_ROW(i, e.kind == ERR_FILE);
+		place_release(&p);
+	}
+}
+
+/* On a usual file system, and on one where all files have one mode. */
+static void
+test_made(void)
+{
+	static const struct {
+		mode_t private, mode;
+		uid_t uid;
+		bool made;
+	} t[] = {
+	    {0600, S_IFREG | 0600, 5, true},
+	    {0600, S_IFREG | 0644, 5, true},
+	    {0600, S_IFREG | 0400, 5, true},
+	    {0600, S_IFREG | 0755, 5, true},
+	    {0600, S_IFREG | 0620, 5, false},
+	    {0600, S_IFREG | 0602, 5, false},
+	    {0600, S_IFREG | 0666, 5, false},
+	    {0600, S_IFREG | 0600, 6, false},
+	    {0600, S_IFREG | 0600, 0, false},
+	    {0600, S_IFIFO | 0600, 5, false},
+	    {0600, S_IFLNK | 0777, 5, false},
+	    {0600, S_IFDIR | 0700, 5, false},
+	    {0600, S_IFBLK | 0600, 5, false},
+	    {0777, S_IFREG | 0777, 5, true},
+	    {0777, S_IFREG | 0777, 6, false},
+	    {0770, S_IFREG | 0770, 5, true},
+	    {0770, S_IFREG | 0777, 5, false},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct maker m = {.uid = 5, .private = t[i].private};
+		struct stat st = {.st_uid = t[i].uid, .st_mode = t[i].mode};
+
+		m.public = 0666;
+		CHECK_ROW(i, maker_made(&m, &st) == t[i].made);
+	}
+}
+
 static void
 test_read_limit(void)
 {
@@ -537,6 +648,9 @@ main(void)
 	test_open();
 	test_round();
 	test_mode();
+	test_create();
+	test_maker();
+	test_made();
 	test_read_limit();
 	test_links();
 	test_link_replaced();

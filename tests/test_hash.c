@@ -126,7 +126,7 @@ test_lengths(const struct hash_impl *impl, enum hash_kind kind)
 	}
 }
 
-/* Two pieces, kept and taken up again between them, at every position. */
+/* Two pieces, copied between them, at every position. */
 static void
 test_cuts(const struct hash_impl *impl, enum hash_kind kind)
 {
@@ -139,19 +139,15 @@ test_cuts(const struct hash_impl *impl, enum hash_kind kind)
 		struct digest want = reference(kind, data, n);
 
 		for (size_t cut = 0; cut <= n; cut++) {
-			unsigned char saved[HASH_SAVED];
 			struct hash h, copy;
 
 			init_as(&h, impl, kind, n);
 			update_exact(&h, data, cut);
-			hash_save(&h, saved);
-			CHECK_ROW(cut, hash_load(&copy, saved) == 0);
-			CHECK_ROW(cut, copy.kind == kind);
+			copy = h;
 			CHECK_ROW(cut, hash_length(&copy) == cut);
-			copy.impl = impl;
 			update_exact(&copy, data + cut, n - cut);
 			CHECK_ROW(cut, final_is(&copy, &want));
-			/* The saved one may go on, too. */
+			/* The one that was copied may go on, too. */
 			update_exact(&h, data + cut, n - cut);
 			CHECK_ROW(cut, final_is(&h, &want));
 			CHECK_ROW(cut, final_is(&h, &want));
@@ -244,72 +240,6 @@ test_restart(enum hash_kind kind)
 	CHECK(hash_length(&used) == 9);
 }
 
-/* Every byte of a saved state that is changed, or zeroed, makes it none. */
-static void
-test_load_refuses(enum hash_kind kind)
-{
-	unsigned char saved[HASH_SAVED], zero[HASH_SAVED] = {0};
-	struct hash h, out;
-
-	hash_init(&h, kind, 1234567);
-	hash_update(&h, "some text", 9);
-	hash_save(&h, saved);
-	CHECK(hash_load(&out, zero) < 0);
-	for (size_t i = 0; i < sizeof(saved); i++)
-		for (unsigned bit = 1; bit < 256; bit <<= 1) {
-			saved[i] ^= (unsigned char)bit;
-			CHECK_ROW(i, hash_load(&out, saved) < 0);
-			saved[i] ^= (unsigned char)bit;
-		}
-	CHECK(hash_load(&out, saved) == 0);
-}
-
-/* Fields that cannot be, with the right CRC before them. */
-static void
-test_load_refuses_fields(void)
-{
-	static const struct {
-		enum hash_kind kind;
-		size_t at;
-		unsigned char value;
-	} rows[] = {{HASH_SHA256, 4, 0}, {HASH_SHA256, 4, 3},
-	    {HASH_SHA256, 4, 2}, {HASH_SHA256, 4, 255}, {HASH_SHA256, 5, 1},
-	    {HASH_SHA256, 5, 7}, {HASH_SHA256, 6, 1}, {HASH_SHA256, 7, 1},
-	    {HASH_SHA256, 48 + 9, 1}, {HASH_SHA256, 111, 1}, {HASH_GIT, 4, 1},
-	    {HASH_GIT, 5, 0}, {HASH_GIT, 5, 6}, {HASH_GIT, 5, 27},
-	    {HASH_GIT, 5, 26}, {HASH_GIT, 40, 6}, {HASH_GIT, 28, 1},
-	    {HASH_GIT, 39, 1}, {HASH_GIT, 111, 1}};
-
-	for (size_t i = 0; i < countof(rows); i++) {
-		unsigned char saved[HASH_SAVED];
-		struct hash h;
-		uint32_t crc;
-
-		hash_init(&h, rows[i].kind, 9);
-		hash_update(&h, "some text", 9);
-		hash_save(&h, saved);
-		saved[rows[i].at] = rows[i].value;
-		crc = crc32_of(saved + 4, HASH_SAVED - 4);
-		for (size_t k = 0; k < 4; k++)
-			saved[k] = (unsigned char)(crc >> 8 * k & 255);
-		CHECK_ROW(i, hash_load(&h, saved) < 0);
-	}
-}
-
-/* The bytes of a file that other machines may read. */
-static void
-test_saved_bytes(void)
-{
-	unsigned char saved[HASH_SAVED];
-	struct hash h;
-
-	hash_init(&h, HASH_SHA256, 0);
-	hash_update(&h, "abc", 3);
-	hash_save(&h, saved);
-	CHECK(memcmp(saved + 4, "\x01\0\0\0\x67\xe6\x09\x6a", 8) == 0);
-	CHECK(memcmp(saved + 40, "\3\0\0\0\0\0\0\0abc\0", 12) == 0);
-}
-
 /* Headers of all lengths, and contents that no memory holds. */
 static void
 test_git_header(void)
@@ -321,14 +251,10 @@ test_git_header(void)
 	    {0, 7}, {9, 7}, {10, 8}, {4294967295, 16}, {UINT64_MAX, 26}};
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		unsigned char saved[HASH_SAVED];
 		struct hash h;
 
 		hash_init(&h, HASH_GIT, rows[i].size);
 		CHECK_ROW(i, h.count == rows[i].header);
-		CHECK_ROW(i, hash_length(&h) == 0);
-		hash_save(&h, saved);
-		CHECK_ROW(i, hash_load(&h, saved) == 0);
 		CHECK_ROW(i, hash_length(&h) == 0);
 	}
 }
@@ -381,6 +307,187 @@ test_crc32(void)
 	CHECK(crc32_of("\xff\xff\xff\xff", 4) == 0xffffffff);
 }
 
+/* The length of a block of a partial file, for which the sum is. */
+#define SUM_BLOCK ((size_t)1 << 20)
+
+/* As the header has it: each word, little-endian, times an odd number. */
+static uint64_t
+slow_sum(const unsigned char *p, size_t n)
+{
+	uint64_t sum = 0;
+
+	for (size_t at = 0; at < n; at++) {
+		uint64_t odd =
+		    (2 * (uint64_t)(at / 8) + 1) * UINT64_C(0x9e3779b97f4a7c15);
+
+		sum += ((uint64_t)p[at] << 8 * (at % 8)) * odd;
+	}
+	return sum;
+}
+
+/* The format of what earlier runs noted. */
+static void
+test_sum_known(void)
+{
+	const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
+
+	CHECK(hash_sum(0, 0, "", 0) == 0 && hash_sum(9, 5, NULL, 0) == 9);
+	CHECK(hash_sum(0, 0, "\1", 1) == odd);
+	CHECK(hash_sum(0, 3, "\1", 1) == odd << 24);
+	CHECK(hash_sum(0, 8, "\1", 1) == 3 * odd);
+	CHECK(hash_sum(0, 0, "\1\2\3\4", 4) == 0x04030201 * odd);
+	CHECK(hash_sum_final(0) == 1 && hash_sum_final(1) == 1);
+	CHECK(hash_sum_final(UINT64_C(0x700000007)) == 1);
+	CHECK(hash_sum_final(UINT64_C(0x500000003)) == 6);
+}
+
+/* All lengths at all places, from an allocation of exactly that. */
+static void
+test_sum_lengths(void)
+{
+	unsigned char data[80];
+
+	fill(data, sizeof(data), 6);
+	for (size_t at = 0; at < 9; at++)
+		for (size_t n = 0; at + n <= sizeof(data); n++) {
+			unsigned char *copy = test_exact(data + at, n);
+			uint64_t sum = hash_sum(0, at, copy, n);
+
+			CHECK_ROW(at,
+			    sum == slow_sum(data, at + n) - slow_sum(data, at));
+			free(copy);
+		}
+}
+
+/* Pieces of any length, in any order, give the same. */
+static void
+test_sum_pieces(const unsigned char *data)
+{
+	static const size_t piece[] = {1, 3, 4, 4097, 65536, 131072, 300007};
+	uint64_t whole = hash_sum(0, 0, data, SUM_BLOCK);
+
+	CHECK(whole == slow_sum(data, SUM_BLOCK));
+	for (size_t i = 0; i < countof(piece); i++) {
+		size_t n = piece[i], pieces = (SUM_BLOCK + n - 1) / n;
+		uint64_t forth = 0, back = 0;
+
+		for (size_t k = 0; k < pieces; k++) {
+			size_t a = k * n, b = (pieces - 1 - k) * n;
+
+			forth = hash_sum(forth, a, data + a,
+			    SUM_BLOCK - a < n ? SUM_BLOCK - a : n);
+			back = hash_sum(back, b, data + b,
+			    SUM_BLOCK - b < n ? SUM_BLOCK - b : n);
+		}
+		CHECK_ROW(i, forth == whole && back == whole);
+	}
+}
+
+/* Each bit at each of these places; in a block of zeros, too. */
+static void
+test_sum_flips(unsigned char *data)
+{
+	static const size_t at[] = {0, 1, 2, 3, 4, 4095, 65537, 524288, 700001,
+	    1000000, SUM_BLOCK - 4, SUM_BLOCK - 2, SUM_BLOCK - 1};
+	uint64_t whole = hash_sum(0, 0, data, SUM_BLOCK);
+
+	for (size_t i = 0; i < countof(at); i++)
+		for (unsigned bit = 0; bit < 8; bit++) {
+			unsigned char was = data[at[i]];
+			uint64_t sum;
+
+			data[at[i]] ^= (unsigned char)(1u << bit);
+			sum = hash_sum(whole, at[i], &data[at[i]], 1) -
+			      hash_sum(0, at[i], &was, 1);
+			CHECK_ROW(i, sum != whole);
+			CHECK_ROW(
+			    i, hash_sum_final(sum) != hash_sum_final(whole));
+			/* Once all of it: the short way is the long one. */
+			if (bit == 5)
+				CHECK_ROW(
+				    i, sum == hash_sum(0, 0, data, SUM_BLOCK));
+			data[at[i]] = was;
+		}
+}
+
+static void
+swap(unsigned char *a, unsigned char *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		unsigned char x = a[i];
+
+		a[i] = b[i];
+		b[i] = x;
+	}
+}
+
+/* Words, sectors and pages that changed places, or came twice. */
+static void
+test_sum_swaps(unsigned char *data)
+{
+	static const struct {
+		size_t a, b, n;
+	} t[] = {
+	    {0, 4, 4},
+	    {0, SUM_BLOCK - 4, 4},
+	    {700000, 700004, 4},
+	    {700001, 700007, 1},
+	    {0, 512, 512},
+	    {4096, 8192, 4096},
+	    {0, SUM_BLOCK / 2, SUM_BLOCK / 2},
+	};
+	uint32_t whole = hash_sum_final(hash_sum(0, 0, data, SUM_BLOCK));
+
+	for (size_t i = 0; i < countof(t); i++) {
+		swap(data + t[i].a, data + t[i].b, t[i].n);
+		CHECK_ROW(i,
+		    hash_sum_final(hash_sum(0, 0, data, SUM_BLOCK)) != whole);
+		swap(data + t[i].a, data + t[i].b, t[i].n);
+	}
+}
+
+/* A note of 0 says that a block is absent, so no block has it. A page that was
+ * never written is all zeros. */
+static void
+test_sum_zeros(unsigned char *data)
+{
+	uint32_t whole = hash_sum_final(hash_sum(0, 0, data, SUM_BLOCK));
+	unsigned char *zero = xcalloc(1, SUM_BLOCK);
+	uint32_t x = 1;
+
+	CHECK(hash_sum_final(hash_sum(0, 0, zero, SUM_BLOCK)) == 1);
+	CHECK(whole != 1);
+	for (size_t at = 0; at < SUM_BLOCK; at += 4096) {
+		uint64_t sum = hash_sum(0, 0, data, SUM_BLOCK);
+
+		sum -= hash_sum(0, at, data + at, 4096);
+		CHECK_ROW(at, hash_sum_final(sum) != whole);
+	}
+	for (unsigned i = 0; i < 1000; i++) {
+		x = x * 1664525 + 1013904223;
+		CHECK(hash_sum_final((uint64_t)x << 32 | x) == 1);
+		CHECK(hash_sum_final((uint64_t)x << 31 ^ x) != 0);
+	}
+	free(zero);
+}
+
+static void
+test_sum(void)
+{
+	unsigned char *data = xmalloc(SUM_BLOCK);
+
+	fill(data, SUM_BLOCK, 7);
+	test_sum_known();
+	test_sum_lengths();
+	test_sum_pieces(data);
+	test_sum_flips(data);
+	test_sum_swaps(data);
+	test_sum_zeros(data);
+	memset(data, 0, SUM_BLOCK);
+	test_sum_flips(data);
+	free(data);
+}
+
 static void
 test_impl(const struct hash_impl *impl)
 {
@@ -413,12 +520,9 @@ main(void)
 	CHECK(hash_lanes() == all[0]->lanes);
 	test_restart(HASH_SHA256);
 	test_restart(HASH_GIT);
-	test_load_refuses(HASH_SHA256);
-	test_load_refuses(HASH_GIT);
-	test_load_refuses_fields();
-	test_saved_bytes();
 	test_git_header();
 	test_digest_parse();
 	test_crc32();
+	test_sum();
 	return test_end();
 }

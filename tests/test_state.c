@@ -3,8 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "mem.h"
 #include "test.h"
+
+#define BLOCK ((uint64_t)STATE_BLOCK)
 
 /* A cheap generator: the same numbers in every run. */
 static uint32_t
@@ -14,212 +17,151 @@ next(uint32_t *seed)
 	return *seed >> 8;
 }
 
-static struct digest
-digest_of(enum hash_kind kind, unsigned char fill)
+static struct state
+make(enum hash_kind kind, uint64_t size)
 {
-	struct digest d = {.kind = kind};
+	struct state s = {
+	    .want.kind = kind, .size = size, .owner = {{1, 2, 3}, 4, 5, 6}};
 
-	memset(d.b, fill, digest_size(&d));
-	return d;
+	memset(s.want.b, 7, digest_size(&s.want));
+	return s;
 }
 
-/* A hash that has seen n zeros. */
-static struct hash
-hash_of(enum hash_kind kind, uint64_t size, uint64_t n)
-{
-	static const unsigned char zero[4096];
-	struct hash h;
-
-	hash_init(&h, kind, size);
-	while (n) {
-		size_t some = n < sizeof(zero) ? (size_t)n : sizeof(zero);
-
-		hash_update(&h, zero, some);
-		n -= some;
-	}
-	return h;
-}
-
-/* Five blocks and a bit: 0, 1, 2 synced and hashed, 4 live. */
-static void
-make(struct state *s, enum hash_kind kind)
-{
-	struct digest want = digest_of(kind, 7);
-	uint64_t size = 5 * (uint64_t)STATE_BLOCK + 3;
-
-	state_init(s, &want, size);
-	s->owner = (struct owner){{1, 2, 3}, 4, 5, 6};
-	for (size_t i = 0; i < 3; i++)
-		view_set(&s->synced, i);
-	s->synced.hash = hash_of(kind, size, STATE_BLOCK + 5);
-	state_drop_live(s);
-	view_set(&s->live, 4);
-	s->live.hash = hash_of(kind, size, 3 * STATE_BLOCK);
-}
-
-/* Parses a copy of exactly n bytes. */
+/* Parses a copy of exactly the length of a head. */
 static int
-parse(struct state *s, const unsigned char *p, size_t n)
+parse(struct state *s, const unsigned char *head)
 {
-	unsigned char *copy = test_exact(p, n);
-	int rv;
+	unsigned char *copy = test_exact(head, STATE_HEAD);
+	int rv = state_parse_head(s, copy);
 
-	rv = state_parse(s, copy, n);
 	free(copy);
 	return rv;
 }
 
 static bool
-same_view(const struct state *s, const struct view *a, const struct view *b)
+same_owner(const struct owner *a, const struct owner *b)
 {
-	unsigned char x[HASH_SAVED], y[HASH_SAVED];
-
-	hash_save(&a->hash, x);
-	hash_save(&b->hash, y);
-	return memcmp(x, y, sizeof(x)) == 0 &&
-	       memcmp(a->bits, b->bits, s->blocks / 8 + (s->blocks % 8 > 0)) ==
-		   0;
+	return memcmp(a->boot, b->boot, sizeof(a->boot)) == 0 &&
+	       a->nonce == b->nonce && a->pids == b->pids && a->pid == b->pid;
 }
 
-static bool
-is_empty(const struct state *s)
+static void
+test_sizes(void)
 {
-	return view_bytes(s, &s->synced) == 0 && view_bytes(s, &s->live) == 0 &&
-	       hash_length(&s->synced.hash) == 0 &&
-	       hash_length(&s->live.hash) == 0;
-}
+	static const struct {
+		uint64_t size;
+		size_t blocks;
+	} t[] = {
+	    {0, 0},
+	    {1, 1},
+	    {BLOCK - 1, 1},
+	    {BLOCK, 1},
+	    {BLOCK + 1, 2},
+	    {8 * BLOCK - 1, 8},
+	    {8 * BLOCK, 8},
+	    {8 * BLOCK + 1, 9},
+	    {UINT64_C(400000000000), 381470},
+	    {STATE_SIZE_MAX - 1, 16 << 20},
+	    {STATE_SIZE_MAX, 16 << 20},
+	};
 
-/* What must hold of every state, whatever it was made from. */
-static bool
-is_sound(const struct state *s)
-{
-	for (size_t i = 0; i < s->blocks; i++)
-		if (view_has(&s->synced, i) && !view_has(&s->live, i))
-			return false;
-	return view_covers(s, &s->synced, hash_length(&s->synced.hash)) &&
-	       view_covers(s, &s->live, hash_length(&s->live.hash)) &&
-	       view_bytes(s, &s->live) <= s->size;
+	for (size_t i = 0; i < countof(t); i++) {
+		CHECK_ROW(i, state_blocks(t[i].size) == t[i].blocks);
+		CHECK_ROW(i, state_length(t[i].size) == 128 + 4 * t[i].blocks);
+		CHECK_ROW(i, state_at(t[i].blocks) == state_length(t[i].size));
+	}
+	CHECK(state_at(0) == 128 && state_at(1) == 132);
+	CHECK(state_length(STATE_SIZE_MAX) == (64 << 20) + 128);
 }
 
 static void
 test_round(void)
 {
-	static const uint64_t size[] = {
-	    0,
-	    1,
-	    STATE_BLOCK - 1,
-	    STATE_BLOCK,
-	    STATE_BLOCK + 1,
-	    8 * (uint64_t)STATE_BLOCK,
-	    9 * (uint64_t)STATE_BLOCK - 1,
-	    UINT64_C(464) << 30,
-	    STATE_SIZE_MAX,
+	static const uint64_t size[] = {0, 1, BLOCK - 1, BLOCK + 1,
+	    UINT64_C(464) << 30, STATE_SIZE_MAX, UINT64_MAX};
+	static const struct owner owner[] = {
+	    {{0}, 0, 0, 0},
+	    {{1, 2, 3}, 4, 5, 6},
+	    {{255, 0, 255, [15] = 9}, UINT64_MAX, UINT64_MAX, UINT32_MAX},
 	};
-	uint32_t seed = 1;
 
-	for (size_t i = 0; i < 2 * countof(size); i++) {
-		enum hash_kind kind = i % 2 ? HASH_GIT : HASH_SHA256;
-		struct digest want = digest_of(kind, (unsigned char)i);
-		struct state a, b;
-		size_t n = state_length(size[i / 2]);
-		unsigned char *text = xmalloc(n);
+	for (size_t i = 0; i < countof(size); i++)
+		for (size_t k = 0; k < 2 * countof(owner); k++) {
+			struct state a = make(k % 2 ? HASH_GIT : HASH_SHA256,
+					 size[i]),
+				     b = a;
+			unsigned char head[STATE_HEAD];
+			struct owner o;
 
-		state_init(&a, &want, size[i / 2]);
-		state_init(&b, &want, size[i / 2]);
-		for (size_t k = 0; k < a.blocks; k++)
-			if (next(&seed) & 1)
-				view_set(&a.synced, k);
-		state_drop_live(&a);
-		for (size_t k = 0; k < a.blocks; k++)
-			if (next(&seed) & 1)
-				view_set(&a.live, k);
-		a.owner.nonce = UINT64_MAX - i;
-		state_format(&a, text);
-		CHECK_ROW(i, parse(&b, text, n) == 0);
-		CHECK_ROW(i, same_view(&a, &a.synced, &b.synced));
-		CHECK_ROW(i, same_view(&a, &a.live, &b.live));
-		CHECK_ROW(i, b.owner.nonce == UINT64_MAX - i);
-		CHECK_ROW(i, parse(&b, text, n - 1) < 0 && is_empty(&b));
-		state_release(&a);
-		state_release(&b);
-		state_release(&b);
-		free(text);
-	}
-}
-
-static void
-test_cut(void)
-{
-	for (int kind = 0; kind < 2; kind++) {
-		struct state a, b;
-		unsigned char text[512] = {0};
-		size_t n;
-
-		make(&a, kind ? HASH_GIT : HASH_SHA256);
-		state_init(&b, &a.want, a.size);
-		n = state_length(a.size);
-		CHECK(n < sizeof(text));
-		state_format(&a, text);
-		CHECK(parse(&b, text, n) == 0 && is_sound(&b));
-		CHECK(same_view(&a, &a.live, &b.live));
-		CHECK(memcmp(&a.owner, &b.owner, 32) == 0);
-		for (size_t i = 0; i < sizeof(text); i++) {
-			if (i == n)
-				continue;
-			CHECK_ROW(i, parse(&b, text, i) < 0 && is_empty(&b));
+			a.owner = owner[k / 2];
+			state_format_head(&a, head);
+			CHECK_ROW(i, parse(&b, head) == 0);
+			CHECK_ROW(i, same_owner(&a.owner, &b.owner));
+			CHECK_ROW(i, b.size == size[i]);
+			CHECK_ROW(i, digest_same(&a.want, &b.want));
+			CHECK_ROW(i, state_owner(head, &o) == 0);
+			CHECK_ROW(i, same_owner(&a.owner, &o));
 		}
-		state_release(&a);
-		state_release(&b);
-	}
 }
 
-/* After one bit has changed: what has a checksum is refused; the live slot
- * falls back to the synced one; a live bit may only stand for its block. */
+/* The bytes of a file that other machines and later versions read. */
 static void
-check_flip(const struct state *a, const unsigned char *text, size_t bit)
+test_bytes(void)
 {
-	struct state b;
-	size_t at = bit / 8, n = state_length(a->size);
-	size_t live = state_live_at(a, 0);
-	int rv;
+	struct state s = make(HASH_GIT, UINT64_C(0x0102030405060708));
+	unsigned char head[STATE_HEAD];
 
-	state_init(&b, &a->want, a->size);
-	rv = parse(&b, text, n);
-	CHECK_ROW(bit, is_sound(&b));
-	if (at < live &&
-	    (at < STATE_LIVE_SLOT || at >= STATE_LIVE_SLOT + STATE_SLOT)) {
-		CHECK_ROW(bit, rv < 0 && is_empty(&b));
-	} else if (at < live) {
-		CHECK_ROW(bit, rv == 0);
-		CHECK_ROW(bit, hash_length(&b.live.hash) == STATE_BLOCK + 5);
-	} else {
-		size_t block = bit - 8 * live;
-		uint64_t left = view_bytes(&b, &b.live);
-
-		CHECK_ROW(bit, rv == 0);
-		if (block < 3 || block >= a->blocks)
-			CHECK_ROW(bit, same_view(&b, &b.live, &b.synced));
-		else
-			CHECK_ROW(bit, left != view_bytes(a, &a->live));
-	}
-	state_release(&b);
+	state_format_head(&s, head);
+	CHECK(memcmp(head, "hubpart2\2\0\0\0\0\0\20\0", 16) == 0);
+	CHECK(memcmp(head + 16, "\10\7\6\5\4\3\2\1", 8) == 0);
+	CHECK(head[24] == 7 && head[43] == 7 && head[44] == 0);
+	CHECK(memcmp(head + 56, "\1\2\3\0", 4) == 0);
+	CHECK(memcmp(head + 72, "\4\0\0\0\0\0\0\0\5\0\0\0\0\0\0\0\6", 17) == 0);
+	CHECK(bytes_get_le(head + 124, 4) == crc32_of(head, 124));
+	s.want.kind = HASH_SHA256;
+	state_format_head(&s, head);
+	CHECK(head[8] == 1 && head[55] == 0);
 }
 
+/* No bit of it may change, and none of what is zero may be set. */
 static void
 test_flip(void)
 {
-	for (int kind = 0; kind < 2; kind++) {
-		struct state a;
-		unsigned char text[512];
+	struct state s = make(HASH_SHA256, 5 * BLOCK + 3);
+	unsigned char head[STATE_HEAD], was[STATE_HEAD];
+	const struct owner other = {{9}, 77, 78, 79};
+	struct owner o;
 
-		make(&a, kind ? HASH_GIT : HASH_SHA256);
-		state_format(&a, text);
-		for (size_t i = 0; i < 8 * state_length(a.size); i++) {
-			text[i / 8] ^= (unsigned char)(1u << (i % 8));
-			check_flip(&a, text, i);
-			text[i / 8] ^= (unsigned char)(1u << (i % 8));
-		}
-		state_release(&a);
+	state_format_head(&s, head);
+	for (size_t bit = 0; bit < 8 * sizeof(head); bit++) {
+		head[bit / 8] ^= (unsigned char)(1u << bit % 8);
+		CHECK_ROW(bit, parse(&s, head) < 0);
+		CHECK_ROW(bit, state_owner(head, &o) < 0);
+		memcpy(was, head, sizeof(head));
+		state_sign(head, &other);
+		CHECK_ROW(bit, memcmp(was, head, sizeof(head)) == 0);
+		head[bit / 8] ^= (unsigned char)(1u << bit % 8);
+	}
+	CHECK(parse(&s, head) == 0);
+	memset(head, 0, sizeof(head));
+	CHECK(parse(&s, head) < 0 && state_owner(head, &o) < 0);
+}
+
+/* A changed field with the right CRC is another content's, or no head. */
+static void
+test_sealed(void)
+{
+	unsigned char head[STATE_HEAD];
+	struct state s = make(HASH_SHA256, 5 * BLOCK + 3);
+
+	for (size_t i = 0; i < STATE_HEAD - 4; i++) {
+		bool owner = i >= 56 && i < 92;
+
+		state_format_head(&s, head);
+		head[i] ^= 0x21;
+		bytes_put_le(head + 124, crc32_of(head, 124), 4);
+		CHECK_ROW(i, (parse(&s, head) == 0) == owner);
+		s = make(HASH_SHA256, 5 * BLOCK + 3);
 	}
 }
 
@@ -228,181 +170,175 @@ test_foreign(void)
 {
 	static const struct {
 		enum hash_kind kind;
-		unsigned char fill;
+		unsigned char at, by;
 		uint64_t size;
 	} t[] = {
-	    {HASH_SHA256, 8, 5 * (uint64_t)STATE_BLOCK + 3},
-	    {HASH_GIT, 7, 5 * (uint64_t)STATE_BLOCK + 3},
-	    {HASH_SHA256, 7, 5 * (uint64_t)STATE_BLOCK + 2},
-	    {HASH_SHA256, 7, 5 * (uint64_t)STATE_BLOCK + 4},
-	    {HASH_SHA256, 7, 5 * (uint64_t)STATE_BLOCK},
-	    {HASH_SHA256, 7, 0},
-	    {HASH_SHA256, 7, STATE_SIZE_MAX},
+	    {HASH_SHA256, 0, 0, 5 * BLOCK + 3}, /* the one */
+	    {HASH_SHA256, 0, 1, 5 * BLOCK + 3},
+	    {HASH_SHA256, 31, 128, 5 * BLOCK + 3},
+	    {HASH_GIT, 0, 0, 5 * BLOCK + 3},
+	    {HASH_SHA256, 0, 0, 5 * BLOCK + 2},
+	    {HASH_SHA256, 0, 0, 5 * BLOCK + 4},
+	    {HASH_SHA256, 0, 0, 5 * BLOCK},
+	    {HASH_SHA256, 0, 0, 0},
+	    {HASH_SHA256, 0, 0, UINT64_MAX},
 	};
-	unsigned char text[512];
-	struct state a, b;
+	struct state a = make(HASH_SHA256, 5 * BLOCK + 3);
+	unsigned char head[STATE_HEAD];
 
-	make(&a, HASH_SHA256);
-	state_format(&a, text);
+	state_format_head(&a, head);
 	for (size_t i = 0; i < countof(t); i++) {
-		struct digest want = digest_of(t[i].kind, t[i].fill);
+		struct state b = {.want = a.want, .size = t[i].size};
 
-		state_init(&b, &want, t[i].size);
-		CHECK_ROW(i, parse(&b, text, state_length(a.size)) < 0);
-		CHECK_ROW(i, is_empty(&b));
-		state_release(&b);
+		b.want.kind = t[i].kind;
+		b.want.b[t[i].at] ^= t[i].by;
+		CHECK_ROW(i, (parse(&b, head) == 0) == (i == 0));
 	}
-	state_release(&a);
-}
-
-/* Well-formed, with right checksums, and yet not to be believed. */
-static void
-test_claims(void)
-{
-	struct state a, b;
-	unsigned char text[512];
-	size_t n;
-
-	make(&a, HASH_SHA256);
-	n = state_length(a.size);
-	state_init(&b, &a.want, a.size);
-	a.live.hash = hash_of(HASH_SHA256, a.size, 3 * STATE_BLOCK + 1);
-	state_format(&a, text);
-	CHECK(parse(&b, text, n) == 0 && is_sound(&b));
-	CHECK(hash_length(&b.live.hash) == STATE_BLOCK + 5);
-	CHECK(view_has(&b.live, 4));
-	a.live.hash = hash_of(HASH_GIT, a.size, STATE_BLOCK + 6);
-	state_format(&a, text);
-	CHECK(parse(&b, text, n) == 0);
-	CHECK(hash_length(&b.live.hash) == STATE_BLOCK + 5);
-	a.synced.hash = hash_of(HASH_SHA256, a.size, 3 * STATE_BLOCK + 1);
-	state_format(&a, text);
-	CHECK(parse(&b, text, n) < 0 && is_empty(&b));
-	a.synced.hash = hash_of(HASH_GIT, a.size, 5);
-	state_format(&a, text);
-	CHECK(parse(&b, text, n) < 0 && is_empty(&b));
-	a.synced.hash = hash_of(HASH_SHA256, a.size, 5);
-	a.synced.bits[0] |= 0x80;
-	state_format(&a, text);
-	CHECK(parse(&b, text, n) < 0 && is_empty(&b));
-	state_release(&a);
-	state_release(&b);
-}
-
-/* The head alone and a slot alone fit into the whole. */
-static void
-test_parts(void)
-{
-	struct state a, b;
-	unsigned char text[512], again[512];
-	size_t n;
-
-	make(&a, HASH_GIT);
-	n = state_length(a.size);
-	state_format(&a, text);
-	memcpy(again, text, n);
-	a.owner = (struct owner){{0}, 0, 0, 0};
-	a.live.hash = hash_of(HASH_GIT, a.size, 2 * STATE_BLOCK);
-	state_format_head(&a, again);
-	state_format_slot(&a.live.hash, again + STATE_LIVE_SLOT);
-	view_set(&a.live, 3);
-	again[state_live_at(&a, 3)] |= 1u << 3;
-	state_init(&b, &a.want, a.size);
-	CHECK(parse(&b, again, n) == 0);
-	CHECK(same_view(&a, &a.live, &b.live) && b.owner.nonce == 0);
-	CHECK(view_has(&b.live, 3) && !view_has(&b.live, 5));
-	state_drop_live(&b);
-	CHECK(same_view(&a, &a.synced, &b.live));
-	state_release(&a);
-	state_release(&b);
 }
 
 static void
-test_owner(void)
+test_sign(void)
 {
-	struct state a, b;
-	struct owner o, other = {{9}, 77, 78, 79};
-	unsigned char text[512], head[STATE_HEAD];
+	const struct owner other = {{9}, 77, 78, 79}, nobody = {{0}, 0, 0, 0};
 
-	make(&a, HASH_SHA256);
-	state_format(&a, text);
-	CHECK(state_owner(text, &o) == 0 && o.nonce == 4 && o.pid == 6);
-	state_sign(text, &other);
-	CHECK(state_owner(text, &o) == 0 && o.nonce == 77 && o.pids == 78);
-	CHECK(o.pid == 79 && o.boot[0] == 1);
-	state_init(&b, &a.want, a.size);
-	CHECK(parse(&b, text, state_length(a.size)) == 0);
-	CHECK(same_view(&a, &a.live, &b.live));
-	for (size_t i = 0; i < STATE_HEAD; i++) {
-		text[i] ^= 4;
-		memcpy(head, text, STATE_HEAD);
-		CHECK_ROW(i, state_owner(text, &o) < 0);
-		state_sign(text, &other);
-		CHECK_ROW(i, memcmp(head, text, STATE_HEAD) == 0);
-		text[i] ^= 4;
+	for (int kind = 0; kind < 2; kind++) {
+		struct state a = make(kind ? HASH_GIT : HASH_SHA256, 9), b = a;
+		unsigned char head[STATE_HEAD], want[STATE_HEAD];
+		struct owner o;
+
+		state_format_head(&a, head);
+		state_sign(head, &other);
+		CHECK(state_owner(head, &o) == 0 && same_owner(&o, &other));
+		CHECK(parse(&b, head) == 0 && same_owner(&b.owner, &other));
+		state_sign(head, &nobody);
+		CHECK(state_owner(head, &o) == 0 && same_owner(&o, &nobody));
+		/* As if it had been written for that owner. */
+		a.owner = nobody;
+		state_format_head(&a, want);
+		CHECK(memcmp(head, want, sizeof(head)) == 0);
 	}
-	state_release(&a);
-	state_release(&b);
+}
+
+/* A set in an allocation of exactly what it takes. */
+static struct blocks
+set_of(size_t n)
+{
+	struct blocks b = {n, calloc(blocks_bytes(n), 1)};
+
+	if (!b.bits)
+		abort();
+	return b;
 }
 
 static void
-test_find(void)
+check_find(const struct blocks *b, const bool *in)
 {
-	struct digest want = digest_of(HASH_SHA256, 1);
-	struct state s;
+	for (size_t from = 0; from <= b->n; from++) {
+		size_t x = from, y = from;
+
+		while (x < b->n && !in[x])
+			x++;
+		while (y < b->n && in[y])
+			y++;
+		CHECK_ROW(from, blocks_find(b, from, true) == x);
+		CHECK_ROW(from, blocks_find(b, from, false) == y);
+	}
+	CHECK(blocks_find(b, b->n + 1, true) == b->n);
+	CHECK(blocks_find(b, SIZE_MAX, false) == b->n);
+}
+
+/* One block in, or one block out, at every place of sets of every length. */
+static void
+test_edges(void)
+{
+	for (size_t n = 1; n <= 34; n++)
+		for (size_t i = 0; i < n; i++) {
+			struct blocks b = set_of(n);
+			bool in[40] = {false};
+
+			CHECK_ROW(i, !blocks_has(&b, i));
+			CHECK_ROW(i, !blocks_drop(&b, i));
+			CHECK_ROW(i, blocks_add(&b, i) && !blocks_add(&b, i));
+			in[i] = true;
+			check_find(&b, in);
+			for (size_t k = 0; k < n; k++) {
+				CHECK_ROW(k, blocks_has(&b, k) == (k == i));
+				in[k] = k != i;
+				blocks_add(&b, k);
+			}
+			CHECK_ROW(i, blocks_drop(&b, i) && !blocks_drop(&b, i));
+			check_find(&b, in);
+			blocks_clear(&b);
+			CHECK_ROW(i, blocks_find(&b, 0, true) == n);
+			free(b.bits);
+		}
+}
+
+static void
+test_empty(void)
+{
+	struct blocks b = set_of(0), c = set_of(0);
+
+	CHECK(blocks_bytes(0) >= 1);
+	CHECK(blocks_find(&b, 0, true) == 0 && blocks_find(&b, 0, false) == 0);
+	blocks_clear(&b);
+	blocks_join(&b, &c);
+	free(b.bits);
+	free(c.bits);
+}
+
+/* Runs of all lengths, against an array. */
+static void
+test_random(void)
+{
 	uint32_t seed = 3;
 
 	for (unsigned round = 0; round < 200; round++) {
-		uint64_t size = (uint64_t)(next(&seed) % 70) * STATE_BLOCK +
-				next(&seed) % 3 * 1000,
-			 bytes = 0;
-		size_t run = 0;
+		size_t n = next(&seed) % 200;
+		struct blocks b = set_of(n), c = set_of(n);
+		bool in[200] = {false};
 
-		state_init(&s, &want, size);
-		/* Long runs, too. */
-		for (size_t i = 0; i < s.blocks; i++)
-			if ((next(&seed) & 15) < round % 17)
-				CHECK(view_set(&s.live, i));
-		for (size_t i = s.blocks; i-- > 0;) {
-			size_t last = i + 1 == s.blocks;
-
-			if (!view_has(&s.live, i))
-				continue;
-			CHECK(!view_set(&s.live, i));
-			bytes += last ? size - (uint64_t)i * STATE_BLOCK
-				      : STATE_BLOCK;
+		for (size_t i = 0; i < n; i++) {
+			in[i] = (next(&seed) & 15) < round % 17;
+			if (in[i])
+				blocks_add(&b, i);
 		}
-		CHECK_ROW(round, view_bytes(&s, &s.live) == bytes);
-		for (size_t from = 0; from <= s.blocks; from++) {
-			size_t x = from, y = from;
+		check_find(&b, in);
+		for (unsigned k = 0; n && k < 100; k++) {
+			size_t i = next(&seed) % n;
 
-			while (x < s.blocks && !view_has(&s.live, x))
-				x++;
-			while (y < s.blocks && view_has(&s.live, y))
-				y++;
-			CHECK(view_find(&s, &s.live, from, true) == x);
-			CHECK(view_find(&s, &s.live, from, false) == y);
-			if (from == 0)
-				run = y;
+			if (k % 2)
+				CHECK(blocks_drop(&b, i) == in[i]);
+			else
+				CHECK(blocks_add(&b, i) == !in[i]);
+			in[i] = k % 2 == 0;
 		}
-		bytes = run == s.blocks ? size : (uint64_t)run * STATE_BLOCK;
-		CHECK(view_covers(&s, &s.live, bytes));
-		CHECK(!view_covers(&s, &s.live, bytes + 1));
-		CHECK(!view_covers(&s, &s.live, UINT64_MAX));
-		state_release(&s);
+		for (size_t i = 0; i < n; i++)
+			if (next(&seed) & 1) {
+				blocks_add(&c, i);
+				in[i] = true;
+			}
+		blocks_join(&b, &c);
+		check_find(&b, in);
+		for (size_t i = 0; i < n; i++)
+			CHECK_ROW(i, blocks_has(&b, i) == in[i]);
+		free(b.bits);
+		free(c.bits);
 	}
 }
 
 int
 main(void)
 {
+	test_sizes();
 	test_round();
-	test_cut();
+	test_bytes();
 	test_flip();
+	test_sealed();
 	test_foreign();
-	test_claims();
-	test_parts();
-	test_owner();
-	test_find();
+	test_sign();
+	test_edges();
+	test_empty();
+	test_random();
 	return test_end();
 }

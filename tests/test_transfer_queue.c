@@ -8,19 +8,25 @@
 #define NOW 100000
 #define COUNT 200
 
-/* Stands in for partial.c: nothing is here yet, of any file. */
+/* Stands in for partial.c: what is here lies at the beginning. */
 struct partial {
 	uint64_t size;
 	bool in_order;
+	uint64_t here;
 };
 
 bool
 partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end)
 {
+	from = from < p->here ? p->here : from;
+	from += (PARTIAL_BLOCK - from % PARTIAL_BLOCK) % PARTIAL_BLOCK;
+	if (from >= p->size)
+		return false;
+	limit -= limit % PARTIAL_BLOCK;
 	*first = from;
 	*end = p->size - from < limit ? p->size : from + limit;
-	return from < p->size;
+	return true;
 }
 
 uint64_t
@@ -32,8 +38,7 @@ partial_size(const struct partial *p)
 uint64_t
 partial_here(struct partial *p)
 {
-	(void)p;
-	return 0;
+	return p->here;
 }
 
 bool
@@ -77,7 +82,7 @@ static void
 test_begins_are_bounded(void)
 {
 	static struct transfer_file file[8];
-	struct partial p = {100, false};
+	struct partial p = {100, false, 0};
 	struct transfer_queue q = {0};
 	struct transfer_job j;
 
@@ -101,7 +106,7 @@ test_begins_are_bounded(void)
 static void
 test_ranges_of_one_file(void)
 {
-	struct partial p = {(uint64_t)100 << 20, false};
+	struct partial p = {(uint64_t)100 << 20, false, 0};
 	struct transfer_file f;
 	struct transfer_queue q = {0};
 	struct transfer_job j, other, none;
@@ -111,11 +116,12 @@ test_ranges_of_one_file(void)
 	begun(&q, &f, &p, true);
 	CHECK(next(&q, &j) == TRANSFER_RANGE && j.f == &f);
 	CHECK(f.users == 1 && f.resolving && j.r->moved == NOW);
+	CHECK(j.r->holder == &j && !j.r->pinned && !j.cancelled);
 	CHECK(!transfer_pick(&q, NOW, &other));
 	f.resolving = false;
 	f.direct = direct;
 	CHECK(next(&q, &other) == TRANSFER_RANGE && f.users == 2);
-	CHECK(other.r->at == j.r->end);
+	CHECK(other.r->at == j.r->end && other.r->holder == &other);
 	f.whole = true;
 	CHECK(!transfer_pick(&q, NOW, &none));
 	ranges_put(&f.ranges, j.r);
@@ -124,10 +130,158 @@ test_ranges_of_one_file(void)
 	crew_release(&q.crew);
 }
 
+/* A large file whose only range, j's, stalls at an odd offset. */
+static struct range *
+stalled(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
+    struct transfer_job *j)
+{
+	static char direct[] = "https://cdn.example/x";
+
+	make(q)->begun = COUNT;
+	q->ramp.allowed = 1;
+	begun(q, f, p, true);
+	f->direct = direct;
+	CHECK(next(q, j) == TRANSFER_RANGE && j->r->end == p->size);
+	p->here = 7 * PARTIAL_BLOCK;
+	ranges_advance(j->r, p->here + 700001, PARTIAL_BLOCK);
+	j->r->sum = 99;
+	q->ramp.allowed = 2;
+	return f->ranges.first;
+}
+
+static void
+end_stalled(struct transfer_queue *q, struct transfer_file *f)
+{
+	ranges_release(&f->ranges);
+	crew_release(&q->crew);
+}
+
+/* The range goes over as it is; who had it has nothing then, and is to end. */
+static void
+test_rescue(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j, third;
+	struct range *r;
+
+	r = stalled(&q, &f, &p, &old);
+	CHECK(!transfer_pick(&q, NOW + 4000, &j));
+	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
+	CHECK(transfer_pick(&q, NOW + 4001, &j) && j.task == TRANSFER_RANGE);
+	CHECK(j.f == &f && j.r == r && r->holder == &j && f.users == 1);
+	CHECK(r->at == 7 * PARTIAL_BLOCK + 700001 && r->end == p.size);
+	CHECK(r->begin == 7 * PARTIAL_BLOCK && r->sum == 99);
+	CHECK(r->moved == NOW + 4001);
+	CHECK(!old.f && !old.r && old.cancelled && !j.cancelled);
+	/* The new one has its time, too. */
+	CHECK(!transfer_pick(&q, NOW + 8001, &third));
+	CHECK(!j.cancelled);
+	CHECK(transfer_pick(&q, NOW + 8002, &third) && third.r == r);
+	CHECK(j.cancelled && !j.f && !j.r && f.users == 1);
+	/* The first one comes back for another job. */
+	CHECK(!transfer_pick(&q, NOW + 8002, &old));
+	CHECK(!old.cancelled && !old.f && !old.r);
+	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* Not while a write is in flight, nor what moves, nor of a file that is not to
+ * be shared. */
+static void
+test_no_rescue(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j;
+	struct range *r;
+	uint64_t late = NOW + 60000;
+
+	r = stalled(&q, &f, &p, &old);
+	r->pinned = true;
+	CHECK(!transfer_pick(&q, late, &j));
+	r->pinned = false;
+	r->moved = late - 4000;
+	CHECK(!transfer_pick(&q, late, &j));
+	r->moved = NOW;
+	for (int i = 0; i < 6; i++) {
+		f.resolving = i == 0;
+		f.whole = i == 1;
+		f.given_up = i == 2;
+		f.hashed = i == 3;
+		f.not_before = i == 4 ? late + 1 : 0;
+		q.not_before = i == 5 ? late + 1 : 0;
+		CHECK_ROW(i, !transfer_pick(&q, late, &j));
+	}
+	q.not_before = 0;
+	p.in_order = true;
+	CHECK(!transfer_pick(&q, late, &j));
+	p.in_order = false;
+	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
+	CHECK(transfer_pick(&q, late, &j) && j.r == r && old.cancelled);
+	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* What waits or is missing comes first, and a limit on the rate is no reason to
+ * leave a range that stands still to its holder. */
+static void
+test_rescue_or_other(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j, third;
+
+	stalled(&q, &f, &p, &old);
+	/* The end of it is not anybody's. */
+	old.r->end = (uint64_t)90 << 20;
+	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r != old.r);
+	CHECK(j.r->at == (uint64_t)90 << 20 && f.users == 2);
+	j.r->moved = NOW + 60000;
+	ranges_put(&f.ranges, j.r);
+	CHECK(transfer_pick(&q, NOW + 60000, &third) && third.r == j.r);
+	CHECK(!old.cancelled);
+	transfer.limited = true;
+	f.users = 2;
+	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r->at > 0);
+	CHECK(old.cancelled && f.users == 2 && !third.cancelled);
+	transfer.limited = false;
+	ranges_put(&f.ranges, j.r);
+	ranges_put(&f.ranges, third.r);
+	end_stalled(&q, &f);
+}
+
+/* Half of what is left, once the rate is known; cut between blocks. */
+static void
+test_split(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j;
+
+	stalled(&q, &f, &p, &old);
+	CHECK(!transfer_pick(&q, NOW, &j));
+	q.ramp.rate = 1000001;
+	transfer.limited = true;
+	CHECK(!transfer_pick(&q, NOW, &j));
+	transfer.limited = false;
+	CHECK(transfer_pick(&q, NOW, &j) && j.task == TRANSFER_RANGE);
+	CHECK(f.users == 2 && j.r->holder == &j && old.r->holder == &old);
+	CHECK(j.r->begin == old.r->end && j.r->end == p.size && !j.r->sum);
+	CHECK(j.r->begin % PARTIAL_BLOCK == 0 && !old.cancelled);
+	ranges_put(&f.ranges, j.r);
+	ranges_put(&f.ranges, old.r);
+	end_stalled(&q, &f);
+}
+
 static void
 test_waits_and_finishes(void)
 {
-	struct partial p = {100, false};
+	struct partial p = {100, false, 0};
 	struct transfer_file f;
 	struct transfer_queue q = {0};
 	struct transfer_job j;
@@ -225,6 +379,10 @@ main(void)
 {
 	test_begins_are_bounded();
 	test_ranges_of_one_file();
+	test_rescue();
+	test_no_rescue();
+	test_rescue_or_other();
+	test_split();
 	test_waits_and_finishes();
 	test_ripe_ones_wait();
 	test_disk_is_behind();

@@ -242,6 +242,116 @@ test_signals(void)
 	CHECK(in_child(other_thread) == 0);
 }
 
+/* A thread that waits until its flag, another thread, or nobody ends it. */
+struct waiter {
+	const atomic_bool *flag;
+	int fd; /* -1: it sleeps */
+	uint64_t deadline;
+	int rv;
+	struct err e;
+	pthread_t thread;
+};
+
+static void *
+wait_for_it(void *arg)
+{
+	struct waiter *w = arg;
+
+	wait_cancel_by(w->flag);
+	w->rv = w->fd < 0 ? wait_until(w->deadline, &w->e)
+			  : wait_fd(w->fd, POLLIN, w->deadline, &w->e);
+	return NULL;
+}
+
+static bool
+was_cancelled(const struct waiter *w)
+{
+	return w->rv < 0 && w->e.kind == ERR_NET &&
+	       strcmp(w->e.msg, "timed out") != 0;
+}
+
+/* One flag ends the waits of those who are cancelled by it, and of nobody
+ * else. */
+static int
+cancel_some(void)
+{
+	atomic_bool flag = false, other = false;
+	struct waiter w[5] = {
+	    {.flag = &flag, .fd = 0, .deadline = WAIT_FOREVER},
+	    {.flag = &flag, .fd = -1, .deadline = WAIT_FOREVER},
+	    {.flag = &other, .fd = 0, .deadline = WAIT_FOREVER},
+	    {.flag = NULL, .fd = 0, .deadline = WAIT_FOREVER},
+	    {.flag = &other, .fd = -1, .deadline = wait_now() + 700},
+	};
+	struct err e = {0};
+	int p[2];
+
+	alarm(30);
+	if (pipe(p) < 0)
+		return 1;
+	for (size_t i = 0; i < countof(w); i++) {
+		w[i].fd = w[i].fd < 0 ? -1 : p[0];
+		if (pthread_create(&w[i].thread, NULL, wait_for_it, &w[i]))
+			return 2;
+	}
+	flag = true;
+	pthread_join(w[0].thread, NULL);
+	pthread_join(w[1].thread, NULL);
+	if (!was_cancelled(&w[0]) || !was_cancelled(&w[1]))
+		return 3;
+	if (wait_check(&e) < 0 || wait_until(wait_now() + 1, &e) < 0)
+		return 4;
+	if (write(p[1], "x", 1) != 1)
+		return 5;
+	for (size_t i = 2; i < countof(w); i++) {
+		pthread_join(w[i].thread, NULL);
+		if (w[i].rv != 0)
+			return 6;
+	}
+	return 0;
+}
+
+/* A flag that is set already, one that is not any more, and a stop, which is
+ * what counts for the whole program. */
+static int
+cancel_early(void)
+{
+	atomic_bool flag = true;
+	struct err e = {0};
+	int p[2];
+
+	alarm(30);
+	wait_signals();
+	if (pipe(p) < 0)
+		return 1;
+	wait_cancel_by(&flag);
+	if (wait_check(&e) == 0 || e.kind != ERR_NET)
+		return 2;
+	if (wait_fd(p[1], POLLOUT, 0, &e) == 0 || e.kind != ERR_NET)
+		return 3;
+	if (wait_until(0, &e) == 0 || e.kind != ERR_NET)
+		return 4;
+	flag = false;
+	if (wait_check(&e) < 0 || wait_until(0, &e) < 0)
+		return 5;
+	flag = true;
+	wait_cancel_by(NULL);
+	if (wait_check(&e) < 0 || wait_fd(p[1], POLLOUT, 0, &e) < 0)
+		return 6;
+	wait_cancel_by(&flag);
+	raise(SIGTERM);
+	if (wait_check(&e) == 0 || e.kind != ERR_STOPPED)
+		return 7;
+	return 0;
+}
+
+static void
+test_cancel(void)
+{
+	CHECK(in_child(cancel_some) == 0);
+	CHECK(in_child(cancel_early) == 0);
+}
+
 struct changing {
 	pthread_mutex_t lock;
 	pthread_cond_t c;
@@ -319,6 +429,7 @@ main(void)
 	test_until();
 	test_random();
 	test_signals();
+	test_cancel();
 	test_cond();
 	return test_end();
 }
