@@ -602,6 +602,34 @@ folder_read(
 	return rv;
 }
 
+/* Times so far off that they do not fit wrap around. */
+static int64_t
+nanoseconds(const struct timespec *t)
+{
+	return (
+	    int64_t)((uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec);
+}
+
+void
+stamp_of(const struct stat *st, struct stamp *out)
+{
+	*out = (struct stamp){
+	    .size = st->st_size < 0 ? 0 : (uint64_t)st->st_size,
+	    .mtime = nanoseconds(&st->st_mtim),
+	    .ctime = nanoseconds(&st->st_ctim),
+	    .inode = (uint64_t)st->st_ino,
+	    .device = (uint64_t)st->st_dev,
+	};
+}
+
+bool
+stamp_same(const struct stamp *a, const struct stamp *b)
+{
+	return a->size == b->size && a->mtime == b->mtime &&
+	       a->ctime == b->ctime && a->inode == b->inode &&
+	       a->device == b->device;
+}
+
 static int
 beyond(uint64_t offset, size_t n, const char *what, const char *name,
     struct err *e)

@@ -75,6 +75,24 @@ int folder_write_new(
 int folder_read(
     const struct folder *f, const char *path, struct buf *b, struct err *e);
 
+/*
+ * What tells whether a file is unchanged: one that has the same stamp as before
+ * has the same content, since no program can set the time of its last change
+ * (ctime) as it likes. Times are in ns since 1970.
+ *
+ * The device holds good for one run only: the kernel may give a file system
+ * another number with each mount. So a stamp that is kept on the disk leaves it
+ * out, and its reader sets it to that of the file at hand.
+ */
+struct stamp {
+	uint64_t size;
+	int64_t mtime, ctime;
+	uint64_t inode, device;
+};
+
+void stamp_of(const struct stat *st, struct stamp *out);
+bool stamp_same(const struct stamp *a, const struct stamp *b);
+
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */
 int file_pread(int fd, void *p, size_t n, uint64_t offset, const char *name,
