@@ -343,9 +343,11 @@ fetch(struct download *d, struct err *e)
 	return transfer_run(&t, e);
 }
 
-/* Copies what is at from to to and hashes it on the way. */
+/* Copies what is at from into the partial and hashes it on the way: the file
+ * that it came under may be another one by now. */
 static int
-copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
+copy_bytes(
+    int from, struct partial *to, const struct plan_file *f, struct err *e)
 {
 	unsigned char *bytes = xmalloc(COPY_SIZE);
 	uint64_t size = f->file.size;
@@ -362,7 +364,9 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 		if (rv == 0)
 			rv = file_pread(from, bytes, n, at, f->file.path, e);
 		if (rv == 0)
-			rv = file_pwrite(to, bytes, n, at, f->file.path, e);
+			rv = partial_write(to, bytes, n, at, 0, e);
+		if (rv == 0)
+			rv = partial_tend(to, e);
 		if (rv == 0)
 			hash_update(&h, bytes, n);
 		at += n;
@@ -372,33 +376,36 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
 		    "'%s' was changed while it was copied", f->same->file.path);
-	return rv < 0 ? -1 : file_sync(to, f->file.path, e);
+	return rv;
 }
 
+/* Into a partial, as if it were fetched: so what a kill leaves has a name that
+ * the next run finds. */
 static int
 copy(struct download *d, struct plan_file *f, struct err *e)
 {
-	char name[sizeof(FILE_PREFIX) + sizeof(LOCALDIR_PREFIX) + 32];
-	int from, to, rv = -1;
+	const char *name;
+	struct err ignored;
+	struct partial *to;
+	int from, rv = -1;
 
-	snprintf(
-	    name, sizeof(name), "%scopy-%016" PRIx64, d->prefix, wait_random());
 	from = folder_openat(&d->folder, f->same->file.path, O_RDONLY, e);
 	if (from < 0)
 		return -1;
-	to = folder_openat(&d->folder, name, O_WRONLY | O_CREAT | O_EXCL, e);
-	if (to >= 0) {
+	to = partial_open_on(&d->ground, &d->folder, d->prefix, &f->file.digest,
+	    f->file.size, false, NULL, NULL, e);
+	if (to) {
 		rv = copy_bytes(from, to, f, e);
-		close(to);
+		if (rv == 0)
+			rv = partial_finish(to, &name, e);
 		if (rv == 0)
 			rv = publish(d, f, name, e);
+		/* What was copied in part is worth nothing. */
+		if (rv < 0)
+			partial_reset(to, &ignored);
+		partial_close(to, rv == 0);
 	}
 	close(from);
-	if (rv < 0) {
-		struct err ignored;
-
-		folder_remove(&d->folder, name, &ignored);
-	}
 	return rv;
 }
 

@@ -406,6 +406,53 @@ def test_stopped_while_small_files_wait(k):
     assert len(tree(k.dir)) == 10, len(tree(k.dir))
 
 
+# copies of one content
+
+def copies(k, count=3):
+    """One content under several names, and a last file that is fetched before they are copied."""
+    return k.hub.add_repo(ID, {**{"c%d.bin" % n: Generated(3, 3 * MB + 7) for n in range(count)},
+                               "last.bin": Generated(4, 300001)})
+
+
+def ours(k):
+    """What stands in our own folder beside the layout."""
+    at = k.dir / ".cache" / "huggingface"
+    return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix != ".metadata"
+                  and p.name not in (".gitignore", "CACHEDIR.TAG"))
+
+
+@hub_with(quotas=QUOTAS)
+def test_killed_while_it_copies(k):
+    """Nothing of it stays once a later run has succeeded."""
+    need_strace()
+    repo = copies(k)
+    for n, at in enumerate((1, 2, 9, 24, 25, 26)):
+        k.dir = k.top / ("target%d" % n)
+        r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
+            "-o", "/dev/null", "-e", "inject=pread64:signal=SIGKILL:when=%d" % (100 + at)
+            if is_checked() else "inject=pread64:signal=SIGKILL:when=%d" % at))
+        assert r.status == 137, r.status
+        k.same(repo, only=lambda path: path in tree(k.dir))
+        k.ok(k.download(repo, *["-d"][:n % 2]))
+        k.same(repo)
+        assert not ours(k), ours(k)
+
+
+@hub_with(quotas=QUOTAS)
+def test_source_of_a_copy_is_changed(k):
+    """A file that was right when it came is not believed to be when it is copied."""
+    repo = copies(k, 2)
+    last = k.hub.fault(origin="cdn", path="", skip=1, delay=2)
+    process = k.start("download", "-r", ID, "-p", k.dir, "-j", "1", env=environment())
+    k.wait_for(lambda: last.hits and (k.dir / "c0.bin").exists(), what="the last file")
+    with open(str(k.dir / "c0.bin"), "r+b") as f:
+        f.seek(1000001)
+        f.write(b"?")
+    k.ok(k.finish(process), 9, err="'c0.bin' was changed")
+    assert sorted(tree(k.dir)) == [".gitattributes", "c0.bin", "last.bin"]
+    assert not ours(k), ours(k)
+
+
 @hub_with(quotas=QUOTAS)
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):
