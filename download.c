@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* CLOCK_REALTIME_COARSE */
+
 /*
  * download: the files of one commit, below one folder.
  *
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "choice.h"
@@ -259,26 +262,29 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 
 /* A verified file gets its name. Folders are synced once, at the end. */
 static int
-publish(
-    struct download *d, struct plan_file *f, const char *from, struct err *e)
+publish(struct download *d, struct plan_file *f, const struct partial *p,
+    const char *from, struct err *e)
 {
 	const char *to = plan_target(&d->plan, f);
+	struct stat st;
 
 	if (folder_publish(&d->folder, from, to, false, e) < 0)
 		return -1;
-	if (d->layout &&
-	    localdir_note(&d->folder, to, d->commit, &f->file.digest, e) < 0)
+	if (d->layout && (partial_stat(p, &st, e) < 0 ||
+			     localdir_note(&d->folder, to, d->commit,
+				 &f->file.digest, &st, e) < 0))
 		return -1;
 	f->state = PLAN_DONE;
 	return 0;
 }
 
 static int
-done(void *ctx, size_t i, const char *name, struct err *e)
+done(void *ctx, size_t i, const struct partial *p, const char *name,
+    struct err *e)
 {
 	struct download *d = ctx;
 
-	return publish(d, d->fetch[i], name, e);
+	return publish(d, d->fetch[i], p, name, e);
 }
 
 static void
@@ -399,7 +405,7 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 		if (rv == 0)
 			rv = partial_finish(to, &name, e);
 		if (rv == 0)
-			rv = publish(d, f, name, e);
+			rv = publish(d, f, to, name, e);
 		/* What was copied in part is worth nothing. */
 		if (rv < 0)
 			partial_reset(to, &ignored);
@@ -483,14 +489,35 @@ sync_folders(struct download *d, struct err *e)
 	return 0;
 }
 
+/* The kernel may count the times of files in ticks of up to 10 ms. A change
+ * within the tick of our last stamp would not show, so that whoever waits for
+ * this run to end, and then writes to a file, must come a tick later. */
+static void
+let_tick_pass(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+	struct timespec began, now;
+	struct err ignored;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &began);
+	for (int i = 0; i < 20; i++) {
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+		if (now.tv_sec != began.tv_sec || now.tv_nsec != began.tv_nsec)
+			return;
+		wait_until(wait_now() + 1, &ignored);
+	}
+#endif
+}
+
 static int
 prepare(struct download *d, const struct download_report *r, struct err *e)
 {
-	const struct plan_how how = {
+	struct plan_how how = {
 	    .folder = &d->folder,
 	    .prefix = d->prefix,
 	    .commit = d->commit,
 	    .layout = d->layout,
+	    .note = !d->o->dry_run,
 	    .force = d->o->force,
 	    .progress = d->s.progress,
 	};
@@ -501,6 +528,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 		return -1;
 	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
+	how.owner = traits->owner;
 	plan_check(&d->plan, traits->caseless);
 	d->plan.target = d->target;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
@@ -566,6 +594,8 @@ to_folder(struct download *d, struct output *out, struct err *e)
 		if (rv < 0)
 			explain(d, e);
 	}
+	if (d->layout && d->plan.to_fetch)
+		let_tick_pass();
 	return download_report_end(&r, rv, out, e);
 }
 

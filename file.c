@@ -630,6 +630,12 @@ stamp_same(const struct stamp *a, const struct stamp *b)
 	       a->device == b->device;
 }
 
+bool
+stamp_coarse(const struct stamp *s)
+{
+	return s->ctime % 10000000 == 0;
+}
+
 static int
 beyond(uint64_t offset, size_t n, const char *what, const char *name,
     struct err *e)

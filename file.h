@@ -93,6 +93,11 @@ struct stamp {
 void stamp_of(const struct stat *st, struct stamp *out);
 bool stamp_same(const struct stamp *a, const struct stamp *b);
 
+/* Whether the times look like those of a file system that counts them in steps
+ * of 10 ms or more (FAT, exFAT, old ones with whole seconds): one step may hide
+ * a change, so the stamp proves nothing. */
+bool stamp_coarse(const struct stamp *s);
+
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */
 int file_pread(int fd, void *p, size_t n, uint64_t offset, const char *name,

@@ -797,6 +797,14 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 }
 
 int
+partial_stat(const struct partial *p, struct stat *st, struct err *e)
+{
+	if (fstat(p->fd, st) == 0)
+		return 0;
+	return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
+}
+
+int
 partial_reset(struct partial *p, struct err *e)
 {
 	if (check_owner(p, e) < 0)

@@ -152,6 +152,9 @@ void partial_start(struct partial *p);
  * partial_close() with published true. */
 int partial_finish(struct partial *p, const char **name, struct err *e);
 
+/* fstat() of the file of the bytes, whatever its name is by now. */
+int partial_stat(const struct partial *p, struct stat *st, struct err *e);
+
 /* The bytes are wrong: forgets all of them. */
 int partial_reset(struct partial *p, struct err *e);
 

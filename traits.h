@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct err;
 struct folder;
@@ -16,6 +17,7 @@ struct folder_traits {
 	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
 	bool caseless; /* "A" is "a"; told by ".cache", where that is */
+	uid_t owner;   /* whose a file is that we make here */
 };
 
 /* ERR_FILE if the folder itself cannot be looked at; what cannot be found out

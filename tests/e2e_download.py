@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import time
 
 from fakehub import Generated, Lfs, Proxy, Regular
@@ -875,9 +877,12 @@ def test_metadata_as_of_the_official_client(k):
     at = k.dir / ".cache" / "huggingface"
     for path in ("config.json", "weights/model.safetensors", "empty.txt"):
         text = (at / "download" / (path + ".metadata")).read_text()
-        commit, etag, when, rest = text.split("\n")
+        commit, etag, when, stamp, rest = text.split("\n")
         entry = repo.head().files[path]
         assert (commit, etag, rest) == (repo.head().oid, entry.etag, "")
+        st = (k.dir / path).stat()
+        assert stamp == "hub %d %d %d %d" % (
+            st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
         assert began - 2 < float(when) < time.time() + 2
         assert (k.dir / path).stat().st_mtime - 1 <= float(when)
     assert (at / ".gitignore").read_text() == "*"
@@ -898,6 +903,165 @@ def test_folder_of_the_official_client(k):
     k.ok(k.download(repo))
     assert not k.content_requests()
     k.same(repo)
+
+
+# in place
+
+MODEL = "weights/model.safetensors"
+
+UNCHANGED = "in place, unchanged since"
+
+
+def meta_of(k, path):
+    return k.dir / ".cache" / "huggingface" / "download" / (path + ".metadata")
+
+
+def of_report(r):
+    """path -> what --json says of it."""
+    return {f["path"]: f for f in json.loads(r.out)["files"]}
+
+
+def set_line(path, number, text):
+    lines = path.read_text().split("\n")
+    lines[number] = text
+    path.write_text("\n".join(lines))
+
+
+def same_size(k, path):
+    """Other bytes of the size of that file, as a file with an older time."""
+    other = k.top / "other"
+    other.write_bytes(b"x" * (k.dir / path).stat().st_size)
+    os.utime(str(other), (1600000000, 1600000000))
+    return other
+
+
+def by_copy(k, path):
+    subprocess.run(["cp", "-p", str(same_size(k, path)), str(k.dir / path)], check=True)
+
+
+def by_move(k, path):
+    os.replace(str(same_size(k, path)), str(k.dir / path))
+
+
+def by_edit(k, path):
+    """In place, and its time is put back."""
+    st = (k.dir / path).stat()
+    with open(str(k.dir / path), "r+b") as f:
+        f.seek(st.st_size // 2 + 1)
+        f.write(b"?")
+    os.utime(str(k.dir / path), ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def by_future(k, path):
+    by_copy(k, path)
+    set_line(meta_of(k, path), 2, "%d.0" % (time.time() + 10**6))
+
+
+def by_other_note(k, path):
+    """As the official client notes it, which says nothing about what came since."""
+    by_copy(k, path)
+    text = meta_of(k, path).read_text().split("\n")
+    meta_of(k, path).write_text("\n".join(text[:3]) + "\n")
+
+
+SWAPS = (by_copy, by_move, by_edit, by_future, by_other_note)
+
+
+def test_another_file_of_the_same_size_is_not_in_place(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    for swap in SWAPS:
+        for path in (MODEL, "config.json"):
+            swap(k, path)
+        report = of_report(k.ok(k.download(repo, "--json")))
+        k.same(repo)
+        for path, f in report.items():
+            replaced = path in (MODEL, "config.json")
+            assert f["outcome"] == ("downloaded" if replaced else "kept"), (swap, f)
+            assert f["verified"] == ("now" if replaced else "before"), (swap, f)
+
+
+def test_unchanged_files_are_not_read_again(k):
+    """What is in place is believed as long as nothing has touched it, and no longer."""
+    repo = sample(k)
+    count = len(repo.head().files)
+    r = k.ok(k.download(repo, "--json"))
+    assert {f["verified"] for f in of_report(r).values()} == {"now"}
+    r = k.ok(k.download(repo, "--json"), err=UNCHANGED)
+    assert {f["verified"] for f in of_report(r).values()} == {"before"}
+    assert all(f.get("sha256") or f.get("git_oid") for f in of_report(r).values())
+    (k.dir / MODEL).chmod(0o600)
+    r = k.ok(k.download(repo, "--json"), err="in place: %d unchanged since they were verified, "
+             "1 verified now" % (count - 1))
+    assert of_report(r)[MODEL]["verified"] == "now"
+    k.ok(k.download(repo), err=UNCHANGED)
+    shutil.copytree(str(k.dir), str(k.top / "copy"))
+    k.hub.forget()
+    k.ok(k.download(repo, to=k.top / "copy"), err="in place, verified now")
+    k.ok(k.download(repo, to=k.top / "copy"), err=UNCHANGED)
+    assert not k.content_requests()
+
+
+def test_note_of_another_user_is_not_believed(k):
+    if os.geteuid():
+        raise Skip("needs the right to give files away")
+    repo = sample(k)
+    k.ok(k.download(repo))
+    meta = meta_of(k, MODEL)
+    by_edit(k, MODEL)
+    st = (k.dir / MODEL).stat()
+    set_line(meta, 3, "hub %d %d %d %d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+    os.chown(str(meta), 12345, 12345)
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert meta.stat().st_uid == 0, "the note is ours again"
+
+
+def test_times_without_fractions_are_not_believed(k):
+    """A file system with coarse times shows no change within one of its ticks."""
+    image, mount = k.top / "image", k.top / "mount"
+    mount.mkdir()
+    with open(str(image), "wb") as f:
+        f.truncate(48 * MB)
+    for words in ["mkfs.fat", str(image)], ["mount", "-o", "loop", str(image), str(mount)]:
+        if not shutil.which(words[0]) or subprocess.run(
+                words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            raise Skip("no FAT here")
+    try:
+        repo = sample(k)
+        for said in ("downloading", "in place, verified now", "in place, verified now"):
+            k.ok(k.download(repo, to=mount), err=said)
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_killed_between_the_name_and_its_note(k):
+    """The old note says nothing about the new file, nor does none."""
+    repo = sample(k, {"m.bin": Generated(1, 2 * MB + 1)})
+    k.ok(k.download(repo))
+    old = meta_of(k, "m.bin").read_text()
+    repo.commit({"m.bin": Generated(2, 2 * MB + 1)})
+    k.ok(k.download(repo))
+    for text in (old, None, ""):
+        if text is None:
+            meta_of(k, "m.bin").unlink()
+        else:
+            meta_of(k, "m.bin").write_text(text)
+        k.hub.forget()
+        k.ok(k.download(repo), err="1 unchanged since it was verified, 1 verified now")
+        assert not k.content_requests()
+        k.ok(k.download(repo), err=UNCHANGED)
+
+
+def test_report_has_no_hash_that_nobody_checked(k):
+    repo = sample(k)
+    k.hub.fault(path="/resolve.*vocab.bin", status=403, count=None)
+    report = of_report(k.ok(k.download(repo, "--json", "--retries", "0"), 9))
+    for path, f in report.items():
+        hashed = "sha256" in f or "git_oid" in f
+        assert hashed == (path != "vocab.bin") and hashed == ("verified" in f), f
+    report = of_report(k.ok(k.download(repo, "--json", "--dry-run", to=k.top / "none")))
+    assert not any("sha256" in f or "git_oid" in f for f in report.values())
 
 
 # what a new user found

@@ -451,6 +451,8 @@ def test_source_of_a_copy_is_changed(k):
     k.ok(k.finish(process), 9, err="'c0.bin' was changed")
     assert sorted(tree(k.dir)) == [".gitattributes", "c0.bin", "last.bin"]
     assert not ours(k), ours(k)
+    k.ok(k.download(repo))
+    k.same(repo)
 
 
 @hub_with(quotas=QUOTAS)

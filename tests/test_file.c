@@ -531,6 +531,11 @@ test_stamp(void)
 	changed[4].device++;
 	for (size_t i = 0; i < countof(changed); i++)
 		CHECK_ROW(i, !stamp_same(&a, &changed[i]));
+	CHECK(!stamp_coarse(&a));
+	for (int64_t step = 10000000; step <= 2000000000; step *= 10) {
+		b.ctime = a.ctime / step * step;
+		CHECK(stamp_coarse(&b));
+	}
 	/* Beyond the year 2262. */
 	st.st_mtim.tv_sec = INT64_MAX;
 	stamp_of(&st, &a);
