@@ -762,6 +762,25 @@ def test_limit_rate(k):
     assert 2 <= time.monotonic() - began < 8, "took %.1f s" % (time.monotonic() - began)
 
 
+def test_limit_rate_below_the_floor(k):
+    """Slow by the user's will is not slow: no connection is given up, and none asked twice."""
+    repo = sample(k, {"a.bin": Generated(1, 4001), "b.bin": Generated(2, 4001), ".gitattributes": "x"})
+    rate = ["--limit-rate", "1500", "--stall-timeout", "1", "-j", "4"]
+    k.ok(k.download(repo, *rate))
+    k.same(repo)
+    k.ok(k.download(repo, *rate, "-f", "a.bin", to=k.top / "one"))
+    k.ok(k.run("download", "-r", ID, "-o", "-", *rate, "b.bin"))
+    assert len(k.hub.asked("cdn")) == 4, "asked again"
+
+
+def test_slow_server_is_left_also_with_a_limit(k):
+    repo = sample(k, {"a.bin": Generated(1, 300001)})
+    k.hub.fault(origin="cdn", rate=200)
+    k.ok(k.download(repo, "--limit-rate", "1M", "--stall-timeout", "1"))
+    k.same(repo)
+    assert len(k.hub.asked("cdn")) == 2
+
+
 def test_jobs(k):
     repo = sample(k)
     for jobs in ("1", "64"):

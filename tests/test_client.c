@@ -1258,6 +1258,40 @@ test_silent_kept(void)
 	CHECK(bench_close(&b));
 }
 
+/* Slow by the user's will is no slow server, and a slow server is one also
+ * where the user has set a limit. */
+static void
+test_rate_below_floor(void)
+{
+	char *body = alphabet(400);
+	char *answer =
+	    join("HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", body);
+	char *chunks = join("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+			    "chunked\r\n\r\n190;some=long;ext=ension\r\n",
+	    body);
+	char *chunked = join(chunks, "\r\n0\r\nAn: answer\r\n\r\n");
+	const struct turn turns[] = {{.answer = answer}, {.answer = chunked},
+	    {.answer = answer, .piece = 1}};
+	struct bench b;
+	struct err e;
+
+	bench_open(&b, turns, 3);
+	b.o.rate = 500;
+	b.o.stall_ms = 50;
+	bench_options(&b);
+	CHECK(got(get(&b, "/", NULL, &e), body));
+	CHECK(got(get(&b, "/", NULL, &e), body));
+	b.o.rate = 1000000;
+	bench_options(&b);
+	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
+	CHECK(strstr(e.msg, "too slowly"));
+	CHECK(bench_close(&b));
+	free(answer);
+	free(chunks);
+	free(chunked);
+	free(body);
+}
+
 static void
 test_rate(void)
 {
@@ -1560,6 +1594,7 @@ static void (*const tests[])(void) = {
     test_slow,
     test_silent_kept,
     test_rate,
+    test_rate_below_floor,
     test_threads,
     test_tls_end,
     test_tls_reuse,
