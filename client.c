@@ -549,6 +549,7 @@ hop(struct response *r, struct err *e)
 		return err_in_url(e, &r->url);
 	}
 	log_answer(r);
+	r->x.head.came = client_time(r->client);
 	hear_time(r);
 	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
 		return -1;

@@ -398,6 +398,26 @@ def test_server_errors(k):
     survives(k, repo)
 
 
+def test_errors_of_gateways(k):
+    """What stands between us and the server says so in many ways; all pass."""
+    repo = sample(k)
+    for path, status in (("/revision/", 520), ("/tree/", 501), ("/resolve/", 599), ("/resolve-cache", 530)):
+        k.hub.fault(path=path, status=status, body="<html>no</html>")
+    for status in (505, 507, 525):
+        k.hub.fault(origin="cdn", status=status)
+    survives(k, repo)
+
+
+def test_date_in_retry_after(k):
+    """By the server's clock, which is years behind ours."""
+    repo = sample(k)
+    rule = k.hub.fault(path="/tree/", status=503, headers={
+        "Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:49:39 GMT"})
+    began = time.monotonic()
+    survives(k, repo)
+    assert rule.hits and time.monotonic() - began >= 2, "did not wait"
+
+
 def test_rate_limit(k):
     repo = sample(k)
     k.hub.fault(path="/tree/", status=429, headers={"RateLimit": '"api";r=0;t=1'})

@@ -1054,7 +1054,9 @@ test_retry(void)
 	    {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 0, 503, 0},
 	    {"", 0, 0, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", 3, 404, 0},
-	    {"HTTP/1.1 501 x\r\nContent-Length: 0\r\n\r\n", 3, 501, 0},
+	    {"HTTP/1.1 501 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 525 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 510 x\r\nContent-Length: 0\r\n\r\n", 3, 510, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\ncut", 3, 404, 0},
 	    {"HTTP/1.1 403 x\r\nContent-Encoding: br\r\n\r\n\1\2", 3, 403, 0},
 	};
@@ -1263,25 +1265,28 @@ test_silent_kept(void)
 static void
 test_rate_below_floor(void)
 {
-	char *body = alphabet(400);
+	char *body = alphabet(400), *longer = alphabet(5000);
 	char *answer =
 	    join("HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", body);
 	char *chunks = join("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
 			    "chunked\r\n\r\n190;some=long;ext=ension\r\n",
 	    body);
 	char *chunked = join(chunks, "\r\n0\r\nAn: answer\r\n\r\n");
+	char *drips =
+	    join("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", longer);
 	const struct turn turns[] = {{.answer = answer}, {.answer = chunked},
-	    {.answer = answer, .piece = 1}};
+	    {.answer = drips, .piece = 1}};
 	struct bench b;
 	struct err e;
 
 	bench_open(&b, turns, 3);
 	b.o.rate = 500;
-	b.o.stall_ms = 50;
+	b.o.stall_ms = 100;
 	bench_options(&b);
 	CHECK(got(get(&b, "/", NULL, &e), body));
 	CHECK(got(get(&b, "/", NULL, &e), body));
 	b.o.rate = 1000000;
+	b.o.stall_ms = 300;
 	bench_options(&b);
 	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
 	CHECK(strstr(e.msg, "too slowly"));
@@ -1289,6 +1294,8 @@ test_rate_below_floor(void)
 	free(answer);
 	free(chunks);
 	free(chunked);
+	free(drips);
+	free(longer);
 	free(body);
 }
 
