@@ -24,6 +24,8 @@ SAMPLE = {
     "vocab.bin": bytes(range(256)) * 100,
 }
 
+MODEL = "weights/model.safetensors"
+
 ODD = ["with space.txt", "100%.txt", "%2e%2e.txt", "a#b.txt", "a?b.txt", "a+b.txt", "über.txt",
        "日本/語.txt", "-dash", "--", "&amp;", "quote'\".txt", "a;b=c", "[x].txt", "{y}", "~",
        "dir with space/#/?/file", ".hidden", "trailing dot.", "e\u0301.txt", "*", "x" * 200]
@@ -257,6 +259,56 @@ def test_standard_output_with_wrong_content(k):
     repo = sample(k)
     k.hub.fault(origin="cdn", corrupt_at=5 * MB, count=None)
     k.ok(k.run("download", "-r", repo.id, "-o", "-", "weights/model.safetensors"), 6)
+
+
+def to_output(k, *more, status=0, **how):
+    """What -o - writes of MODEL is its beginning at least, and all of it if it succeeds."""
+    r = k.ok(k.run("download", "-r", ID, "-o", "-", MODEL, *more), status, **how)
+    want = SAMPLE[MODEL].read()
+    assert r.raw == want[:len(r.raw)] and (status or len(r.raw) == len(want)), "wrong bytes"
+    return r
+
+
+def test_standard_output_from_a_server_without_ranges(k):
+    """After a cut it begins at 0 again: what was written is dropped."""
+    sample(k)
+    for cut in (1, 700001, 1000000, 9 * MB + 6):
+        k.hub.forget()
+        k.hub.fault(origin="cdn", drop_after=cut)
+        k.hub.fault(origin="cdn", ignore_range=True, count=None)
+        r = to_output(k)
+        assert len(k.hub.asked("cdn")) == 3 and r.seconds < 20
+    k.hub.forget()
+    for n in range(1, 6):
+        k.hub.fault(origin="cdn", ignore_range=True, count=1 if n == 1 else 2, drop_after=n * 700001)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None)
+    to_output(k)
+
+
+def test_standard_output_never_gets_past_a_cut(k):
+    sample(k)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None, drop_after=700001)
+    r = to_output(k, "--retries", "1", status=5)
+    assert len(r.raw) <= 700001
+
+
+def test_standard_output_drops_only_what_it_has_written(k):
+    """An answer that begins with other bytes is not gone on with, nor a page that is none."""
+    repo = sample(k)
+    for lie in ({"corrupt_at": 5}, {"corrupt_at": 699999}, {"filler": "x", "endless": True},
+                {"status": 200, "body": "Please log in\n"},
+                {"status": 200, "body": "Please log in\n", "chunked": True}):
+        k.hub.forget()
+        k.hub.fault(origin="cdn", drop_after=700001)
+        k.hub.fault(origin="cdn", ignore_range=True, count=2, **lie)
+        to_output(k)
+    # What was written is what is wrong: then nothing that comes fits.
+    k.hub.forget()
+    k.hub.fault(origin="cdn", drop_after=700001, corrupt_at=5)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None)
+    r = k.run("download", "-r", repo.id, "-o", "-", MODEL, "--retries", "1")
+    k.ok(r, 6, err="other bytes than before")
+    assert len(r.raw) <= 700001
 
 
 def test_dry_run(k):
@@ -945,8 +997,6 @@ def test_folder_of_the_official_client(k):
 
 
 # in place
-
-MODEL = "weights/model.safetensors"
 
 UNCHANGED = "in place, unchanged since"
 
