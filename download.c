@@ -48,6 +48,7 @@ struct download {
 	struct folder folder;
 	struct partial_setup ground; /* what the folder stands on */
 	const char *prefix;          /* of the partial files */
+	struct litter litter;        /* our lock on their folder */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
 	struct choice choice;
@@ -463,11 +464,13 @@ folder_length(const char *path)
 	return slash ? (size_t)(slash - path) : 0;
 }
 
-/* The names of the new files are on the disk, too, before success is told. The
- * files are in the order of their paths, so a folder comes up once, or
- * nearly. */
+/* Calls visit once, or nearly, for each folder in which a file is that was
+ * fetched, or with all in which one is: the files are in the order of their
+ * paths. target is one of its files. */
 static int
-sync_folders(struct download *d, struct err *e)
+each_folder(struct download *d, bool all,
+    int (*visit)(struct download *d, const char *target, struct err *e),
+    struct err *e)
 {
 	const char *last = NULL;
 	size_t n = 0;
@@ -476,17 +479,102 @@ sync_folders(struct download *d, struct err *e)
 		const struct plan_file *f = &d->plan.file[i];
 		const char *target = plan_target(&d->plan, f);
 
-		if (f->state != PLAN_DONE)
+		if (f->state != PLAN_DONE && !(all && plan_was_here(f)))
 			continue;
 		if (last && folder_length(target) == n &&
 		    memcmp(last, target, n) == 0)
 			continue;
-		if (folder_sync(&d->folder, target, e) < 0)
+		if (visit(d, target, e) < 0)
 			return -1;
 		last = target;
 		n = folder_length(last);
 	}
 	return 0;
+}
+
+static int
+sync_folder(struct download *d, const char *target, struct err *e)
+{
+	return folder_sync(&d->folder, target, e);
+}
+
+/* The names of the new files are on the disk, too, before success is told. */
+static int
+sync_folders(struct download *d, struct err *e)
+{
+	return each_folder(d, false, sync_folder, e);
+}
+
+/* --- What is left behind. --- */
+
+static bool
+placed(void *ctx, const struct digest *digest)
+{
+	const struct download *d = ctx;
+	bool found = false;
+
+	for (size_t i = 0; i < d->plan.n; i++) {
+		const struct plan_file *f = &d->plan.file[i];
+
+		if (!digest_same(&f->file.digest, digest))
+			continue;
+		if (f->state != PLAN_DONE && !plan_was_here(f))
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+static int
+sweep_folder(struct download *d, const char *target, struct err *e)
+{
+	struct buf b = buf_make(8192);
+
+	(void)e;
+	buf_printf(
+	    &b, LOCALDIR_PREFIX "/%.*s/", (int)folder_length(target), target);
+	litter_sweep(&d->litter, buf_cstr(&b));
+	buf_release(&b);
+	return 0;
+}
+
+static void
+sweep_folders(void *ctx, struct litter *l)
+{
+	struct download *d = ctx;
+	struct err e;
+
+	if (!d->layout)
+		return;
+	litter_sweep(l, LOCALDIR_TOP "/");
+	each_folder(d, true, sweep_folder, &e);
+}
+
+static void
+leave(struct download *d)
+{
+	const struct litter_end end = {
+	    .placed = placed,
+	    .folders = sweep_folders,
+	    .ctx = d,
+	    .remove_folder = !d->layout,
+	};
+
+	if (d->litter.f)
+		litter_leave(&d->litter, &end);
+}
+
+/* Finds out what the folder stands on, without what earlier runs have left. */
+static int
+enter(struct download *d, struct err *e)
+{
+	if (partial_setup(&d->folder, &d->ground, e) < 0)
+		return -1;
+	if (d->o->dry_run || !litter_enter(&d->litter, &d->folder, d->prefix,
+				 d->ground.traits.network, false))
+		return 0;
+	/* There is more room now. */
+	return partial_setup(&d->folder, &d->ground, e);
 }
 
 /* The kernel may count the times of files in ticks of up to 10 ms. A change
@@ -526,7 +614,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	traits->free = traits->max_file = UINT64_MAX;
 	if (d->layout && !d->o->dry_run && localdir_prepare(&d->folder, e) < 0)
 		return -1;
-	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
+	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
 	how.owner = traits->owner;
 	plan_check(&d->plan, traits->caseless);
@@ -545,15 +633,14 @@ transfer_all(struct download *d, struct err *e)
 {
 	int rv;
 
-	litter_clean(&d->folder, d->prefix);
+	if (d->litter.fd < 0 && !d->litter.network && d->plan.to_fetch)
+		litter_enter(&d->litter, &d->folder, d->prefix,
+		    d->ground.traits.network, true);
 	rv = fetch(d, e);
 	if (rv == 0)
 		rv = copy_all(d, e);
 	if (rv == 0)
 		rv = sync_folders(d, e);
-	/* Empty again: nothing but the file is left behind. */
-	if (!d->layout)
-		unlinkat(d->folder.fd, FILE_PREFIX, AT_REMOVEDIR);
 	return rv;
 }
 
@@ -594,6 +681,7 @@ to_folder(struct download *d, struct output *out, struct err *e)
 		if (rv < 0)
 			explain(d, e);
 	}
+	leave(d);
 	if (d->layout && d->plan.to_fetch)
 		let_tick_pass();
 	return download_report_end(&r, rv, out, e);
@@ -658,6 +746,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	    .o = o,
 	    .c = c,
 	    .folder.fd = -1,
+	    .litter.fd = -1,
 	    .started = wait_now(),
 	};
 	int rv;

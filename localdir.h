@@ -15,7 +15,8 @@
 
 struct err;
 
-#define LOCALDIR_PREFIX ".cache/huggingface/download"
+#define LOCALDIR_TOP ".cache/huggingface"
+#define LOCALDIR_PREFIX LOCALDIR_TOP "/download"
 
 /*
  * The lines of a metadata file. Pure.

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* sync_file_range, flock */
+#define _GNU_SOURCE /* sync_file_range */
 
 #include "partial.h"
 
@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -365,12 +364,7 @@ start_private(struct partial *p, struct err *e)
 	p->is_private = true;
 	free(p->name);
 	p->name = lease_name(p->stem, "part");
-	if (open_data(p, O_EXCL, &st, e) < 0)
-		return -1;
-	/* So that litter_clean() sees that somebody lives here. */
-	if (!p->network && p->size > PARTIAL_BLOCK)
-		flock(p->fd, LOCK_EX | LOCK_NB);
-	return 0;
+	return open_data(p, O_EXCL, &st, e);
 }
 
 /* A file that has another name, too, is left to that; we make our own. */

@@ -32,8 +32,8 @@
  * since what is published is a verified file of one's own. An owner that slept
  * over PARTIAL_STALE checks that it still is the owner before it writes on.
  *
- * What nobody can continue is removed after a time (litter.h). HASH.part is
- * never removed but by the run that publishes it.
+ * What nobody can continue is removed by a later run (litter.h), and so is
+ * HASH.part once its content is in place.
  *
  * Thread-safe: workers write ranges and mark them, one hasher advances.
  */

@@ -455,6 +455,90 @@ def test_source_of_a_copy_is_changed(k):
     k.same(repo)
 
 
+# what is left behind
+
+HALF = "0123456789abcdef"
+
+OTHERS = {  # Nobody's but their own: they stay.
+    "%s.part" % (HALF * 4): "another file", "%s.state" % (HALF * 4): "its state",
+    "BSxUR2h6SGqGvXfaUSpJOiMFuJE=.%s.incomplete" % (HALF * 4): "of the official client",
+    "x.bin.lock": "",
+}
+
+LEFT = ["%s.%s.part" % (HALF * 4, HALF), "%s.%s.tmp" % (HALF * 4, HALF), ".hub-%s.tmp" % HALF,
+        "%s.state" % ("9" * 64), "copy-" + HALF, "sub/.hub-%s.tmp" % HALF, "../.hub-%s.tmp" % HALF]
+
+
+@hub_with(quotas=QUOTAS)
+def test_nothing_is_left_behind(k):
+    """Whatever dead runs have left goes, however young it is; what somebody can continue stays."""
+    repo = k.hub.add_repo(ID, {"a.bin": Generated(1, 2 * MB + 1), "sub/b.bin": Generated(2, 5)})
+    k.ok(k.download(repo))
+    for again in ([], ["--force"], ["a.bin"]):
+        at = k.dir / ".cache/huggingface/download"
+        for name in LEFT:
+            (at / name).write_text("left")
+        for name, text in OTHERS.items():
+            (at / name).write_text(text)
+        k.ok(k.download(repo, *again))
+        # The folder that this run had nothing to do with is no business of its own.
+        stays = [".hub-%s.tmp" % HALF] if again == ["a.bin"] else []
+        assert ours(k) == sorted([*OTHERS, *stays]), ours(k)
+        assert all((at / name).read_text() == text for name, text in OTHERS.items())
+
+
+@hub_with(quotas=QUOTAS)
+def test_partial_of_a_file_that_is_in_place(k):
+    """It came in another way meanwhile."""
+    repo = k.hub.add_repo(ID, {"a.bin": Generated(1, 20 * MB + 1), "b.bin": Generated(2, 20 * MB + 1)})
+    k.hub.fault(origin="cdn", rate=4 * MB, count=None)
+    process = k.start("download", "-r", ID, "-p", k.dir)
+    k.wait_for(lambda: len(list(k.dir.rglob("*.state"))) == 2, what="two partials")
+    k.kill_after(process, 6 * MB)
+    k.finish(process)
+    assert len(ours(k)) >= 4, ours(k)
+    (k.dir / "a.bin").write_bytes(repo.head().files["a.bin"].content.read())
+    k.hub.rules.clear()
+    k.ok(k.download(repo, "a.bin"), err="in place, verified now")
+    digest = repo.head().files["b.bin"].content.sha256()
+    assert ours(k) == [digest + ".part", digest + ".state"], ours(k)
+    k.ok(k.download(repo, "-d"), err="continuing")
+    k.same(repo)
+    assert not ours(k), ours(k)
+
+
+@hub_with(quotas=QUOTAS)
+def test_small_files_that_were_killed_leave_nothing(k):
+    need_strace()
+    repo = many_small(k, 60)
+    r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=20"))
+    assert r.status == 137 and ours(k), r.status
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert not ours(k), ours(k)
+    r = k.download(repo, "-f", "f001", to=k.top / "one", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=1"))
+    assert r.status == 137 and (k.top / ".hub-download").exists()
+    k.ok(k.download(repo, "-f", "f001", to=k.top / "one"))
+    assert not (k.top / ".hub-download").exists()
+
+
+@hub_with(quotas=QUOTAS)
+def test_partials_of_other_files_are_not_touched(k):
+    """A run that resumes one would take a lock on it for somebody who is at it."""
+    need_strace()
+    repo, trace = k.hub.add_repo(ID, {"a.bin": Generated(1, 2 * MB + 1)}), k.top / "trace"
+    at = k.dir / ".cache/huggingface/download"
+    at.mkdir(parents=True)
+    for name, text in OTHERS.items():
+        (at / name).write_text(text)
+    k.ok(k.download(repo, env=environment(), wrap=traced(
+        "-y", "-s", "300", "-e", "trace=%file,flock,fcntl,unlinkat", "-e", "signal=none", "-o", str(trace))))
+    lines = [line for line in trace.read_text(errors="replace").splitlines() if HALF in line]
+    assert not [line for line in lines if "open" in line or "flock" in line or "unlink" in line], lines
+
+
 @hub_with(quotas=QUOTAS)
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):
