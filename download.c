@@ -466,10 +466,11 @@ folder_length(const char *path)
 
 /* Calls visit once, or nearly, for each folder in which a file is that was
  * fetched, or with all in which one is: the files are in the order of their
- * paths. target is one of its files. */
+ * paths. target is one of its files, last that of the visit before, or NULL. */
 static int
 each_folder(struct download *d, bool all,
-    int (*visit)(struct download *d, const char *target, struct err *e),
+    int (*visit)(struct download *d, const char *target, const char *last,
+	struct err *e),
     struct err *e)
 {
 	const char *last = NULL;
@@ -484,7 +485,7 @@ each_folder(struct download *d, bool all,
 		if (last && folder_length(target) == n &&
 		    memcmp(last, target, n) == 0)
 			continue;
-		if (visit(d, target, e) < 0)
+		if (visit(d, target, last, e) < 0)
 			return -1;
 		last = target;
 		n = folder_length(last);
@@ -492,10 +493,26 @@ each_folder(struct download *d, bool all,
 	return 0;
 }
 
+/* Syncs the folder that target is in, and those above it, which may be new, too,
+ * but for those above last. */
 static int
-sync_folder(struct download *d, const char *target, struct err *e)
+sync_folder(
+    struct download *d, const char *target, const char *last, struct err *e)
 {
-	return folder_sync(&d->folder, target, e);
+	char *path = xstrdup(target), *slash;
+	int rv = folder_sync(&d->folder, path, e);
+
+	while (rv == 0 && (slash = strrchr(path, '/'))) {
+		/* With the '/': whether last is in that folder, too. */
+		size_t n = (size_t)(slash - path) + 1;
+
+		if (last && strncmp(last, path, n) == 0)
+			break;
+		*slash = '\0';
+		rv = folder_sync(&d->folder, path, e);
+	}
+	free(path);
+	return rv;
 }
 
 /* The names of the new files are on the disk, too, before success is told. */
@@ -526,10 +543,12 @@ placed(void *ctx, const struct digest *digest)
 }
 
 static int
-sweep_folder(struct download *d, const char *target, struct err *e)
+sweep_folder(
+    struct download *d, const char *target, const char *last, struct err *e)
 {
 	struct buf b = buf_make(8192);
 
+	(void)last;
 	(void)e;
 	buf_printf(
 	    &b, LOCALDIR_PREFIX "/%.*s/", (int)folder_length(target), target);

@@ -479,6 +479,16 @@ def test_rate_limit(k):
     assert time.monotonic() - began >= 1, "did not wait"
 
 
+def test_wait_is_for_all_files(k):
+    """The quota is the address's: the next file would only use it up further."""
+    repo = k.hub.add_repo(ID, {"f%d" % n: "file %d\n" % n for n in range(8)})
+    k.hub.fault(path="/resolve/", status=429, skip=2, headers={"Retry-After": "2"})
+    survives(k, repo, "-j", "1")
+    times = [(e["status"], e["time"]) for e in k.hub.asked(path="/resolve/")]
+    at = [status for status, _ in times].index(429)
+    assert at == 2 and times[at + 1][1] - times[at][1] >= 2, "did not wait"
+
+
 def test_other_quota_is_not_waited_for(k):
     repo = sample(k)
     k.hub.fault(path="/tree/", status=429, count=None, body="exceeded our hourly quotas",

@@ -455,6 +455,29 @@ def test_source_of_a_copy_is_changed(k):
     k.same(repo)
 
 
+@hub_with(quotas=QUOTAS)
+def test_folders_are_on_the_disk_at_the_end(k):
+    """A name is lasting once the folder that it is in is synced after it, and so is the folder's."""
+    need_strace()
+    repo, trace = k.hub.add_repo(ID, {"a/b/one": "1", "a/b/two": "2", "a/c/d/three": "3",
+                                      "e/five": Generated(1, 2 * MB + 1)}), k.top / "trace"
+    k.ok(k.download(repo, "-j", "2", "--exclude", ".*", env=environment(), wrap=traced(
+        "-y", "-s", "300", "-e", "trace=fsync,renameat", "-e", "signal=none", "-o", str(trace))))
+    named, synced = {}, {}
+    for n, line in enumerate(trace.read_text(errors="replace").splitlines()):
+        found = re.search(r'renameat\(.*<([^<>]*)>, "([^"]*)"\) = 0', line)
+        if found:
+            named[os.path.join(*found.groups())] = n
+        found = re.search(r"fsync\(\d+<(.*)>\) = 0", line)
+        if found:
+            synced[found.group(1)] = n
+    for path in tree(k.dir):
+        at = k.dir / path
+        assert str(at) in named, path
+        for folder in list(at.parents)[:path.count("/") + 1]:
+            assert synced.get(str(folder), -1) > named[str(at)], "%s is not synced for %s" % (folder, path)
+
+
 # what is left behind
 
 HALF = "0123456789abcdef"
