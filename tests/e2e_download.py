@@ -1101,6 +1101,14 @@ def test_unchanged_files_are_not_read_again(k):
     assert not k.content_requests()
 
 
+def test_large_file_is_shown_while_it_is_hashed(k):
+    repo = sample(k, {"big.bin": Generated(1, 64 * MB + 1)})
+    k.ok(k.download(repo))
+    (k.dir / "big.bin").touch()
+    k.ok(k.download(repo), err=["checking: 2 files", "in place: big.bin", "verified now"])
+    assert "in place: " not in k.ok(k.download(repo), err=UNCHANGED).err
+
+
 def test_note_of_another_user_is_not_believed(k):
     if os.geteuid():
         raise Skip("needs the right to give files away")
