@@ -26,9 +26,7 @@
 /* response_text() grows by that much. */
 #define TEXT_READ 16384
 
-/* What it wants on the average, in bytes a second, once it has taken so many
- * times stall_ms. */
-#define TEXT_FLOOR 1024
+/* Its pace is judged over that many times stall_ms. */
 #define TEXT_STALLS 4
 
 struct client {
@@ -551,6 +549,7 @@ hop(struct response *r, struct err *e)
 		return err_in_url(e, &r->url);
 	}
 	log_answer(r);
+	r->x.head.came = client_time(r->client);
 	hear_time(r);
 	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
 		return -1;
@@ -625,26 +624,16 @@ text_end(struct response *r, struct err *e)
 	return err_in_url(e, &r->url);
 }
 
-/* A byte now and then is no stall, but an answer has to end. Where the user
- * slows it down it may take its time. */
-static int
-check_pace(const struct response *r, uint64_t since, size_t n, struct err *e)
+int
+response_pace(struct response *r, uint64_t span_ms, struct err *e)
 {
-	const struct client_opts *o = &r->client->o;
-	uint64_t ms = wait_now() - since;
-
-	if (o->rate || ms < (uint64_t)TEXT_STALLS * o->stall_ms ||
-	    n >= ms * TEXT_FLOOR / 1000)
-		return 0;
-	err_set(e, ERR_NET, "the answer comes too slowly");
-	return err_in_url(e, &r->url);
+	return exchange_pace(&r->x, span_ms, e) ? err_in_url(e, &r->url) : 0;
 }
 
 int
 response_text(struct response *r, struct buf *b, struct err *e)
 {
-	uint64_t since = wait_now();
-	size_t had = b->len;
+	uint64_t span = (uint64_t)TEXT_STALLS * r->client->o.stall_ms;
 
 	for (;;) {
 		size_t room = b->max - b->len, n;
@@ -659,7 +648,8 @@ response_text(struct response *r, struct buf *b, struct err *e)
 		buf_added(b, rc ? 0 : n);
 		if (rc || !n)
 			return rc;
-		if (check_pace(r, since, b->len - had, e))
+		/* A byte now and then is no stall, but it has to end. */
+		if (response_pace(r, span, e))
 			return -1;
 	}
 }

@@ -105,9 +105,13 @@ const struct url *response_url(const struct response *r); /* the last one */
 int response_read(
     struct response *r, void *p, size_t cap, size_t *n, struct err *e);
 
+/* 0, or ERR_NET if the body has come at less than 1 KiB/s over span_ms of
+ * waiting for the server, in which it is judged anew each time. */
+int response_pace(struct response *r, uint64_t span_ms, struct err *e);
+
 /* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. ERR_NET
- * if it moves, but would hardly ever end: less than 1 kB/s over four times
- * stall_ms (not where rate is set). */
+ * if it moves, but would hardly ever end: response_pace() over four times
+ * stall_ms. */
 int response_text(struct response *r, struct buf *b, struct err *e);
 
 /* Ends it: a connection whose body is complete, or nearly (a few kB, already

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* CLOCK_REALTIME_COARSE */
+
 /*
  * download: the files of one commit, below one folder.
  *
@@ -13,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "choice.h"
@@ -45,6 +48,7 @@ struct download {
 	struct folder folder;
 	struct partial_setup ground; /* what the folder stands on */
 	const char *prefix;          /* of the partial files */
+	struct litter litter;        /* our lock on their folder */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
 	struct choice choice;
@@ -268,26 +272,29 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 
 /* A verified file gets its name. Folders are synced once, at the end. */
 static int
-publish(
-    struct download *d, struct plan_file *f, const char *from, struct err *e)
+publish(struct download *d, struct plan_file *f, const struct partial *p,
+    const char *from, struct err *e)
 {
 	const char *to = plan_target(&d->plan, f);
+	struct stat st;
 
 	if (folder_publish(&d->folder, from, to, false, e) < 0)
 		return -1;
-	if (d->layout &&
-	    localdir_note(&d->folder, to, d->commit, &f->file.digest, e) < 0)
+	if (d->layout && (partial_stat(p, &st, e) < 0 ||
+			     localdir_note(&d->folder, to, d->commit,
+				 &f->file.digest, &st, e) < 0))
 		return -1;
 	f->state = PLAN_DONE;
 	return 0;
 }
 
 static int
-done(void *ctx, size_t i, const char *name, struct err *e)
+done(void *ctx, size_t i, const struct partial *p, const char *name,
+    struct err *e)
 {
 	struct download *d = ctx;
 
-	return publish(d, d->fetch[i], name, e);
+	return publish(d, d->fetch[i], p, name, e);
 }
 
 static void
@@ -352,13 +359,16 @@ fetch(struct download *d, struct err *e)
 	return transfer_run(&t, e);
 }
 
-/* Copies what is at from to to and hashes it on the way. */
+/* Copies what is at from into the partial and hashes it on the way: the file
+ * that it came under may be another one by now. */
 static int
-copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
+copy_bytes(
+    int from, struct partial *to, const struct plan_file *f, struct err *e)
 {
 	unsigned char *bytes = xmalloc(COPY_SIZE);
 	uint64_t size = f->file.size;
 	struct digest found;
+	uint64_t sum = 0;
 	struct hash h;
 	int rv = 0;
 
@@ -371,7 +381,9 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 		if (rv == 0)
 			rv = file_pread(from, bytes, n, at, f->file.path, e);
 		if (rv == 0)
-			rv = file_pwrite(to, bytes, n, at, f->file.path, e);
+			rv = partial_write(to, bytes, n, at, &sum, e);
+		if (rv == 0)
+			rv = partial_tend(to, e);
 		if (rv == 0)
 			hash_update(&h, bytes, n);
 		at += n;
@@ -381,33 +393,35 @@ copy_bytes(int from, int to, const struct plan_file *f, struct err *e)
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
 		    "'%s' was changed while it was copied", f->same->file.path);
-	return rv < 0 ? -1 : file_sync(to, f->file.path, e);
+	return rv;
 }
 
+/* Into a partial, as if it were fetched: so what a kill leaves has a name that
+ * the next run finds. */
 static int
 copy(struct download *d, struct plan_file *f, struct err *e)
 {
-	char name[sizeof(FILE_PREFIX) + sizeof(LOCALDIR_PREFIX) + 32];
-	int from, to, rv = -1;
+	const char *name;
+	struct partial *to;
+	int from, rv = -1;
 
-	snprintf(
-	    name, sizeof(name), "%scopy-%016" PRIx64, d->prefix, wait_random());
 	from = folder_openat(&d->folder, f->same->file.path, O_RDONLY, e);
 	if (from < 0)
 		return -1;
-	to = folder_openat(&d->folder, name, O_WRONLY | O_CREAT | O_EXCL, e);
-	if (to >= 0) {
+	to = partial_open_on(&d->ground, &d->folder, d->prefix, &f->file.digest,
+	    f->file.size, false, NULL, NULL, e);
+	if (to) {
 		rv = copy_bytes(from, to, f, e);
-		close(to);
 		if (rv == 0)
-			rv = publish(d, f, name, e);
+			rv = partial_finish(to, &name, e);
+		if (rv == 0)
+			rv = publish(d, f, to, name, e);
+		/* What was copied in part is worth nothing. */
+		if (rv < 0)
+			partial_forget(to);
+		partial_close(to, rv == 0);
 	}
 	close(from);
-	if (rv < 0) {
-		struct err ignored;
-
-		folder_remove(&d->folder, name, &ignored);
-	}
 	return rv;
 }
 
@@ -459,11 +473,14 @@ folder_length(const char *path)
 	return slash ? (size_t)(slash - path) : 0;
 }
 
-/* The names of the new files are on the disk, too, before success is told. The
- * files are in the order of their paths, so a folder comes up once, or
- * nearly. */
+/* Calls visit once, or nearly, for each folder in which a file is that was
+ * fetched, or with all in which one is: the files are in the order of their
+ * paths. target is one of its files, last that of the visit before, or NULL. */
 static int
-sync_folders(struct download *d, struct err *e)
+each_folder(struct download *d, bool all,
+    int (*visit)(struct download *d, const char *target, const char *last,
+	struct err *e),
+    struct err *e)
 {
 	const char *last = NULL;
 	size_t n = 0;
@@ -472,12 +489,12 @@ sync_folders(struct download *d, struct err *e)
 		const struct plan_file *f = &d->plan.file[i];
 		const char *target = plan_target(&d->plan, f);
 
-		if (f->state != PLAN_DONE)
+		if (f->state != PLAN_DONE && !(all && plan_was_here(f)))
 			continue;
 		if (last && folder_length(target) == n &&
 		    memcmp(last, target, n) == 0)
 			continue;
-		if (folder_sync(&d->folder, target, e) < 0)
+		if (visit(d, target, last, e) < 0)
 			return -1;
 		last = target;
 		n = folder_length(last);
@@ -485,14 +502,138 @@ sync_folders(struct download *d, struct err *e)
 	return 0;
 }
 
+/* Syncs the folder that target is in, and those above it, which may be new, too,
+ * but for those above last. */
+static int
+sync_folder(
+    struct download *d, const char *target, const char *last, struct err *e)
+{
+	char *path = xstrdup(target), *slash;
+	int rv = folder_sync(&d->folder, path, e);
+
+	while (rv == 0 && (slash = strrchr(path, '/'))) {
+		/* With the '/': whether last is in that folder, too. */
+		size_t n = (size_t)(slash - path) + 1;
+
+		if (last && strncmp(last, path, n) == 0)
+			break;
+		*slash = '\0';
+		rv = folder_sync(&d->folder, path, e);
+	}
+	free(path);
+	return rv;
+}
+
+/* The names of the new files are on the disk, too, before success is told. */
+static int
+sync_folders(struct download *d, struct err *e)
+{
+	return each_folder(d, false, sync_folder, e);
+}
+
+/* --- What is left behind. --- */
+
+static bool
+placed(void *ctx, const struct digest *digest)
+{
+	const struct download *d = ctx;
+	bool found = false;
+
+	for (size_t i = 0; i < d->plan.n; i++) {
+		const struct plan_file *f = &d->plan.file[i];
+
+		if (!digest_same(&f->file.digest, digest))
+			continue;
+		if (f->state != PLAN_DONE && !plan_was_here(f))
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+static int
+sweep_folder(
+    struct download *d, const char *target, const char *last, struct err *e)
+{
+	struct buf b = buf_make(8192);
+
+	(void)last;
+	(void)e;
+	buf_printf(
+	    &b, LOCALDIR_PREFIX "/%.*s/", (int)folder_length(target), target);
+	litter_sweep(&d->litter, buf_cstr(&b));
+	buf_release(&b);
+	return 0;
+}
+
+static void
+sweep_folders(void *ctx, struct litter *l)
+{
+	struct download *d = ctx;
+	struct err e;
+
+	if (!d->layout)
+		return;
+	litter_sweep(l, LOCALDIR_TOP "/");
+	each_folder(d, true, sweep_folder, &e);
+}
+
+static void
+leave(struct download *d)
+{
+	const struct litter_end end = {
+	    .placed = placed,
+	    .folders = sweep_folders,
+	    .ctx = d,
+	    .remove_folder = !d->layout,
+	};
+
+	if (d->litter.f)
+		litter_leave(&d->litter, &end);
+}
+
+/* Finds out what the folder stands on, without what earlier runs have left. */
+static int
+enter(struct download *d, struct err *e)
+{
+	if (partial_setup(&d->folder, &d->ground, e) < 0)
+		return -1;
+	if (d->o->dry_run || !litter_enter(&d->litter, &d->folder, d->prefix,
+				 d->ground.traits.network, false))
+		return 0;
+	/* There is more room now. */
+	return partial_setup(&d->folder, &d->ground, e);
+}
+
+/* The kernel may count the times of files in ticks of up to 10 ms. A change
+ * within the tick of our last stamp would not show, so that whoever waits for
+ * this run to end, and then writes to a file, must come a tick later. */
+static void
+let_tick_pass(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+	struct timespec began, now;
+	struct err ignored;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &began);
+	for (int i = 0; i < 20; i++) {
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+		if (now.tv_sec != began.tv_sec || now.tv_nsec != began.tv_nsec)
+			return;
+		wait_until(wait_now() + 1, &ignored);
+	}
+#endif
+}
+
 static int
 prepare(struct download *d, const struct download_report *r, struct err *e)
 {
-	const struct plan_how how = {
+	struct plan_how how = {
 	    .folder = &d->folder,
 	    .prefix = d->prefix,
 	    .commit = d->commit,
 	    .layout = d->layout,
+	    .note = !d->o->dry_run,
 	    .force = d->o->force,
 	    .progress = d->s.progress,
 	};
@@ -501,8 +642,9 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	traits->free = traits->max_file = UINT64_MAX;
 	if (d->layout && !d->o->dry_run && localdir_prepare(&d->folder, e) < 0)
 		return -1;
-	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
+	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
+	how.owner = traits->maker.uid;
 	plan_check(&d->plan, traits->caseless);
 	d->plan.target = d->target;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
@@ -519,18 +661,16 @@ transfer_all(struct download *d, struct err *e)
 {
 	int rv;
 
-	rv = partial_prepare(&d->folder, d->prefix, &d->ground, e);
-	if (rv < 0)
+	if (partial_prepare(&d->folder, &d->ground, e) < 0)
 		return -1;
-	litter_clean(&d->folder, d->prefix);
+	if (d->litter.fd < 0 && !d->litter.network && d->plan.to_fetch)
+		litter_enter(&d->litter, &d->folder, d->prefix,
+		    d->ground.traits.network, true);
 	rv = fetch(d, e);
 	if (rv == 0)
 		rv = copy_all(d, e);
 	if (rv == 0)
 		rv = sync_folders(d, e);
-	/* Empty again: nothing but the file is left behind. */
-	if (!d->layout)
-		unlinkat(d->folder.fd, FILE_PREFIX, AT_REMOVEDIR);
 	return rv;
 }
 
@@ -588,6 +728,9 @@ to_folder(struct download *d, struct output *out, struct err *e)
 		if (rv < 0)
 			explain(d, e);
 	}
+	leave(d);
+	if (d->layout && d->plan.to_fetch)
+		let_tick_pass();
 	return download_report_end(&r, rv, out, e);
 }
 
@@ -650,6 +793,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	    .o = o,
 	    .c = c,
 	    .folder.fd = -1,
+	    .litter.fd = -1,
 	    .started = wait_now(),
 	};
 	int rv;

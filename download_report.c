@@ -13,26 +13,45 @@
 #include "session.h"
 #include "wait.h"
 
+/* What is in place, and why that is believed. */
+static void
+note_here(const struct download_report *r, size_t kept, size_t proved)
+{
+	struct progress *progress = r->s->progress;
+	size_t all = r->plan->n, here = kept + proved;
+	const char *are = all == 1 ? " is" : here == 1 ? "s is" : "s are";
+	const char *they = kept == 1 ? "it was" : "they were";
+
+	if (kept && proved)
+		progress_note(progress,
+		    "%zu of %zu file%s in place: %zu unchanged since %s "
+		    "verified, %zu verified now",
+		    here, all, are, kept, they, proved);
+	else if (kept)
+		progress_note(progress,
+		    "%zu of %zu file%s in place, unchanged since %s verified",
+		    here, all, are, they);
+	else if (proved)
+		progress_note(progress,
+		    "%zu of %zu file%s in place, verified now", here, all, are);
+}
+
 void
 download_report_plan(const struct download_report *r)
 {
 	const struct plan *p = r->plan;
 	struct progress *progress = r->s->progress;
-	size_t here = 0;
+	size_t kept = 0, proved = 0;
 	char size[16];
 
 	for (size_t i = 0; i < p->n; i++) {
-		here += p->file[i].state == PLAN_HERE;
+		kept += p->file[i].state == PLAN_KEPT;
+		proved += p->file[i].state == PLAN_PROVED;
 		if (p->file[i].state == PLAN_FAILED)
 			progress_note(progress, "refused: '%s': %s",
 			    p->file[i].file.path, p->file[i].failure->why);
 	}
-	if (here)
-		progress_note(progress, "%zu of %zu file%s in place already",
-		    here, p->n,
-		    p->n == 1   ? " is"
-		    : here == 1 ? "s is"
-				: "s are");
+	note_here(r, kept, proved);
 	size_show(p->left, size);
 	if (p->left_files && r->o->resume)
 		progress_note(progress, "continuing: %s of %zu file%s are here",
@@ -50,7 +69,8 @@ outcome(const struct plan_file *f)
 	switch (f->state) {
 	case PLAN_FETCH:
 		return "missing";
-	case PLAN_HERE:
+	case PLAN_KEPT:
+	case PLAN_PROVED:
 		return "kept";
 	case PLAN_COPY:
 		return "missing";
@@ -62,15 +82,25 @@ outcome(const struct plan_file *f)
 	return "failed";
 }
 
+/* A hash is that of the file on the disk, or there is none. */
 static void
-put_file_json(struct buf *out, const struct plan_file *f)
+put_hash_json(struct buf *out, const struct plan_file *f)
 {
 	char hex[2 * HASH_SIZE_MAX + 1];
 
+	if (f->state != PLAN_DONE && !plan_was_here(f))
+		return;
 	digest_hex(&f->file.digest, hex);
+	buf_printf(out, ",\"%s\":\"%s\",\"verified\":\"%s\"",
+	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
+	    f->state == PLAN_KEPT ? "before" : "now");
+}
+
+static void
+put_file_json(struct buf *out, const struct plan_file *f)
+{
 	report_file(out, f->file.path, f->file.size);
-	buf_printf(out, ",\"%s\":\"%s\"",
-	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex);
+	put_hash_json(out, f);
 	report_file_end(
 	    out, outcome(f), f->state == PLAN_FAILED ? f->failure->why : NULL);
 }
@@ -128,7 +158,8 @@ put_dry_file(struct buf *out, const struct plan_file *f)
 {
 	static const char *const word[] = {
 	    [PLAN_FETCH] = "fetch",
-	    [PLAN_HERE] = "in place",
+	    [PLAN_KEPT] = "in place",
+	    [PLAN_PROVED] = "in place",
 	    [PLAN_COPY] = "copy",
 	    [PLAN_DONE] = "done",
 	    [PLAN_FAILED] = "refused",

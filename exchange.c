@@ -267,7 +267,7 @@ read_step(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
 int
 exchange_read(struct exchange *x, void *p, size_t cap, size_t *n, struct err *e)
 {
-	uint64_t deadline = 0;
+	uint64_t left = x->stall_ms;
 
 	assert(cap > 0);
 	*n = 0;
@@ -276,16 +276,31 @@ exchange_read(struct exchange *x, void *p, size_t cap, size_t *n, struct err *e)
 		    "the content comes encoded, which was not asked for");
 	while (!*n && !x->done) {
 		size_t part = cap;
+		uint64_t began, ms;
 
 		if (meter_wait(x->meter, &part, e))
 			return -1;
-		/* Framing of chunks alone is no progress. */
-		if (!deadline)
-			deadline = wait_now() + x->stall_ms;
-		if (read_step(x, p, part, n, deadline, e))
+		began = wait_now();
+		if (read_step(x, p, part, n, began + left, e))
 			return -1;
+		ms = wait_now() - began;
+		x->waited += ms;
+		/* Framing of chunks alone is no progress. */
+		left -= ms < left ? ms : left;
 	}
+	x->came += *n;
 	meter_add(x->meter, *n, 0);
+	return 0;
+}
+
+int
+exchange_pace(struct exchange *x, uint64_t span_ms, struct err *e)
+{
+	if (x->waited < span_ms)
+		return 0;
+	if (x->came * 1000 / x->waited < EXCHANGE_FLOOR)
+		return err_set(e, ERR_NET, "the answer comes too slowly");
+	x->waited = x->came = 0;
 	return 0;
 }
 

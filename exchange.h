@@ -36,11 +36,14 @@ struct exchange {
 	enum http_framing framing;
 	uint64_t left;
 	struct http_chunks chunks;
-	unsigned interim; /* 1xx answers so far */
-	bool begun;       /* a byte of an answer has come */
-	bool late;        /* it failed by a deadline */
-	bool spoiled;     /* the connection can carry no other request */
-	bool done;        /* the body is complete */
+	unsigned interim;      /* 1xx answers so far */
+	uint64_t waited, came; /* ms that reads of the body have waited for the
+				* server, and its bytes, since the pace was
+				* judged */
+	bool begun;            /* a byte of an answer has come */
+	bool late;             /* it failed by a deadline */
+	bool spoiled;          /* the connection can carry no other request */
+	bool done;             /* the body is complete */
 };
 
 /* conn, in and meter are borrowed; in is emptied, and its limit is that of a
@@ -60,6 +63,15 @@ int exchange_answer(struct exchange *x, bool head_request, struct err *e);
 /* As response_read() of client.h. */
 int exchange_read(
     struct exchange *x, void *p, size_t cap, size_t *n, struct err *e);
+
+/*
+ * 0 while the body comes at EXCHANGE_FLOOR bytes a second or more; else
+ * ERR_NET. Judged each time that the reads have waited span_ms for the server:
+ * what the limit of the meter takes, or the caller does with the bytes, is no
+ * fault of the server's.
+ */
+#define EXCHANGE_FLOOR 1024
+int exchange_pace(struct exchange *x, uint64_t span_ms, struct err *e);
 
 /* True if the connection can carry another request: reads what little is left
  * of the body, if that has come already. */

@@ -7,7 +7,6 @@
 #include "http.h"
 #include "str.h"
 #include "url.h"
-#include "wait.h"
 
 static enum fetch_end
 check_length(const struct fetch *f, uint64_t size, struct err *e)
@@ -85,25 +84,6 @@ check_status(
 	return FETCH_FAILED;
 }
 
-/* The pace of one connection since a moment. */
-struct pace {
-	uint64_t since, bytes;
-};
-
-static int
-check_pace(struct pace *p, size_t n, uint64_t stall_ms, struct err *e)
-{
-	uint64_t now = wait_now(), ms = now - p->since;
-
-	p->bytes += n;
-	if (ms < stall_ms)
-		return 0;
-	if (p->bytes * 1000 / ms < FETCH_FLOOR)
-		return err_set(e, ERR_NET, "the connection is too slow");
-	*p = (struct pace){.since = now};
-	return 0;
-}
-
 /* The answer has ended, and more was asked for. */
 static enum fetch_end
 check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
@@ -126,7 +106,6 @@ check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
 static enum fetch_end
 read_body(const struct fetch *f, struct response *resp, struct err *e)
 {
-	struct pace pace = {.since = wait_now()};
 	uint64_t total = 0;
 	size_t n;
 	void *to;
@@ -138,7 +117,7 @@ read_body(const struct fetch *f, struct response *resp, struct err *e)
 			return check_end(f, response_head(resp), total, e);
 		total += n;
 		if (f->take(f->ctx, n, e) < 0 ||
-		    check_pace(&pace, n, f->stall_ms, e) < 0)
+		    response_pace(resp, f->stall_ms, e) < 0)
 			return FETCH_FAILED;
 	}
 	return FETCH_OK;

@@ -22,7 +22,7 @@ struct fetch {
 	bool direct;          /* url is one that another one led to */
 	uint64_t size;        /* of the whole content, not 0 */
 	uint64_t first, last; /* asked for, both inclusive */
-	uint64_t stall_ms;    /* FETCH_FLOOR is judged over that time */
+	uint64_t stall_ms;    /* response_pace() is judged over that time */
 	void *ctx;
 	/* Each answer on the way, redirects too. */
 	int (*check)(void *ctx, const struct http_head *h,
@@ -35,10 +35,6 @@ struct fetch {
 	/* n bytes came there. */
 	int (*take)(void *ctx, size_t n, struct err *e);
 };
-
-/* A connection slower than this, in bytes a second, is given up for a new
- * one. */
-#define FETCH_FLOOR 1024
 
 /* A try that brought fewer bytes, and not all that was asked for, has brought
  * nothing: else a server that gives one byte a try would be asked for ever. An

@@ -386,32 +386,30 @@ folder_create(
 }
 
 int
-maker_find(
-    struct maker *m, const struct folder *f, const char *prefix, struct err *e)
+maker_find(struct maker *m, const struct folder *f, struct err *e)
 {
-	struct buf name = buf_make(8192);
+	char name[TEMP_NAME];
 	struct stat open, closed;
-	int fd, rv = 0;
+	int fd, rv;
 
-	buf_printf(&name, "%s.hub-%016" PRIx64 ".tmp", prefix, wait_random());
-	fd = folder_create(f, buf_cstr(&name), 0666, e);
-	if (fd >= 0) {
-		rv = fstat(fd, &open);
-		/* Where modes cannot be set, the file keeps the one it has. */
-		(void)fchmod(fd, 0600);
-		if (rv == 0)
-			rv = fstat(fd, &closed);
-		if (rv < 0)
-			fail(f, buf_cstr(&name), "look at", e);
-		shut(fd);
-		folder_remove(f, buf_cstr(&name), &(struct err){0});
-	}
-	if (fd >= 0 && rv == 0)
-		*m = (struct maker){.uid = open.st_uid,
-		    .public = open.st_mode & 0777,
-		    .private = closed.st_mode & 0777};
-	buf_release(&name);
-	return fd >= 0 && rv == 0 ? 0 : -1;
+	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
+	fd = folder_create(f, name, 0666, e);
+	if (fd < 0)
+		return -1;
+	/* At once: a kill leaves nothing behind. */
+	folder_remove(f, name, &(struct err){0});
+	rv = fstat(fd, &open);
+	/* Where modes cannot be set, the file keeps the one it has. */
+	(void)fchmod(fd, 0600);
+	if (rv == 0)
+		rv = fstat(fd, &closed);
+	if (rv == 0)
+		*m = (struct maker){
+		    open.st_uid, open.st_mode & 0777, closed.st_mode & 0777};
+	else
+		fail(f, name, "look at", e);
+	shut(fd);
+	return rv;
 }
 
 bool
@@ -652,6 +650,40 @@ folder_read(
 		    f->path, path, b->max);
 	shut(fd);
 	return rv;
+}
+
+/* Times so far off that they do not fit wrap around. */
+static int64_t
+nanoseconds(const struct timespec *t)
+{
+	return (
+	    int64_t)((uint64_t)t->tv_sec * 1000000000 + (uint64_t)t->tv_nsec);
+}
+
+void
+stamp_of(const struct stat *st, struct stamp *out)
+{
+	*out = (struct stamp){
+	    .size = st->st_size < 0 ? 0 : (uint64_t)st->st_size,
+	    .mtime = nanoseconds(&st->st_mtim),
+	    .ctime = nanoseconds(&st->st_ctim),
+	    .inode = (uint64_t)st->st_ino,
+	    .device = (uint64_t)st->st_dev,
+	};
+}
+
+bool
+stamp_same(const struct stamp *a, const struct stamp *b)
+{
+	return a->size == b->size && a->mtime == b->mtime &&
+	       a->ctime == b->ctime && a->inode == b->inode &&
+	       a->device == b->device;
+}
+
+bool
+stamp_coarse(const struct stamp *s)
+{
+	return s->ctime % 10000000 == 0;
 }
 
 static int

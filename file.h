@@ -49,9 +49,8 @@ struct maker {
 	mode_t public, private;
 };
 
-/* Finds that out by a file that it makes and removes below prefix. */
-int maker_find(
-    struct maker *m, const struct folder *f, const char *prefix, struct err *e);
+/* Finds that out by a file that it makes in f and removes at once. */
+int maker_find(struct maker *m, const struct folder *f, struct err *e);
 
 /* True for a regular file of that owner that nobody else may write to. */
 bool maker_made(const struct maker *m, const struct stat *st);
@@ -94,6 +93,29 @@ int folder_write_new(
  * is none. */
 int folder_read(
     const struct folder *f, const char *path, struct buf *b, struct err *e);
+
+/*
+ * What tells whether a file is unchanged: one that has the same stamp as before
+ * has the same content, since no program can set the time of its last change
+ * (ctime) as it likes. Times are in ns since 1970.
+ *
+ * The device holds good for one run only: the kernel may give a file system
+ * another number with each mount. So a stamp that is kept on the disk leaves it
+ * out, and its reader sets it to that of the file at hand.
+ */
+struct stamp {
+	uint64_t size;
+	int64_t mtime, ctime;
+	uint64_t inode, device;
+};
+
+void stamp_of(const struct stat *st, struct stamp *out);
+bool stamp_same(const struct stamp *a, const struct stamp *b);
+
+/* Whether the times look like those of a file system that counts them in steps
+ * of 10 ms or more (FAT, exFAT, old ones with whole seconds): one step may hide
+ * a change, so the stamp proves nothing. */
+bool stamp_coarse(const struct stamp *s);
 
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */

@@ -143,6 +143,7 @@ http_head_parse(struct str text, struct http_head *out, struct err *e)
 	if (parse_status(line, out, e) < 0)
 		return -1;
 	out->fields = from(text, used);
+	out->came = 0;
 	return check_fields(out->fields, e);
 }
 
@@ -551,21 +552,6 @@ http_ratelimit(
 	return has_r && has_t ? 0 : -1;
 }
 
-unsigned
-http_asked_wait(const struct http_head *h)
-{
-	uint64_t remaining, seconds;
-	struct str value;
-
-	if (h->status == 429 && http_ratelimit(h, &remaining, &seconds) == 0 &&
-	    !remaining)
-		;
-	else if (!http_get(h, "retry-after", &value) ||
-		 str_num(value, 10, INT64_MAX, &seconds) < 0)
-		return 0;
-	return seconds < 3600 ? (unsigned)seconds + 1 : 3600;
-}
-
 static unsigned
 month(struct str s)
 {
@@ -601,20 +587,45 @@ http_date(struct str s, uint64_t *seconds)
 	return 0;
 }
 
+/* Retry-After: seconds, or a date (RFC 9110, 10.2.3). -1 if it asks for
+ * nothing. */
+static int
+retry_after(const struct http_head *h, uint64_t *seconds)
+{
+	struct str value, date;
+	uint64_t then, now = h->came;
+
+	if (!http_get(h, "retry-after", &value))
+		return -1;
+	if (str_num(value, 10, INT64_MAX, seconds) == 0)
+		return 0;
+	/* The server's own clock, if it tells it, is the one to compare with. */
+	if (http_get(h, "date", &date))
+		http_date(date, &now);
+	if (http_date(value, &then) < 0 || !now || then <= now)
+		return -1;
+	*seconds = then - now;
+	return 0;
+}
+
+unsigned
+http_asked_wait(const struct http_head *h)
+{
+	uint64_t remaining, seconds;
+
+	if (h->status == 429 && http_ratelimit(h, &remaining, &seconds) == 0 &&
+	    !remaining)
+		;
+	else if (retry_after(h, &seconds) < 0)
+		return 0;
+	return seconds < 3600 ? (unsigned)seconds + 1 : 3600;
+}
+
 bool
 http_status_transient(unsigned status)
 {
-	switch (status) {
-	case 408:
-	case 429:
-	case 500:
-	case 502:
-	case 503:
-	case 504:
-	case 522:
-	case 524:
-		return true;
-	default:
-		return false;
-	}
+	return status == 408 || status == 429 ||
+	       (status >= 500 && status <= 509) ||
+	       (status >= 520 && status <= 530) || status == 598 ||
+	       status == 599;
 }

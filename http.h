@@ -25,6 +25,8 @@ struct http_head {
 	unsigned minor;  /* HTTP/1.minor: 0 or 1 */
 	struct str reason;
 	struct str fields; /* the field lines, each with its line end */
+	uint64_t came;     /* Unix seconds when it came; 0: not known. The
+			    * caller sets it after http_head_parse(). */
 };
 
 /* The length of the head that text begins with, the blank line included; 0 if
@@ -99,15 +101,18 @@ bool http_link(const struct http_head *h, const char *rel, struct str *target);
 int http_ratelimit(
     const struct http_head *h, uint64_t *remaining, uint64_t *seconds);
 
-/* Seconds that a 429 or 5xx asks to wait, by section 6.5 of hub-protocol.md:
- * RateLimit with r = 0 gives t + 1 (429 only), else Retry-After of digits gives
- * that + 1, else 0. At most 3600. */
+/* Seconds that a 429 or 5xx asks to wait: RateLimit with r = 0 gives t + 1 (429
+ * only), else Retry-After gives its seconds + 1. A date in it is counted from
+ * the Date of the same head, else from when the head came; one that has passed
+ * asks for nothing. 0 if there is none. At most 3600. */
 unsigned http_asked_wait(const struct http_head *h);
 
 /* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */
 int http_date(struct str s, uint64_t *seconds);
 
-/* 408, 429, 500, 502, 503, 504, and CloudFront's 522 and 524. */
+/* Whether another try may bring another status: 408, 429, 500 to 509, and what
+ * gateways and mirrors answer when the server behind them does not (520 to 530,
+ * 598, 599). */
 bool http_status_transient(unsigned status);
 
 bool http_is_token(struct str s); /* RFC 9110, 5.6.2 */

@@ -163,7 +163,9 @@ read_error(const struct json *v, struct err *e)
 	json_get_uint(v, "code", 999, &code);
 	if (code == 401 || code == 403)
 		kind = ERR_AUTH;
-	else if (http_status_transient((unsigned)code))
+	/* 507 is its storage that is full, 509 a quota. */
+	else if (http_status_transient((unsigned)code) && code != 501 &&
+		 code != 507 && code != 509)
 		kind = ERR_NET;
 	err_set(e, kind, "the Hub refuses it: %s (%u)",
 	    message ? message : "no reason given", (unsigned)code);
@@ -280,6 +282,7 @@ static const struct {
     {"InvalidPart", LFS_RENEW},
     {"ExpiredToken", LFS_RENEW},
     {"EntityTooLarge", LFS_REFUSED},
+    {"NotImplemented", LFS_REFUSED},
 };
 
 static enum lfs_verdict
@@ -295,7 +298,6 @@ judge(const struct http_head *h, struct str code)
 	/* A signature that has lapsed, an upload that was swept away. */
 	if (h->status == 401 || h->status == 403 || h->status == 404)
 		return LFS_RENEW;
-	/* 501, 505 and their like will stay. */
 	return LFS_REFUSED;
 }
 

@@ -15,33 +15,49 @@
 
 struct err;
 
-#define LOCALDIR_PREFIX ".cache/huggingface/download"
+#define LOCALDIR_TOP ".cache/huggingface"
+#define LOCALDIR_PREFIX LOCALDIR_TOP "/download"
 
-/* The three lines of a metadata file. Pure. */
+/*
+ * The lines of a metadata file. Pure.
+ *
+ *	commit		of the revision that was downloaded
+ *	hash		of the content
+ *	seconds		Unix time of the download, with a fraction
+ *	hub SIZE MTIME CTIME INODE
+ *
+ * The fourth is ours, and the official client's reader ignores it: the stamp
+ * of the file when its content was known to have that hash. A line that is not
+ * complete, up to its '\n', is none.
+ */
 struct localdir_meta {
 	char commit[41];
 	struct digest digest;
-	uint64_t seconds; /* Unix time, without its fraction */
+	uint64_t seconds; /* without its fraction */
+	bool stamped;
+	struct stamp stamp; /* its device is 0 */
 };
 int localdir_meta_parse(struct str text, struct localdir_meta *out);
-void localdir_meta_format(struct buf *b, const char *commit,
-    const struct digest *d, uint64_t seconds, unsigned microseconds);
+void localdir_meta_format(
+    struct buf *b, const struct localdir_meta *m, unsigned microseconds);
 
 /* Makes the tool's own folder with its .gitignore and CACHEDIR.TAG, where they
  * are missing. */
 int localdir_prepare(const struct folder *f, struct err *e);
 
 /*
- * True if the metadata of path, which is a file like st and of the right size,
- * says that it has that content and was not touched since (its time of change
- * is at most one second after what the metadata says). Nothing is read but
- * three lines.
+ * True if path, which is a file like st, is unchanged since its content was
+ * found to have that hash: our own stamp in its metadata says so, the metadata
+ * belongs to owner (folder_traits), and the times are fine enough to show each
+ * change. The clock is not asked. Nothing is read but the metadata.
  */
 bool localdir_has(const struct folder *f, const char *path,
-    const struct stat *st, const struct digest *d);
+    const struct stat *st, const struct digest *d, uid_t owner);
 
-/* Notes that path, just published, has that content as of commit. */
+/* Notes that path has that content as of commit. st is by fstat() of the file
+ * whose content was verified, after it got its name: a rename changes its
+ * ctime. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,
-    const struct digest *d, struct err *e);
+    const struct digest *d, const struct stat *st, struct err *e);
 
 #endif

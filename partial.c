@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* sync_file_range, flock */
+#define _GNU_SOURCE /* sync_file_range */
 
 #include "partial.h"
 
@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "bytes.h"
@@ -70,10 +69,9 @@ partial_setup(const struct folder *f, struct partial_setup *s, struct err *e)
 }
 
 int
-partial_prepare(const struct folder *f, const char *prefix,
-    struct partial_setup *s, struct err *e)
+partial_prepare(const struct folder *f, struct partial_setup *s, struct err *e)
 {
-	return maker_find(&s->maker, f, prefix, e);
+	return maker_find(&s->traits.maker, f, e);
 }
 
 static char *
@@ -408,12 +406,7 @@ start_private(struct partial *p, struct err *e)
 	free(p->name);
 	p->name = lease_name(p->stem, "part");
 	p->fd = folder_create(p->f, p->name, private_mode(p), e);
-	if (p->fd < 0)
-		return -1;
-	/* So that litter_clean() sees that somebody lives here. */
-	if (!p->network && p->size > PARTIAL_BLOCK)
-		flock(p->fd, LOCK_EX | LOCK_NB);
-	return 0;
+	return p->fd < 0 ? -1 : 0;
 }
 
 /* Opens or makes HASH.part: 1 if what stands there is not a file of our own. A
@@ -621,8 +614,8 @@ start(struct partial *p, const struct partial_setup *setup,
 	p->sparse = setup->traits.sparse;
 	p->network = setup->traits.network;
 	p->sync = setup->sync;
-	lease_init(
-	    &p->lease, p->f, p->stem, p->network, &setup->self, &setup->maker);
+	lease_init(&p->lease, p->f, p->stem, p->network, &setup->self,
+	    &setup->traits.maker);
 	p->lease.beat = setup->beat;
 	p->lease.stale = setup->stale;
 	taken = lease_take(&p->lease, e);
@@ -650,7 +643,7 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 	if (check_size(&setup->traits, size, e) < 0)
 		return NULL;
 	p = make(f, prefix, want, size);
-	p->maker = setup->maker;
+	p->maker = setup->traits.maker;
 	rv = size <= PARTIAL_BLOCK
 		 ? start_private(p, e)
 		 : start(p, setup, want, resume, &what, &bytes, e);
@@ -872,6 +865,14 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 		(void)fchmod(p->fd, p->maker.public);
 	*name = p->name;
 	return 0;
+}
+
+int
+partial_stat(const struct partial *p, struct stat *st, struct err *e)
+{
+	if (fstat(p->fd, st) == 0)
+		return 0;
+	return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
 }
 
 uint64_t

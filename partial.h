@@ -34,7 +34,8 @@
  * a link, one that others may write to): what others can change is not filled.
  *
  * Partial files and states have mode 0600; a file that is published gets what
- * the umask says. HASH.part is never removed but by the run that publishes it.
+ * the umask says. What nobody can continue is removed by a later run (litter.h),
+ * and so is HASH.part once its content is in place.
  *
  * Thread-safe: workers write ranges, one hasher reads back and checks.
  */
@@ -69,7 +70,6 @@ enum partial_found {
 struct partial_setup {
 	struct folder_traits traits;
 	struct owner self;    /* this process; the nonce is not used */
-	struct maker maker;   /* what files of our own look like */
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
 };
@@ -78,9 +78,9 @@ struct partial_setup {
 int partial_setup(
     const struct folder *f, struct partial_setup *s, struct err *e);
 
-/* Before the first partial_open_on(): finds the maker, below prefix. */
-int partial_prepare(const struct folder *f, const char *prefix,
-    struct partial_setup *s, struct err *e);
+/* Before the first partial_open_on(): finds the maker, by a file. */
+int partial_prepare(
+    const struct folder *f, struct partial_setup *s, struct err *e);
 
 /*
  * Opens or makes the partial for content of that digest and size in the folder
@@ -159,6 +159,9 @@ void partial_start(struct partial *p);
  * the name below the folder, for folder_publish(); the state is removed by
  * partial_close() with published true. */
 int partial_finish(struct partial *p, const char **name, struct err *e);
+
+/* fstat() of the file of the bytes, whatever its name is by now. */
+int partial_stat(const struct partial *p, struct stat *st, struct err *e);
 
 /* The content is wrong: forgets the blocks of earlier runs, and gives the bytes
  * of them. If there are none, forgets all, and gives 0. */

@@ -59,6 +59,12 @@ plan_add(struct plan *p, const struct repo_file *f)
 	p->n++;
 }
 
+bool
+plan_was_here(const struct plan_file *f)
+{
+	return f->state == PLAN_KEPT || f->state == PLAN_PROVED;
+}
+
 const char *
 plan_target(const struct plan *p, const struct plan_file *f)
 {
@@ -155,24 +161,50 @@ plan_check(struct plan *p, bool caseless)
 		refuse_clashes(p);
 }
 
-/* Compares the content of a file that has the right size, but nothing that
- * says what it is. 1: it is what is wanted; 0: it is not, or cannot be read. */
+/* Notes a file whose content is right, so that the next run need not read it;
+ * if it cannot be noted, that is all it costs. One that was changed meanwhile
+ * is not noted: was says what it was like before it was read. */
+static void
+note(const struct plan_how *how, const char *target, int fd,
+    const struct stamp *was, const struct digest *d)
+{
+	struct stamp now;
+	struct stat st;
+	struct err ignored;
+
+	if (!how->layout || !how->note || fstat(fd, &st) < 0)
+		return;
+	stamp_of(&st, &now);
+	if (stamp_same(was, &now))
+		localdir_note(
+		    how->folder, target, how->commit, d, &st, &ignored);
+}
+
+/* Compares the content of a file that has the right size. 1: it is what is
+ * wanted; 0: it is not, or cannot be read. */
 static int
 compare(const struct plan_how *how, const char *target,
     const struct plan_file *f, struct err *e)
 {
+	const struct digest *want = &f->file.digest;
+	int fd = folder_openat(how->folder, target, O_RDONLY, e), rv = -1;
 	struct digest found;
-	int fd, rv;
+	struct stamp was;
+	struct stat st;
 
-	fd = folder_openat(how->folder, target, O_RDONLY, e);
 	if (fd < 0)
 		return 0;
-	rv = filehash(fd, f->file.size, f->file.digest.kind, target, NULL, NULL,
-	    &found, e);
+	e->kind = ERR_FILE;
+	if (fstat(fd, &st) == 0)
+		rv = filehash(fd, f->file.size, want->kind, target, NULL, NULL,
+		    &found, e);
+	if (rv == 0 && digest_same(&found, want)) {
+		stamp_of(&st, &was);
+		note(how, target, fd, &was, want);
+		rv = 1;
+	}
 	close(fd);
-	if (rv < 0)
-		return e->kind == ERR_STOPPED ? -1 : 0;
-	return digest_same(&found, &f->file.digest);
+	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;
 }
 
 /* What somebody made on purpose, and is no content. A link is replaced itself,
@@ -207,19 +239,15 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	if (how->force || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size != f->file.size)
 		return 0;
-	if (how->layout && localdir_has(how->folder, target, &st, d)) {
-		f->state = PLAN_HERE;
+	if (how->layout &&
+	    localdir_has(how->folder, target, &st, d, how->owner)) {
+		f->state = PLAN_KEPT;
 		return 0;
 	}
 	same = compare(how, target, f, e);
-	if (same <= 0)
-		return same;
-	f->state = PLAN_HERE;
-	/* So that the next run need not read it; if it cannot be noted, that is
-	 * all it costs. */
-	if (how->layout)
-		localdir_note(how->folder, target, how->commit, d, &ignored);
-	return 0;
+	if (same > 0)
+		f->state = PLAN_PROVED;
+	return same < 0 ? -1 : 0;
 }
 
 /* Large to small, so that a large one does not come last alone; the same
@@ -278,7 +306,7 @@ add_up(struct plan *p, const struct plan_how *how)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_file *f = &p->file[i];
 
-		if (f->state == PLAN_HERE)
+		if (plan_was_here(f))
 			p->here += f->file.size;
 		if (f->state == PLAN_COPY) {
 			p->copy += f->file.size;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "file.h"
 #include "glob.h"
@@ -20,7 +21,8 @@ struct progress;
 
 enum plan_state {
 	PLAN_FETCH,  /* to be transferred */
-	PLAN_HERE,   /* in place, with the right content */
+	PLAN_KEPT,   /* in place, unchanged since it was verified */
+	PLAN_PROVED, /* in place, verified now */
 	PLAN_COPY,   /* same content as another one that is fetched */
 	PLAN_DONE,   /* fetched or copied, verified and in place */
 	PLAN_FAILED, /* refused or given up; why says why */
@@ -61,6 +63,9 @@ struct plan {
  * most, is copied. */
 void plan_add(struct plan *p, const struct repo_file *f);
 
+/* Whether it was in place before the run. */
+bool plan_was_here(const struct plan_file *f);
+
 /* The path below the folder that a file goes to. */
 const char *plan_target(const struct plan *p, const struct plan_file *f);
 
@@ -79,15 +84,18 @@ struct plan_how {
 	const char *prefix; /* of the partial files, below the folder */
 	const char *commit;
 	bool layout; /* the folder has the official client's metadata */
+	bool note;   /* and what is found out is noted there */
+	uid_t owner; /* of files that we make there (folder_traits) */
 	bool force;  /* fetch all, also what is in place */
 	struct progress *progress;
 };
 
 /*
  * Refuses files in whose place a pipe, a socket or a device is, and finds out
- * what is here already: by metadata where there is some, else by the hash of a
- * file that has the right size. Then what is left of earlier runs, and which
- * files have the same content. Fails only when a signal came.
+ * what is here already: by our stamp in the metadata, where there is one that
+ * fits, else by the hash of a file that has the right size. Then what is left
+ * of earlier runs, and which files have the same content. Fails only when a
+ * signal came.
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 

@@ -16,12 +16,16 @@
 #define BACKOFF_BASE 500
 #define BACKOFF_CAP 30000
 
+/* Contents that come wrong that often are given up. */
+#define WRONG_MAX 3
+
 struct state {
 	const struct stream *s;
 	int fd;
 	struct hash hash;
-	uint64_t at;   /* bytes written so far */
-	uint64_t next; /* offset of the next byte of the answer */
+	uint64_t at;   /* bytes written so far, which hash has */
+	uint64_t skip; /* bytes to come that were written already */
+	struct hash skipped;
 	unsigned shown;
 	unsigned char *bytes; /* READ_SIZE of them */
 };
@@ -68,38 +72,62 @@ begin(void *ctx, const struct url *url, bool whole)
 	struct state *t = ctx;
 
 	(void)url;
-	t->next = whole ? 0 : t->at;
+	t->skip = whole ? t->at : 0;
+	hash_init(&t->skipped, t->s->file->digest.kind, t->s->file->size);
 }
 
 static void *
 room(void *ctx, size_t *n)
 {
 	struct state *t = ctx;
-	/* What was written already is dropped. */
-	uint64_t stop = t->next < t->at ? t->at : t->s->file->size;
-	uint64_t left = stop - t->next;
+	uint64_t left = t->s->file->size - t->at + t->skip;
 
 	progress_tick(t->s->progress, wait_status_asked());
 	*n = left < READ_SIZE ? (size_t)left : READ_SIZE;
 	return t->bytes;
 }
 
+/* The server begins at 0 again: takes from the n bytes at p those that were
+ * written already. Before anything is written behind them they must have been
+ * the same. */
+static int
+drop_written(struct state *t, const unsigned char **p, size_t *n, struct err *e)
+{
+	size_t m = *n < t->skip ? *n : (size_t)t->skip;
+	struct hash before = t->hash;
+	struct digest a, b;
+
+	hash_update(&t->skipped, *p, m);
+	*p += m;
+	*n -= m;
+	t->skip -= m;
+	if (t->skip)
+		return 0;
+	hash_final(&before, &a);
+	hash_final(&t->skipped, &b);
+	return digest_same(&a, &b) ? 0
+				   : err_set(e, ERR_CONTENT,
+					 "the server sends other bytes than "
+					 "before");
+}
+
 static int
 take(void *ctx, size_t n, struct err *e)
 {
 	struct state *t = ctx;
+	const unsigned char *p = t->bytes;
 
-	t->next += n;
-	if (t->next <= t->at)
-		return 0;
-	hash_update(&t->hash, t->bytes, n);
-	if (write_all(t->fd, t->bytes, n, e) < 0)
+	if (t->skip && drop_written(t, &p, &n, e) < 0)
+		return -1;
+	hash_update(&t->hash, p, n);
+	if (write_all(t->fd, p, n, e) < 0)
 		return -1;
 	t->at += n;
 	progress_add(t->s->progress, t->shown, n);
 	return 0;
 }
 
+/* From where it stopped. An answer that brought nothing new is a failure. */
 static enum fetch_end
 try_once(struct state *t, struct err *e)
 {
@@ -116,21 +144,33 @@ try_once(struct state *t, struct err *e)
 	    .room = room,
 	    .take = take,
 	};
+	enum fetch_end end = fetch(&x, e);
 
-	return fetch(&x, e);
+	if (end != FETCH_OK || t->at > x.first)
+		return end;
+	err_set(e, ERR_NET, "the server sent nothing new");
+	return FETCH_FAILED;
+}
+
+/* One copy of the content may be broken, and another one good. */
+static bool
+may_try(const struct err *e, unsigned *wrong)
+{
+	return e->kind == ERR_NET ||
+	       (e->kind == ERR_CONTENT && ++*wrong < WRONG_MAX);
 }
 
 static int
 copy_all(struct state *t, struct err *e)
 {
-	unsigned failed = 0;
+	unsigned failed = 0, wrong = 0;
 
 	while (t->at < t->s->file->size) {
 		uint64_t had = t->at, ms;
 
 		if (try_once(t, e) == FETCH_OK)
 			continue;
-		if (e->kind != ERR_NET)
+		if (!may_try(e, &wrong))
 			return -1;
 		failed = t->at - had >= FETCH_PROGRESS ? 1 : failed + 1;
 		if (failed > t->s->retries)

@@ -3,8 +3,9 @@
 
 /*
  * One content, in order, to a descriptor that cannot seek (standard output).
- * Continues over dropped connections; the hash is known at the end only, so a
- * reader must look at the exit status.
+ * Continues over dropped connections, also where the server then begins at 0
+ * again; the hash is known at the end only, so a reader must look at the exit
+ * status.
  */
 
 #include "repo.h"

@@ -166,12 +166,15 @@ upper_case_is(int at, const char *name)
 	       a.st_ino == b.st_ino;
 }
 
-/* A folder in which nothing can be written stays as it was assumed. */
+/* What only a file shows: holes, and the owner, which a server or a mount
+ * option may decide. A folder in which nothing can be written stays as it was
+ * assumed. */
 static void
-probe_holes(const struct folder *f, struct folder_traits *t)
+probe(const struct folder *f, bool holes, struct folder_traits *t)
 {
 	char name[TEMP_NAME];
 	struct err ignored;
+	struct stat st;
 	int fd;
 
 	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
@@ -180,7 +183,10 @@ probe_holes(const struct folder *f, struct folder_traits *t)
 		return;
 	/* At once: who is killed meanwhile leaves nothing behind. */
 	unlinkat(f->fd, name, 0);
-	t->sparse = holes_are_cheap(fd);
+	if (fstat(fd, &st) == 0)
+		t->maker.uid = st.st_uid;
+	if (holes)
+		t->sparse = holes_are_cheap(fd);
 	close(fd);
 }
 
@@ -198,9 +204,10 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	    .network = (kind & NETWORK) != 0,
 	    .flash = (kind & FLASH) || is_card(st.st_dev),
 	    .sparse = (kind & NO_HOLES) == 0,
+	    .maker = {geteuid(), 0644, 0600},
 	};
 	t->caseless = upper_case_is(f->fd, ".cache");
-	if (kind & UNKNOWN_HOLES)
-		probe_holes(f, t);
+	if (kind & (NETWORK | NO_HOLES | UNKNOWN_HOLES))
+		probe(f, kind & UNKNOWN_HOLES, t);
 	return 0;
 }

@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "file.h"
+
 struct err;
-struct folder;
 
 struct folder_traits {
 	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
@@ -15,7 +16,9 @@ struct folder_traits {
 	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
 	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
-	bool caseless; /* "A" is "a"; told by ".cache", where that is */
+	bool caseless;      /* "A" is "a"; told by ".cache", where that is */
+	struct maker maker; /* what our files look like here; the modes only
+			     * after partial_prepare() */
 };
 
 /* ERR_FILE if the folder itself cannot be looked at; what cannot be found out

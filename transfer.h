@@ -49,9 +49,10 @@ struct transfer_ops {
 	/* Each answer on the way to content i, redirects too. */
 	int (*check)(void *ctx, size_t i, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* The bytes are verified and on the disk, under that name below the
-	 * folder: publish. */
-	int (*done)(void *ctx, size_t i, const char *name, struct err *e);
+	/* The bytes are verified and on the disk, in that partial, which has
+	 * that name below the folder: publish. */
+	int (*done)(void *ctx, size_t i, const struct partial *p,
+	    const char *name, struct err *e);
 	/* Content i is given up. */
 	void (*failed)(void *ctx, size_t i, const struct err *e);
 };

@@ -235,7 +235,8 @@ settle(struct transfer_queue *q, struct transfer_file *list)
 			transfer_give_up(f, &e);
 	while ((f = list)) {
 		list = f->next;
-		if (!f->given_up && t->ops->done(t->ctx, f->i, f->name, &e) < 0)
+		if (!f->given_up &&
+		    t->ops->done(t->ctx, f->i, f->partial, f->name, &e) < 0)
 			transfer_give_up(f, &e);
 		end_file(q, f);
 	}

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import stat
+import subprocess
 import time
 
 from fakehub import Generated, Lfs, Proxy, Regular
@@ -21,6 +23,8 @@ SAMPLE = {
     "weights/copy.safetensors": Generated(1, 9 * MB + 7),
     "vocab.bin": bytes(range(256)) * 100,
 }
+
+MODEL = "weights/model.safetensors"
 
 ODD = ["with space.txt", "100%.txt", "%2e%2e.txt", "a#b.txt", "a?b.txt", "a+b.txt", "über.txt",
        "日本/語.txt", "-dash", "--", "&amp;", "quote'\".txt", "a;b=c", "[x].txt", "{y}", "~",
@@ -257,6 +261,56 @@ def test_standard_output_with_wrong_content(k):
     k.ok(k.run("download", "-r", repo.id, "-o", "-", "weights/model.safetensors"), 6)
 
 
+def to_output(k, *more, status=0, **how):
+    """What -o - writes of MODEL is its beginning at least, and all of it if it succeeds."""
+    r = k.ok(k.run("download", "-r", ID, "-o", "-", MODEL, *more), status, **how)
+    want = SAMPLE[MODEL].read()
+    assert r.raw == want[:len(r.raw)] and (status or len(r.raw) == len(want)), "wrong bytes"
+    return r
+
+
+def test_standard_output_from_a_server_without_ranges(k):
+    """After a cut it begins at 0 again: what was written is dropped."""
+    sample(k)
+    for cut in (1, 700001, 1000000, 9 * MB + 6):
+        k.hub.forget()
+        k.hub.fault(origin="cdn", drop_after=cut)
+        k.hub.fault(origin="cdn", ignore_range=True, count=None)
+        r = to_output(k)
+        assert len(k.hub.asked("cdn")) == 3 and r.seconds < 20
+    k.hub.forget()
+    for n in range(1, 6):
+        k.hub.fault(origin="cdn", ignore_range=True, count=1 if n == 1 else 2, drop_after=n * 700001)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None)
+    to_output(k)
+
+
+def test_standard_output_never_gets_past_a_cut(k):
+    sample(k)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None, drop_after=700001)
+    r = to_output(k, "--retries", "1", status=5)
+    assert len(r.raw) <= 700001
+
+
+def test_standard_output_drops_only_what_it_has_written(k):
+    """An answer that begins with other bytes is not gone on with, nor a page that is none."""
+    repo = sample(k)
+    for lie in ({"corrupt_at": 5}, {"corrupt_at": 699999}, {"filler": "x", "endless": True},
+                {"status": 200, "body": "Please log in\n"},
+                {"status": 200, "body": "Please log in\n", "chunked": True}):
+        k.hub.forget()
+        k.hub.fault(origin="cdn", drop_after=700001)
+        k.hub.fault(origin="cdn", ignore_range=True, count=2, **lie)
+        to_output(k)
+    # What was written is what is wrong: then nothing that comes fits.
+    k.hub.forget()
+    k.hub.fault(origin="cdn", drop_after=700001, corrupt_at=5)
+    k.hub.fault(origin="cdn", ignore_range=True, count=None)
+    r = k.run("download", "-r", repo.id, "-o", "-", MODEL, "--retries", "1")
+    k.ok(r, 6, err="other bytes than before")
+    assert len(r.raw) <= 700001
+
+
 def test_dry_run(k):
     repo = sample(k)
     k.ok(k.download(repo, "--dry-run"))
@@ -396,6 +450,26 @@ def test_server_errors(k):
     survives(k, repo)
 
 
+def test_errors_of_gateways(k):
+    """What stands between us and the server says so in many ways; all pass."""
+    repo = sample(k)
+    for path, status in (("/revision/", 520), ("/tree/", 501), ("/resolve/", 599), ("/resolve-cache", 530)):
+        k.hub.fault(path=path, status=status, body="<html>no</html>")
+    for status in (505, 507, 525):
+        k.hub.fault(origin="cdn", status=status)
+    survives(k, repo)
+
+
+def test_date_in_retry_after(k):
+    """By the server's clock, which is years behind ours."""
+    repo = sample(k)
+    rule = k.hub.fault(path="/tree/", status=503, headers={
+        "Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 08:49:39 GMT"})
+    began = time.monotonic()
+    survives(k, repo)
+    assert rule.hits and time.monotonic() - began >= 2, "did not wait"
+
+
 def test_rate_limit(k):
     repo = sample(k)
     k.hub.fault(path="/tree/", status=429, headers={"RateLimit": '"api";r=0;t=1'})
@@ -403,6 +477,16 @@ def test_rate_limit(k):
     began = time.monotonic()
     survives(k, repo)
     assert time.monotonic() - began >= 1, "did not wait"
+
+
+def test_wait_is_for_all_files(k):
+    """The quota is the address's: the next file would only use it up further."""
+    repo = k.hub.add_repo(ID, {"f%d" % n: "file %d\n" % n for n in range(8)})
+    k.hub.fault(path="/resolve/", status=429, skip=2, headers={"Retry-After": "2"})
+    survives(k, repo, "-j", "1")
+    times = [(e["status"], e["time"]) for e in k.hub.asked(path="/resolve/")]
+    at = [status for status, _ in times].index(429)
+    assert at == 2 and times[at + 1][1] - times[at][1] >= 2, "did not wait"
 
 
 def test_other_quota_is_not_waited_for(k):
@@ -760,6 +844,25 @@ def test_limit_rate(k):
     assert 2 <= time.monotonic() - began < 8, "took %.1f s" % (time.monotonic() - began)
 
 
+def test_limit_rate_below_the_floor(k):
+    """Slow by the user's will is not slow: no connection is given up, and none asked twice."""
+    repo = sample(k, {"a.bin": Generated(1, 4001), "b.bin": Generated(2, 4001), ".gitattributes": "x"})
+    rate = ["--limit-rate", "1500", "--stall-timeout", "1", "-j", "4"]
+    k.ok(k.download(repo, *rate))
+    k.same(repo)
+    k.ok(k.download(repo, *rate, "-f", "a.bin", to=k.top / "one"))
+    k.ok(k.run("download", "-r", ID, "-o", "-", *rate, "b.bin"))
+    assert len(k.hub.asked("cdn")) == 4, "asked again"
+
+
+def test_slow_server_is_left_also_with_a_limit(k):
+    repo = sample(k, {"a.bin": Generated(1, 300001)})
+    k.hub.fault(origin="cdn", rate=200)
+    k.ok(k.download(repo, "--limit-rate", "1M", "--stall-timeout", "1"))
+    k.same(repo)
+    assert len(k.hub.asked("cdn")) == 2
+
+
 def test_jobs(k):
     repo = sample(k)
     for jobs in ("1", "64"):
@@ -875,9 +978,12 @@ def test_metadata_as_of_the_official_client(k):
     at = k.dir / ".cache" / "huggingface"
     for path in ("config.json", "weights/model.safetensors", "empty.txt"):
         text = (at / "download" / (path + ".metadata")).read_text()
-        commit, etag, when, rest = text.split("\n")
+        commit, etag, when, stamp, rest = text.split("\n")
         entry = repo.head().files[path]
         assert (commit, etag, rest) == (repo.head().oid, entry.etag, "")
+        st = (k.dir / path).stat()
+        assert stamp == "hub %d %d %d %d" % (
+            st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino)
         assert began - 2 < float(when) < time.time() + 2
         assert (k.dir / path).stat().st_mtime - 1 <= float(when)
     assert (at / ".gitignore").read_text() == "*"
@@ -898,6 +1004,163 @@ def test_folder_of_the_official_client(k):
     k.ok(k.download(repo))
     assert not k.content_requests()
     k.same(repo)
+
+
+# in place
+
+UNCHANGED = "in place, unchanged since"
+
+
+def meta_of(k, path):
+    return k.dir / ".cache" / "huggingface" / "download" / (path + ".metadata")
+
+
+def of_report(r):
+    """path -> what --json says of it."""
+    return {f["path"]: f for f in json.loads(r.out)["files"]}
+
+
+def set_line(path, number, text):
+    lines = path.read_text().split("\n")
+    lines[number] = text
+    path.write_text("\n".join(lines))
+
+
+def same_size(k, path):
+    """Other bytes of the size of that file, as a file with an older time."""
+    other = k.top / "other"
+    other.write_bytes(b"x" * (k.dir / path).stat().st_size)
+    os.utime(str(other), (1600000000, 1600000000))
+    return other
+
+
+def by_copy(k, path):
+    subprocess.run(["cp", "-p", str(same_size(k, path)), str(k.dir / path)], check=True)
+
+
+def by_move(k, path):
+    os.replace(str(same_size(k, path)), str(k.dir / path))
+
+
+def by_edit(k, path):
+    """In place, and its time is put back."""
+    st = (k.dir / path).stat()
+    with open(str(k.dir / path), "r+b") as f:
+        f.seek(st.st_size // 2 + 1)
+        f.write(b"?")
+    os.utime(str(k.dir / path), ns=(st.st_atime_ns, st.st_mtime_ns))
+
+
+def by_future(k, path):
+    by_copy(k, path)
+    set_line(meta_of(k, path), 2, "%d.0" % (time.time() + 10**6))
+
+
+def by_other_note(k, path):
+    """As the official client notes it, which says nothing about what came since."""
+    by_copy(k, path)
+    text = meta_of(k, path).read_text().split("\n")
+    meta_of(k, path).write_text("\n".join(text[:3]) + "\n")
+
+
+SWAPS = (by_copy, by_move, by_edit, by_future, by_other_note)
+
+
+def test_another_file_of_the_same_size_is_not_in_place(k):
+    repo = sample(k)
+    k.ok(k.download(repo))
+    for swap in SWAPS:
+        for path in (MODEL, "config.json"):
+            swap(k, path)
+        report = of_report(k.ok(k.download(repo, "--json")))
+        k.same(repo)
+        for path, f in report.items():
+            replaced = path in (MODEL, "config.json")
+            assert f["outcome"] == ("downloaded" if replaced else "kept"), (swap, f)
+            assert f["verified"] == ("now" if replaced else "before"), (swap, f)
+
+
+def test_unchanged_files_are_not_read_again(k):
+    """What is in place is believed as long as nothing has touched it, and no longer."""
+    repo = sample(k)
+    count = len(repo.head().files)
+    r = k.ok(k.download(repo, "--json"))
+    assert {f["verified"] for f in of_report(r).values()} == {"now"}
+    r = k.ok(k.download(repo, "--json"), err=UNCHANGED)
+    assert {f["verified"] for f in of_report(r).values()} == {"before"}
+    assert all(f.get("sha256") or f.get("git_oid") for f in of_report(r).values())
+    (k.dir / MODEL).chmod(0o600)
+    r = k.ok(k.download(repo, "--json"), err="in place: %d unchanged since they were verified, "
+             "1 verified now" % (count - 1))
+    assert of_report(r)[MODEL]["verified"] == "now"
+    k.ok(k.download(repo), err=UNCHANGED)
+    shutil.copytree(str(k.dir), str(k.top / "copy"))
+    k.hub.forget()
+    k.ok(k.download(repo, to=k.top / "copy"), err="in place, verified now")
+    k.ok(k.download(repo, to=k.top / "copy"), err=UNCHANGED)
+    assert not k.content_requests()
+
+
+def test_note_of_another_user_is_not_believed(k):
+    if os.geteuid():
+        raise Skip("needs the right to give files away")
+    repo = sample(k)
+    k.ok(k.download(repo))
+    meta = meta_of(k, MODEL)
+    by_edit(k, MODEL)
+    st = (k.dir / MODEL).stat()
+    set_line(meta, 3, "hub %d %d %d %d" % (st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_ino))
+    os.chown(str(meta), 12345, 12345)
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert meta.stat().st_uid == 0, "the note is ours again"
+
+
+def test_times_without_fractions_are_not_believed(k):
+    """A file system with coarse times shows no change within one of its ticks."""
+    image, mount = k.top / "image", k.top / "mount"
+    mount.mkdir()
+    with open(str(image), "wb") as f:
+        f.truncate(48 * MB)
+    for words in ["mkfs.fat", str(image)], ["mount", "-o", "loop", str(image), str(mount)]:
+        if not shutil.which(words[0]) or subprocess.run(
+                words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode:
+            raise Skip("no FAT here")
+    try:
+        repo = sample(k)
+        for said in ("downloading", "in place, verified now", "in place, verified now"):
+            k.ok(k.download(repo, to=mount), err=said)
+    finally:
+        subprocess.run(["umount", str(mount)], check=True)
+
+
+def test_killed_between_the_name_and_its_note(k):
+    """The old note says nothing about the new file, nor does none."""
+    repo = sample(k, {"m.bin": Generated(1, 2 * MB + 1)})
+    k.ok(k.download(repo))
+    old = meta_of(k, "m.bin").read_text()
+    repo.commit({"m.bin": Generated(2, 2 * MB + 1)})
+    k.ok(k.download(repo))
+    for text in (old, None, ""):
+        if text is None:
+            meta_of(k, "m.bin").unlink()
+        else:
+            meta_of(k, "m.bin").write_text(text)
+        k.hub.forget()
+        k.ok(k.download(repo), err="1 unchanged since it was verified, 1 verified now")
+        assert not k.content_requests()
+        k.ok(k.download(repo), err=UNCHANGED)
+
+
+def test_report_has_no_hash_that_nobody_checked(k):
+    repo = sample(k)
+    k.hub.fault(path="/resolve.*vocab.bin", status=403, count=None)
+    report = of_report(k.ok(k.download(repo, "--json", "--retries", "0"), 9))
+    for path, f in report.items():
+        hashed = "sha256" in f or "git_oid" in f
+        assert hashed == (path != "vocab.bin") and hashed == ("verified" in f), f
+    report = of_report(k.ok(k.download(repo, "--json", "--dry-run", to=k.top / "none")))
+    assert not any("sha256" in f or "git_oid" in f for f in report.values())
 
 
 # what a new user found

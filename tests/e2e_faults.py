@@ -406,6 +406,162 @@ def test_stopped_while_small_files_wait(k):
     assert len(tree(k.dir)) == 10, len(tree(k.dir))
 
 
+# copies of one content
+
+def copies(k, count=3):
+    """One content under several names, and a last file that is fetched before they are copied."""
+    return k.hub.add_repo(ID, {**{"c%d.bin" % n: Generated(3, 3 * MB + 7) for n in range(count)},
+                               "last.bin": Generated(4, 300001)})
+
+
+def ours(k):
+    """What stands in our own folder beside the layout."""
+    at = k.dir / ".cache" / "huggingface"
+    return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix != ".metadata"
+                  and p.name not in (".gitignore", "CACHEDIR.TAG"))
+
+
+@hub_with(quotas=QUOTAS)
+def test_killed_while_it_copies(k):
+    """Nothing of it stays once a later run has succeeded."""
+    need_strace()
+    repo = copies(k)
+    for n, at in enumerate((1, 2, 9, 24, 25, 26)):
+        k.dir = k.top / ("target%d" % n)
+        r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
+            "-o", "/dev/null", "-e", "inject=pread64:signal=SIGKILL:when=%d" % (100 + at)
+            if is_checked() else "inject=pread64:signal=SIGKILL:when=%d" % at))
+        assert r.status == 137, r.status
+        k.same(repo, only=lambda path: path in tree(k.dir))
+        k.ok(k.download(repo, *["-d"][:n % 2]))
+        k.same(repo)
+        assert not ours(k), ours(k)
+
+
+@hub_with(quotas=QUOTAS)
+def test_source_of_a_copy_is_changed(k):
+    """A file that was right when it came is not believed to be when it is copied."""
+    repo = copies(k, 2)
+    last = k.hub.fault(origin="cdn", path="", skip=1, delay=2)
+    process = k.start("download", "-r", ID, "-p", k.dir, "-j", "1", env=environment())
+    k.wait_for(lambda: last.hits and (k.dir / "c0.bin").exists(), what="the last file")
+    with open(str(k.dir / "c0.bin"), "r+b") as f:
+        f.seek(1000001)
+        f.write(b"?")
+    k.ok(k.finish(process), 9, err="'c0.bin' was changed")
+    assert sorted(tree(k.dir)) == [".gitattributes", "c0.bin", "last.bin"]
+    assert not ours(k), ours(k)
+    k.ok(k.download(repo))
+    k.same(repo)
+
+
+@hub_with(quotas=QUOTAS)
+def test_folders_are_on_the_disk_at_the_end(k):
+    """A name is lasting once the folder that it is in is synced after it, and so is the folder's."""
+    need_strace()
+    repo, trace = k.hub.add_repo(ID, {"a/b/one": "1", "a/b/two": "2", "a/c/d/three": "3",
+                                      "e/five": Generated(1, 2 * MB + 1)}), k.top / "trace"
+    k.ok(k.download(repo, "-j", "2", "--exclude", ".*", env=environment(), wrap=traced(
+        "-y", "-s", "300", "-e", "trace=fsync,renameat", "-e", "signal=none", "-o", str(trace))))
+    named, synced = {}, {}
+    for n, line in enumerate(trace.read_text(errors="replace").splitlines()):
+        found = re.search(r'renameat\(.*<([^<>]*)>, "([^"]*)"\) = 0', line)
+        if found:
+            named[os.path.join(*found.groups())] = n
+        found = re.search(r"fsync\(\d+<(.*)>\) = 0", line)
+        if found:
+            synced[found.group(1)] = n
+    for path in tree(k.dir):
+        at = k.dir / path
+        assert str(at) in named, path
+        for folder in list(at.parents)[:path.count("/") + 1]:
+            assert synced.get(str(folder), -1) > named[str(at)], "%s is not synced for %s" % (folder, path)
+
+
+# what is left behind
+
+HALF = "0123456789abcdef"
+
+OTHERS = {  # Nobody's but their own: they stay.
+    "%s.part" % (HALF * 4): "another file", "%s.state" % (HALF * 4): "its state",
+    "BSxUR2h6SGqGvXfaUSpJOiMFuJE=.%s.incomplete" % (HALF * 4): "of the official client",
+    "x.bin.lock": "",
+}
+
+LEFT = ["%s.%s.part" % (HALF * 4, HALF), "%s.%s.tmp" % (HALF * 4, HALF), ".hub-%s.tmp" % HALF,
+        "%s.state" % ("9" * 64), "copy-" + HALF, "sub/.hub-%s.tmp" % HALF, "../.hub-%s.tmp" % HALF]
+
+
+@hub_with(quotas=QUOTAS)
+def test_nothing_is_left_behind(k):
+    """Whatever dead runs have left goes, however young it is; what somebody can continue stays."""
+    repo = k.hub.add_repo(ID, {"a.bin": Generated(1, 2 * MB + 1), "sub/b.bin": Generated(2, 5)})
+    k.ok(k.download(repo))
+    for again in ([], ["--force"], ["a.bin"]):
+        at = k.dir / ".cache/huggingface/download"
+        for name in LEFT:
+            (at / name).write_text("left")
+        for name, text in OTHERS.items():
+            (at / name).write_text(text)
+        k.ok(k.download(repo, *again))
+        # The folder that this run had nothing to do with is no business of its own.
+        stays = [".hub-%s.tmp" % HALF] if again == ["a.bin"] else []
+        assert ours(k) == sorted([*OTHERS, *stays]), ours(k)
+        assert all((at / name).read_text() == text for name, text in OTHERS.items())
+
+
+@hub_with(quotas=QUOTAS)
+def test_partial_of_a_file_that_is_in_place(k):
+    """It came in another way meanwhile."""
+    repo = k.hub.add_repo(ID, {"a.bin": Generated(1, 20 * MB + 1), "b.bin": Generated(2, 20 * MB + 1)})
+    k.hub.fault(origin="cdn", rate=4 * MB, count=None)
+    process = k.start("download", "-r", ID, "-p", k.dir)
+    k.wait_for(lambda: len(list(k.dir.rglob("*.state"))) == 2, what="two partials")
+    k.kill_after(process, 6 * MB)
+    k.finish(process)
+    assert len(ours(k)) >= 4, ours(k)
+    (k.dir / "a.bin").write_bytes(repo.head().files["a.bin"].content.read())
+    k.hub.rules.clear()
+    k.ok(k.download(repo, "a.bin"), err="in place, verified now")
+    digest = repo.head().files["b.bin"].content.sha256()
+    assert ours(k) == [digest + ".part", digest + ".state"], ours(k)
+    k.ok(k.download(repo, "-d"), err="continuing")
+    k.same(repo)
+    assert not ours(k), ours(k)
+
+
+@hub_with(quotas=QUOTAS)
+def test_small_files_that_were_killed_leave_nothing(k):
+    need_strace()
+    repo = many_small(k, 60)
+    r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=20"))
+    assert r.status == 137 and ours(k), r.status
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert not ours(k), ours(k)
+    r = k.download(repo, "-f", "f001", to=k.top / "one", env=environment(), wrap=traced(
+        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=1"))
+    assert r.status == 137 and (k.top / ".hub-download").exists()
+    k.ok(k.download(repo, "-f", "f001", to=k.top / "one"))
+    assert not (k.top / ".hub-download").exists()
+
+
+@hub_with(quotas=QUOTAS)
+def test_partials_of_other_files_are_not_touched(k):
+    """A run that resumes one would take a lock on it for somebody who is at it."""
+    need_strace()
+    repo, trace = k.hub.add_repo(ID, {"a.bin": Generated(1, 2 * MB + 1)}), k.top / "trace"
+    at = k.dir / ".cache/huggingface/download"
+    at.mkdir(parents=True)
+    for name, text in OTHERS.items():
+        (at / name).write_text(text)
+    k.ok(k.download(repo, env=environment(), wrap=traced(
+        "-y", "-s", "300", "-e", "trace=%file,flock,fcntl,unlinkat", "-e", "signal=none", "-o", str(trace))))
+    lines = [line for line in trace.read_text(errors="replace").splitlines() if HALF in line]
+    assert not [line for line in lines if "open" in line or "flock" in line or "unlink" in line], lines
+
+
 @hub_with(quotas=QUOTAS)
 @limit(3000 if LONG else 120)
 def test_upload_with_failing_calls(k):

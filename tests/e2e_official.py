@@ -21,7 +21,7 @@ DOWNLOAD = ("import sys, huggingface_hub as h;"
 
 
 def official(k, code, *args):
-    """Runs Python code that uses the official client."""
+    """Runs Python code that uses the official client; what it prints."""
     python = os.environ.get("OFFICIAL_PYTHON") or str(ROOT / "build/official/bin/python3")
     probe = [python, "-c", "import huggingface_hub"]
     if not os.access(python, os.X_OK) or subprocess.run(probe, stderr=subprocess.DEVNULL).returncode:
@@ -30,7 +30,28 @@ def official(k, code, *args):
                          "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": k.home / "hf"})
     done = subprocess.run([python, "-c", code, *map(str, args)], env=env, timeout=60,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout.decode(errors="replace")[-2000:]
+    said = done.stdout.decode(errors="replace")
+    assert done.returncode == 0, said[-2000:]
+    return said
+
+
+READ = """
+import sys, pathlib
+from huggingface_hub._local_folder import read_download_metadata as read
+at = pathlib.Path(sys.argv[1])
+for path in sys.argv[3:]:
+    m = read(at, path)
+    assert m and m.commit_hash == sys.argv[2], (path, m)
+    print(path, m.etag, sep="\\t")
+"""
+
+
+def test_official_reads_our_metadata(k):
+    """Its fourth line is for us alone."""
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    said = official(k, READ, k.dir, repo.head().oid, *FILES)
+    assert said.splitlines() == ["%s\t%s" % (p, repo.head().files[p].etag) for p in FILES], said
 
 
 @limit(90)
@@ -49,8 +70,21 @@ def test_we_take_the_official_folder(k):
     official(k, DOWNLOAD, ID, k.dir)
     k.same(repo)
     k.hub.forget()
-    k.ok(k.download(repo))
+    k.ok(k.download(repo), err="in place, verified now")
+    k.ok(k.download(repo), err="in place, unchanged since")
     assert not k.content_requests()
+    k.same(repo)
+
+
+@limit(90)
+def test_a_wrong_file_in_the_official_folder(k):
+    """Of the size and with an older time: its own metadata takes it for the one that it wrote."""
+    repo = k.hub.add_repo(ID, FILES)
+    official(k, DOWNLOAD, ID, k.dir)
+    path = k.dir / "weights/model.safetensors"
+    path.write_bytes(b"x" * path.stat().st_size)
+    os.utime(str(path), (1600000000, 1600000000))
+    k.ok(k.download(repo))
     k.same(repo)
 
 

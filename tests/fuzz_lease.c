@@ -38,7 +38,7 @@ lease_of(const struct folder *f, bool network)
 	struct lease l;
 	struct err e;
 
-	MUST(maker_find(&m, f, "", &e) == 0);
+	MUST(maker_find(&m, f, &e) == 0);
 	lease_init(&l, f, STEM, network, &self, &m);
 	l.beat = l.stale = 1;
 	return l;

@@ -1054,7 +1054,9 @@ test_retry(void)
 	    {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 0, 503, 0},
 	    {"", 0, 0, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", 3, 404, 0},
-	    {"HTTP/1.1 501 x\r\nContent-Length: 0\r\n\r\n", 3, 501, 0},
+	    {"HTTP/1.1 501 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 525 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 510 x\r\nContent-Length: 0\r\n\r\n", 3, 510, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\ncut", 3, 404, 0},
 	    {"HTTP/1.1 403 x\r\nContent-Encoding: br\r\n\r\n\1\2", 3, 403, 0},
 	};
@@ -1256,6 +1258,45 @@ test_silent_kept(void)
 	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
 	CHECK(b.server.accepts == 1);
 	CHECK(bench_close(&b));
+}
+
+/* Slow by the user's will is no slow server, and a slow server is one also
+ * where the user has set a limit. */
+static void
+test_rate_below_floor(void)
+{
+	char *body = alphabet(400), *longer = alphabet(5000);
+	char *answer =
+	    join("HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", body);
+	char *chunks = join("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
+			    "chunked\r\n\r\n190;some=long;ext=ension\r\n",
+	    body);
+	char *chunked = join(chunks, "\r\n0\r\nAn: answer\r\n\r\n");
+	char *drips =
+	    join("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", longer);
+	const struct turn turns[] = {{.answer = answer}, {.answer = chunked},
+	    {.answer = drips, .piece = 1}};
+	struct bench b;
+	struct err e;
+
+	bench_open(&b, turns, 3);
+	b.o.rate = 500;
+	b.o.stall_ms = 100;
+	bench_options(&b);
+	CHECK(got(get(&b, "/", NULL, &e), body));
+	CHECK(got(get(&b, "/", NULL, &e), body));
+	b.o.rate = 1000000;
+	b.o.stall_ms = 300;
+	bench_options(&b);
+	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
+	CHECK(strstr(e.msg, "too slowly"));
+	CHECK(bench_close(&b));
+	free(answer);
+	free(chunks);
+	free(chunked);
+	free(drips);
+	free(longer);
+	free(body);
 }
 
 static void
@@ -1560,6 +1601,7 @@ static void (*const tests[])(void) = {
     test_slow,
     test_silent_kept,
     test_rate,
+    test_rate_below_floor,
     test_threads,
     test_tls_end,
     test_tls_reuse,

@@ -104,7 +104,7 @@ place_init(struct place *p)
 	scratch_make(p->root);
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	CHECK(partial_setup(&p->f, &p->setup, &e) == 0);
-	CHECK(partial_prepare(&p->f, PREFIX, &p->setup, &e) == 0);
+	CHECK(partial_prepare(&p->f, &p->setup, &e) == 0);
 }
 
 static void

@@ -267,6 +267,67 @@ test_fields(void)
 	free(copy);
 }
 
+static void
+test_transient(void)
+{
+	static const struct {
+		unsigned first, last;
+	} t[] = {{408, 408}, {429, 429}, {500, 509}, {520, 530}, {598, 599}};
+
+	for (unsigned status = 100; status < 600; status++) {
+		bool wanted = false;
+
+		for (size_t i = 0; i < countof(t); i++)
+			wanted = wanted ||
+				 (status >= t[i].first && status <= t[i].last);
+		CHECK_ROW(status, http_status_transient(status) == wanted);
+	}
+}
+
+#define DATED "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+#define AFTER "Retry-After: Sun, 06 Nov 1994 "
+
+static void
+test_retry_after(void)
+{
+	static const struct {
+		const char *fields;
+		uint64_t came;
+		unsigned wait;
+	} t[] = {
+	    {"Retry-After: 7\r\n", 0, 8},
+	    {AFTER "08:49:57 GMT\r\n" DATED, 0, 21},
+	    {DATED AFTER "08:49:57 GMT\r\n", 1, 21},
+	    {DATED AFTER "08:49:37 GMT\r\n", 0, 0},
+	    {DATED AFTER "08:49:36 GMT\r\n", 0, 0},
+	    {DATED AFTER "09:49:36 GMT\r\n", 0, 3600},
+	    {DATED AFTER "23:49:36 GMT\r\n", 0, 3600},
+	    {DATED "Retry-After: Sun, 06 Nov 9999 08:49:37 GMT\r\n", 0, 3600},
+	    /* Without the server's clock, by ours. */
+	    {AFTER "08:49:57 GMT\r\n", 784111777, 21},
+	    {AFTER "08:49:57 GMT\r\n", 784111797, 0},
+	    {AFTER "08:49:57 GMT\r\n", 0, 0},
+	    {"Date: now\r\n" AFTER "08:49:57 GMT\r\n", 784111777, 21},
+	    {DATED AFTER "08:49:57\r\n", 0, 0},
+	    {DATED "Retry-After: -5\r\n", 0, 0},
+	    {DATED "Retry-After:\r\n", 0, 0},
+	    {DATED, 0, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(1000);
+		struct http_head h;
+		char *copy;
+
+		buf_printf(&b, "HTTP/1.1 503 x\r\n%s\r\n", t[i].fields);
+		CHECK_ROW(i, parse(buf_cstr(&b), &h, &copy) == 0);
+		h.came = t[i].came;
+		CHECK_ROW(i, http_asked_wait(&h) == t[i].wait);
+		free(copy);
+		buf_release(&b);
+	}
+}
+
 /* Every reader of fields, on a head that ends anywhere. */
 static void
 test_cut(void)
@@ -545,7 +606,7 @@ main(void)
 	test_chunks();
 	test_many_chunks();
 	test_endless_chunks();
-	CHECK(http_status_transient(503) && http_status_transient(429));
-	CHECK(!http_status_transient(501) && !http_status_transient(404));
+	test_transient();
+	test_retry_after();
 	return test_end();
 }

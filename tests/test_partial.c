@@ -104,7 +104,7 @@ struct place {
 	struct partial_setup setup;
 	struct digest want;
 	uint64_t size;
-	const unsigned char *bytes;
+	unsigned char *bytes;
 };
 
 static uint32_t
@@ -122,59 +122,37 @@ place_look(struct place *p)
 
 	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
 	CHECK(partial_setup(&p->f, &p->setup, &e) == 0);
-	CHECK(partial_prepare(&p->f, PREFIX, &p->setup, &e) == 0);
+	CHECK(partial_prepare(&p->f, &p->setup, &e) == 0);
+	CHECK(folder_make_parents(&p->f, PREFIX "x", &e) == 0);
 	p->setup.traits.network = false;
 	p->setup.traits.sparse = true;
 	memset(p->setup.self.boot, 7, 16);
 	p->setup.self.pids = 9;
 }
 
-/* Contents, each made once. */
-static struct content {
-	uint64_t size;
-	unsigned char *bytes;
-	struct digest digest;
-} contents[32];
-
-static const struct content *
-content_of(uint64_t size)
-{
-	struct content *c = contents;
-	uint32_t seed = (uint32_t)size;
-	struct hash h;
-
-	while (c->bytes && c->size != size)
-		c++;
-	if (c->bytes)
-		return c;
-	if (c == contents + countof(contents) - 1)
-		abort();
-	c->size = size;
-	c->bytes = xmalloc((size_t)size + 1);
-	for (size_t i = 0; i < size; i++) /* lower bits repeat soon */
-		c->bytes[i] = (unsigned char)(next(&seed) >> 16 | 1);
-	hash_init(&h, HASH_SHA256, size);
-	hash_update(&h, c->bytes, (size_t)size);
-	hash_final(&h, &c->digest);
-	return c;
-}
-
 static void
 place_init(struct place *p, uint64_t size)
 {
-	const struct content *c = content_of(size);
+	struct hash h;
+	uint32_t seed = (uint32_t)size;
 
 	scratch_make(p->root);
 	place_look(p);
 	p->size = size;
-	p->bytes = c->bytes;
-	p->want = c->digest;
+	p->bytes = xmalloc((size_t)size);
+	for (size_t i = 0; i < size; i++)
+		/* The lower bits repeat soon. */
+		p->bytes[i] = (unsigned char)(next(&seed) >> 16 | 1);
+	hash_init(&h, HASH_SHA256, size);
+	hash_update(&h, p->bytes, (size_t)size);
+	hash_final(&h, &p->want);
 }
 
 static void
 place_release(struct place *p)
 {
 	folder_close(&p->f);
+	free(p->bytes);
 	scratch_remove(p->root);
 }
 
@@ -356,9 +334,8 @@ complete(struct place *p, struct partial *part)
 	struct stat st;
 	struct err e;
 
-	while (partial_missing(part, 0, 3 * BLOCK, &first, &end) &&
-	       put(p, part, first, end, &e) == 0)
-		;
+	while (partial_missing(part, 0, 3 * BLOCK, &first, &end))
+		fill(p, part, first, end);
 	CHECK(partial_here(part) == p->size && is_true(p, part));
 	CHECK(partial_finish(part, &name, &e) == 0);
 	CHECK(folder_publish(&p->f, name, "done", false, &e) == 0);
@@ -366,7 +343,7 @@ complete(struct place *p, struct partial *part)
 	CHECK(folder_read(&p->f, "done", &b, &e) == 0);
 	CHECK(b.len == p->size && memcmp(b.s, p->bytes, b.len) == 0);
 	CHECK(folder_stat(&p->f, "done", &st, &e) == 0);
-	CHECK((st.st_mode & 0777) == p->setup.maker.public);
+	CHECK((st.st_mode & 0777) == p->setup.traits.maker.public);
 	buf_release(&b);
 }
 
@@ -1269,8 +1246,8 @@ test_modes(void)
 		char path[160], data[160];
 
 		place_init(&p, 2 * BLOCK + 1);
-		CHECK_ROW(i, p.setup.maker.public == (0666 & ~mask[i]));
-		CHECK_ROW(i, p.setup.maker.private == 0600);
+		CHECK_ROW(i, p.setup.traits.maker.public == (0666 & ~mask[i]));
+		CHECK_ROW(i, p.setup.traits.maker.private == 0600);
 		path_of(&p, "state", path);
 		path_of(&p, "part", data);
 		part = must_open(&p, true, PARTIAL_NEW, 0);
@@ -1525,48 +1502,41 @@ test_takeover(void)
 	place_release(&p);
 }
 
-struct tended {
-	struct partial *part;
-	atomic_bool enough;
-};
-
+/* It takes part[0] for living as long as it is tended. */
 static void *
 tend_for_a_while(void *ctx)
 {
-	struct tended *t = ctx;
 	struct err e;
+	uint64_t end = wait_now() + 600 + scratch_tick();
 
-	while (!t->enough) {
+	while (wait_now() < end) {
 		wait_until(wait_now() + 10, &e);
-		if (partial_tend(t->part, &e) < 0)
+		if (partial_tend(ctx, &e) < 0)
 			return NULL;
 	}
 	return ctx;
 }
 
-/* One that is tended is taken for living. */
 static void
 test_alive(void)
 {
 	struct place p;
-	struct partial *b;
-	struct tended a = {.enough = false};
+	struct partial *a, *b;
 	pthread_t thread;
 	void *rv;
 
 	place_init(&p, 5 * BLOCK);
 	p.setup.traits.network = true;
 	p.setup.beat = 20;
-	p.setup.stale = 30000;
-	a.part = must_open(&p, true, PARTIAL_NEW, 0);
-	fill(&p, a.part, 0, 2 * BLOCK);
-	CHECK(pthread_create(&thread, NULL, tend_for_a_while, &a) == 0);
+	p.setup.stale = 400 + scratch_tick();
+	a = must_open(&p, true, PARTIAL_NEW, 0);
+	fill(&p, a, 0, 2 * BLOCK);
+	CHECK(pthread_create(&thread, NULL, tend_for_a_while, a) == 0);
 	memset(p.setup.self.boot, 3, 16);
 	b = must_open(&p, true, PARTIAL_PRIVATE, 0);
-	a.enough = true;
-	CHECK(pthread_join(thread, &rv) == 0 && rv == &a);
+	CHECK(pthread_join(thread, &rv) == 0 && rv == a);
 	partial_close(b, false);
-	complete(&p, a.part);
+	complete(&p, a);
 	place_release(&p);
 }
 
@@ -1949,7 +1919,5 @@ main(void)
 {
 	for (size_t i = 0; i < countof(tests); i++)
 		tests[i]();
-	for (size_t i = 0; i < countof(contents); i++)
-		free(contents[i].bytes);
 	return test_end();
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define COMMIT "87f3c7095f3c62d911500958878d8b8287c4a2ee"
 #define BIG (3u * PARTIAL_BLOCK)
@@ -133,13 +134,15 @@ place_release(struct place *w)
 }
 
 static void
-look(struct plan *p, const struct place *w, bool force)
+look(struct plan *p, const struct place *w, bool force, bool note)
 {
 	const struct plan_how how = {
 	    .folder = &w->f,
 	    .prefix = LOCALDIR_PREFIX "/",
 	    .commit = COMMIT,
 	    .layout = true,
+	    .note = note,
+	    .owner = geteuid(),
 	    .force = force,
 	    .progress = w->progress,
 	};
@@ -155,7 +158,6 @@ test_here(void)
 	struct digest abc;
 	struct hash h;
 	struct place w;
-	struct stat st;
 	struct err e;
 
 	place_make(&w);
@@ -165,7 +167,12 @@ test_here(void)
 	CHECK(folder_write(&w.f, "same", str_of("abc"), false, &e) == 0);
 	CHECK(folder_write(&w.f, "other", str_of("abd"), false, &e) == 0);
 	CHECK(folder_write(&w.f, "longer", str_of("abcd"), false, &e) == 0);
-	for (int force = 0; force < 2; force++) {
+	/* Not noted, noted, and what was hashed need not be again. */
+	for (int run = 0; run < 4; run++) {
+		bool force = run == 3;
+		enum plan_state same = run < 2  ? PLAN_PROVED
+				       : !force ? PLAN_KEPT
+						: PLAN_FETCH;
 		static const char *const names[] = {
 		    "same", "other", "longer", "none"};
 		struct plan p = {.file = NULL};
@@ -174,19 +181,14 @@ test_here(void)
 			add(&p, names[i], 3, 0);
 			p.file[i].file.digest = abc;
 		}
-		look(&p, &w, force);
-		CHECK(is(&p, "same", force ? PLAN_FETCH : PLAN_HERE));
+		look(&p, &w, force, run);
+		CHECK_ROW(run, is(&p, "same", same));
 		CHECK(is(&p, "other", PLAN_FETCH));
 		CHECK(is(&p, "longer", PLAN_FETCH));
 		CHECK(is(&p, "none", PLAN_FETCH));
 		CHECK(p.here == (force ? 0 : 3) && p.fetch == (force ? 12 : 9));
 		plan_release(&p);
 	}
-	/* What was hashed need not be again. */
-	CHECK(folder_stat(&w.f, "same", &st, &e) == 0);
-	CHECK(localdir_has(&w.f, "same", &st, &abc));
-	CHECK(folder_stat(&w.f, "other", &st, &e) == 0);
-	CHECK(!localdir_has(&w.f, "other", &st, &abc));
 	place_release(&w);
 }
 
@@ -204,7 +206,7 @@ test_copies(void)
 	add(&p, "d", BIG, 1);
 	add(&p, "s1", 10, 3);
 	add(&p, "s2", 10, 3);
-	look(&p, &w, false);
+	look(&p, &w, false, true);
 	CHECK(is(&p, "a", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
 	CHECK(is(&p, "c", PLAN_COPY) && is(&p, "d", PLAN_COPY));
 	CHECK(is(&p, "s1", PLAN_FETCH) && is(&p, "s2", PLAN_FETCH));

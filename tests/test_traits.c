@@ -55,6 +55,7 @@ test_here(void)
 	scratch_make(path);
 	CHECK(look(path, &t) == 0);
 	CHECK(t.free > 0 && t.max_file > 0 && !t.caseless);
+	CHECK(t.maker.uid == geteuid());
 	CHECK(rmdir(path) == 0);
 	/* Nothing can be written there, and that is no error. */
 	CHECK(look("/proc", &t) == 0 && !t.caseless);
