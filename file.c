@@ -689,3 +689,31 @@ file_sync(int fd, const char *name, struct err *e)
 		return 0;
 	return err_sys(e, ERR_FILE, "cannot write '%s'", name);
 }
+
+/* A time that does not fit (after 2262) is as good as any other: it only has to
+ * be the same the next time. */
+static int64_t
+nanoseconds(struct timespec t)
+{
+	return (int64_t)((uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec);
+}
+
+void
+stamp_of(const struct stat *st, struct stamp *out)
+{
+	*out = (struct stamp){
+	    .size = (uint64_t)st->st_size,
+	    .mtime = nanoseconds(st->st_mtim),
+	    .ctime = nanoseconds(st->st_ctim),
+	    .inode = (uint64_t)st->st_ino,
+	    .device = (uint64_t)st->st_dev,
+	};
+}
+
+bool
+stamp_same(const struct stamp *a, const struct stamp *b)
+{
+	return a->size == b->size && a->mtime == b->mtime &&
+	       a->ctime == b->ctime && a->inode == b->inode &&
+	       a->device == b->device;
+}

@@ -88,4 +88,20 @@ int file_write(int fd, const void *p, size_t n);
 /* fsync, over EINTR; a file system that has none is no error. */
 int file_sync(int fd, const char *name, struct err *e);
 
+/*
+ * What a file looked like when it was read. Times in ns since 1970. The size
+ * and mtime alone do not say that a file is unchanged: tar, cp -p and rsync -t
+ * keep the time, and weights of one architecture have one size. Nobody can set
+ * the ctime.
+ */
+struct stamp {
+	uint64_t size;
+	int64_t mtime, ctime;
+	uint64_t inode, device;
+};
+
+void stamp_of(const struct stat *st, struct stamp *out);
+/* Whether both are the same in all of it. */
+bool stamp_same(const struct stamp *a, const struct stamp *b);
+
 #endif

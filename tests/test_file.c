@@ -531,10 +531,69 @@ test_full(void)
 	place_release(&p);
 }
 
+/* Each of its fields counts, and times before 1970 and after 2262 are times. */
+static void
+test_stamp(void)
+{
+	struct stat st = {.st_size = 5, .st_ino = 7, .st_dev = 9};
+	struct stamp a, b;
+
+	st.st_mtim = (struct timespec){-1, 999999999};
+	st.st_ctim = (struct timespec){1700000000, 1};
+	stamp_of(&st, &a);
+	CHECK(a.size == 5 && a.inode == 7 && a.device == 9);
+	CHECK(a.mtime == -1 && a.ctime == 1700000000000000001);
+	for (int field = 0; field < 6; field++) {
+		b = a;
+		b.size += field == 1;
+		b.mtime += field == 2;
+		b.ctime += field == 3;
+		b.inode += field == 4;
+		b.device += field == 5;
+		CHECK_ROW(field, stamp_same(&a, &b) == !field);
+	}
+	st.st_mtim.tv_sec = (time_t)(INT64_MAX / 5);
+	stamp_of(&st, &b);
+	CHECK(!stamp_same(&a, &b));
+	stamp_of(&st, &a);
+	CHECK(stamp_same(&a, &b));
+}
+
+/* What keeps size, time and inode is seen nevertheless. */
+static void
+test_stamp_of_a_file(void)
+{
+	struct place p;
+	struct stamp a, b;
+	struct stat st;
+	struct err e;
+	int fd;
+
+	place_init(&p);
+	CHECK(put(&p.in, "f", "one", &e) == 0);
+	CHECK(folder_stat(&p.in, "f", &st, &e) == 0);
+	stamp_of(&st, &a);
+	CHECK(folder_stat(&p.in, "f", &st, &e) == 0);
+	stamp_of(&st, &b);
+	CHECK(stamp_same(&a, &b));
+	usleep(20000); /* more than a tick of the file system's clock */
+	fd = folder_openat(&p.in, "f", O_WRONLY, &e);
+	CHECK(fd >= 0 && file_pwrite(fd, "two", 3, 0, "f", &e) == 0);
+	CHECK(futimens(fd, (struct timespec[2]){st.st_atim, st.st_mtim}) == 0);
+	CHECK(fstat(fd, &st) == 0);
+	stamp_of(&st, &b);
+	CHECK(a.size == b.size && a.mtime == b.mtime && a.inode == b.inode);
+	CHECK(!stamp_same(&a, &b));
+	close(fd);
+	place_release(&p);
+}
+
 int
 main(void)
 {
 	test_open();
+	test_stamp();
+	test_stamp_of_a_file();
 	test_round();
 	test_mode();
 	test_read_limit();
