@@ -611,7 +611,10 @@ http_status_transient(unsigned status)
 	case 502:
 	case 503:
 	case 504:
+	case 520: /* these are of a proxy in front of the server */
+	case 521:
 	case 522:
+	case 523:
 	case 524:
 		return true;
 	default:
