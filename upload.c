@@ -310,19 +310,19 @@ say_end(const struct upload *u)
 			bytes += f->local->stamp.size;
 	}
 	size_show(bytes, size);
-	if (u->d.commits) {
-		buf_printf(&b, "sent %zu file%s (%s), ", n[OFFER_COMMITTED],
+	if (u->d.commits)
+		buf_printf(&b, "sent %zu file%s (%s) to", n[OFFER_COMMITTED],
 		    n[OFFER_COMMITTED] == 1 ? "" : "s", size);
-		if (gone)
-			buf_printf(&b, "%zu deleted, ", gone);
-		buf_printf(&b, "%zu unchanged", n[OFFER_SAME]);
-	} else {
-		buf_printf(&b, "%s%zu file%s unchanged",
-		    n[OFFER_FAILED] ? "nothing was sent: " : "nothing to do: ",
-		    n[OFFER_SAME], n[OFFER_SAME] == 1 ? " is" : "s are");
-	}
-	progress_note(u->s.progress, "%s, in '%s' (%s)", buf_cstr(&b),
-	    u->s.id.id, u->d.revision ? u->d.revision : u->s.revision);
+	else
+		buf_puts(&b, n[OFFER_FAILED] ? "nothing was sent to"
+					     : "nothing to do for");
+	buf_printf(&b, " '%s' (%s)", u->s.id.id,
+	    u->d.revision ? u->d.revision : u->s.revision);
+	if (n[OFFER_SAME])
+		buf_printf(&b, ", %zu unchanged", n[OFFER_SAME]);
+	if (gone)
+		buf_printf(&b, ", %zu deleted", gone);
+	progress_note(u->s.progress, "%s", buf_cstr(&b));
 	buf_release(&b);
 }
 
