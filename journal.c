@@ -371,8 +371,7 @@ put_one(struct journal *j, const struct record *r)
 }
 
 static struct record
-hash_record(
-    const char *path, const struct stamp *stamp, const struct digest *d)
+hash_record(const char *path, const struct stamp *stamp, const struct digest *d)
 {
 	struct record r = {.kind = RECORD_HASH,
 	    .size = stamp->size,
@@ -413,8 +412,8 @@ is_settled(int64_t time)
 }
 
 void
-journal_put_hash(struct journal *j, const char *path,
-    const struct stamp *stamp, const struct digest *d)
+journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
+    const struct digest *d)
 {
 	struct record r = hash_record(path, stamp, d);
 

@@ -26,10 +26,9 @@ static const struct {
 	struct field field[FIELDS_MAX + 1];
 } layouts[] = {
     {RECORD_JOURNAL, {F(NUMBER, inode)}},
-    {RECORD_HASH,
-	{F(KEY, key), F(NUMBER, size), F(NUMBER, mtime), F(NUMBER, ctime),
-	    F(NUMBER, inode), F(NUMBER, device), F(NUMBER, time),
-	    F(DIGEST, digest)}},
+    {RECORD_HASH, {F(KEY, key), F(NUMBER, size), F(NUMBER, mtime),
+		      F(NUMBER, ctime), F(NUMBER, inode), F(NUMBER, device),
+		      F(NUMBER, time), F(DIGEST, digest)}},
     {RECORD_UPLOAD,
 	{F(NUMBER, upload), F(KEY, key), F(NUMBER, size), F(NUMBER, chunk),
 	    F(NUMBER, expires), F(DIGEST, digest), F(TEXT, text)}},
