@@ -279,7 +279,8 @@ put_dry_run(const struct upload *u, struct output *to)
 		const struct offer_file *f = &u->offer.file[i];
 
 		size_show(f->local->stamp.size, size);
-		report_line(out, outcome(f), size, f->path, "");
+		report_line(
+		    out, outcome(f), size, f->path, f->why ? f->why->msg : "");
 		output_more(to);
 		n += f->fate == OFFER_SEND;
 		bytes += f->fate == OFFER_SEND ? f->local->stamp.size : 0;
@@ -534,6 +535,7 @@ explain(const struct upload *u, struct err *e)
 static int
 run(struct upload *u, struct output *out, struct err *e)
 {
+	bool through;
 	int rv;
 
 	if (open_offer(u, e) < 0) {
@@ -551,13 +553,14 @@ run(struct upload *u, struct output *out, struct err *e)
 	/* Where nothing had to be done. */
 	if (!u->d.url && *u->d.head)
 		u->d.url = repo_commit_url(&u->s.repo, u->d.head);
-	if (!u->o->dry_run && (u->d.commits || rv == 0))
+	through = rv == 0;
+	if (!u->o->dry_run && (u->d.commits || through))
 		say_end(u);
-	if (rv == 0)
+	if (through)
 		rv = sum_up(u, e);
 	if (u->o->json)
 		put_json(u, out);
-	else if (rv == 0 && u->o->dry_run)
+	else if (through && u->o->dry_run)
 		put_dry_run(u, out);
 	else if (u->d.commits || rv == 0)
 		buf_printf(&out->text, "%s\n", u->d.url);

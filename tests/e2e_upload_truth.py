@@ -303,6 +303,7 @@ def test_dangling_links(k):
     r = k.ok(up(k, "--json"), 9)
     assert {f["path"]: f["outcome"] for f in json.loads(r.out)["files"]} == {
         "a.txt": "unchanged", "gone": "failed", "loop": "failed"}
+    k.ok(up(k, "--dry-run"), 9, out=("failed ", "unchanged "))
     (k.dir / "a.txt").unlink()
     k.ok(up(k), 9)
 
