@@ -110,6 +110,7 @@ place(struct offer *o, const char *to, struct err *e)
 			struct err why;
 
 			err_set(&why, ERR_PARTIAL, "%s", f->local->why);
+			err_hint(&why, "leave it out with --exclude");
 			offer_fail(f, &why, NULL);
 		}
 	}

@@ -323,6 +323,7 @@ say_end(const struct upload *u)
 		buf_printf(&b, ", %zu unchanged", n[OFFER_SAME]);
 	if (gone)
 		buf_printf(&b, ", %zu deleted", gone);
+	progress_phase_end(u->s.progress);
 	progress_note(u->s.progress, "%s", buf_cstr(&b));
 	buf_release(&b);
 }
