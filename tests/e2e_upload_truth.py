@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -562,7 +561,7 @@ def test_two_at_once(k):
 def test_killed_at_random(k):
     """Ends right, with nothing sent twice beyond a part a connection."""
     random.seed(LONG and time.time())
-    killed, needed, jobs = 0, 0, 3
+    killed, jobs = 0, 3
     for seed in range(100):
         k.hub.repos.clear()
         k.hub.forget()
