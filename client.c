@@ -48,7 +48,6 @@ struct response {
 	struct url proxy; /* set if proxied */
 	bool proxied;
 	bool token_lost; /* it was led away from the endpoint */
-	bool bodiless;   /* a redirect has made it a GET */
 	struct buf key;  /* of the pool */
 	struct conn *conn;
 	struct exchange x;
@@ -208,7 +207,7 @@ has_body(const struct response *r)
 {
 	const struct request *q = r->request;
 
-	return !r->bodiless && (q->body || q->body_read);
+	return q->body || q->body_read;
 }
 
 static void
@@ -472,18 +471,20 @@ is_redirect(unsigned status)
 	       status == 307 || status == 308;
 }
 
-/* RFC 9110, 15.4.2 to 15.4.4: what every client makes of these. */
-static void
-change_method(struct response *r)
+/* RFC 9110, 15.4.2 to 15.4.4: every client makes a GET of these. What that
+ * answers is no answer to what was sent. */
+static int
+check_method(const struct response *r, struct err *e)
 {
 	unsigned status = r->x.head.status;
 	bool post = !strcmp(r->method, "POST");
+	bool reads = !strcmp(r->method, "GET") || !strcmp(r->method, "HEAD");
 
 	if (((status == 301 || status == 302) && post) ||
-	    (status == 303 && strcmp(r->method, "HEAD") != 0)) {
-		r->method = "GET";
-		r->bodiless = true;
-	}
+	    (status == 303 && !reads))
+		return err_set(
+		    e, ERR_OTHER, "it would turn a %s into a GET", r->method);
+	return 0;
 }
 
 /* Where a redirect leads to, as the caller's string. */
@@ -509,8 +510,9 @@ follow(struct response *r, struct err *e)
 	int rc = -1;
 
 	url_show(&from, &r->url);
-	if (next) {
-		change_method(r);
+	if (next && check_method(r, e)) {
+		free(next);
+	} else if (next) {
 		part(r);
 		rc = aim(r, next, e);
 	}

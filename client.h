@@ -85,8 +85,9 @@ struct request {
 struct response;
 
 /*
- * One try: sends, follows redirects (at most 10, with the method and body rules
- * of RFC 9110, 15.4), returns at the head of the last answer. Any status is
+ * One try: sends, follows redirects (at most 10; one that would turn a POST or
+ * a PUT into a GET is ERR_OTHER: RFC 9110, 15.4), returns at the head of the
+ * last answer. Any status is
  * a success here. A kept connection that turns out to be dead before the first
  * byte of an answer is replaced once, silently, for requests that are safe to
  * repeat (GET, HEAD, PUT) and counts as no try.

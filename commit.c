@@ -159,6 +159,8 @@ read_content(struct commit_reader *r, uint64_t at, char *p, size_t cap,
 		if (at + *n == encoded(op->size))
 			rv = r->c->check(r->c->ctx, op->file, r->fd, e);
 	}
+	if (rv < 0)
+		r->c->failed(r->c->ctx, op->file, e);
 	buf_release(&text);
 	free(bytes);
 	return rv;

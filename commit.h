@@ -34,10 +34,12 @@ struct commit {
 	const char *parent;                /* 40 digits, or NULL */
 	const struct commit_op *op;
 	size_t n;
-	/* Opens the content of a file; and looks, when all of it was read, that
-	 * it is still the one that was opened. */
+	/* Opens the content of a file; looks, when all of it was read, that it
+	 * is still the one that was opened; hears that one of these failed, or
+	 * that it cannot be read. */
 	int (*open)(void *ctx, void *file, struct err *e);
 	int (*check)(void *ctx, void *file, int fd, struct err *e);
+	void (*failed)(void *ctx, void *file, const struct err *why);
 	void *ctx;
 };
 

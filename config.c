@@ -218,12 +218,20 @@ load_token(const struct config_input *in, struct config *c, struct err *e)
 {
 	const struct token_input from = {
 	    in->options, in->purpose, in->variables, c->hf_home};
+	struct err ignored;
 	struct token t;
 
 	if (token_find(&from, &t, &c->notes, e) < 0)
 		return -1;
 	c->token = t.text;
 	c->token_source = t.source;
+	c->secret_file[0] = t.file;
+	c->secret_file[1] = t.dotenv;
+	/* One that cannot be named here cannot be there. */
+	(void)variable_path(&in->variables, "HF_TOKEN_PATH", c->hf_home,
+	    "token", &c->secret_file[2], &ignored);
+	(void)variable_path(&in->variables, "HF_STORED_TOKENS_PATH", c->hf_home,
+	    "stored_tokens", &c->secret_file[3], &ignored);
 	return 0;
 }
 
@@ -247,7 +255,12 @@ config_load(const struct config_input *in, struct config *out, struct err *e)
 void
 config_release(struct config *c)
 {
-	token_release(&(struct token){c->token, c->token_source});
+	token_release(&(struct token){.text = c->token,
+	    .source = c->token_source,
+	    .file = c->secret_file[0],
+	    .dotenv = c->secret_file[1]});
+	free(c->secret_file[2]);
+	free(c->secret_file[3]);
 	free(c->endpoint);
 	free(c->hf_home);
 	free(c->state_home);

@@ -33,8 +33,11 @@ struct config {
 	char *endpoint;     /* without '/' at the end */
 	char *token;        /* NULL: none */
 	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
-	bool offline;       /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
-	char *hf_home;      /* NULL where no HOME is to be had */
+	/* Files that hold tokens: the one that it came from, the .env that the
+	 * configuration names, the two of the official client. NULL: none. */
+	char *secret_file[4];
+	bool offline;  /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
+	char *hf_home; /* NULL where no HOME is to be had */
 	char
 	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
 	struct proxy_rules proxy; /* of the environment or the options */

@@ -40,6 +40,7 @@ struct batch {
 	size_t n;
 	struct offer_file **lfs; /* those of them that go to the storage */
 	size_t lfs_n;
+	size_t sent;    /* contents that the storage lacked */
 	bool too_large; /* the commit of all of it did not get through */
 };
 
@@ -51,25 +52,48 @@ open_lfs(void *ctx, size_t i, struct err *e)
 	return scan_open(&b->d->offer->folder, b->lfs[i]->local, e);
 }
 
-static void
-lfs_stored(void *ctx, size_t i)
+static int
+check_lfs(void *ctx, size_t i, int fd, struct err *e)
 {
-	(void)ctx;
+	struct batch *b = ctx;
+
+	return scan_unchanged(&b->d->offer->folder, fd, b->lfs[i]->local, e);
+}
+
+static void
+lfs_stored(void *ctx, size_t i, bool sent)
+{
+	struct batch *b = ctx;
+
 	(void)i;
+	b->sent += sent;
+}
+
+/* The reason may be that the file is not what its hash says. */
+static bool
+blames_hash(const struct err *why)
+{
+	return why->kind == ERR_CONTENT || why->kind == ERR_REFUSED ||
+	       why->kind == ERR_OTHER;
 }
 
 static void
 lfs_failed(void *ctx, size_t i, const struct err *why)
 {
 	struct batch *b = ctx;
+	struct offer_file *f = b->lfs[i];
 
-	offer_fail(b->lfs[i], why);
+	if (blames_hash(why))
+		journal_forget_hash(b->d->journal, f->local->path, HASH_SHA256);
+	offer_fail(f, why, NULL);
 }
 
+/* What is to be sent of the batch, to the storage. */
 static int
-send_contents(struct batch *b, struct err *e)
+send_lfs(struct batch *b, struct err *e)
 {
-	static const struct lfs_ops ops = {open_lfs, lfs_stored, lfs_failed};
+	static const struct lfs_ops ops = {
+	    open_lfs, check_lfs, lfs_stored, lfs_failed};
 	struct delivery *d = b->d;
 	struct lfs_object *object = xcalloc(b->n, sizeof(*object));
 	const struct lfs l = {
@@ -84,20 +108,18 @@ send_contents(struct batch *b, struct err *e)
 	};
 	int rv = 0;
 
+	b->lfs_n = 0;
 	for (size_t i = 0; i < b->n; i++) {
-		const struct scan_file *f = b->item[i]->local;
+		struct offer_file *f = b->item[i];
 
-		if (!b->item[i]->lfs)
+		if (!f->lfs || f->fate != OFFER_SEND)
 			continue;
 		object[b->lfs_n] = (struct lfs_object){
-		    .name = b->item[i]->path,
-		    .size = f->size,
-		    .digest = b->item[i]->digest,
-		    .inode = f->inode,
-		    .mtime_s = f->mtime_s,
-		    .mtime_ns = f->mtime_ns,
+		    .name = f->path,
+		    .size = f->local->stamp.size,
+		    .digest = f->digest,
 		};
-		b->lfs[b->lfs_n++] = b->item[i];
+		b->lfs[b->lfs_n++] = f;
 	}
 	if (b->lfs_n)
 		rv = lfs_send(&l, object, b->lfs_n, e);
@@ -105,29 +127,71 @@ send_contents(struct batch *b, struct err *e)
 	return rv;
 }
 
-/* A file that cannot be sent as it was seen is left out: see commit_batch. */
+/* Hashes a file anew that the storage did not take. *again: the hash of an
+ * earlier run was wrong, so that the file is to be sent once more. */
+static int
+doubt(const struct batch *b, struct offer_file *f, bool *again, struct err *e)
+{
+	struct delivery *d = b->d;
+	struct digest old = f->digest;
+	struct err why;
+
+	if (offer_hash_again(d->offer, f, d->journal, d->progress, &why) < 0) {
+		offer_fail(f, &why, NULL);
+		*e = why;
+		return why.kind == ERR_STOPPED ? -1 : 0;
+	}
+	if (digest_same(&f->digest, &old))
+		return 0;
+	*again = true;
+	f->fate = f->known && digest_same(&f->digest, &f->there) ? OFFER_SAME
+								 : OFFER_SEND;
+	return 0;
+}
+
+/* A hash that was taken in this run needs no doubt. */
+static int
+send_contents(struct batch *b, struct err *e)
+{
+	bool again = false;
+
+	if (send_lfs(b, e) < 0)
+		return -1;
+	for (size_t i = 0; i < b->lfs_n; i++) {
+		struct offer_file *f = b->lfs[i];
+
+		if (f->fate == OFFER_FAILED && f->remembered &&
+		    blames_hash(f->why) && doubt(b, f, &again, e) < 0)
+			return -1;
+	}
+	return again ? send_lfs(b, e) : 0;
+}
+
 static int
 open_regular(void *ctx, void *file, struct err *e)
 {
 	struct delivery *d = ctx;
-	struct offer_file *f = file;
-	int fd = scan_open(&d->offer->folder, f->local, e);
+	const struct offer_file *f = file;
 
-	if (fd < 0)
-		offer_fail(f, e);
-	return fd;
+	return scan_open(&d->offer->folder, f->local, e);
 }
 
 static int
 check_regular(void *ctx, void *file, int fd, struct err *e)
 {
-	struct offer_file *f = file;
-	int rv = scan_unchanged(fd, f->local, e);
+	struct delivery *d = ctx;
+	const struct offer_file *f = file;
 
-	(void)ctx;
-	if (rv < 0)
-		offer_fail(f, e);
-	return rv;
+	return scan_unchanged(&d->offer->folder, fd, f->local, e);
+}
+
+/* A file that cannot be sent as it was seen is left out: see commit_at_once. */
+static void
+fail_regular(void *ctx, void *file, const struct err *why)
+{
+	struct delivery *d = ctx;
+
+	offer_fail(file, why, d->progress);
 }
 
 /* Later commits of a run say which part they are. */
@@ -274,8 +338,8 @@ choose_revision(struct delivery *d, const char *summary, struct err *e)
 		d->revision = xstrdup(d->branch);
 		return 0;
 	}
-	if (repo_open_pull_request(
-		d->repo, summary, d->description, &d->pr, &url, e) < 0)
+	if (repo_open_pull_request(d->repo, summary, d->description, d->retries,
+		&d->pr, &url, e) < 0)
 		return -1;
 	buf_printf(&b, "refs/pr/%" PRIu64, d->pr);
 	d->revision = buf_detach(&b);
@@ -298,7 +362,7 @@ fill_ops(const struct batch *b, bool first, struct commit_op *op, size_t *n)
 			op[(*n)++] = (struct commit_op){
 			    .kind = b->item[i]->lfs ? COMMIT_LFS : COMMIT_FILE,
 			    .path = b->item[i]->path,
-			    .size = b->item[i]->local->size,
+			    .size = b->item[i]->local->stamp.size,
 			    .digest = b->item[i]->digest,
 			    .file = b->item[i],
 			};
@@ -312,6 +376,22 @@ to_send(const struct batch *b)
 	for (size_t i = 0; i < b->n; i++)
 		n += b->item[i]->fate == OFFER_SEND;
 	return n;
+}
+
+/* What was replaced or deleted since it was sent is not committed. */
+static void
+drop_changed(const struct batch *b)
+{
+	const struct delivery *d = b->d;
+	struct err why;
+
+	for (size_t i = 0; i < b->n; i++) {
+		struct offer_file *f = b->item[i];
+
+		if (f->fate == OFFER_SEND &&
+		    scan_unchanged(&d->offer->folder, -1, f->local, &why) < 0)
+			offer_fail(f, &why, d->progress);
+	}
 }
 
 static int
@@ -328,9 +408,11 @@ try_commit(
 	    .op = op,
 	    .open = open_regular,
 	    .check = check_regular,
+	    .failed = fail_regular,
 	    .ctx = d,
 	};
 
+	drop_changed(b);
 	fill_ops(b, first, op, &c.n);
 	if (!c.n)
 		return 0;
@@ -353,8 +435,10 @@ commit_at_once(struct batch *b, struct err *e)
 	int rv = 0;
 
 	put_summary(d, &summary);
-	if (had || (d->gone_n && !d->commits))
+	if (had || (d->gone_n && !d->commits)) {
+		progress_phase(d->progress, "committing", had, 0);
 		rv = choose_revision(d, buf_cstr(&summary), e);
+	}
 	if (rv == 0)
 		rv = try_commit(b, op, buf_cstr(&summary), e);
 	/* A file that changed on the way is left out; the others are not to
@@ -422,18 +506,35 @@ next_batch(struct batch *b, size_t *i)
 	uint64_t regular = 0;
 
 	b->too_large = false;
+	b->sent = 0;
 	for (b->n = b->lfs_n = 0; *i < d->offer->n; ++*i) {
 		struct offer_file *f = &d->offer->file[*i];
 
 		if (f->fate != OFFER_SEND)
 			continue;
 		if (b->n == scale[d->step] ||
-		    (b->n && !f->lfs && regular + f->local->size > REGULAR_MAX))
+		    (b->n && !f->lfs &&
+			regular + f->local->stamp.size > REGULAR_MAX))
 			return;
 		if (!f->lfs)
-			regular += f->local->size;
+			regular += f->local->stamp.size;
 		b->item[b->n++] = f;
 	}
+}
+
+/* A commit that was refused may name a content that the storage has lost: if
+ * that lacks any now, it gets them, and the commit is tried once more. */
+static int
+commit_once_more(struct batch *b, struct err *e)
+{
+	struct err why = *e;
+
+	b->sent = 0;
+	if (send_contents(b, e) == 0 && b->sent)
+		return commit_batch(b, e);
+	if (e->kind != ERR_STOPPED)
+		*e = why;
+	return -1;
 }
 
 int
@@ -450,10 +551,11 @@ deliver(struct delivery *d, struct err *e)
 	next_batch(&b, &i);
 	while (rv == 0 && (b.n || (d->gone_n && !d->commits))) {
 		rv = send_contents(&b, e);
-		progress_phase(d->progress, "committing", b.n, 0);
 		began = wait_now();
 		if (rv == 0)
 			rv = commit_batch(&b, e);
+		if (rv < 0 && e->kind == ERR_REFUSED && b.lfs_n)
+			rv = commit_once_more(&b, e);
 		if (!b.too_large)
 			adapt(d, b.n, wait_now() - began);
 		if (!b.n)

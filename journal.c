@@ -23,6 +23,7 @@
  * where there are no fractions. */
 #define TICK_NS INT64_C(50000000)
 #define COARSE_TICK_NS INT64_C(2000000000)
+#define NS_PER_S INT64_C(1000000000)
 
 #define READ_PIECE 65536
 #define WRITE_PIECE 65536
@@ -115,7 +116,7 @@ load(struct journal *j, int fd, ino_t inode)
 		rv = -1;
 	mem_wipe(b.s, b.cap); /* signed addresses */
 	buf_release(&b);
-	ledger_settle(&j->ledger, now_s(), JOURNAL_STORED_S);
+	ledger_settle(&j->ledger, now_s());
 	return rv;
 }
 
@@ -370,80 +371,63 @@ put_one(struct journal *j, const struct record *r)
 }
 
 static struct record
-hash_record(const struct journal_file *f, const struct digest *d)
+hash_record(const char *path, const struct stamp *stamp, const struct digest *d)
 {
 	struct record r = {.kind = RECORD_HASH,
-	    .size = f->size,
-	    .mtime = (uint64_t)f->mtime_s,
-	    .inode = f->inode,
-	    .nsec = (uint64_t)f->mtime_ns,
+	    .size = stamp->size,
+	    .mtime = (uint64_t)stamp->mtime,
+	    .ctime = (uint64_t)stamp->ctime,
+	    .inode = stamp->inode,
+	    .device = stamp->device,
 	    .time = now_s(),
 	    .digest = *d};
 
-	make_key(&f->path, 1, r.key);
-	return r;
-}
-
-static struct record
-stored_record(const struct journal *j, const struct digest *d, uint64_t size)
-{
-	struct record r = {
-	    .kind = RECORD_STORED, .size = size, .time = now_s(), .digest = *d};
-
-	memcpy(r.key, j->key, RECORD_KEY);
+	make_key(&path, 1, r.key);
 	return r;
 }
 
 bool
-journal_hash(struct journal *j, const struct journal_file *f,
+journal_hash(struct journal *j, const char *path, const struct stamp *stamp,
     enum hash_kind kind, struct digest *out)
 {
 	const struct digest d = {.kind = kind};
-	struct record want = hash_record(f, &d);
+	struct record want = hash_record(path, stamp, &d);
 
 	/* No lock: hashes do not change after it was opened. */
 	return ledger_hash(&j->ledger, &want, out);
 }
 
-/* Whether a change from now on would show in the file's time. */
+/* Whether a change from now on would show in that time. */
 static bool
-is_settled(const struct journal_file *f)
+is_settled(int64_t time)
 {
-	int64_t tick = f->mtime_ns ? TICK_NS : COARSE_TICK_NS, ns;
+	int64_t tick = time % NS_PER_S ? TICK_NS : COARSE_TICK_NS, age;
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (f->mtime_s > now.tv_sec + 3 || f->mtime_s < now.tv_sec - 3)
-		return true;
-	ns = ((int64_t)now.tv_sec - f->mtime_s) * 1000000000 + now.tv_nsec -
-	     f->mtime_ns;
-	return ns >= tick;
+	age = (int64_t)((uint64_t)now.tv_sec * NS_PER_S +
+			(uint64_t)now.tv_nsec - (uint64_t)time);
+	/* A time far ahead is none that the clock will give soon. */
+	return age < -3 * NS_PER_S || age >= tick;
 }
 
 void
-journal_put_hash(
-    struct journal *j, const struct journal_file *f, const struct digest *d)
+journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
+    const struct digest *d)
 {
-	struct record r = hash_record(f, d);
+	struct record r = hash_record(path, stamp, d);
 
-	if (is_settled(f) && f->mtime_ns >= 0 && f->mtime_ns < 1000000000)
+	if (is_settled(stamp->mtime) && is_settled(stamp->ctime))
 		put_one(j, &r);
 }
 
-bool
-journal_stored(struct journal *j, const struct digest *d, uint64_t size)
-{
-	struct record want = stored_record(j, d, size);
-	uint64_t time;
-
-	return ledger_stored(&j->ledger, &want, &time) &&
-	       want.time - time < JOURNAL_STORED_S;
-}
-
 void
-journal_put_stored(struct journal *j, const struct digest *d, uint64_t size)
+journal_forget_hash(struct journal *j, const char *path, enum hash_kind kind)
 {
-	struct record r = stored_record(j, d, size);
+	/* No file has such a stamp. */
+	const struct stamp none = {0};
+	const struct digest d = {.kind = kind};
+	struct record r = hash_record(path, &none, &d);
 
 	put_one(j, &r);
 }

@@ -3,8 +3,9 @@
 
 /*
  * What an upload remembers between runs, so that the same command goes on after
- * kill -9: hashes of local files, multipart uploads under way, and contents
- * that the Hub was seen to have. record.h says what the file looks like.
+ * kill -9: hashes of local files, and multipart uploads under way. It says what
+ * need not be hashed or sent twice, never what the Hub has: that is asked in
+ * every run. record.h says what the file looks like.
  *
  * It lies in ".cache/huggingface/upload" below the source, or in the user's
  * state folder where that cannot be written, or there is none. It is never a
@@ -34,6 +35,7 @@ struct err;
 struct folder;
 struct journal;
 struct multipart;
+struct stamp;
 
 struct journal_opts {
 	const struct folder *source; /* borrowed for the call */
@@ -50,29 +52,19 @@ void journal_close(struct journal *j);
 const char *journal_path(const struct journal *j);
 const char *journal_why(const struct journal *j);
 
-/* A local file as stat() saw it before it was hashed. */
-struct journal_file {
-	const char *path; /* below the source */
-	uint64_t size, inode;
-	int64_t mtime_s;
-	long mtime_ns;
-};
+/* The hash of that kind of the file at path below the source, if the file is
+ * still the one that was hashed. */
+bool journal_hash(struct journal *j, const char *path,
+    const struct stamp *stamp, enum hash_kind kind, struct digest *out);
 
-/* The hash of that kind, if the file is still the one that was hashed. */
-bool journal_hash(struct journal *j, const struct journal_file *f,
-    enum hash_kind kind, struct digest *out);
+/* stamp: of before it was hashed. A file that was changed just now may change
+ * again without a new time: that is not remembered. */
+void journal_put_hash(struct journal *j, const char *path,
+    const struct stamp *stamp, const struct digest *d);
 
-/* A file that was changed just now may change again without a new time: that is
- * not remembered. */
-void journal_put_hash(
-    struct journal *j, const struct journal_file *f, const struct digest *d);
-
-/* A content that the Hub stored less than JOURNAL_STORED_S ago. What no commit
- * names is swept away there after a while. */
-#define JOURNAL_STORED_S (20 * 3600)
-bool journal_stored(struct journal *j, const struct digest *d, uint64_t size);
-void journal_put_stored(
-    struct journal *j, const struct digest *d, uint64_t size);
+/* A hash that turned out to be wrong. */
+void journal_forget_hash(
+    struct journal *j, const char *path, enum hash_kind kind);
 
 /* The upload of that content which was under way and has not lapsed; the
  * caller's now. It stays on disk until it is dropped or put anew. */

@@ -6,7 +6,7 @@
 #include "mem.h"
 #include "multipart.h"
 
-/* More files than a repository should have; 25 MiB of memory. */
+/* More files than a repository should have; 30 MiB of memory. */
 #define ENTRIES_MAX ((size_t)1 << 18)
 
 /* Hashes of files that were not hashed anew for so long are forgotten. */
@@ -18,11 +18,11 @@
 /* Addresses that do not say when they lapse are taken to last that long. */
 #define LASTS_S (24 * 3600)
 
-/* A file's hash, or (size, key, time and digest alone) a stored content. */
+/* A file's hash. */
 struct ledger_entry {
 	unsigned char key[RECORD_KEY];
-	uint64_t size, mtime, inode, time;
-	uint32_t nsec, line; /* a later line counts more */
+	uint64_t size, mtime, ctime, inode, device, time;
+	uint32_t line; /* a later line counts more */
 	struct digest digest;
 };
 
@@ -35,7 +35,7 @@ struct ledger_upload {
 	struct multipart m;
 };
 
-/* By name, then by kind of hash; contents by what they are. */
+/* By name, then by kind of hash. */
 static int
 compare(const struct ledger_entry *a, const struct ledger_entry *b)
 {
@@ -57,31 +57,15 @@ compare_hashed(const void *x, const void *y)
 	return c ? c : (a->line > b->line) - (a->line < b->line);
 }
 
-static int
-compare_contents(const struct ledger_entry *a, const struct ledger_entry *b)
-{
-	int c = compare(a, b);
-
-	return c ? c : memcmp(a->digest.b, b->digest.b, sizeof(a->digest.b));
-}
-
-static int
-compare_stored(const void *x, const void *y)
-{
-	const struct ledger_entry *a = x, *b = y;
-	int c = compare_contents(a, b);
-
-	return c ? c : (a->line > b->line) - (a->line < b->line);
-}
-
 static struct ledger_entry
 entry_of(const struct record *r)
 {
 	struct ledger_entry en = {.size = r->size,
 	    .mtime = r->mtime,
+	    .ctime = r->ctime,
 	    .inode = r->inode,
+	    .device = r->device,
 	    .time = r->time,
-	    .nsec = (uint32_t)r->nsec, /* below 10^9, says record.h */
 	    .digest = r->digest};
 
 	memcpy(en.key, r->key, RECORD_KEY);
@@ -102,24 +86,22 @@ table_add(struct ledger_table *t, const struct record *r)
 	t->n++;
 }
 
-/* Sorts, and keeps the last of each; none that is older than kept seconds. */
+/* Sorts, and keeps the last of each. */
 static void
-table_settle(struct ledger_table *t, uint64_t now, uint64_t kept,
-    int (*order)(const void *, const void *),
-    int (*same)(const struct ledger_entry *, const struct ledger_entry *))
+table_settle(struct ledger_table *t, uint64_t now)
 {
 	size_t n = 0;
 
 	if (t->n)
-		qsort(t->entry, t->n, sizeof(t->entry[0]), order);
+		qsort(t->entry, t->n, sizeof(t->entry[0]), compare_hashed);
 	for (size_t i = 0; i < t->n; i++) {
 		const struct ledger_entry *en = &t->entry[i];
 
-		if (i + 1 < t->n && same(en, en + 1) == 0)
+		if (i + 1 < t->n && compare(en, en + 1) == 0)
 			continue;
 		/* What is from the future, by a wrong clock, is as old as
 		 * can be. */
-		if (now - en->time >= kept)
+		if (now - en->time >= HASH_KEPT_S)
 			continue;
 		t->entry[n++] = *en;
 	}
@@ -133,16 +115,15 @@ table_release(struct ledger_table *t)
 	*t = (struct ledger_table){NULL, 0, 0};
 }
 
-/* The entry that same() takes for en; NULL if there is none. */
+/* The entry of that name and kind; NULL if there is none. */
 static const struct ledger_entry *
-table_find(const struct ledger_table *t, const struct ledger_entry *en,
-    int (*same)(const struct ledger_entry *, const struct ledger_entry *))
+table_find(const struct ledger_table *t, const struct ledger_entry *en)
 {
 	size_t low = 0, high = t->n;
 
 	while (low < high) {
 		size_t i = low + (high - low) / 2;
-		int c = same(en, &t->entry[i]);
+		int c = compare(en, &t->entry[i]);
 
 		if (!c)
 			return &t->entry[i];
@@ -251,9 +232,6 @@ ledger_take(struct ledger *l, const struct record *r)
 	case RECORD_HASH:
 		table_add(&l->hashed, r);
 		break;
-	case RECORD_STORED:
-		table_add(&l->stored, r);
-		break;
 	case RECORD_UPLOAD:
 		load_upload(l, r);
 		break;
@@ -291,11 +269,9 @@ drop_unusable(struct ledger *l, uint64_t now)
 }
 
 void
-ledger_settle(struct ledger *l, uint64_t now, uint64_t stored_kept)
+ledger_settle(struct ledger *l, uint64_t now)
 {
-	table_settle(&l->hashed, now, HASH_KEPT_S, compare_hashed, compare);
-	table_settle(
-	    &l->stored, now, stored_kept, compare_stored, compare_contents);
+	table_settle(&l->hashed, now);
 	drop_unusable(l, now);
 }
 
@@ -303,7 +279,6 @@ void
 ledger_release(struct ledger *l)
 {
 	table_release(&l->hashed);
-	table_release(&l->stored);
 	ledger_end_uploads(l);
 }
 
@@ -312,25 +287,13 @@ ledger_hash(
     const struct ledger *l, const struct record *want, struct digest *out)
 {
 	struct ledger_entry key = entry_of(want);
-	const struct ledger_entry *en = table_find(&l->hashed, &key, compare);
+	const struct ledger_entry *en = table_find(&l->hashed, &key);
 
 	if (!en || en->size != key.size || en->mtime != key.mtime ||
-	    en->nsec != key.nsec || en->inode != key.inode)
+	    en->ctime != key.ctime || en->inode != key.inode ||
+	    en->device != key.device)
 		return false;
 	*out = en->digest;
-	return true;
-}
-
-bool
-ledger_stored(const struct ledger *l, const struct record *want, uint64_t *time)
-{
-	struct ledger_entry key = entry_of(want);
-	const struct ledger_entry *en =
-	    table_find(&l->stored, &key, compare_contents);
-
-	if (!en || en->size != key.size)
-		return false;
-	*time = en->time;
 	return true;
 }
 
@@ -413,16 +376,16 @@ put_upload(const struct ledger_upload *p, const struct multipart *m,
 }
 
 static void
-put_table(const struct ledger_table *t, enum record_kind kind,
-    const struct ledger_sink *sink)
+put_hashed(const struct ledger_table *t, const struct ledger_sink *sink)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct ledger_entry *en = &t->entry[i];
-		struct record r = {.kind = kind,
+		struct record r = {.kind = RECORD_HASH,
 		    .size = en->size,
 		    .mtime = en->mtime,
-		    .nsec = en->nsec,
+		    .ctime = en->ctime,
 		    .inode = en->inode,
+		    .device = en->device,
 		    .time = en->time,
 		    .digest = en->digest};
 
@@ -442,8 +405,7 @@ ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
 void
 ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink)
 {
-	put_table(&l->hashed, RECORD_HASH, sink);
-	put_table(&l->stored, RECORD_STORED, sink);
+	put_hashed(&l->hashed, sink);
 	for (struct ledger_upload *p = l->uploads; p; p = p->next) {
 		p->number = l->next++;
 		put_upload(p, &p->m, now, sink);

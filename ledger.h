@@ -24,9 +24,9 @@ struct ledger_table {
 	size_t n, cap;
 };
 
-/* All zero is empty. The tables do not change once they are settled. */
+/* All zero is empty. The table does not change once it is settled. */
 struct ledger {
-	struct ledger_table hashed, stored;
+	struct ledger_table hashed;
 	struct ledger_upload *uploads;
 	uint64_t next; /* number of an upload */
 };
@@ -36,18 +36,13 @@ void ledger_release(struct ledger *l);
 void ledger_take(struct ledger *l, const struct record *r);
 
 /* Forgets what a later record replaces, what is too old at that time (Unix
- * seconds; stored contents are kept for so many), and uploads that are not
- * whole, or lapse soon. */
-void ledger_settle(struct ledger *l, uint64_t now, uint64_t stored_kept);
+ * seconds), and uploads that are not whole, or lapse soon. */
+void ledger_settle(struct ledger *l, uint64_t now);
 
 /* The digest of a file, if it is as in want (a RECORD_HASH, of the kind in its
  * digest). */
 bool ledger_hash(
     const struct ledger *l, const struct record *want, struct digest *out);
-
-/* When the content of want (a RECORD_STORED) was stored. */
-bool ledger_stored(
-    const struct ledger *l, const struct record *want, uint64_t *time);
 
 /* --- Uploads under way, by the repository's key and the content. --- */
 

@@ -21,15 +21,15 @@
 #include "lfs_part.h"
 #include "lfs_queue.h"
 #include "progress.h"
+#include "ramp.h"
 #include "repo.h"
 #include "wait.h"
 
 /* A connection more is worth its while from so many bytes on. */
 #define WORKER_BYTES ((uint64_t)1 << 20)
 
-/* Waits between tries: full jitter below these. */
-#define BACKOFF_BASE 500
-#define BACKOFF_CAP 30000
+/* A content is as much work as so many bytes more: round trips. */
+#define CONTENT_WORK ((uint64_t)64 << 10)
 
 /* So many objects given up in a row, without a part between them: the line is
  * dead, and the rest need not be tried. */
@@ -42,7 +42,10 @@ struct run {
 	struct lfs_ask ask;
 	struct crew crew; /* left: contents that are not settled */
 	struct lfs_queue queue;
-	unsigned lost; /* objects given up in a row for the network */
+	struct ramp ramp;
+	unsigned numbers; /* of workers */
+	uint64_t work;    /* of contents that are settled, beyond their bytes */
+	unsigned lost;    /* objects given up in a row for the network */
 	pthread_mutex_t telling;
 };
 
@@ -54,18 +57,15 @@ digest_of(const struct run *run, const struct lfs_job *j)
 
 /* --- What becomes of objects. --- */
 
-/* All objects of that content, from i on. */
+/* All objects of that content, from i on; the first was sent, or not. */
 static void
-tell_stored(struct run *run, size_t i)
+tell_stored(struct run *run, size_t i, bool sent)
 {
 	const struct lfs *l = run->l;
 
-	if (l->journal)
-		journal_put_stored(
-		    l->journal, &run->object[i].digest, run->object[i].size);
 	pthread_mutex_lock(&run->telling);
-	for (; i != LFS_NONE; i = run->copies.next[i])
-		l->ops->stored(l->ctx, i);
+	for (; i != LFS_NONE; i = run->copies.next[i], sent = false)
+		l->ops->stored(l->ctx, i, sent);
 	pthread_mutex_unlock(&run->telling);
 }
 
@@ -84,6 +84,7 @@ settled(struct run *run)
 {
 	crew_lock(&run->crew);
 	run->crew.left--;
+	run->work += CONTENT_WORK;
 	crew_changed(&run->crew);
 	crew_unlock(&run->crew);
 }
@@ -98,7 +99,9 @@ object_kept(void *ctx, size_t i)
 	    progress_start(run->l->progress, o->name, o->size, o->size);
 
 	progress_finish(run->l->progress, shown, PROGRESS_KEPT, NULL);
-	tell_stored(run, i);
+	if (run->l->journal)
+		journal_drop_multipart(run->l->journal, &o->digest);
+	tell_stored(run, i, false);
 	settled(run);
 }
 
@@ -159,27 +162,13 @@ do_ask(struct run *run)
 
 /* --- The beginning and the end of a job. --- */
 
-/* Its descriptor, or -1. */
-static int
-open_file(struct run *run, const struct lfs_job *j, struct err *e)
-{
-	int fd = run->l->ops->open(run->l->ctx, j->i, e);
-
-	if (fd < 0)
-		return -1;
-	if (lfs_object_check(&run->object[j->i], fd, e) == 0)
-		return fd;
-	close(fd);
-	return -1;
-}
-
 /* A job that cannot be begun is shown, too. */
 static void
 do_begin(struct run *run, struct lfs_job *j)
 {
 	const struct lfs_object *o = &run->object[j->i];
 	struct err e;
-	int fd = open_file(run, j, &e);
+	int fd = run->l->ops->open(run->l->ctx, j->i, &e);
 
 	j->shown = progress_start(
 	    run->l->progress, o->name, o->size, multipart_arrived(&j->m));
@@ -222,7 +211,7 @@ job_stored(struct run *run, struct lfs_job *j)
 
 	progress_finish(run->l->progress, j->shown, PROGRESS_DONE, NULL);
 	job_close(run, j);
-	tell_stored(run, i);
+	tell_stored(run, i, true);
 	settled(run);
 }
 
@@ -393,6 +382,15 @@ struct sending {
 	const struct lfs_job *job;
 };
 
+static int
+check_file(void *ctx, struct err *e)
+{
+	const struct sending *s = ctx;
+	const struct lfs *l = s->run->l;
+
+	return l->ops->check(l->ctx, s->job->i, s->job->fd, e);
+}
+
 static bool
 wanted(void *ctx)
 {
@@ -413,8 +411,8 @@ back_off(struct run *run, struct lfs_job *j, const struct err *e)
 	uint64_t now = wait_now();
 
 	j->not_before =
-	    now + wait_backoff(j->failed ? j->failed - 1 : 0, BACKOFF_BASE,
-		      BACKOFF_CAP, e->wait, wait_random());
+	    now + wait_backoff(j->failed ? j->failed - 1 : 0, LFS_BACKOFF_BASE,
+		      LFS_BACKOFF_CAP, e->wait, wait_random());
 	if (!e->wait)
 		return;
 	run->queue.not_before = j->not_before;
@@ -473,6 +471,7 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	    .progress = run->l->progress,
 	    .shown = j->shown,
 	    .wanted = wanted,
+	    .check = check_file,
 	    .ctx = &s,
 	};
 	uint64_t began = wait_now();
@@ -523,10 +522,13 @@ work(void *arg)
 {
 	struct run *run = arg;
 	struct lfs_work w;
+	unsigned number;
 
 	crew_lock(&run->crew);
+	number = run->numbers++;
 	while (crew_busy(&run->crew)) {
-		if (!lfs_queue_next(&run->queue, wait_now(),
+		if (number >= run->ramp.allowed ||
+		    !lfs_queue_next(&run->queue, wait_now(),
 			client_time(run->l->repo->client), &w)) {
 			crew_wait(&run->crew, 200);
 			continue;
@@ -549,20 +551,39 @@ workers(const struct run *run)
 	return useful < run->l->jobs ? (unsigned)useful : run->l->jobs;
 }
 
+/* Under the lock: a part that did not arrive whole is lost, so that a slow line
+ * is not shared by many. */
 static int
-show(void *ctx, struct err *e)
+add_workers(struct run *run, struct err *e)
+{
+	struct ramp *ramp = &run->ramp;
+	struct crew *crew = &run->crew;
+
+	ramp_step(
+	    ramp, wait_now(), client_sent(run->l->repo->client) + run->work);
+	if (crew->count < ramp->allowed &&
+	    crew_start(crew, ramp->allowed - crew->count, work, run, e) < 0)
+		return -1;
+	if (crew->count < ramp->allowed)
+		ramp->max = ramp->allowed = crew->count;
+	return 0;
+}
+
+static int
+supervise(void *ctx, struct err *e)
 {
 	struct run *run = ctx;
 	struct progress *progress = run->l->progress;
 	unsigned n;
+	int rv;
 
-	(void)e;
 	crew_lock(&run->crew);
 	n = run->queue.sending;
+	rv = add_workers(run, e);
 	crew_unlock(&run->crew);
 	progress_connections(progress, n);
 	progress_tick(progress, wait_status_asked());
-	return 0;
+	return rv;
 }
 
 static void
@@ -576,6 +597,7 @@ run_init(struct run *run, size_t n)
 	run->ask = (struct lfs_ask){
 	    .repo = l->repo,
 	    .revision = l->revision,
+	    .retries = l->retries,
 	    .journal = l->journal,
 	    .object = run->object,
 	    .n = n,
@@ -584,6 +606,8 @@ run_init(struct run *run, size_t n)
 	    .ctx = run,
 	};
 	run->queue = (struct lfs_queue){.n = n, .open_max = l->jobs};
+	run->ramp = ramp_make_careful(workers(run), wait_now());
+	run->ramp.work = client_sent(l->repo->client);
 	crew_init(&run->crew, run->copies.contents, l->jobs);
 	pthread_mutex_init(&run->telling, NULL);
 }
@@ -614,9 +638,9 @@ lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
 	run_init(&run, n);
 	progress_phase(
 	    l->progress, "uploading", run.copies.contents, run.copies.bytes);
-	rv = crew_start(&run.crew, workers(&run), work, &run, e);
+	rv = crew_start(&run.crew, run.ramp.allowed, work, &run, e);
 	if (rv == 0) {
-		crew_watch(&run.crew, show, &run);
+		crew_watch(&run.crew, supervise, &run);
 		rv = crew_join(&run.crew, e);
 	}
 	run_release(&run);

@@ -2,8 +2,9 @@
 #define HUB_LFS_ASK_H
 
 /*
- * What is to be done with which object: from the journal, or asked of the Hub
- * in groups. The addresses that come out are ready to be used.
+ * What is to be done with which object: asked of the Hub in groups, in every
+ * run, since only the Hub knows what it has. An upload that the journal knows
+ * goes on. The addresses that come out are ready to be used.
  */
 
 #include <stdbool.h>
@@ -24,9 +25,14 @@ struct lfs_ask_ops {
 	void (*refused)(void *ctx, size_t i, const struct err *why);
 };
 
+/* Waits between tries, in ms: full jitter below these. */
+#define LFS_BACKOFF_BASE 500
+#define LFS_BACKOFF_CAP 30000
+
 struct lfs_ask {
 	const struct repo *repo;
-	const char *revision;    /* or NULL */
+	const char *revision; /* or NULL */
+	unsigned retries; /* for objects that the Hub cannot answer for now */
 	struct journal *journal; /* or NULL */
 	const struct lfs_object *object;
 	size_t n;

@@ -271,33 +271,42 @@ element(struct str xml, const char *name)
 static const struct {
 	const char *code;
 	enum lfs_verdict verdict;
+	enum err_kind kind;
 } codes[] = {
-    {"RequestTimeout", LFS_AGAIN},
-    {"IncompleteBody", LFS_AGAIN},
-    {"SlowDown", LFS_AGAIN},
-    {"InternalError", LFS_AGAIN},
-    {"ServiceUnavailable", LFS_AGAIN},
-    {"OperationAborted", LFS_AGAIN},
-    {"NoSuchUpload", LFS_RENEW},
-    {"InvalidPart", LFS_RENEW},
-    {"ExpiredToken", LFS_RENEW},
-    {"EntityTooLarge", LFS_REFUSED},
-    {"NotImplemented", LFS_REFUSED},
+    {"RequestTimeout", LFS_AGAIN, ERR_NET},
+    {"IncompleteBody", LFS_AGAIN, ERR_NET},
+    {"SlowDown", LFS_AGAIN, ERR_NET},
+    {"InternalError", LFS_AGAIN, ERR_NET},
+    {"ServiceUnavailable", LFS_AGAIN, ERR_NET},
+    {"OperationAborted", LFS_AGAIN, ERR_NET},
+    {"NoSuchUpload", LFS_RENEW, ERR_NET},
+    {"InvalidPart", LFS_RENEW, ERR_NET},
+    {"ExpiredToken", LFS_RENEW, ERR_NET},
+    {"EntityTooLarge", LFS_REFUSED, ERR_REFUSED},
+    {"NotImplemented", LFS_REFUSED, ERR_REFUSED},
+    /* The bytes are others than the hash says. */
+    {"BadDigest", LFS_REFUSED, ERR_CONTENT},
+    {"XAmzContentSHA256Mismatch", LFS_REFUSED, ERR_CONTENT},
+    {"XAmzContentChecksumMismatch", LFS_REFUSED, ERR_CONTENT},
 };
 
 static enum lfs_verdict
-judge(const struct http_head *h, struct str code)
+judge(const struct http_head *h, struct str code, enum err_kind *kind)
 {
+	*kind = ERR_NET;
 	if (h->status < 300)
 		return LFS_ARRIVED;
 	for (size_t i = 0; i < countof(codes); i++)
-		if (str_eq(code, codes[i].code))
+		if (str_eq(code, codes[i].code)) {
+			*kind = codes[i].kind;
 			return codes[i].verdict;
+		}
 	if (http_status_transient(h->status))
 		return LFS_AGAIN;
 	/* A signature that has lapsed, an upload that was swept away. */
 	if (h->status == 401 || h->status == 403 || h->status == 404)
 		return LFS_RENEW;
+	*kind = ERR_REFUSED;
 	return LFS_REFUSED;
 }
 
@@ -306,12 +315,12 @@ lfs_storage_verdict(const struct http_head *h, struct str body, struct err *e)
 {
 	struct str code = element(body, "Code");
 	struct str message = element(body, "Message");
-	enum lfs_verdict v = judge(h, code);
+	enum err_kind kind;
+	enum lfs_verdict v = judge(h, code, &kind);
 
 	if (v == LFS_ARRIVED)
 		return v;
-	err_set(e, v == LFS_REFUSED ? ERR_REFUSED : ERR_NET,
-	    "the storage answers %u %.*s%s%.*s%s", h->status,
+	err_set(e, kind, "the storage answers %u %.*s%s%.*s%s", h->status,
 	    STRF(code.n ? code : h->reason), message.n ? ": \"" : "",
 	    STRF(message), message.n ? "\"" : "");
 	e->wait = v == LFS_AGAIN ? http_asked_wait(h) : 0;

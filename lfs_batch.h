@@ -39,7 +39,7 @@ struct lfs_answer {
 	/* SEND: addresses as the server gave them. Whoever takes them leaves
 	 * all zero. */
 	struct multipart m;
-	/* ERROR. */
+	/* ERROR; ERR_NET: the same question may be answered later. */
 	const struct err *why;
 };
 
@@ -68,7 +68,8 @@ enum lfs_verdict {
 };
 
 /* body is XML, or anything. The error is set for all but ARRIVED: ERR_NET for
- * AGAIN and RENEW. */
+ * AGAIN and RENEW; ERR_CONTENT where the bytes are not those that were
+ * announced. */
 enum lfs_verdict lfs_storage_verdict(
     const struct http_head *h, struct str body, struct err *e);
 

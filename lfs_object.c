@@ -2,25 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "err.h"
 #include "mem.h"
-
-int
-lfs_object_check(const struct lfs_object *o, int fd, struct err *e)
-{
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", o->name);
-	if ((uint64_t)st.st_size == o->size && st.st_mtime == o->mtime_s &&
-	    st.st_mtim.tv_nsec == o->mtime_ns &&
-	    (uint64_t)st.st_ino == o->inode)
-		return 0;
-	err_set(e, ERR_CONTENT, "it was changed after it was hashed");
-	return err_hint(e, "run the same command again when it is complete");
-}
 
 struct name {
 	const struct digest *digest;

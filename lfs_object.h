@@ -9,20 +9,11 @@
 
 #include "hash.h"
 
-struct err;
-
 struct lfs_object {
 	const char *name;     /* for messages and the display */
 	uint64_t size;        /* not 0: the storage takes no empty content */
 	struct digest digest; /* SHA-256 */
-	/* What stat() said before it was hashed. */
-	uint64_t inode;
-	int64_t mtime_s;
-	long mtime_ns;
 };
-
-/* Fails with ERR_CONTENT if the open file is not what was hashed. */
-int lfs_object_check(const struct lfs_object *o, int fd, struct err *e);
 
 #define LFS_NONE SIZE_MAX
 

@@ -34,7 +34,7 @@ read_file(
 	if (file_pread(p->fd, to, n, s->first + offset, p->object->name, e) ==
 	    0)
 		return 0;
-	if (lfs_object_check(p->object, p->fd, &changed) < 0)
+	if (p->check(p->ctx, &changed) < 0)
 		*e = changed;
 	return -1;
 }
@@ -54,8 +54,7 @@ body_read(
 		return err_set(e, ERR_NET, "it is sent no further");
 	if (read_file(s, offset, to, *n, e) < 0)
 		return -1;
-	if (offset + *n == s->length &&
-	    lfs_object_check(p->object, p->fd, e) < 0)
+	if (offset + *n == s->length && p->check(p->ctx, e) < 0)
 		return -1;
 	s->shown += *n;
 	progress_add(p->progress, p->shown, *n);

@@ -26,6 +26,8 @@ struct lfs_part {
 	unsigned shown; /* the object's number there */
 	/* Whether it makes sense to send on. */
 	bool (*wanted)(void *ctx);
+	/* Fails if the file is not what was hashed. */
+	int (*check)(void *ctx, struct err *e);
 	void *ctx;
 };
 

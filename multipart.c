@@ -168,6 +168,18 @@ multipart_same_upload(const struct multipart *a, const struct multipart *b)
 	return same;
 }
 
+bool
+multipart_same_object(const struct multipart *a, const struct multipart *b)
+{
+	struct url x, y;
+	struct err ignored;
+
+	return a->size == b->size && a->chunk == b->chunk && a->count &&
+	       url_parse(str_of(a->url[0]), &x, &ignored) == 0 &&
+	       url_parse(str_of(b->url[0]), &y, &ignored) == 0 &&
+	       str_same(x.path, y.path);
+}
+
 void
 multipart_put_completion(
     const struct multipart *m, const struct digest *d, struct buf *b)

@@ -61,6 +61,11 @@ bool multipart_lapses(const struct multipart *m, uint64_t now);
 bool multipart_same_upload(
     const struct multipart *a, const struct multipart *b);
 
+/* Whether the parts of both are parts of one object at the storage: the journal
+ * may know an upload to a repository that was deleted and made anew. */
+bool multipart_same_object(
+    const struct multipart *a, const struct multipart *b);
+
 /* The text that completes it; every part has arrived. */
 void multipart_put_completion(
     const struct multipart *m, const struct digest *d, struct buf *b);

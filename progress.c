@@ -465,6 +465,15 @@ phase_end(struct progress *p)
 }
 
 void
+progress_phase_end(struct progress *p)
+{
+	pthread_mutex_lock(&p->lock);
+	phase_end(p);
+	flush(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void
 progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes)
 {

@@ -41,6 +41,10 @@ void progress_close(struct progress *p);
 void progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 
+/* The phase is over, and its last line is said: what comes now is no part of
+ * it. */
+void progress_phase_end(struct progress *p);
+
 /* A file begins, with have bytes there from an earlier run; name is copied.
  * Returns its number for the calls below. */
 unsigned progress_start(

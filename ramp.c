@@ -10,11 +10,41 @@ ramp_make(unsigned max, uint64_t now)
 	};
 }
 
+struct ramp
+ramp_make_careful(unsigned max, uint64_t now)
+{
+	struct ramp r = ramp_make(max, now);
+
+	r.allowed = r.before = 1;
+	r.retreats = true;
+	return r;
+}
+
+static void
+grow(struct ramp *r, uint64_t now, unsigned to)
+{
+	if (to > r->max)
+		to = r->max;
+	if (to == r->allowed)
+		return;
+	r->before = r->allowed;
+	r->grown = now;
+	r->allowed = to;
+}
+
+/* Whether the last growth has still to show a gain. */
+static bool
+is_tried(const struct ramp *r)
+{
+	return r->retreats && r->allowed > r->before;
+}
+
 static void
 halve(struct ramp *r, uint64_t now)
 {
 	if (r->allowed > 1)
 		r->allowed /= 2;
+	r->before = r->allowed;
 	r->best = 0;
 	r->hold = now + RAMP_HOLD;
 }
@@ -33,15 +63,19 @@ ramp_step(struct ramp *r, uint64_t now, uint64_t work)
 		halve(r, now);
 	} else if (r->rate >= r->best + r->best / 10) {
 		r->best = r->rate;
+		r->before = r->allowed;
 		if (now >= r->hold && r->rate)
-			r->allowed += r->allowed;
+			grow(r, now, 2 * r->allowed);
+	} else if (is_tried(r)) {
+		if (now >= r->grown + RAMP_TRIAL) {
+			r->allowed = r->before;
+			r->probe = now + RAMP_HOLD;
+		}
 	} else if (now >= r->hold && now >= r->probe) {
 		/* Lines change: one more now and then. */
 		r->probe = now + RAMP_HOLD;
-		r->allowed++;
+		grow(r, now, r->allowed + 1);
 	}
-	if (r->allowed > r->max)
-		r->allowed = r->max;
 	return r->allowed;
 }
 

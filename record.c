@@ -14,7 +14,7 @@ struct field {
 	size_t offset; /* in struct record */
 };
 
-#define FIELDS_MAX 7
+#define FIELDS_MAX 8
 
 #define F(type, name) \
 	{ \
@@ -26,11 +26,9 @@ static const struct {
 	struct field field[FIELDS_MAX + 1];
 } layouts[] = {
     {RECORD_JOURNAL, {F(NUMBER, inode)}},
-    {RECORD_HASH,
-	{F(KEY, key), F(NUMBER, size), F(NUMBER, mtime), F(NUMBER, nsec),
-	    F(NUMBER, inode), F(NUMBER, time), F(DIGEST, digest)}},
-    {RECORD_STORED,
-	{F(KEY, key), F(NUMBER, size), F(NUMBER, time), F(DIGEST, digest)}},
+    {RECORD_HASH, {F(KEY, key), F(NUMBER, size), F(NUMBER, mtime),
+		      F(NUMBER, ctime), F(NUMBER, inode), F(NUMBER, device),
+		      F(NUMBER, time), F(DIGEST, digest)}},
     {RECORD_UPLOAD,
 	{F(NUMBER, upload), F(KEY, key), F(NUMBER, size), F(NUMBER, chunk),
 	    F(NUMBER, expires), F(DIGEST, digest), F(TEXT, text)}},
@@ -129,9 +127,7 @@ record_parse(struct str line, struct record *out)
 	    str_num(sum, 16, UINT32_MAX, &crc) < 0 ||
 	    crc != crc32_of(rest.s, rest.n))
 		return -1;
-	if (parse_fields(rest, out) < 0 || out->nsec >= 1000000000)
-		return -1;
-	return 0;
+	return parse_fields(rest, out);
 }
 
 /* --- Writing. --- */

@@ -12,8 +12,7 @@
  * last, a text without control characters:
  *
  *	J inode                                     first line: a journal, there
- *	H key size mtime nsec inode time digest     a file's hash
- *	S key size time sha256                      a content is stored
+ *	H key size mtime ctime inode device time digest   a file's hash
  *	U upload key size chunk expires sha256 url  an upload; url completes it
  *	V upload url                                where to verify it
  *	P upload part url                           where a part goes (from 1)
@@ -38,7 +37,6 @@
 enum record_kind {
 	RECORD_JOURNAL = 'J',
 	RECORD_HASH = 'H',
-	RECORD_STORED = 'S',
 	RECORD_UPLOAD = 'U',
 	RECORD_VERIFY = 'V',
 	RECORD_PART = 'P',
@@ -51,9 +49,8 @@ struct record {
 	enum record_kind kind;
 	unsigned char key[RECORD_KEY]; /* of a path, or a repository */
 	uint64_t size;
-	uint64_t mtime; /* seconds, two's complement */
-	uint64_t nsec;  /* below 10^9 */
-	uint64_t inode;
+	uint64_t mtime, ctime; /* ns since 1970, two's complement */
+	uint64_t inode, device;
 	uint64_t time; /* Unix seconds when it was written */
 	uint64_t upload, chunk, expires, part;
 	struct digest digest;

@@ -137,11 +137,19 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = buf_make(URL_MAX), body = buf_make(TITLE_MAX);
 
+	struct err ignored;
+	bool there;
+
 	buf_printf(&url, "%s/api/repos/create", r->endpoint);
 	put_create(r, is_private, &body);
-	if (create_until(r, &url, &body, &what, e) < 0)
-		return err_in(e, "cannot create '%s'", r->id);
-	return 0;
+	if (create_until(r, &url, &body, &what, e) == 0)
+		return 0;
+	/* Somebody else may have been faster: mirrors answer that with 400, and
+	 * a token may write where it may not create. */
+	if (e->kind != ERR_STOPPED && repo_exists(r, &there, &ignored) == 0 &&
+	    there)
+		return 0;
+	return err_in(e, "cannot create '%s'", r->id);
 }
 
 int
@@ -177,14 +185,15 @@ repo_preupload(const struct repo *r, const char *revision, bool new_pr,
 	return rv;
 }
 
-/* Statuses that say no to this commit, whatever the reason. */
+/* Statuses that say no to this commit, whatever the reason. One that is not of
+ * the Hub itself says nothing of whether it was done. */
 static int
 refused(const struct http_head *h, struct buf *text,
     const struct answer_about *what, struct err *e)
 {
 	answer_error(h, buf_str(text), what, e);
 	if (e->kind == ERR_OTHER)
-		e->kind = ERR_REFUSED;
+		e->kind = h->status > 505 ? ERR_NET : ERR_REFUSED;
 	return -1;
 }
 
@@ -269,35 +278,149 @@ first(struct str s, size_t n)
 	return str_make(s.s, at);
 }
 
-int
-repo_open_pull_request(const struct repo *r, const char *title,
+/* The newest pull request: its number, 0 if there is none, and whether that is
+ * its title. */
+static int
+newest_pull_request(const struct repo *r, struct str title, uint64_t *number,
+    bool *same, struct err *e)
+{
+	struct answer_about what = repo_about(r, NULL, NULL);
+	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
+	struct request req = {.method = "GET"};
+	struct json all, list, one, t;
+	struct json_iter it;
+	int rv;
+
+	buf_puts(&url, "/discussions?p=0&type=pull_request&status=all"
+		       "&sort=recently-created");
+	req.url = buf_cstr(&url);
+	*number = 0;
+	*same = false;
+	rv = repo_call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = json_parse(buf_str(&text), &all, e);
+	if (rv == 0 &&
+	    (!json_get(&all, "discussions", &list) || list.type != JSON_ARRAY))
+		rv = err_set(e, ERR_CONTENT, "the Hub lists no pull requests");
+	if (rv == 0) {
+		it = json_iter(&list);
+		while (json_next(&it, NULL, &one)) {
+			uint64_t n;
+			char *name;
+
+			if (json_get_uint(&one, "num", UINT32_MAX, &n) < 0 ||
+			    n <= *number)
+				continue;
+			*number = n;
+			name = json_get_strdup(&one, "title", TITLE_MAX);
+			*same = name && json_get(&one, "isPullRequest", &t) &&
+				t.type == JSON_TRUE && str_eq(title, name);
+			free(name);
+		}
+	}
+	buf_release(&url);
+	buf_release(&text);
+	return rv;
+}
+
+/* One try, without the retry rule. */
+static int
+try_pull_request(const struct repo *r, struct str title,
     const char *description, uint64_t *number, char **link, struct err *e)
 {
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
 	struct buf body = buf_make(1 << 20);
+	struct request req;
+	struct response *resp;
 	struct json all;
-	int rv;
+	int rv = -1;
 
 	buf_puts(&url, "/discussions");
 	buf_puts(&body, "{\"title\":");
-	json_put_string(&body, first(str_of(title), PR_TITLE_MAX));
+	json_put_string(&body, title);
 	buf_puts(&body, ",\"description\":");
 	json_put_string(&body, str_of(description));
 	buf_puts(&body, ",\"pullRequest\":true}");
-	rv = post(r, &url, &body, &what, &text, e);
-	if (rv == 0)
-		rv = json_parse(buf_str(&text), &all, e);
+	req = post_of(&url, &body);
+	resp = client_send(r->client, &req, e);
+	if (resp && response_text(resp, &text, e) == 0)
+		rv = response_head(resp)->status < 300
+			 ? json_parse(buf_str(&text), &all, e)
+			 : answer_error(
+			       response_head(resp), buf_str(&text), &what, e);
 	if (rv == 0 && json_get_uint(&all, "num", UINT32_MAX, number) < 0)
 		rv = err_set(
 		    e, ERR_CONTENT, "the Hub does not number the pull request");
 	if (rv == 0)
 		*link = answer_url(&all, "url");
-	else
-		err_in(e, "cannot open a pull request");
+	response_close(resp);
+	buf_release(&url);
 	buf_release(&body);
 	buf_release(&text);
 	return rv;
+}
+
+/* For people. */
+static void
+put_discussions(const struct repo *r, struct buf *b)
+{
+	buf_printf(b, "%s/%s%s/discussions", r->endpoint,
+	    repo_type_prefix(r->type), r->id);
+}
+
+/* Nobody can say whether it was opened. */
+static int
+unknown_pull_request(const struct repo *r, struct err *e)
+{
+	struct buf b = buf_make(URL_MAX);
+
+	put_discussions(r, &b);
+	err_hint(e,
+	    "look at %.160s whether it is there, and go on with --revision "
+	    "refs/pr/NUMBER",
+	    buf_cstr(&b));
+	buf_release(&b);
+	return err_in(e, "a pull request may have been opened");
+}
+
+int
+repo_open_pull_request(const struct repo *r, const char *title,
+    const char *description, unsigned retries, uint64_t *number, char **link,
+    struct err *e)
+{
+	struct str t = first(str_of(title), PR_TITLE_MAX);
+	struct buf b = buf_make(URL_MAX);
+	uint64_t before, now;
+	struct err why;
+	bool same, known;
+
+	known = newest_pull_request(r, t, &before, &same, &why) == 0;
+	for (unsigned failed = 0;; failed++) {
+		if (try_pull_request(r, t, description, number, link, e) == 0)
+			return 0;
+		if (e->kind != ERR_NET)
+			return err_in(e, "cannot open a pull request");
+		if (failed < retries &&
+		    wait_until(
+			wait_now() + wait_backoff(failed, BUSY_BASE, BUSY_CAP,
+					 e->wait, wait_random()),
+			&why) < 0) {
+			*e = why;
+			return -1;
+		}
+		if (!known || newest_pull_request(r, t, &now, &same, &why) < 0)
+			return unknown_pull_request(r, e);
+		if (now > before && same)
+			break;
+		if (failed >= retries)
+			return err_in(e, "cannot open a pull request");
+	}
+	*number = now;
+	put_discussions(r, &b);
+	buf_printf(&b, "/%" PRIu64, now);
+	*link = buf_detach(&b);
+	return 0;
 }
 
 int

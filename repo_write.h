@@ -15,8 +15,8 @@
 /* *there: the repository exists and the token may see it. */
 int repo_exists(const struct repo *r, bool *there, struct err *e);
 
-/* Creates it; one that exists is fine. A Space is a static one: the others
- * need a paid plan on free accounts. */
+/* Creates it; one that exists is fine, however the Hub says so. A Space is a
+ * static one: the others need a paid plan on free accounts. */
 int repo_create(const struct repo *r, bool is_private, struct err *e);
 
 /* Creates a branch at the head of main; one that exists is fine. */
@@ -41,9 +41,11 @@ int repo_newest(const struct repo *r, const char *revision, char commit[41],
     char **title, struct err *e);
 
 /* Opens a pull request against the default branch, as a draft; *link is the
- * caller's. Commits go to "refs/pr/NUMBER". */
+ * caller's. Commits go to "refs/pr/NUMBER". One whose answer got lost is looked
+ * for before it is tried again, so that there are never two. */
 int repo_open_pull_request(const struct repo *r, const char *title,
-    const char *description, uint64_t *number, char **link, struct err *e);
+    const char *description, unsigned retries, uint64_t *number, char **link,
+    struct err *e);
 
 /* Draft no longer. */
 int repo_publish_pull_request(

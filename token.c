@@ -93,6 +93,8 @@ from_option_file(struct search *s, const char *path, struct err *e)
 	else
 		err_sys(e, ERR_USAGE, "--token-file: cannot read '%s'", path);
 	secret_release(&text);
+	if (rv == 0 && !is_stdin)
+		s->out->file = xstrdup(path);
 	if (rv == 0 && !s->out->text)
 		rv = err_set(
 		    e, ERR_USAGE, "--token-file: '%s' holds no token", path);
@@ -152,6 +154,8 @@ from_dotenv(struct search *s, struct err *e)
 		buf_release(&source);
 		if (rv < 0)
 			return -1;
+		if (s->out->text)
+			s->out->file = xstrdup(dotenv_name(&s->dotenv));
 	}
 	return 0;
 }
@@ -180,7 +184,10 @@ from_file(struct search *s, struct err *e)
 		buf_line(
 		    s->notes, "'%s' is ignored: %s", path, strerror(errno));
 	secret_release(&text);
-	free(path);
+	if (s->out->text)
+		s->out->file = path;
+	else
+		free(path);
 	return rv;
 }
 
@@ -236,6 +243,8 @@ token_find(const struct token_input *in, struct token *out, struct buf *notes,
 	    &s.dotenv, &in->variables, o->config_path, o->verbose, notes, e);
 	if (rv == 0)
 		rv = find(&s, e);
+	if (s.dotenv.path)
+		out->dotenv = xstrdup(s.dotenv.path);
 	dotenv_release(&s.dotenv);
 	if (rv < 0)
 		token_release(out);
@@ -249,6 +258,8 @@ token_release(struct token *t)
 		mem_wipe(t->text, strlen(t->text));
 	free(t->text);
 	free(t->source);
+	free(t->file);
+	free(t->dotenv);
 	*t = (struct token){0};
 }
 

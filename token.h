@@ -29,6 +29,8 @@ struct token_input {
 struct token {
 	char *text;   /* printable ASCII without blanks; NULL: there is none */
 	char *source; /* "--api_token", "HF_TOKEN in .env", ...; NULL so, too */
+	char *file;   /* that it was read from; NULL: none */
+	char *dotenv; /* that the configuration names; NULL: none */
 };
 
 /* notes gets a line for each thing that is ignored. Errors are ERR_USAGE: a

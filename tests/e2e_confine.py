@@ -4,6 +4,7 @@ work nevertheless. Each test_* takes a Kit (kit.py)."""
 import os
 import re
 import subprocess
+import time
 from pathlib import Path
 
 from fakehub import Generated
@@ -142,6 +143,7 @@ def test_journal_in_a_state_folder_that_is_not_there(k):
     k.dir.mkdir()
     (k.dir / "a.bin").write_bytes(bytes(range(256)) * 9000)
     (k.dir / ".cache").write_text("in the way")
+    time.sleep(0.2)  # hashes of young files are not remembered
     state = k.home / "x/y/state"
     env = {"HF_TOKEN": k.tokens["write"], "XDG_STATE_HOME": state}
     k.ok(k.run("upload", "-r", ID, "-p", k.dir, "--exclude", ".cache", env=env))

@@ -100,3 +100,31 @@ def test_in_turn_while_the_branch_moves(k):
     k.ok(k.download(repo))
     k.same(repo)
     assert not k.hub.asked("cdn")
+
+
+@limit(120)
+def test_official_reads_what_we_sent(k):
+    at = k.top / "source"
+    files = {**FILES, "weights/big.safetensors": Generated(3, 12 * MB + 5), ".hidden": "h\n"}
+    k.hub.add_repo("acme-lab/seed", files)
+    k.ok(k.download("acme-lab/seed", to=at))
+    env = {"HF_TOKEN": k.tokens["write"]}
+    k.ok(k.run("upload", "-r", ID, "-p", at, env=env), err="sent %d files" % (len(files)))
+    official(k, DOWNLOAD, ID, k.dir)
+    k.same(k.hub.find_repo("model", ID))
+    assert set(k.hub.find_repo("model", ID).head().files) == set(files) | {".gitattributes"}
+
+
+UPLOAD = ("import sys, huggingface_hub as h; a = h.HfApi(token=sys.argv[3]);"
+          "a.create_repo(sys.argv[1], exist_ok=True);"
+          "a.upload_folder(repo_id=sys.argv[1], folder_path=sys.argv[2])")
+
+
+@limit(120)
+def test_what_official_sent_is_unchanged(k):
+    k.hub.add_repo("acme-lab/seed", FILES)
+    k.ok(k.download("acme-lab/seed"))
+    official(k, UPLOAD, ID, k.dir, k.tokens["write"])
+    r = k.ok(k.run("upload", "-r", ID, "-p", k.dir, env={"HF_TOKEN": k.tokens["write"]}),
+             err="nothing to do")
+    assert "uploading" not in r.err

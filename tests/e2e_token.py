@@ -84,7 +84,7 @@ def test_not_after_a_redirect(k):
                     get(k, "config.json", "--force")
                     assert True not in sent(k, path="/x"), "%s, from %s" % (url, path)
             nothing_in(k, *trap.seen)
-        assert len(trap.seen) >= 30
+        assert len(trap.seen) >= 24  # a POST is not followed by 301, 302 and 303
     k.hub.violations.clear()
 
 

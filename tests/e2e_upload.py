@@ -151,10 +151,10 @@ def test_what_is_passed_over(k):
     folder(k, {"a.txt": "a", ".git/config": "x", "sub/.git": "y",
                ".cache/huggingface/upload/x": "z"})
     (k.dir / "link.txt").symlink_to("a.txt")
-    (k.dir / "broken").symlink_to("none")
     (k.dir / "loop").symlink_to(".")
     os.mkfifo(str(k.dir / "pipe"))
-    k.ok(up(k), err="neither files nor folders")
+    k.ok(up(k), err=("skipped 1 link to a directory: 'loop'",
+                     "skipped 1 pipe, socket or device: 'pipe'"))
     assert set(there(k)) == {".gitattributes", "a.txt", "link.txt"}
 
 
@@ -586,8 +586,7 @@ def kill(k, process, when, number=signal.SIGKILL):
 def test_kill_while_hashing(k):
     """What was hashed is not read again."""
     folder(k, {"%d.bin" % n: noise(n, 3 * MB) for n in range(20)})
-    for path in tree(k.dir).values():
-        os.utime(str(path), (10 ** 9, 10 ** 9))  # young hashes are not believed
+    time.sleep(0.2)  # hashes of young files are not remembered
     with open(str(k.dir / "z.bin"), "wb") as f:
         f.truncate(20 << 30)
     process = start(k)

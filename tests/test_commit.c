@@ -13,7 +13,7 @@
 /* A "file" of the tests: so many bytes, each its place. */
 struct source {
 	size_t size;
-	unsigned opened, checked;
+	unsigned opened, checked, failed;
 	bool changes;
 };
 
@@ -47,6 +47,16 @@ check_source(void *ctx, void *file, int fd, struct err *e)
 	(void)fd;
 	s->checked++;
 	return s->changes ? err_set(e, ERR_CONTENT, "changed") : 0;
+}
+
+static void
+fail_source(void *ctx, void *file, const struct err *why)
+{
+	struct source *s = file;
+
+	(void)ctx;
+	CHECK(why->kind != ERR_NONE);
+	s->failed++;
 }
 
 /* The body as a whole, written down another way. */
@@ -104,9 +114,8 @@ static void
 test_body(void)
 {
 	static const size_t caps[] = {1, 2, 3, 5, 7, 64, 1000, 16384, 100000};
-	struct source s[] = {{0, 0, 0, false}, {1, 0, 0, false},
-	    {2, 0, 0, false}, {3, 0, 0, false}, {12287, 0, 0, false},
-	    {12288, 0, 0, false}, {12289, 0, 0, false}, {40000, 0, 0, false}};
+	struct source s[] = {{.size = 0}, {.size = 1}, {.size = 2}, {.size = 3},
+	    {.size = 12287}, {.size = 12288}, {.size = 12289}, {.size = 40000}};
 	char names[countof(s)][8];
 	struct commit_op op[countof(s) + 2] = {{.path = NULL}};
 	struct commit c = {.summary = "a \"b\"",
@@ -115,7 +124,8 @@ test_body(void)
 	    .op = op,
 	    .n = countof(op),
 	    .open = open_source,
-	    .check = check_source};
+	    .check = check_source,
+	    .failed = fail_source};
 	struct buf want = buf_make(1 << 20);
 
 	for (size_t i = 0; i < countof(s); i++) {
@@ -145,7 +155,14 @@ test_body(void)
 	s[7].changes = true;
 	struct buf got = buf_make(1 << 20);
 
+	CHECK(read_all(&c, 4096, &got) < 0 && s[7].failed == 1);
+	buf_release(&got);
+	/* Bytes that cannot be read are the fault of their file alone. */
+	s[7].changes = false;
+	op[6].size++;
+	got = buf_make(1 << 20);
 	CHECK(read_all(&c, 4096, &got) < 0);
+	CHECK(s[6].failed == 1 && s[7].failed == 1);
 	buf_release(&got);
 	buf_release(&want);
 }
@@ -154,14 +171,15 @@ test_body(void)
 static void
 test_again(void)
 {
-	struct source s = {50000, 0, 0, false};
+	struct source s = {.size = 50000};
 	struct commit_op op = {COMMIT_FILE, "f", s.size, {HASH_GIT, {0}}, &s};
 	struct commit c = {.summary = "x",
 	    .description = "y",
 	    .op = &op,
 	    .n = 1,
 	    .open = open_source,
-	    .check = check_source};
+	    .check = check_source,
+	    .failed = fail_source};
 	struct commit_reader r;
 	char first[3000], second[3000];
 	struct err e;

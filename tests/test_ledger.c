@@ -9,7 +9,6 @@
 
 #define DAY ((uint64_t)24 * 3600)
 #define NOW (1000 * DAY)
-#define KEPT 3600
 
 static const unsigned char key[RECORD_KEY] = "key";
 static const unsigned char other[RECORD_KEY] = "other";
@@ -29,21 +28,13 @@ hashed(const unsigned char *k, uint64_t time, struct digest d)
 	struct record r = {.kind = RECORD_HASH,
 	    .size = 5,
 	    .mtime = 6,
-	    .nsec = 7,
+	    .ctime = 7,
 	    .inode = 8,
+	    .device = 9,
 	    .time = time,
 	    .digest = d};
 
 	memcpy(r.key, k, RECORD_KEY);
-	return r;
-}
-
-static struct record
-stored(const unsigned char *k, uint64_t time, struct digest d)
-{
-	struct record r = hashed(k, time, d);
-
-	r.kind = RECORD_STORED;
 	return r;
 }
 
@@ -54,7 +45,7 @@ ledger_of(const struct record *r, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		ledger_take(&l, &r[i]);
-	ledger_settle(&l, NOW, KEPT);
+	ledger_settle(&l, NOW);
 	return l;
 }
 
@@ -81,7 +72,10 @@ test_hash(void)
 	w.mtime++;
 	CHECK(!ledger_hash(&l, &w, &found));
 	w = want;
-	w.nsec++;
+	w.ctime++;
+	CHECK(!ledger_hash(&l, &w, &found));
+	w = want;
+	w.device++;
 	CHECK(!ledger_hash(&l, &w, &found));
 	w = want;
 	w.inode++;
@@ -94,56 +88,26 @@ test_hash(void)
 	ledger_release(&l);
 }
 
-/* How long each is known: of hashes 90 days. */
+/* A hash is known for 90 days. */
 static void
 test_age(void)
 {
 	static const struct {
 		uint64_t time;
-		bool hashed, stored;
+		bool known;
 	} rows[] = {
-	    {NOW, true, true}, {NOW - KEPT + 1, true, true},
-	    {NOW - KEPT, true, false}, {NOW - 90 * DAY + 1, true, false},
-	    {NOW - 90 * DAY, false, false}, {0, false, false},
-	    {NOW + 1, false, false}, /* from the future */
+	    {NOW, true}, {NOW - 90 * DAY + 1, true}, {NOW - 90 * DAY, false},
+	    {0, false}, {NOW + 1, false}, /* from the future */
 	};
 
 	for (size_t i = 0; i < countof(rows); i++) {
 		struct digest d = digest(HASH_SHA256, 'd');
-		const struct record in[] = {
-		    hashed(key, rows[i].time, d), stored(key, rows[i].time, d)};
-		struct ledger l = ledger_of(in, countof(in));
-		uint64_t time = 0;
+		const struct record in = hashed(key, rows[i].time, d);
+		struct ledger l = ledger_of(&in, 1);
 
-		CHECK_ROW(i, ledger_hash(&l, &in[0], &d) == rows[i].hashed);
-		CHECK_ROW(
-		    i, ledger_stored(&l, &in[1], &time) == rows[i].stored);
-		CHECK_ROW(i, !rows[i].stored || time == rows[i].time);
+		CHECK_ROW(i, ledger_hash(&l, &in, &d) == rows[i].known);
 		ledger_release(&l);
 	}
-}
-
-static void
-test_stored(void)
-{
-	const struct record in[] = {
-	    stored(key, NOW - 2, digest(HASH_SHA256, 'a')),
-	    stored(key, NOW - 1, digest(HASH_SHA256, 'b')),
-	    stored(key, NOW - 9, digest(HASH_SHA256, 'b')),
-	};
-	struct ledger l = ledger_of(in, countof(in));
-	struct record w = in[0];
-	uint64_t time;
-
-	CHECK(ledger_stored(&l, &in[0], &time) && time == NOW - 2);
-	CHECK(ledger_stored(&l, &in[1], &time) && time == NOW - 9);
-	w.size++;
-	CHECK(!ledger_stored(&l, &w, &time));
-	w = stored(other, 0, in[0].digest);
-	CHECK(!ledger_stored(&l, &w, &time));
-	w = stored(key, 0, digest(HASH_SHA256, 'c'));
-	CHECK(!ledger_stored(&l, &w, &time));
-	ledger_release(&l);
 }
 
 /* An upload of 15 bytes in parts of 10, as records. */
@@ -253,17 +217,16 @@ static void
 test_put(void)
 {
 	struct digest d = digest(HASH_SHA256, 'u'), h = digest(HASH_GIT, 'h');
-	struct record more[] = {hashed(key, NOW, h), stored(key, NOW, d)};
+	struct record more = hashed(key, NOW, h);
 	struct ledger l = upload(true, NOW + 1000);
 	struct buf b = buf_make(1000);
 	const struct ledger_sink sink = {note, &b};
 	struct multipart m;
 	uint64_t n;
 
-	ledger_take(&l, &more[0]);
-	ledger_take(&l, &more[1]);
+	ledger_take(&l, &more);
 	ledger_put(&l, NOW, &sink);
-	CHECK(!strcmp(buf_cstr(&b), "H0.0 S0.0 U0.0 V0.0 P0.1 E0.1 P0.2 "));
+	CHECK(!strcmp(buf_cstr(&b), "H0.0 U0.0 V0.0 P0.1 E0.1 P0.2 "));
 	CHECK(ledger_upload(&l, key, &d, &n) && n == 0);
 	buf_clear(&b);
 	CHECK(multipart_init(&m, 5, 10) == 0);
@@ -282,7 +245,6 @@ main(void)
 {
 	test_hash();
 	test_age();
-	test_stored();
 	test_take();
 	test_twice();
 	test_unusable();

@@ -253,7 +253,9 @@ test_verdicts(void)
 		v = lfs_storage_verdict(&h, str_make(body, n), &e);
 		free(body);
 		CHECK_ROW(i, v == verdicts[i].verdict);
-		if (v == LFS_REFUSED)
+		if (strstr(verdicts[i].body, "BadDigest"))
+			CHECK_ROW(i, e.kind == ERR_CONTENT);
+		else if (v == LFS_REFUSED)
 			CHECK_ROW(i, e.kind == ERR_REFUSED);
 		else if (v != LFS_ARRIVED)
 			CHECK_ROW(i, e.kind == ERR_NET);

@@ -2,10 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "err.h"
 #include "mem.h"
 #include "test.h"
 
@@ -56,44 +53,9 @@ test_copies(void)
 	}
 }
 
-/* Each field that says that it is another file. */
-static void
-test_check(void)
-{
-	char name[] = "/tmp/test_lfs_object.XXXXXX";
-	int fd = mkstemp(name);
-	struct err e = {0};
-	struct stat st;
-	struct lfs_object o, other;
-
-	CHECK(fd >= 0 && write(fd, "12345", 5) == 5 && fstat(fd, &st) == 0);
-	unlink(name);
-	o = (struct lfs_object){.name = "x",
-	    .size = 5,
-	    .inode = (uint64_t)st.st_ino,
-	    .mtime_s = st.st_mtime,
-	    .mtime_ns = st.st_mtim.tv_nsec};
-	CHECK(lfs_object_check(&o, fd, &e) == 0);
-	other = o;
-	other.size++;
-	CHECK(lfs_object_check(&other, fd, &e) < 0 && e.kind == ERR_CONTENT);
-	other = o;
-	other.inode++;
-	CHECK(lfs_object_check(&other, fd, &e) < 0 && *e.hint);
-	other = o;
-	other.mtime_s++;
-	CHECK(lfs_object_check(&other, fd, &e) < 0);
-	other = o;
-	other.mtime_ns++;
-	CHECK(lfs_object_check(&other, fd, &e) < 0);
-	close(fd);
-	CHECK(lfs_object_check(&o, fd, &e) < 0 && e.kind == ERR_FILE);
-}
-
 int
 main(void)
 {
 	test_copies();
-	test_check();
 	return test_end();
 }

@@ -173,6 +173,37 @@ test_completion(void)
 	multipart_release(&m);
 }
 
+/* The path of the first part says which object it is of: not the host, nor
+ * what is signed. */
+static void
+test_same_object(void)
+{
+	static const struct {
+		const char *a, *b;
+		uint64_t size, chunk;
+		bool same;
+	} row[] = {
+	    {"https://s3/r/1/oid?partNumber=1&uploadId=u",
+		"https://s3.eu/r/1/oid?partNumber=1&uploadId=v", 25, 10, true},
+	    {"https://s3/r/1/oid?x", "https://s3/r/2/oid?x", 25, 10, false},
+	    {"https://s3/r/1/oid?x", "https://s3/r/1/oid?x", 24, 10, false},
+	    {"https://s3/r/1/oid?x", "https://s3/r/1/oid?x", 25, 9, false},
+	    {"https://s3/r/1/oid?x", "no address", 25, 10, false},
+	};
+
+	for (size_t i = 0; i < countof(row); i++) {
+		struct multipart a, b;
+
+		multipart_init(&a, 25, 10);
+		multipart_init(&b, row[i].size, row[i].chunk);
+		a.url[0] = copy(row[i].a);
+		b.url[0] = copy(row[i].b);
+		CHECK_ROW(i, multipart_same_object(&a, &b) == row[i].same);
+		multipart_release(&a);
+		multipart_release(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -180,6 +211,7 @@ main(void)
 	test_arrived();
 	test_expiry();
 	test_same_upload();
+	test_same_object();
 	test_completion();
 	return test_end();
 }

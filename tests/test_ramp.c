@@ -22,6 +22,12 @@ each_adds(unsigned n)
 }
 
 static uint64_t
+one_is_enough(unsigned n)
+{
+	return 1000000 + n % 2;
+}
+
+static uint64_t
 four_are_enough(unsigned n)
 {
 	return (n < 4 ? n : 4) * 1000000;
@@ -83,5 +89,25 @@ main(void)
 
 	/* A dead line ends at one connection, never at none. */
 	CHECK(run(&r, &now, &work, nothing, 100) >= 1);
+	over = 0;
+	/* A line that one connection fills: growth is tried, and given back. */
+	r = ramp_make_careful(8, now = 0);
+	work = 0;
+	CHECK(r.allowed == 1);
+	for (unsigned i = 0; i < 240; i++) {
+		n = run(&r, &now, &work, one_is_enough, 1);
+		CHECK_ROW(i, n <= 2);
+		over += n > 1;
+	}
+	CHECK(over < 160);
+	/* One that many fill: as fast as the line shows it. */
+	r = ramp_make_careful(8, now = 0);
+	work = 0;
+	CHECK(run(&r, &now, &work, each_adds, 3) == 8);
+	CHECK(run(&r, &now, &work, each_adds, 100) == 8);
+	r = ramp_make_careful(16, now = 0);
+	work = 0;
+	n = run(&r, &now, &work, four_are_enough, 100);
+	CHECK(n >= 4 && n <= 5);
 	return test_end();
 }

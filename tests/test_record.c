@@ -17,9 +17,8 @@ static const struct {
 } rows[] = {
     {"J 1", true},
     {"J 18446744073709551615", true},
-    {"H " KEY " 1 2 3 4 5 " SHA, true},
-    {"H " KEY " 0 18446744073709551615 999999999 0 0 " GIT, true},
-    {"S " KEY " 1 2 " SHA, true},
+    {"H " KEY " 1 2 3 4 5 6 " SHA, true},
+    {"H " KEY " 0 18446744073709551615 999999999 0 0 0 " GIT, true},
     {"U 7 " KEY " 30 10 1787514895 " SHA " https://hub/c?a=b c", true},
     {"V 7 https://hub/verify", true},
     {"P 7 1 https://s3/x?X-Amz-Signature=1", true},
@@ -40,18 +39,18 @@ static const struct {
     {"j 1", false},
     {"JJ 1", false},
     {"X 1", false},
-    {"H " KEY " 1 2 1000000000 4 5 " SHA, false},
-    {"H " KEY " 1 2 3 4 " SHA, false},
-    {"H " KEY " 1 2 3 4 5 6 " SHA, false},
-    {"H " KEY " 1 2 3 4 5", false},
-    {"H " KEY " 1 2 3 4 5 " SHA " ", false},
-    {"H " KEY " 1 2 3 4 5 " SHA "0", false},
-    {"H " KEY "0 1 2 3 4 5 " SHA, false},
-    {"H 0 1 2 3 4 5 " SHA, false},
-    {"H " KEY " 1 2 3 4 5 "
+    {"H " KEY " 1 2 3 4 5 " SHA, false},
+    {"H " KEY " 1 2 3 4 5 6 7 " SHA, false},
+    {"H " KEY " 1 2 3 4 5 6", false},
+    {"H " KEY " 1 2 3 4 5 6 " SHA " ", false},
+    {"H " KEY " 1 2 3 4 5 6 " SHA "0", false},
+    {"H " KEY "0 1 2 3 4 5 6 " SHA, false},
+    {"H 0 1 2 3 4 5 6 " SHA, false},
+    {"S " KEY " 1 2 " SHA, false},
+    {"H " KEY " 1 2 3 4 5 6 "
      "ABB2DF387E7BC8EBF002C540492CE260B10A6B5D",
 	false},
-    {"H " KEY " 1 2 3 4 5 x", false},
+    {"H " KEY " 1 2 3 4 5 6 x", false},
     {"V 7", false},
     {"V 7 ", false},
     {"V 7 a\tb", false},
@@ -137,10 +136,10 @@ test_fields(void)
 	CHECK(digest_same(&r.digest, &d) && r.key[1] == 0x11);
 	CHECK(str_eq(r.text, "https://h/c d"));
 	free(line);
-	line = line_of("H " KEY " 1 2 3 4 5 " GIT);
+	line = line_of("H " KEY " 1 2 3 4 5 6 " GIT);
 	CHECK(!record_parse(str_of(line), &r));
-	CHECK(r.size == 1 && r.mtime == 2 && r.nsec == 3 && r.inode == 4 &&
-	      r.time == 5 && r.digest.kind == HASH_GIT);
+	CHECK(r.size == 1 && r.mtime == 2 && r.ctime == 3 && r.inode == 4 &&
+	      r.device == 5 && r.time == 6 && r.digest.kind == HASH_GIT);
 	free(line);
 }
 

@@ -19,6 +19,7 @@ API_WRITES = {
     ("DELETE", "branch"): "drop_branch", ("POST", "tag"): "add_tag",
     ("DELETE", "tag"): "drop_tag", ("POST", "preupload"): "preupload",
     ("POST", "commit"): "commit", ("POST", "discussions"): "discussions",
+    ("GET", "discussions"): "list_discussions",
 }
 
 LFS_TYPE = "application/vnd.git-lfs+json"
@@ -159,9 +160,19 @@ class Receiver:
         if not isinstance(title, str) or not 3 <= len(title) <= 200:
             raise Refused(400, "\"title\" must be 3 to 200 characters")
         check_role(call.token)
-        number = call.repo.open_pull()
+        number = call.repo.open_pull(title=title)
         return reply({"url": self._discussion_url(call.repo, number), "num": number,
                       "pullRequest": bool(body.get("pullRequest"))})
+
+    def list_discussions(self, call):
+        """Newest first; drafts are open, too."""
+        repo = call.repo
+        wanted = call.request.arg("status") or "open"
+        found = [{"num": n, "title": repo.pull_title[n], "isPullRequest": True,
+                  "status": repo.pull_status[n], "author": {"name": repo.owner}}
+                 for n in sorted(repo.pulls, reverse=True)
+                 if wanted == "all" or repo.pull_status[n] in ("draft", "open")]
+        return reply({"discussions": found, "count": len(found), "start": 0})
 
     def _discussion_url(self, repo, number):
         return "%s/%s/discussions/%d" % (self.hub.public, repo.path, number)

@@ -19,6 +19,8 @@ ATTRIBUTES = "".join(
     for p in ("*.7z *.arrow *.bin *.gguf *.gz *.h5 *.npy *.npz *.onnx *.parquet *.pickle *.pkl"
               " *.pt *.pth *.safetensors *.tar *.zip *.zst *tfevents*").split())
 
+MADE = itertools.count(1)
+
 IS_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -85,13 +87,15 @@ class Repo:
         self.xet = options.pop("xet", None)  # None: as the Hub's option says
         if options:
             raise TypeError("unknown options: %s" % ", ".join(options))
-        self.hex_id = hashlib.sha1((type + id).encode()).hexdigest()[:24]
+        # One that is made anew under the same name is another.
+        self.hex_id = hashlib.sha1(("%s%s%d" % (type, id, next(MADE))).encode()).hexdigest()[:24]
         self.created = timestamp()
         self.commits = {}
         self.branches = {}
         self.tags = {}
         self.pulls = {}  # number -> commit id
         self.pull_status = {}
+        self.pull_title = {}
         self.objects = {}  # sha256 -> Content of LFS files that arrived
         self.count = itertools.count(1)
 
@@ -188,10 +192,11 @@ class Repo:
             raise Exists(name)
         self.tags[name] = self.find(revision).oid
 
-    def open_pull(self, start="main"):
+    def open_pull(self, start="main", title=""):
         number = max(self.pulls, default=0) + 1
         self.pulls[number] = self.find(start).oid
         self.pull_status[number] = "draft"
+        self.pull_title[number] = title
         return number
 
     def history(self, commit):
