@@ -40,7 +40,9 @@ int localdir_prepare(const struct folder *f, struct err *e);
 bool localdir_has(const struct folder *f, const char *path,
     const struct stat *st, const struct digest *d);
 
-/* Notes that path, just published, has that content as of commit. */
+/* Notes that path, just published, has that content as of commit. It may fail
+ * where path could be published: a name may be too long with ".metadata" behind
+ * it, or stand in the way of another note. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,
     const struct digest *d, struct err *e);
 

@@ -157,7 +157,7 @@ def test_names_at_a_terminal(k):
 
 
 def test_names_that_differ_in_case(k):
-    """Both are there where the file system can tell them apart, else one (test_plan.c)."""
+    """Both are there where the file system can tell them apart, else one (e2e_folders.py)."""
     repo = good(k, {"A.txt": "upper", "a.txt": "lower", "d/x": "1", "D/x": "2"})
     (k.top / "case").mkdir()
     (k.top / "case" / "x").touch()
@@ -165,7 +165,7 @@ def test_names_that_differ_in_case(k):
         k.ok(k.download(repo))
         k.same(repo)
     else:
-        attack(k, 9, why="only in case")
+        attack(k, 9, why="apart")
 
 
 def test_a_file_where_a_folder_must_be(k):

@@ -104,6 +104,11 @@ test_folder(void)
 	CHECK(utimensat(f.fd, "a/b", later, 0) == 0);
 	CHECK(!has(&f, &d));
 	CHECK(localdir_note(&f, "a/b", COMMIT, &d, &e) == 0);
+	CHECK(localdir_note(&f, SHA ".part/x", COMMIT, &d, &e) < 0);
+	CHECK(localdir_note(&f, OID ".state/x/y", COMMIT, &d, &e) < 0);
+	CHECK(e.kind == ERR_FILE);
+	CHECK(localdir_note(&f, SHA ".part", COMMIT, &d, &e) == 0);
+	CHECK(localdir_note(&f, "x/" SHA ".part/x", COMMIT, &d, &e) == 0);
 	CHECK(folder_remove(&f, "a/b", &e) == 0);
 	CHECK(!has(&f, &d));
 	CHECK(mkdirat(f.fd, "a/b", 0777) == 0);
