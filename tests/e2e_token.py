@@ -282,7 +282,7 @@ def test_dotenv_that_cannot_be_parsed(k):
     r = k.ok(k.download(repo), err="'.env' is ignored: line 3: the quote of the value is not closed")
     assert r.err.count(".env") == 1 and sent(k) == {False}
     source(k)
-    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "source"), 4, err=("line 3", "no token"))
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "source"), 4, err=("line 3", "needs a token"))
     (k.work / "c.json").write_text('{"app": {"env": ".env"}}')
     k.ok(k.download(repo, "-c", "c.json"), 2, err="line 3")
 
