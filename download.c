@@ -204,8 +204,10 @@ open_target(struct download *d, struct err *e)
 		progress_note(d->s.progress,
 		    "'%s' becomes a folder; with -f it would be the file",
 		    d->into);
-	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0)
+	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0) {
+		d->folder.own = d->layout ? LOCALDIR_OWN : FILE_PREFIX;
 		return 0;
+	}
 	if (d->o->dry_run && why.kind == ERR_FILE) {
 		d->folder.fd = -1;
 		return 0;

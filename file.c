@@ -44,6 +44,10 @@ hint(struct err *e, int error)
 	    {EACCES, "another folder with -p, or the rights to write there"},
 	    {EPERM, "another folder with -p, or the rights to write there"},
 	    {EMFILE, "fewer connections with -j, or a higher ulimit -n"},
+#ifdef EUCLEAN
+	    {EUCLEAN, "another folder with -p, and fsck on this file system"},
+	    {EBADMSG, "another folder with -p, and fsck on this file system"},
+#endif
 	    {EBUSY, "unmount what is mounted there, or another path"},
 	    {EXDEV, "the folder inside as -p itself: it is on another file "
 		    "system"},
@@ -54,7 +58,8 @@ hint(struct err *e, int error)
 			err_hint(e, "%s", t[i].text);
 }
 
-/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. */
+/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. Of files of our own
+ * the user knows no more than the folder. */
 static int
 fail(const struct folder *f, const char *path, const char *what, struct err *e)
 {
@@ -62,7 +67,11 @@ fail(const struct folder *f, const char *path, const char *what, struct err *e)
 	size_t n = strlen(f->path);
 	const char *slash = n && f->path[n - 1] == '/' ? "" : "/";
 
-	err_sys(e, ERR_FILE, "cannot %s '%s%s%s'", what, f->path, slash, path);
+	if (f->own && strncmp(path, f->own, strlen(f->own)) == 0)
+		err_sys(e, ERR_FILE, "cannot create files in '%s'", f->path);
+	else
+		err_sys(e, ERR_FILE, "cannot %s '%s%s%s'", what, f->path, slash,
+		    path);
 	hint(e, saved);
 	errno = saved;
 	return -1;

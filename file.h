@@ -18,8 +18,10 @@ struct err;
 
 /* A folder that is the root of what follows. */
 struct folder {
-	int fd;     /* O_PATH or O_RDONLY of the folder; -1: closed */
-	char *path; /* as the user gave it, for messages */
+	int fd;          /* O_PATH or O_RDONLY of the folder; -1: closed */
+	char *path;      /* as the user gave it, for messages */
+	const char *own; /* what the paths of our own files begin with: errors
+			  * do not name these; NULL: no such files */
 };
 
 /* Opens it; with create, makes it and its missing parents first (0777 and

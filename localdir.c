@@ -72,11 +72,10 @@ localdir_prepare(const struct folder *f, struct err *e)
 {
 	if (folder_make_parents(f, LOCALDIR_PREFIX "/x", e) < 0)
 		return -1;
-	if (write_missing(f, ".cache/huggingface/.gitignore", str_of("*"), e) <
-	    0)
+	if (write_missing(f, LOCALDIR_OWN "/.gitignore", str_of("*"), e) < 0)
 		return -1;
 	return write_missing(
-	    f, ".cache/huggingface/CACHEDIR.TAG", str_of(cachedir_tag), e);
+	    f, LOCALDIR_OWN "/CACHEDIR.TAG", str_of(cachedir_tag), e);
 }
 
 static char *

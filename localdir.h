@@ -15,7 +15,8 @@
 
 struct err;
 
-#define LOCALDIR_PREFIX ".cache/huggingface/download"
+#define LOCALDIR_OWN ".cache/huggingface"
+#define LOCALDIR_PREFIX LOCALDIR_OWN "/download"
 
 /* The three lines of a metadata file. Pure. */
 struct localdir_meta {
