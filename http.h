@@ -101,7 +101,7 @@ int http_ratelimit(
 
 /* Seconds that a 429 or 5xx asks to wait, by section 6.5 of hub-protocol.md:
  * RateLimit with r = 0 gives t + 1 (429 only), else Retry-After of digits gives
- * that + 1, else 0. At most 3600. */
+ * that + 1, else 0. At most 3599: wait_backoff() may add one. */
 unsigned http_asked_wait(const struct http_head *h);
 
 /* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */
