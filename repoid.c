@@ -96,7 +96,8 @@ too_deep(struct err *e, const char *id)
 static bool
 is_bare_address(struct str text)
 {
-	return str_starts(text, "huggingface.co/") || str_starts(text, "hf.co/");
+	return str_starts(text, "huggingface.co/") ||
+	       str_starts(text, "hf.co/");
 }
 
 int

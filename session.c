@@ -14,6 +14,7 @@
 #include "progress.h"
 #include "tls.h"
 #include "url.h"
+#include "wait.h"
 
 static void
 log_line(void *ctx, const char *line)
@@ -24,13 +25,7 @@ log_line(void *ctx, const char *line)
 static void
 tell_waiting(void *ctx, const struct err *why, uint64_t ms)
 {
-	char time[16];
-
-	/* Short waits are everyday; the user is told when it takes a while. */
-	if (ms < 5000)
-		return;
-	duration_say((ms + 999) / 1000, time);
-	progress_note(ctx, "waiting %s: %s", time, why->msg);
+	progress_wait(ctx, wait_now() + ms, why->msg);
 }
 
 static int
@@ -206,6 +201,9 @@ session_open(struct session *s, const struct options *o, const struct config *c,
 	*s = (struct session){.config = c};
 	if (fill(s, o, verb, e) == 0)
 		return 0;
+	/* A read that a signal ended looks like a file that cannot be read. */
+	if (wait_stop())
+		err_set(e, ERR_STOPPED, "interrupted");
 	session_close(s);
 	return -1;
 }

@@ -571,8 +571,8 @@ try_places(const struct place *p)
 
 		if ((rv < 0) == !t[i].error ||
 		    (rv < 0 && (errno != t[i].error || e.kind != ERR_FILE))) {
-			printf("%s: %d, %s: %s\n", t[i].to, rv,
-			    strerror(errno), e.msg);
+			printf("%s: %d, %s: %s\n", t[i].to, rv, strerror(errno),
+			    e.msg);
 			failed++;
 		}
 	}

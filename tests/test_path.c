@@ -143,10 +143,10 @@ test_bad(void)
 static void
 test_windows(void)
 {
-	static const char *const good[] = {"a", "a/b", "1:b", "x/C:y", ":a",
-	    "\xc3\xa4:b"};
-	static const char *const bad[] = {"a\\b", "..\\a", "a/b\\", "C:",
-	    "c:a", "C:/a"};
+	static const char *const good[] = {
+	    "a", "a/b", "1:b", "x/C:y", ":a", "\xc3\xa4:b"};
+	static const char *const bad[] = {
+	    "a\\b", "..\\a", "a/b\\", "C:", "c:a", "C:/a"};
 	struct err e;
 
 	for (size_t i = 0; i < countof(good); i++)
