@@ -569,7 +569,8 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 		return -1;
 	if (d->folder.fd >= 0 && partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
-	plan_check(&d->plan, traits->windows);
+	/* With -f the name is the user's. */
+	plan_check(&d->plan, traits->windows && !d->target);
 	d->plan.target = d->target;
 	how.try_names = traits->picky && !d->o->dry_run;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
@@ -592,9 +593,6 @@ transfer_all(struct download *d, struct err *e)
 		rv = copy_all(d, e);
 	if (rv == 0)
 		rv = sync_folders(d, e);
-	/* Empty again: nothing but the file is left behind. */
-	if (!d->layout)
-		unlinkat(d->folder.fd, FILE_PREFIX, AT_REMOVEDIR);
 	return rv;
 }
 
@@ -635,6 +633,9 @@ to_folder(struct download *d, struct output *out, struct err *e)
 		if (rv < 0)
 			explain(d, e);
 	}
+	/* Empty again: nothing but the file is left behind. */
+	if (!d->layout)
+		unlinkat(d->folder.fd, FILE_PREFIX, AT_REMOVEDIR);
 	return download_report_end(&r, rv, out, e);
 }
 

@@ -505,7 +505,7 @@ def full_disk(way, mount):
     found = []
     if first not in (0, 7, 9):
         found.append("status %d" % first)
-    if first and not any(t in r.err for t in ("No space left", "disk is full", " are free")):
+    if first and not any(t in r.err for t in ("No space left", "disk is full", " are free", "(inodes)")):
         found.append("no sentence")
     for name, digest in listed(r.err, "HAD").items():
         if way.want.get(name) != digest:
