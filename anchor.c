@@ -256,91 +256,139 @@ anchors_add_der(struct anchors *list, const void *der, size_t n, size_t *added,
 	return r;
 }
 
-/* What stands between BEGIN and END while it is decoded. */
-struct object {
-	bool wanted;
-	struct buf der;
-};
-
-static void
-object_begin(struct object *o, const char *name)
+/* Moves s behind the next occurrence of what; false, and s is empty, if there is
+ * none. */
+static bool
+seek(struct str *s, const char *what)
 {
-	size_t n = strlen(name);
+	size_t n = strlen(what);
 
-	/* BearSSL leaves the dashes in lines that end as Windows's do. */
-	while (n && (name[n - 1] == '\r' || name[n - 1] == '-'))
-		n--;
-	o->wanted = str_eq(str_make(name, n), "CERTIFICATE") ||
-		    str_eq(str_make(name, n), "X509 CERTIFICATE");
-	buf_clear(&o->der);
-}
+	while (s->n >= n) {
+		const char *p = memchr(s->s, what[0], s->n - n + 1);
 
-static void
-object_add(void *object, const void *p, size_t n)
-{
-	struct object *o = object;
-
-	if (o->wanted)
-		buf_add(&o->der, p, n);
-}
-
-static int
-object_end(struct object *o, struct anchors *list, size_t *added, struct err *e)
-{
-	if (!o->wanted)
-		return 0;
-	o->wanted = false;
-	if (o->der.full)
-		return err_set(e, ERR_USAGE, "a certificate is too large");
-	return anchors_add_der(list, buf_cstr(&o->der), o->der.len, added, e);
-}
-
-static int
-object_event(struct object *o, br_pem_decoder_context *pem,
-    struct anchors *list, size_t *added, struct err *e)
-{
-	switch (br_pem_decoder_event(pem)) {
-	case BR_PEM_BEGIN_OBJ:
-		object_begin(o, br_pem_decoder_name(pem));
-		return 0;
-	case BR_PEM_END_OBJ:
-		return object_end(o, list, added, e);
-	case BR_PEM_ERROR:
-		if (o->wanted)
-			return err_set(e, ERR_USAGE, "broken PEM text");
+		if (!p)
+			break;
+		*s = str_make(p, s->n - (size_t)(p - s->s));
+		if (memcmp(p, what, n) == 0) {
+			*s = str_make(p + n, s->n - n);
+			return true;
+		}
+		*s = str_make(p + 1, s->n - 1);
 	}
-	return 0;
+	*s = str_make(s->s + s->n, 0);
+	return false;
 }
 
+/* The value of a digit of base64; -1 if it is none. */
 static int
-feed(struct object *o, br_pem_decoder_context *pem, struct str text,
-    struct anchors *list, size_t *added, struct err *e)
+digit64(char c)
 {
-	while (text.n) {
-		size_t n = br_pem_decoder_push(pem, text.s, text.n);
+	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "abcdefghijklmnopqrstuvwxyz"
+				     "0123456789+/";
+	const char *p = c ? strchr(digits, c) : NULL;
 
-		if (object_event(o, pem, list, added, e) < 0)
-			return -1;
-		text = str_make(text.s + n, text.n - n);
+	return p ? (int)(p - digits) : -1;
+}
+
+static bool
+is_space(char c)
+{
+	return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Decodes base64 with blanks and line ends anywhere; false if it is broken. */
+static bool
+decode64(struct str s, struct buf *out)
+{
+	unsigned bits = 0, n = 0, padding = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		int digit = digit64(s.s[i]);
+		unsigned place;
+
+		if (is_space(s.s[i]))
+			continue;
+		if (s.s[i] == '=' && ++padding <= 2)
+			continue;
+		if (digit < 0 || padding)
+			return false;
+		bits = bits << 6 | (unsigned)digit;
+		place = n++ % 4;
+		if (place)
+			buf_putc(out,
+			    (char)(unsigned char)(bits >> (6 - 2 * place)));
 	}
-	return 0;
+	return n % 4 != 1 && (!padding || (n + padding) % 4 == 0);
+}
+
+/* Whether text between "-----BEGIN " and "-----END " is a certificate by its
+ * label, which is cut off. */
+static bool
+cut_label(struct str *text)
+{
+	static const char dashes[] = "-----";
+	struct str rest = *text, label;
+
+	if (!seek(&rest, dashes))
+		return false;
+	label = str_make(text->s, (size_t)(rest.s - text->s) - strlen(dashes));
+	*text = rest;
+	return str_eq(label, "CERTIFICATE") ||
+	       str_eq(label, "X509 CERTIFICATE");
+}
+
+/* Adds the certificate that stands at the begin of text, up to "-----END ". */
+static int
+add_one(struct anchors *list, struct str text, size_t *added, struct err *e)
+{
+	struct str rest = text;
+	struct buf der = buf_make(CERT_MAX);
+	int rv;
+
+	if (!seek(&rest, "-----"))
+		rv = err_set(e, ERR_USAGE, "the PEM text ends in the middle");
+	else if (!str_starts(rest, "END ") ||
+		 !decode64(str_make(text.s,
+			       (size_t)(rest.s - text.s) - strlen("-----")),
+		     &der))
+		rv = err_set(e, ERR_USAGE, "broken PEM text");
+	else if (der.full)
+		rv = err_set(e, ERR_USAGE, "a certificate is too large");
+	else
+		rv = anchors_add_der(list, buf_cstr(&der), der.len, added, e);
+	buf_release(&der);
+	return rv;
+}
+
+static size_t
+line_of(struct str text, const char *p)
+{
+	size_t line = 1;
+
+	for (const char *q = text.s; q < p; q++)
+		line += *q == '\n' || (*q == '\r' && q[1] != '\n');
+	return line;
 }
 
 int
 anchors_add_pem(
     struct anchors *list, struct str pem, size_t *added, struct err *e)
 {
-	struct object o = {.der = buf_make(CERT_MAX)};
-	br_pem_decoder_context d;
-	int r;
+	struct str rest = pem;
+	struct err why;
+	int rv = 0;
 
-	br_pem_decoder_init(&d);
-	br_pem_decoder_setdest(&d, object_add, &o);
-	r = feed(&o, &d, pem, list, added, e);
-	if (r == 0) /* the last line may lack its end */
-		r = feed(&o, &d, str_of("\n"), list, added, e);
-	if (r == 0 && o.wanted)
-		r = err_set(e, ERR_USAGE, "the PEM text ends in the middle");
-	buf_release(&o.der);
-	return r;
+	while (seek(&rest, "-----BEGIN ")) {
+		const char *begin = rest.s;
+
+		if (!cut_label(&rest) || add_one(list, rest, added, &why) == 0)
+			continue;
+		if (rv == 0) {
+			*e = why;
+			err_in(e, "line %zu", line_of(pem, begin));
+		}
+		rv = -1;
+	}
+	return rv;
 }

@@ -37,8 +37,10 @@ bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
 int anchors_add_der(struct anchors *list, const void *der, size_t n,
     size_t *added, struct err *e);
 
-/* Adds all certificates of a PEM text (RFC 7468), passes over all that is
- * between them, and counts them in *added. ERR_USAGE if one is broken. */
+/* Adds all certificates of a PEM text (RFC 7468, or what copying and
+ * concatenation make of it), passes over all that is between them, and counts
+ * them in *added. ERR_USAGE, with the line of the first one, if some are broken;
+ * the others are added nevertheless. */
 int anchors_add_pem(
     struct anchors *list, struct str pem, size_t *added, struct err *e);
 

@@ -284,6 +284,17 @@ committed(struct delivery *d, struct commit_answer *a)
 	commit_answer_release(a);
 }
 
+/* Replaces the reason in e if it fails. */
+static int
+wait_for_retry(const struct delivery *d, unsigned failed, struct err *e)
+{
+	uint64_t until = wait_now() + wait_backoff(failed, BACKOFF_BASE,
+					  BACKOFF_CAP, e->wait, wait_random());
+
+	progress_wait(d->progress, until, e->msg);
+	return wait_until(until, e);
+}
+
 /* Sends a commit until it is known to have happened, or not to. One of many
  * files that failed twice while the Hub answers other questions takes it too
  * long, most likely: smaller ones are to be tried. */
@@ -306,11 +317,7 @@ send_commit(struct batch *b, const struct commit *c, struct err *e)
 		lost = lost || e->kind == ERR_NET;
 		if (e->kind != ERR_NET && !(lost && e->kind == ERR_REFUSED))
 			return -1;
-		if (failed < d->retries &&
-		    wait_until(
-			wait_now() + wait_backoff(failed, BACKOFF_BASE,
-					 BACKOFF_CAP, e->wait, wait_random()),
-			e) < 0)
+		if (failed < d->retries && wait_for_retry(d, failed, e) < 0)
 			return -1;
 		found = look_for(d, c, &look);
 		if (found > 0)

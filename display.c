@@ -242,15 +242,28 @@ add_counts(const struct display *d, const char *between, struct buf *line)
 	}
 }
 
+static void
+add_wait(const struct display *d, const char *between, struct buf *line)
+{
+	char text[48], time[16];
+
+	duration_show(d->waiting, time);
+	snprintf(text, sizeof(text), "waiting %s", time);
+	part_add(line, between, text);
+}
+
 /* The totals, the most important first; what has no meaning (yet) is left
  * out. */
 static void
 add_totals(const struct display *d, const char *between, struct buf *line)
 {
-	if (d->total || d->done) {
+	if (d->waiting)
+		add_wait(d, between, line);
+	if (d->total || d->done)
 		add_bytes(d, between, line);
+	/* A rate that fades while nothing is asked for says nothing. */
+	if ((d->total || d->done) && !d->waiting)
 		add_speed(d, between, line);
-	}
 	add_counts(d, between, line);
 }
 

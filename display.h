@@ -25,6 +25,7 @@ struct display {
 	uint64_t rate;        /* bytes a second */
 	uint64_t files_done, files_total;
 	unsigned connections;
+	uint64_t waiting; /* seconds until it goes on; 0: it does not wait */
 	const struct display_file *file; /* in flight */
 	size_t files;
 };

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "err.h"
 #include "json.h"
 #include "mem.h"
 #include "secret.h"
@@ -176,15 +177,60 @@ note_ignored(const struct dotenv *d, const struct load *l)
 			    name[i], dotenv_name(d));
 }
 
+static const char *
+no_variable(void *ctx, const char *name)
+{
+	(void)ctx;
+	(void)name;
+	return NULL;
+}
+
+/* Where a token would be another one with the environment filled in. */
+static void
+note_unfilled(const struct dotenv *d, const struct load *l, struct str text)
+{
+	struct env filled;
+	struct err e;
+
+	if (env_parse(text, l->variables->get, l->variables->ctx, &filled, &e) <
+	    0)
+		return;
+	for (size_t i = 0; i < d->env.n; i++) {
+		const char *name = d->env.pair[i].name;
+		const char *value = env_get(&d->env, name);
+
+		if (value && strcmp(value, env_get(&filled, name)) != 0 &&
+		    (strcmp(name, "HF_TOKEN") == 0 ||
+			strncmp(name, "HUGGING", strlen("HUGGING")) == 0))
+			buf_line(l->notes,
+			    "%s in '.env' names a variable of the environment, "
+			    "which is filled in only in a file that a "
+			    "configuration names",
+			    name);
+	}
+	env_release(&filled);
+}
+
+/* What was read from the file that nobody named. */
+static void
+parse_found(struct dotenv *d, const struct load *l, struct str text)
+{
+	struct err e;
+
+	if (env_parse(text, no_variable, NULL, &d->env, &e) < 0)
+		buf_line(l->notes, "'.env' is ignored: %s", e.msg);
+	else
+		note_unfilled(d, l, text);
+}
+
+/* What was read from the file that the configuration names. */
 static int
-parse(struct dotenv *d, const struct load *l, struct str text, struct err *e)
+parse_named(
+    struct dotenv *d, const struct load *l, struct str text, struct err *e)
 {
 	if (env_parse(text, l->variables->get, l->variables->ctx, &d->env, e) <
 	    0)
-		return err_in(e, "cannot read '%s'", dotenv_name(d));
-	if (l->verbose)
-		buf_line(l->notes, "'%s' was read", dotenv_name(d));
-	note_ignored(d, l);
+		return err_in(e, "cannot read '%s'", d->path);
 	return 0;
 }
 
@@ -192,18 +238,22 @@ static int
 read_env(struct dotenv *d, const struct load *l, struct err *e)
 {
 	struct buf text = buf_make(ENV_MAX + 1);
+	bool read = true;
 	int rv = 0;
 
-	if (!d->path) {
-		if (read_found(l->notes, &text) == 0)
-			parse(d, l, buf_str(&text), &d->fault);
-	} else if (secret_read_file(d->path, &text) < 0) {
+	if (!d->path && (read = read_found(l->notes, &text) == 0))
+		parse_found(d, l, buf_str(&text));
+	else if (d->path && secret_read_file(d->path, &text) < 0)
 		rv = err_sys(e, ERR_USAGE, "cannot read '%s'", d->path);
-	} else {
-		rv = parse(d, l, buf_str(&text), e);
-	}
+	else if (d->path)
+		rv = parse_named(d, l, buf_str(&text), e);
 	secret_release(&text);
-	return rv;
+	if (rv < 0 || !read)
+		return rv;
+	if (l->verbose)
+		buf_line(l->notes, "'%s' was read", dotenv_name(d));
+	note_ignored(d, l);
+	return 0;
 }
 
 int

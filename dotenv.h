@@ -8,24 +8,23 @@
  * Only tokens are taken from it: an endpoint, proxy or CA there could be a
  * trap that collects the token, and is ignored with a note. One that nobody
  * named is used only if it belongs to the user or to root and nobody else can
- * write to it (the user's own group may), else ignored with a note; if it
- * cannot be parsed, that is an error only when the token would come from there.
+ * write to it (the user's own group may), and only if it can be parsed, else
+ * ignored with a note. In such a file ${VAR} is a variable of the file itself:
+ * it lies there for another program, and what it names in the environment may
+ * be that one's secret.
  */
 
 #include <stdbool.h>
 
 #include "env.h"
-#include "err.h"
 
 struct buf;
+struct err;
 struct variables;
 
 struct dotenv {
 	struct env env; /* empty if there is none */
 	char *path;     /* what the configuration names; NULL: nothing */
-	/* Why the one that nobody named cannot be used; kind is ERR_NONE if it
-	 * can. */
-	struct err fault;
 };
 
 /* config_path is that of the configuration file, NULL for none. notes gets a

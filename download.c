@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +57,9 @@ struct download {
 	struct plan_file **fetch; /* those to be transferred, as transfer
 				   * counts them */
 	uint64_t started;
+	pthread_mutex_t lock; /* for names that are given, and for unnoted */
+	bool unnoted;         /* metadata could not be written, and it was
+			       * said */
 };
 
 /* --- Which files. --- */
@@ -124,11 +128,40 @@ split_target(const char *path, char **folder, char **name, struct err *e)
 	return 0;
 }
 
+/* A device, a pipe or a socket is not ours, nor is a link to one or to one of
+ * our own streams: /dev/stdout is of the machine. Other links are replaced
+ * themselves. */
+static int
+check_target_file(const char *path, struct err *e)
+{
+	struct stat st, own;
+	bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode);
+
+	if (stat(path, &st) < 0)
+		return 0;
+	if (S_ISDIR(st.st_mode)) {
+		err_set(
+		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
+		return err_hint(e, "leave out -f, or name the file");
+	}
+	if (!S_ISREG(st.st_mode)) {
+		err_set(e, ERR_FILE, "'%s' is no regular file", path);
+		return err_hint(e, "-o -");
+	}
+	for (int fd = 0; link && fd <= 2; fd++)
+		if (fstat(fd, &own) == 0 && own.st_dev == st.st_dev &&
+		    own.st_ino == st.st_ino) {
+			err_set(e, ERR_FILE,
+			    "'%s' is a link to a stream of this program", path);
+			return err_hint(e, "-o -");
+		}
+	return 0;
+}
+
 static int
 choose_target(struct download *d, struct err *e)
 {
 	const char *path = d->o->local_path;
-	struct stat st;
 
 	d->layout = !d->o->file;
 	d->prefix = d->layout ? LOCALDIR_PREFIX "/" : FILE_PREFIX "/";
@@ -138,16 +171,8 @@ choose_target(struct download *d, struct err *e)
 		d->into = xstrdup(path);
 		return 0;
 	}
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-		err_set(
-		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
-		return err_hint(e, "leave out -f, or name the file");
-	}
-	/* A link is replaced itself; a device, a pipe or a socket is not
-	 * ours. */
-	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
-	    !S_ISLNK(st.st_mode))
-		return err_set(e, ERR_FILE, "'%s' is no regular file", path);
+	if (check_target_file(path, e) < 0)
+		return -1;
 	return split_target(path, &d->into, &d->target, e);
 }
 
@@ -183,8 +208,10 @@ open_target(struct download *d, struct err *e)
 		progress_note(d->s.progress,
 		    "'%s' becomes a folder; with -f it would be the file",
 		    d->into);
-	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0)
+	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0) {
+		d->folder.own = d->layout ? LOCALDIR_TOP : FILE_PREFIX;
 		return 0;
+	}
 	if (d->o->dry_run && why.kind == ERR_FILE) {
 		d->folder.fd = -1;
 		return 0;
@@ -270,20 +297,70 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 	return repo_check_file(&d->s.repo, &d->fetch[i]->file, h, url, e);
 }
 
+/* Something has the name since the plan was made: another file of the plan, if
+ * the file system does not tell the names apart, or what another program put
+ * there, which is replaced. */
+static int
+publish_again(
+    struct download *d, struct plan_file *f, const char *from, struct err *e)
+{
+	const struct plan_file *other = plan_same_name(&d->plan, f, &d->folder);
+
+	if (other)
+		return plan_same_name_error(other, e);
+	return folder_publish(
+	    &d->folder, from, plan_target(&d->plan, f), false, e);
+}
+
+static int
+take_name(
+    struct download *d, struct plan_file *f, const char *from, struct err *e)
+{
+	const char *to = plan_target(&d->plan, f);
+	int rv;
+
+	if (f->there)
+		return folder_publish(&d->folder, from, to, false, e);
+	pthread_mutex_lock(&d->lock);
+	rv = folder_publish_new(&d->folder, from, to, e);
+	pthread_mutex_unlock(&d->lock);
+	return rv > 0 ? publish_again(d, f, from, e) : rv;
+}
+
+/* The file is right without it; the next run has to read it. */
+static void
+note_metadata(
+    struct download *d, const struct plan_file *f, const struct partial *p)
+{
+	const char *to = plan_target(&d->plan, f);
+	struct stat st;
+	struct err e;
+	bool first;
+
+	if (partial_stat(p, &st, &e) == 0 &&
+	    localdir_note(
+		&d->folder, to, d->commit, &f->file.digest, &st, &e) == 0)
+		return;
+	pthread_mutex_lock(&d->lock);
+	first = !d->unnoted;
+	d->unnoted = true;
+	pthread_mutex_unlock(&d->lock);
+	if (first)
+		progress_note(d->s.progress,
+		    "%s is in place, but nothing can be noted of it, so that "
+		    "the next run reads it again: %s",
+		    to, e.msg);
+}
+
 /* A verified file gets its name. Folders are synced once, at the end. */
 static int
 publish(struct download *d, struct plan_file *f, const struct partial *p,
     const char *from, struct err *e)
 {
-	const char *to = plan_target(&d->plan, f);
-	struct stat st;
-
-	if (folder_publish(&d->folder, from, to, false, e) < 0)
+	if (take_name(d, f, from, e) < 0)
 		return -1;
-	if (d->layout && (partial_stat(p, &st, e) < 0 ||
-			     localdir_note(&d->folder, to, d->commit,
-				 &f->file.digest, &st, e) < 0))
-		return -1;
+	if (d->layout)
+		note_metadata(d, f, p);
 	f->state = PLAN_DONE;
 	return 0;
 }
@@ -639,14 +716,16 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	};
 	struct folder_traits *traits = &d->ground.traits;
 
-	traits->free = traits->max_file = UINT64_MAX;
+	traits->free = traits->free_files = traits->max_file = UINT64_MAX;
 	if (d->layout && !d->o->dry_run && localdir_prepare(&d->folder, e) < 0)
 		return -1;
 	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
 	how.owner = traits->maker.uid;
-	plan_check(&d->plan, traits->caseless);
+	/* With -f the name is the user's. */
+	plan_check(&d->plan, traits->windows && !d->target);
 	d->plan.target = d->target;
+	how.try_names = traits->picky && !d->o->dry_run;
 	progress_phase(d->s.progress, "checking", d->plan.n, 0);
 	if (plan_look(&d->plan, &how, e) < 0)
 		return -1;
@@ -795,6 +874,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	    .folder.fd = -1,
 	    .litter.fd = -1,
 	    .started = wait_now(),
+	    .lock = PTHREAD_MUTEX_INITIALIZER,
 	};
 	int rv;
 

@@ -28,10 +28,38 @@ err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 	return -1;
 }
 
+/* The text of errno, with words where a libc may have none. */
+static const char *
+words_of(int error, char number[32])
+{
+	static const struct {
+		int error;
+		const char *text;
+	} t[] = {
+#ifdef EUCLEAN
+	    {EUCLEAN, "the file system is damaged"},
+	    {EBADMSG, "the file system is damaged"},
+#endif
+#ifdef EHWPOISON
+	    {EHWPOISON, "the machine's memory is damaged"},
+#endif
+	};
+	const char *text = strerror(error);
+
+	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		if (t[i].error == error)
+			return t[i].text;
+	if (strcmp(text, strerror(-1)) != 0)
+		return text;
+	snprintf(number, 32, "error %d of the system", error);
+	return number;
+}
+
 int
 err_sys(struct err *e, enum err_kind kind, const char *fmt, ...)
 {
 	int saved = errno;
+	char number[32];
 	size_t n;
 	va_list ap;
 
@@ -40,7 +68,8 @@ err_sys(struct err *e, enum err_kind kind, const char *fmt, ...)
 	format(e->msg, sizeof(e->msg), fmt, ap);
 	va_end(ap);
 	n = strlen(e->msg);
-	snprintf(e->msg + n, sizeof(e->msg) - n, ": %s", strerror(saved));
+	snprintf(
+	    e->msg + n, sizeof(e->msg) - n, ": %s", words_of(saved, number));
 	return -1;
 }
 

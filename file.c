@@ -44,6 +44,11 @@ hint(struct err *e, int error)
 	    {EACCES, "another folder with -p, or the rights to write there"},
 	    {EPERM, "another folder with -p, or the rights to write there"},
 	    {EMFILE, "fewer connections with -j, or a higher ulimit -n"},
+#ifdef EUCLEAN
+	    {EUCLEAN, "another folder with -p, and fsck on this file system"},
+	    {EBADMSG, "another folder with -p, and fsck on this file system"},
+#endif
+	    {EBUSY, "unmount what is mounted there, or another path"},
 	    {EXDEV, "the folder inside as -p itself: it is on another file "
 		    "system"},
 	};
@@ -53,7 +58,8 @@ hint(struct err *e, int error)
 			err_hint(e, "%s", t[i].text);
 }
 
-/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. */
+/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. Of files of our own
+ * the user knows no more than the folder. */
 static int
 fail(const struct folder *f, const char *path, const char *what, struct err *e)
 {
@@ -61,7 +67,11 @@ fail(const struct folder *f, const char *path, const char *what, struct err *e)
 	size_t n = strlen(f->path);
 	const char *slash = n && f->path[n - 1] == '/' ? "" : "/";
 
-	err_sys(e, ERR_FILE, "cannot %s '%s%s%s'", what, f->path, slash, path);
+	if (f->own && strncmp(path, f->own, strlen(f->own)) == 0)
+		err_sys(e, ERR_FILE, "cannot create files in '%s'", f->path);
+	else
+		err_sys(e, ERR_FILE, "cannot %s '%s%s%s'", what, f->path, slash,
+		    path);
 	hint(e, saved);
 	errno = saved;
 	return -1;
@@ -451,11 +461,13 @@ folder_make_parents(const struct folder *f, const char *path, struct err *e)
 	return 0;
 }
 
-int
-folder_publish(const struct folder *f, const char *from, const char *to,
-    bool sync, struct err *e)
+/* Renames from to to as place() does, and returns what that does. */
+static int
+put_in_place(const struct folder *f, const char *from, const char *to,
+    enum parents how,
+    int (*place)(int source, const char *old, int target, const char *new),
+    struct err *e)
 {
-	enum parents how = sync ? PARENTS_MAKE_LASTING : PARENTS_MAKE;
 	const char *old, *new;
 	int rv = -1, source = walk(f, from, PARENTS_FIND, &old, e), target;
 
@@ -463,8 +475,8 @@ folder_publish(const struct folder *f, const char *from, const char *to,
 		return -1;
 	target = walk(f, to, how, &new, e);
 	if (target >= 0) {
-		rv = renameat(source, old, target, new);
-		if (rv == 0 && sync)
+		rv = place(source, old, target, new);
+		if (rv == 0 && how == PARENTS_MAKE_LASTING)
 			rv = sync_folder(target);
 		if (rv < 0)
 			fail(f, to, "put in place", e);
@@ -472,6 +484,119 @@ folder_publish(const struct folder *f, const char *from, const char *to,
 	}
 	leave(f, source);
 	return rv;
+}
+
+int
+folder_publish(const struct folder *f, const char *from, const char *to,
+    bool sync, struct err *e)
+{
+	return put_in_place(f, from, to,
+	    sync ? PARENTS_MAKE_LASTING : PARENTS_MAKE, renameat, e);
+}
+
+/* renameat2(2) that replaces nothing. Where the system or the file system has
+ * none, nothing was there an instant ago, or it is seen now. */
+static int
+rename_new(int source, const char *old, int target, const char *new)
+{
+	struct stat st;
+#ifdef SYS_renameat2
+	const unsigned no_replace = 1; /* linux/fs.h */
+
+	if (syscall(SYS_renameat2, source, old, target, new, no_replace) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return 1;
+	if (errno != EINVAL && errno != ENOSYS)
+		return -1;
+#endif
+	if (fstatat(target, new, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return renameat(source, old, target, new);
+}
+
+int
+folder_publish_new(
+    const struct folder *f, const char *from, const char *to, struct err *e)
+{
+	return put_in_place(f, from, to, PARENTS_MAKE, rename_new, e);
+}
+
+/* What statx(2) tells and stat(2) does not; all 0 where that is not known. */
+struct details {
+	uint64_t mount; /* a number of the mount that it is in */
+	bool mount_root, immutable, append_only;
+};
+
+static struct details
+look_closer(int at, const char *name)
+{
+	struct details d = {0};
+#ifdef SYS_statx
+	/* linux/stat.h, as 64-bit words of the structure: musl has no name for
+	 * it. */
+	enum { ATTRIBUTES = 1, MOUNT = 18, WORDS = 32, WANTED = 0x1000 };
+	enum { IMMUTABLE = 0x10, APPEND = 0x20, MOUNT_ROOT = 0x2000 };
+	uint64_t x[WORDS] = {0};
+	int flags = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH;
+
+	if (syscall(SYS_statx, at, name, flags, WANTED, x) == 0) {
+		d.mount = x[MOUNT];
+		d.mount_root = (x[ATTRIBUTES] & MOUNT_ROOT) != 0;
+		d.immutable = (x[ATTRIBUTES] & IMMUTABLE) != 0;
+		d.append_only = (x[ATTRIBUTES] & APPEND) != 0;
+	}
+#else
+	(void)at, (void)name;
+#endif
+	return d;
+}
+
+/* The errno that putting name into the folder at would end with; 0 if none is
+ * known. mount is where the file would come from. */
+static int
+obstacle(int at, const char *name, uint64_t mount)
+{
+	struct details parent = look_closer(at, ""), there;
+
+	if (parent.mount != mount)
+		return EXDEV;
+	if (faccessat(at, ".", W_OK | X_OK, 0) < 0)
+		return errno;
+	there = look_closer(at, name);
+	if (there.mount_root)
+		return EBUSY;
+	return parent.immutable || there.immutable || there.append_only ? EPERM
+									: 0;
+}
+
+/* The mount that path is in, or will be once its parents are made. */
+static uint64_t
+mount_of(const struct folder *f, const char *path)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_FIND, &base, &(struct err){0});
+	uint64_t mount = look_closer(at < 0 ? f->fd : at, "").mount;
+
+	if (at >= 0)
+		leave(f, at);
+	return mount;
+}
+
+int
+folder_check_publish(
+    const struct folder *f, const char *from, const char *to, struct err *e)
+{
+	uint64_t mount = mount_of(f, from);
+	const char *base;
+	int at = walk(f, to, PARENTS_FIND, &base, e), error;
+
+	if (at < 0)
+		return errno == ENOENT ? 0 : -1;
+	error = obstacle(at, base, mount);
+	leave(f, at);
+	errno = error;
+	return error ? fail(f, to, "put in place", e) : 0;
 }
 
 int

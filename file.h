@@ -18,8 +18,10 @@ struct err;
 
 /* A folder that is the root of what follows. */
 struct folder {
-	int fd;     /* O_PATH or O_RDONLY of the folder; -1: closed */
-	char *path; /* as the user gave it, for messages */
+	int fd;          /* O_PATH or O_RDONLY of the folder; -1: closed */
+	char *path;      /* as the user gave it, for messages */
+	const char *own; /* what the paths of our own files begin with: errors
+			  * do not name these; NULL: no such files */
 };
 
 /* Opens it; with create, makes it and its missing parents first (0777 and
@@ -71,6 +73,19 @@ int folder_make_parents(
  */
 int folder_publish(const struct folder *f, const char *from, const char *to,
     bool sync, struct err *e);
+
+/* The same, without sync, for a name that was not there: 1, and nothing is
+ * changed, if it is there by now. Where the file system cannot do both at once
+ * this holds for one caller at a time. */
+int folder_publish_new(
+    const struct folder *f, const char *from, const char *to, struct err *e);
+
+/* Whether folder_publish() would fail, as far as it can be known before: a
+ * parent that is no folder, is on another mount or cannot be written to; a file
+ * that is a mount point or may not be replaced. Parents that are not there are
+ * fine. errno is set. */
+int folder_check_publish(
+    const struct folder *f, const char *from, const char *to, struct err *e);
 
 /* Removes a file; one that is not there is fine. */
 int folder_remove(const struct folder *f, const char *path, struct err *e);

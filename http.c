@@ -618,7 +618,8 @@ http_asked_wait(const struct http_head *h)
 		;
 	else if (retry_after(h, &seconds) < 0)
 		return 0;
-	return seconds < 3600 ? (unsigned)seconds + 1 : 3600;
+	/* The second that wait_backoff() may add is part of the hour. */
+	return seconds < 3599 ? (unsigned)seconds + 1 : 3599;
 }
 
 bool

@@ -416,8 +416,7 @@ back_off(struct run *run, struct lfs_job *j, const struct err *e)
 	if (!e->wait)
 		return;
 	run->queue.not_before = j->not_before;
-	progress_note(run->l->progress, "the server asks to wait %u s: %s",
-	    e->wait, e->msg);
+	progress_wait(run->l->progress, j->not_before, e->msg);
 }
 
 /* Under the lock: parts that fail together count as one failure. */

@@ -165,15 +165,33 @@ localdir_has(const struct folder *f, const char *path, const struct stat *st,
 	return has;
 }
 
+/* Below "HASH.part/" and the like, where a folder would be in the way of the
+ * bytes of another file (partial.h). */
+static bool
+is_partial_name(const char *path)
+{
+	struct str first, hash, rest;
+
+	return str_cut(str_of(path), '/', &first, &rest) &&
+	       str_cut(first, '.', &hash, &rest) &&
+	       (str_is_hex(hash, 64) || str_is_hex(hash, 40));
+}
+
 int
 localdir_note(const struct folder *f, const char *path, const char *commit,
     const struct digest *d, const struct stat *st, struct err *e)
 {
 	struct buf text = buf_make(META_MAX);
-	char *meta = meta_path(path);
 	struct localdir_meta m = {.digest = *d, .stamped = true};
 	struct timespec now;
+	char *meta;
 	int rv;
+
+	if (is_partial_name(path))
+		return err_set(e, ERR_FILE,
+		    "its folder has a name that hub gives to files while they "
+		    "arrive");
+	meta = meta_path(path);
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(m.commit, sizeof(m.commit), "%s", commit);

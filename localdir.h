@@ -56,7 +56,8 @@ bool localdir_has(const struct folder *f, const char *path,
 
 /* Notes that path has that content as of commit. st is by fstat() of the file
  * whose content was verified, after it got its name: a rename changes its
- * ctime. */
+ * ctime. It may fail where path could be published: a name may be too long with
+ * ".metadata" behind it, or stand in the way of another note. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,
     const struct digest *d, const struct stat *st, struct err *e);
 

@@ -40,6 +40,24 @@ names_ours(struct str part, const char *own)
 	       chr_lower(s.s[1]) == letters[1];
 }
 
+/* Whether a file system could take the part for ".git": git itself refuses
+ * these names, too. A repository inside the folder could bring hooks and
+ * settings that name programs. */
+static bool
+names_git(struct str part)
+{
+	char out[PART_LIMIT];
+	struct str s = skeleton(part, out), stem, rest;
+
+	/* A stream of NTFS: ".git::$INDEX_ALLOCATION". */
+	if (str_cut(s, ':', &stem, &rest))
+		s = stem;
+	if (str_eq_nocase(s, ".git"))
+		return true;
+	return str_cut(s, '~', &stem, &rest) && str_eq_nocase(stem, "git") &&
+	       rest.n == 1 && chr_digit(rest.s[0]);
+}
+
 static const char *
 part_fault(struct str part)
 {
@@ -49,6 +67,8 @@ part_fault(struct str part)
 		return "has a part of more than 255 bytes";
 	if (str_eq(part, ".") || str_eq(part, ".."))
 		return "has a part '.' or '..'";
+	if (names_git(part))
+		return "has a part '.git'";
 	return NULL;
 }
 
@@ -78,12 +98,8 @@ text_fault(struct str path)
 		return "is not UTF-8";
 	if (has_control(path))
 		return "has a control character";
-	if (memchr(path.s, '\\', path.n))
-		return "has a backslash";
 	if (path.s[0] == '/')
 		return "is absolute";
-	if (path.n > 1 && chr_alpha(path.s[0]) && path.s[1] == ':')
-		return "begins with a drive letter";
 	return NULL;
 }
 
@@ -108,13 +124,31 @@ path_fault(struct str path)
 	return fault;
 }
 
+static int
+refuse(struct str path, enum err_kind kind, const char *fault, struct err *e)
+{
+	return err_set(e, kind, "the file name '%.*s' %s",
+	    (int)(path.n < NAME_SHOWN ? path.n : NAME_SHOWN), path.s, fault);
+}
+
 int
 path_check(struct str path, struct err *e)
 {
 	const char *fault = path_fault(path);
 
-	if (!fault)
-		return 0;
-	return err_set(e, ERR_CONTENT, "the file name '%.*s' %s",
-	    (int)(path.n < NAME_SHOWN ? path.n : NAME_SHOWN), path.s, fault);
+	return fault ? refuse(path, ERR_CONTENT, fault, e) : 0;
+}
+
+int
+path_check_windows(struct str path, struct err *e)
+{
+	if (memchr(path.s, '\\', path.n))
+		return refuse(path, ERR_FILE,
+		    "has a backslash, which divides paths on this file system",
+		    e);
+	if (path.n > 1 && chr_alpha(path.s[0]) && path.s[1] == ':')
+		return refuse(path, ERR_FILE,
+		    "begins with a drive letter, which this file system knows",
+		    e);
+	return 0;
 }

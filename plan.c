@@ -1,8 +1,10 @@
 #include "plan.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -100,47 +102,8 @@ by_path(const void *a, const void *b)
 	return strcmp(x->file.path, y->file.path);
 }
 
-/* ASCII only: what other letters a caseless file system folds is its own. */
-static int
-compare_folded(const char *a, const char *b)
-{
-	while (*a && chr_lower(*a) == chr_lower(*b))
-		a++, b++;
-	return (unsigned char)chr_lower(*a) - (unsigned char)chr_lower(*b);
-}
-
-static int
-by_folded(const void *a, const void *b)
-{
-	const struct plan_file *const *x = a, *const *y = b;
-	int order = compare_folded((*x)->file.path, (*y)->file.path);
-
-	return order ? order : by_path(*x, *y);
-}
-
-static void
-refuse_clashes(struct plan *p)
-{
-	struct plan_file **f = xcalloc(p->n, sizeof(*f));
-	struct err e;
-
-	for (size_t i = 0; i < p->n; i++)
-		f[i] = &p->file[i];
-	qsort(f, p->n, sizeof(*f), by_folded);
-	for (size_t i = 1; i < p->n; i++) {
-		if (compare_folded(f[i - 1]->file.path, f[i]->file.path) != 0)
-			continue;
-		err_set(&e, ERR_FILE,
-		    "'%s' differs only in case, and this file system holds "
-		    "one of them",
-		    f[i - 1]->file.path);
-		plan_fail(f[i], &e);
-	}
-	free(f);
-}
-
 void
-plan_check(struct plan *p, bool caseless)
+plan_check(struct plan *p, bool windows)
 {
 	struct err e;
 
@@ -150,15 +113,15 @@ plan_check(struct plan *p, bool caseless)
 	for (size_t i = 0; i < p->n; i++) {
 		struct plan_file *f = &p->file[i];
 
-		if (path_check(str_of(f->file.path), &e) < 0) {
+		if (path_check(str_of(f->file.path), &e) < 0 ||
+		    (windows &&
+			path_check_windows(str_of(f->file.path), &e) < 0)) {
 			plan_fail(f, &e);
 		} else if (i && strcmp(f[-1].file.path, f->file.path) == 0) {
 			err_set(&e, ERR_CONTENT, "the listing has it twice");
 			plan_fail(f, &e);
 		}
 	}
-	if (caseless)
-		refuse_clashes(p);
 }
 
 /* Notes a file whose content is right, so that the next run need not read it;
@@ -207,35 +170,54 @@ compare(const struct plan_how *how, const char *target,
 	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;
 }
 
-/* What somebody made on purpose, and is no content. A link is replaced itself,
- * and in place of a folder nothing can be put. */
-static bool
-is_special(mode_t mode)
+/* What cannot be replaced, or somebody made on purpose; NULL if it can be. A
+ * link is replaced itself. */
+static const char *
+in_the_way(mode_t mode)
 {
-	return !S_ISREG(mode) && !S_ISLNK(mode) && !S_ISDIR(mode);
+	if (S_ISREG(mode) || S_ISLNK(mode))
+		return NULL;
+	return S_ISDIR(mode) ? "a folder is in its place"
+			     : "a pipe, a socket or a device is in its place";
 }
+
+/* Which file has which inode, for those that have no second link. */
+struct seen {
+	dev_t device;
+	ino_t inode;
+	struct plan_file *f;
+};
+
+struct seen_list {
+	struct seen *item; /* room for all files of the plan */
+	size_t n;
+};
 
 static int
 look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
-    struct err *e)
+    struct seen_list *seen, struct err *e)
 {
 	const char *target = plan_target(p, f);
 	const struct digest *d = &f->file.digest;
 	struct err ignored;
+	const char *obstacle;
 	struct stat st;
 	int same;
 
 	/* A dry run may name a folder that is not there. */
 	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
-	if (folder_stat(how->folder, target, &st, &ignored) != 0)
-		return 0;
-	if (is_special(st.st_mode)) {
-		err_set(&ignored, ERR_FILE,
-		    "a pipe, a socket or a device is in its place");
+	same = folder_stat(how->folder, target, &st, &ignored);
+	obstacle = same == 0 ? in_the_way(st.st_mode) : NULL;
+	if (obstacle)
+		err_set(&ignored, ERR_FILE, "%s", obstacle);
+	if (same < 0 || obstacle)
 		plan_fail(f, &ignored);
+	if (same != 0 || obstacle)
 		return 0;
-	}
+	f->there = true;
+	if (S_ISREG(st.st_mode) && st.st_nlink == 1)
+		seen->item[seen->n++] = (struct seen){st.st_dev, st.st_ino, f};
 	if (how->force || !S_ISREG(st.st_mode) ||
 	    (uint64_t)st.st_size != f->file.size)
 		return 0;
@@ -248,6 +230,168 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	if (same > 0)
 		f->state = PLAN_PROVED;
 	return same < 0 ? -1 : 0;
+}
+
+static int
+by_inode(const void *a, const void *b)
+{
+	const struct seen *x = a, *y = b;
+
+	if (x->device != y->device)
+		return x->device < y->device ? -1 : 1;
+	if (x->inode != y->inode)
+		return x->inode < y->inode ? -1 : 1;
+	/* What is right there stays. */
+	if (plan_was_here(x->f) != plan_was_here(y->f))
+		return plan_was_here(x->f) ? -1 : 1;
+	return by_path(x->f, y->f);
+}
+
+int
+plan_same_name_error(const struct plan_file *other, struct err *e)
+{
+	err_set(e, ERR_FILE,
+	    "it would replace '%s': this file system does not tell the two "
+	    "names apart",
+	    other->file.path);
+	return err_hint(e, "a folder on another file system, or one of the two "
+			   "with --exclude");
+}
+
+/* Names that are one file: only one of them can have its content. */
+static void
+refuse_same_names(struct seen_list *seen)
+{
+	size_t first = 0;
+
+	if (seen->n)
+		qsort(seen->item, seen->n, sizeof(seen->item[0]), by_inode);
+	for (size_t i = 1; i < seen->n; i++) {
+		const struct seen *x = &seen->item[first], *y = &seen->item[i];
+		struct err e;
+
+		if (x->device != y->device || x->inode != y->inode) {
+			first = i;
+			continue;
+		}
+		plan_same_name_error(x->f, &e);
+		plan_fail(y->f, &e);
+	}
+}
+
+const struct plan_file *
+plan_same_name(const struct plan *p, const struct plan_file *f,
+    const struct folder *folder)
+{
+	const char *target = plan_target(p, f);
+	struct stat mine, st;
+	struct err e;
+
+	if (folder_stat(folder, target, &mine, &e) != 0)
+		return NULL;
+	for (size_t i = 0; i < p->n; i++) {
+		const struct plan_file *other = &p->file[i];
+
+		if (other != f && other->file.size == (uint64_t)mine.st_size &&
+		    folder_stat(folder, other->file.path, &st, &e) == 0 &&
+		    st.st_dev == mine.st_dev && st.st_ino == mine.st_ino)
+			return other;
+	}
+	return NULL;
+}
+
+/* --- Names and folders that cannot take a file, before it is fetched. --- */
+
+/* Names of these are fine everywhere. */
+static bool
+is_plain(struct str part)
+{
+	for (size_t i = 0; i < part.n; i++)
+		if (!chr_alpha(part.s[i]) && !chr_digit(part.s[i]) &&
+		    !memchr("_-.", part.s[i], 3))
+			return false;
+	return part.n < 100 && part.s[part.n - 1] != '.';
+}
+
+/* Whether a file of that name can be made, in a folder of our own. */
+static int
+try_name(const struct plan_how *how, const char *folder, struct str part,
+    struct err *e)
+{
+	struct buf path = buf_make(8192);
+	int fd, error = 0;
+
+	if (is_plain(part))
+		return 0;
+	buf_printf(&path, "%s/%.*s", folder, STRF(part));
+	fd = folder_openat(
+	    how->folder, buf_cstr(&path), O_WRONLY | O_CREAT | O_EXCL, e);
+	if (fd >= 0) {
+		close(fd);
+		folder_remove(how->folder, buf_cstr(&path), e);
+	} else if (errno != EEXIST) {
+		error = err_sys(e, ERR_FILE,
+		    "this file system takes no file of the name '%.*s'",
+		    STRF(part));
+	}
+	buf_release(&path);
+	return error;
+}
+
+static int
+try_names(const struct plan_how *how, const char *folder, const char *path,
+    struct err *e)
+{
+	struct str rest = str_of(path), part;
+	int rv = 0;
+
+	while (rv == 0 && str_cut(rest, '/', &part, &rest))
+		rv = try_name(how, folder, part, e);
+	return rv < 0 ? -1 : try_name(how, folder, rest, e);
+}
+
+static size_t
+parent_length(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* The files are in the order of their paths: what holds for the parents of one
+ * need not be asked again for the next. */
+static void
+check_places(struct plan *p, const struct plan_how *how)
+{
+	char folder[64];
+	const char *last = NULL;
+
+	snprintf(folder, sizeof(folder), "%snames-%016" PRIx64, how->prefix,
+	    wait_random());
+	for (size_t i = 0; i < p->n; i++) {
+		struct plan_file *f = &p->file[i];
+		const char *target = plan_target(p, f);
+		size_t n = parent_length(target);
+		bool known = last && parent_length(last) == n &&
+			     memcmp(last, target, n) == 0;
+		struct err e;
+		int rv = 0;
+
+		if (f->state != PLAN_FETCH)
+			continue;
+		if (f->there || !known)
+			rv = folder_check_publish(
+			    how->folder, how->prefix, target, &e);
+		if (rv == 0 && how->try_names && !f->there)
+			rv = try_names(
+			    how, folder, known ? target + n : target, &e);
+		if (rv < 0)
+			plan_fail(f, &e);
+		else
+			last = target;
+	}
+	if (how->try_names)
+		unlinkat(how->folder->fd, folder, AT_REMOVEDIR);
 }
 
 /* Large to small, so that a large one does not come last alone; the same
@@ -308,6 +452,9 @@ add_up(struct plan *p, const struct plan_how *how)
 
 		if (plan_was_here(f))
 			p->here += f->file.size;
+		if ((f->state == PLAN_FETCH || f->state == PLAN_COPY) &&
+		    !f->there)
+			p->new_files++;
 		if (f->state == PLAN_COPY) {
 			p->copy += f->file.size;
 			p->to_copy++;
@@ -323,11 +470,20 @@ add_up(struct plan *p, const struct plan_how *how)
 int
 plan_look(struct plan *p, const struct plan_how *how, struct err *e)
 {
-	for (size_t i = 0; i < p->n; i++) {
-		if (look_at(p, &p->file[i], how, e) < 0)
-			return -1;
+	struct seen_list seen = {xcalloc(p->n, sizeof(struct seen)), 0};
+	int rv = 0;
+
+	for (size_t i = 0; rv == 0 && i < p->n; i++) {
+		rv = look_at(p, &p->file[i], how, &seen, e);
 		progress_tick(how->progress, wait_status_asked());
 	}
+	if (rv == 0)
+		refuse_same_names(&seen);
+	free(seen.item);
+	if (rv < 0)
+		return -1;
+	if (how->folder->fd >= 0)
+		check_places(p, how);
 	find_copies(p);
 	add_up(p, how);
 	return 0;
@@ -350,6 +506,14 @@ plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
 		    "'%s' has %s, and this file system holds files of %s at "
 		    "the most",
 		    f->file.path, want, have);
+	}
+	if (p->new_files > t->free_files) {
+		err_set(e, ERR_FILE,
+		    "%zu files are to be made, and this file system has room "
+		    "for %" PRIu64 " (inodes)",
+		    p->new_files, t->free_files);
+		return err_hint(e, "another folder, or fewer files with "
+				   "--include");
 	}
 	if (need <= t->free)
 		return 0;

@@ -43,6 +43,7 @@ struct plan_file {
 	};
 	enum plan_state state;
 	bool separate; /* fetched into a copy that no later run continues */
+	bool there;    /* something had its name when plan_look() looked */
 };
 
 struct plan_names;
@@ -57,6 +58,7 @@ struct plan {
 					   * (left included), left by earlier
 					   * runs, to be copied */
 	size_t to_fetch, to_copy, left_files; /* files */
+	size_t new_files; /* of those to be fetched or copied, not there yet */
 };
 
 /* Adds a file as the listing has it; its path, of REPO_PATH_MAX bytes at the
@@ -73,34 +75,43 @@ const char *plan_target(const struct plan *p, const struct plan_file *f);
  * is its own. */
 void plan_fail(struct plan_file *f, const struct err *why);
 
-/*
- * Sorts, and refuses what may not be written: bad names, a path twice, paths
- * that are one file on a file system without case.
- */
-void plan_check(struct plan *p, bool caseless);
+/* Sorts, and refuses what may not be written: bad names (windows: also those
+ * that path_check_windows() refuses), a path twice. */
+void plan_check(struct plan *p, bool windows);
 
 struct plan_how {
 	const struct folder *folder;
 	const char *prefix; /* of the partial files, below the folder */
 	const char *commit;
-	bool layout; /* the folder has the official client's metadata */
-	bool note;   /* and what is found out is noted there */
-	uid_t owner; /* of files that we make there (folder_traits) */
-	bool force;  /* fetch all, also what is in place */
+	bool layout;    /* the folder has the official client's metadata */
+	bool note;      /* and what is found out is noted there */
+	uid_t owner;    /* of files that we make there (folder_traits) */
+	bool force;     /* fetch all, also what is in place */
+	bool try_names; /* the file system may refuse names: see whether */
 	struct progress *progress;
 };
 
 /*
- * Refuses files in whose place a pipe, a socket or a device is, and finds out
- * what is here already: by our stamp in the metadata, where there is one that
- * fits, else by the hash of a file that has the right size. Then what is left
- * of earlier runs, and which files have the same content. Fails only when a
- * signal came.
+ * Finds out what is here already: by our stamp in the metadata, where there is
+ * one that fits, else by the hash of a file that has the right size. Refuses
+ * what could not be put in its place at the end: where a folder, a pipe, a
+ * socket or a device is, a parent is no folder or cannot be written to, the
+ * file system refuses the name, or two names are one file. Then what is left of
+ * earlier runs, and which files have the same content. Fails only when a signal
+ * came.
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
-/* 0 if there is room for it all, and the file system can hold the largest file;
- * else ERR_FILE. */
+/* The other file of the plan that has the name of f here, since the file system
+ * does not tell the two names apart; NULL if there is none. */
+const struct plan_file *plan_same_name(const struct plan *p,
+    const struct plan_file *f, const struct folder *folder);
+
+/* Sets what is said then, and returns -1. */
+int plan_same_name_error(const struct plan_file *other, struct err *e);
+
+/* 0 if there is room for it all, in bytes and in files, and the file system can
+ * hold the largest file; else ERR_FILE. */
 int plan_room(
     const struct plan *p, const struct folder_traits *t, struct err *e);
 

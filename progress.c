@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "json.h"
@@ -61,6 +62,7 @@ struct progress {
 	uint64_t received; /* bytes of this phase, never less than before */
 	uint64_t began;    /* time of the phase */
 	bool began_phase;
+	uint64_t wait_until; /* time; in the past: it does not wait */
 	struct speed speed;
 	uint64_t next; /* time of the next drawing, line or event */
 
@@ -156,6 +158,8 @@ measure(struct progress *p, uint64_t now)
 	drain(p);
 	speed_add(&p->speed, now, p->received);
 	p->total.rate = p->speed.rate;
+	p->total.waiting =
+	    p->wait_until > now ? (p->wait_until - now + 999) / 1000 : 0;
 }
 
 /* Bar mode */
@@ -278,6 +282,8 @@ event_totals(struct progress *p, const char *event)
 	    ",\"connections\":%u",
 	    d->done, d->total, d->rate, d->files_done, d->files_total,
 	    d->connections);
+	if (d->waiting)
+		buf_printf(&p->out, ",\"waiting\":%" PRIu64, d->waiting);
 	event_end(p);
 }
 
@@ -667,6 +673,33 @@ progress_note(struct progress *p, const char *fmt, ...)
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	say(p, "note", "hub: ", text);
+}
+
+void
+progress_wait(struct progress *p, uint64_t until, const char *why)
+{
+	uint64_t now = wait_now(), seconds;
+	struct timespec clock;
+	unsigned minute;
+	char time[16];
+	bool said;
+
+	if (until < now + PROGRESS_WAIT)
+		return;
+	pthread_mutex_lock(&p->lock);
+	said = p->wait_until > now;
+	if (p->wait_until < until)
+		p->wait_until = until;
+	pthread_mutex_unlock(&p->lock);
+	if (said)
+		return;
+	seconds = (until - now + 999) / 1000;
+	duration_say(seconds, time);
+	/* Of this machine's zone nothing is known. */
+	clock_gettime(CLOCK_REALTIME, &clock);
+	minute = (unsigned)(((uint64_t)clock.tv_sec + seconds) / 60 % 1440);
+	progress_note(p, "waiting %s, until %02u:%02u UTC: %s", time,
+	    minute / 60, minute % 60, why);
 }
 
 void

@@ -62,6 +62,12 @@ void progress_finish(struct progress *p, unsigned file,
 /* Connections in use, for the display. */
 void progress_connections(struct progress *p, unsigned n);
 
+/* Nothing can go on before that time, for that reason: it is said once for all
+ * connections, with how long and until when, and the display shows it until it
+ * is over. A wait of less than PROGRESS_WAIT is not worth a word. */
+#define PROGRESS_WAIT 5000 /* ms */
+void progress_wait(struct progress *p, uint64_t until, const char *why);
+
 /* A sentence for the user, printed as "hub: TEXT" above the display; a note is
  * not shown when quiet. In JSON mode it is an event. */
 void progress_note(struct progress *p, const char *fmt, ...)

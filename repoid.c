@@ -92,6 +92,14 @@ too_deep(struct err *e, const char *id)
 	return -1;
 }
 
+/* As browsers show an address of the Hub. */
+static bool
+is_bare_address(struct str text)
+{
+	return str_starts(text, "huggingface.co/") ||
+	       str_starts(text, "hf.co/");
+}
+
 int
 repoid_check(const char *id, struct err *e)
 {
@@ -102,6 +110,9 @@ repoid_check(const char *id, struct err *e)
 	/* Else it would stand in an address, for the server's log. */
 	if (str_token_length(name) == name.n && name.n >= TOKEN_MIN)
 		return refuse(e, id, "it looks like a token");
+	/* Given without hf://, it would name another repository. */
+	if (is_bare_address(name))
+		return refuse(e, id, "it reads as an address of the Hub");
 	if (str_cut(name, '/', &space, &name)) {
 		if (str_cut(name, '/', &rest, &rest))
 			return too_deep(e, id);
@@ -352,8 +363,7 @@ parse_any(const char *text, const enum repo_type *given,
 	if (str_starts(all, "hf://"))
 		return parse_hf(
 		    text, str_make(all.s + 5, all.n - 5), given, out, e);
-	/* As browsers show it. */
-	if (str_starts(all, "huggingface.co/") || str_starts(all, "hf.co/")) {
+	if (is_bare_address(all)) {
 		str_cut(all, '/', &path, &all);
 		return parse_web(text, all, given, out, e);
 	}

@@ -14,6 +14,7 @@
 #include "progress.h"
 #include "tls.h"
 #include "url.h"
+#include "wait.h"
 
 static void
 log_line(void *ctx, const char *line)
@@ -24,17 +25,26 @@ log_line(void *ctx, const char *line)
 static void
 tell_waiting(void *ctx, const struct err *why, uint64_t ms)
 {
-	char time[16];
+	progress_wait(ctx, wait_now() + ms, why->msg);
+}
 
-	/* Short waits are everyday; the user is told when it takes a while. */
-	if (ms < 5000)
-		return;
-	duration_say((ms + 999) / 1000, time);
-	progress_note(ctx, "waiting %s: %s", time, why->msg);
+/* Of what the environment names all is a note that cannot be used, since the
+ * built-in roots are there: a bundle may be gone with its package. rv is that
+ * of tls_trust_add_file(). */
+static int
+note_trust(const struct session *s, const char *source, bool option, int rv,
+    struct err *e)
+{
+	if (rv < 0 && (option || wait_stop()))
+		return err_in(e, "%s", source);
+	if (rv != 0)
+		progress_note(
+		    s->progress, "%s: %s; it is passed over", source, e->msg);
+	return 0;
 }
 
 static int
-add_dirs(struct tls_trust *t, const char *list, struct err *e)
+add_dirs(const struct session *s, const char *list, struct err *e)
 {
 	struct str rest = str_of(list), dir;
 	int rv = 0;
@@ -47,22 +57,24 @@ add_dirs(struct tls_trust *t, const char *list, struct err *e)
 			rest = str_of("");
 		path = str_dup(dir);
 		if (dir.n)
-			rv = tls_trust_add_dir(t, path, e);
+			rv = note_trust(s, "SSL_CERT_DIR", false,
+			    tls_trust_add_dir(s->trust, path, e), e);
 		free(path);
 	}
 	return rv;
 }
 
 static int
-add_trust(struct tls_trust *t, const struct config *c, struct err *e)
+add_trust(const struct session *s, struct err *e)
 {
+	const struct config *c = s->config;
+
 	for (size_t i = 0; i < countof(c->ca_file); i++)
 		if (c->ca_file[i] &&
-		    tls_trust_add_file(t, c->ca_file[i], e) < 0)
-			return err_in(e, "%s", c->ca_source[i]);
-	if (c->ca_dir && add_dirs(t, c->ca_dir, e) < 0)
-		return err_in(e, "SSL_CERT_DIR");
-	return 0;
+		    note_trust(s, c->ca_source[i], i == 0,
+			tls_trust_add_file(s->trust, c->ca_file[i], e), e) < 0)
+			return -1;
+	return c->ca_dir ? add_dirs(s, c->ca_dir, e) : 0;
 }
 
 static struct progress *
@@ -182,10 +194,10 @@ fill(
 		return err_hint(e, "unset HF_HUB_OFFLINE");
 	}
 	s->trust = tls_trust_open();
-	if (add_trust(s->trust, c, e) < 0)
-		return -1;
 	s->progress = open_progress(c, o, verb);
 	show_notes(s);
+	if (add_trust(s, e) < 0)
+		return -1;
 	s->client = open_client(s, e);
 	if (!s->client)
 		return -1;
@@ -206,6 +218,9 @@ session_open(struct session *s, const struct options *o, const struct config *c,
 	*s = (struct session){.config = c};
 	if (fill(s, o, verb, e) == 0)
 		return 0;
+	/* A read that a signal ended looks like a file that cannot be read. */
+	if (wait_stop())
+		err_set(e, ERR_STOPPED, "interrupted");
 	session_close(s);
 	return -1;
 }

@@ -177,6 +177,7 @@ copy_all(struct state *t, struct err *e)
 			return -1;
 		ms = wait_backoff(failed - 1, BACKOFF_BASE, BACKOFF_CAP,
 		    e->wait, wait_random());
+		progress_wait(t->s->progress, wait_now() + ms, e->msg);
 		if (wait_until(wait_now() + ms, e) < 0)
 			return -1;
 	}

@@ -89,12 +89,13 @@ tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e)
 {
 	size_t added = 0;
+	int r = anchors_add_pem(&t->anchors, pem, &added, e);
 
-	if (anchors_add_pem(&t->anchors, pem, &added, e) < 0)
-		return err_in(e, "'%s'", name);
-	if (!added)
-		return no_certificate(name, e);
-	return 0;
+	if (r < 0) {
+		err_in(e, "'%s'", name);
+		return added ? 1 : -1;
+	}
+	return added ? 0 : no_certificate(name, e);
 }
 
 static int
@@ -150,18 +151,22 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 {
 	DIR *dir = opendir(path);
 	const struct dirent *d;
+	struct err why;
 	int r = 0;
 
 	if (!dir)
 		return err_sys(e, ERR_USAGE, "cannot read '%s'", path);
-	while (r == 0 && (d = readdir(dir))) {
+	while ((d = readdir(dir))) {
 		struct buf name = buf_make(8192);
 		struct stat st;
 
 		buf_printf(&name, "%s/%s", path, d->d_name);
 		/* A dangling link of a package that is gone is no error. */
-		if (stat(buf_cstr(&name), &st) == 0 && S_ISREG(st.st_mode))
-			r = add_member(t, buf_cstr(&name), e);
+		if (stat(buf_cstr(&name), &st) == 0 && S_ISREG(st.st_mode) &&
+		    add_member(t, buf_cstr(&name), &why) < 0 && r == 0) {
+			*e = why;
+			r = 1;
+		}
 		buf_release(&name);
 	}
 	closedir(dir);

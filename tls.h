@@ -34,12 +34,14 @@ struct tls_trust *tls_trust_open(void);
 void tls_trust_close(struct tls_trust *t); /* takes NULL */
 
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
- * is none or one is broken. Those with a kind of key that BearSSL does not
- * have, or a short RSA key, are passed over, and each is kept once. */
+ * is none. Returns 1, and e says the first with its line, if some are broken and
+ * others were added. Those with a kind of key that BearSSL does not have, or a
+ * short RSA key, are passed over, and each is kept once. */
 int tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e);
 /* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for
- * each file of a folder (those which hold no certificate are passed over). */
+ * each file of a folder (1 for those that cannot be read, too; those which hold
+ * no certificate are passed over). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 

@@ -22,8 +22,33 @@ struct search {
 	struct buf *notes;
 };
 
-/* Line ends go, wherever they are, and blanks at both ends, as with the
- * official client. Returns the length. */
+/* Whether it stands between two of this quote. */
+static bool
+is_quoted(struct str s, char quote)
+{
+	return s.n > 1 && s.s[0] == quote && s.s[s.n - 1] == quote;
+}
+
+/* Without what is not of the token itself: a byte order mark, blanks and quotes
+ * around it, in any order. */
+static struct str
+bare(struct str s)
+{
+	size_t before;
+
+	do {
+		before = s.n;
+		s = str_trim(s);
+		if (str_starts(s, "\xef\xbb\xbf"))
+			s = str_make(s.s + 3, s.n - 3);
+		if (is_quoted(s, '"') || is_quoted(s, '\''))
+			s = str_make(s.s + 1, s.n - 2);
+	} while (s.n < before);
+	return s;
+}
+
+/* Line ends go, wherever they are, as with the official client, and then what
+ * is around it. Returns the length. */
 static size_t
 clean(const char *text, size_t n, char *out)
 {
@@ -33,19 +58,31 @@ clean(const char *text, size_t n, char *out)
 	for (size_t i = 0; i < n; i++)
 		if (text[i] != '\r' && text[i] != '\n')
 			out[kept++] = text[i];
-	s = str_trim(str_make(out, kept));
+	s = bare(str_make(out, kept));
 	memmove(out, s.s, s.n);
 	return s.n;
 }
 
-/* What is left goes into a header as it is. */
-static bool
-is_sendable(struct str s)
+/* Why it cannot go into a header as it is; NULL if it can. */
+static const char *
+fault_of(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (s.s[i] <= ' ' || s.s[i] >= 127)
-			return false;
-	return s.n <= TOKEN_MAX;
+	if (s.n > TOKEN_MAX)
+		return "is longer than 4096 bytes";
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.s[i];
+
+		if (c == ' ' || c == '\t')
+			return "has a blank in it";
+		if (c < ' ' || c == 127)
+			return "has a control character in it";
+		if (c > 127)
+			return "has a character in it that is not ASCII, such "
+			       "as a curly quote";
+		if (c == '"' || c == '\'')
+			return "has a quote in it";
+	}
+	return NULL;
 }
 
 /* Takes text as the token, unless nothing is left of it. The text itself is
@@ -55,13 +92,12 @@ take(struct search *s, struct str text, const char *source, struct err *e)
 {
 	char *copy = xmalloc(text.n + 1);
 	size_t n = clean(text.s, text.n, copy);
+	const char *fault = fault_of(str_make(copy, n));
 	int rv = 0;
 
-	if (!is_sendable(str_make(copy, n))) {
-		rv = err_set(e, ERR_USAGE,
-		    "%s: no token: it has blanks, control or other "
-		    "characters inside, or is too long",
-		    source);
+	if (fault) {
+		rv = err_set(
+		    e, ERR_USAGE, "%s: this is no token: it %s", source, fault);
 	} else if (n) {
 		s->out->text = xstrndup(copy, n);
 		s->out->source = xstrdup(source);
@@ -207,27 +243,9 @@ find_implicit(struct search *s, struct err *e)
 		return -1;
 	if (s->out->text)
 		return 0;
-	if (s->dotenv.fault.kind) {
-		*e = s->dotenv.fault;
-		s->dotenv.fault.kind = ERR_NONE;
-		return err_hint(e, "mend the line, or set HF_TOKEN");
-	}
 	if (from_dotenv(s, e) < 0)
 		return -1;
 	return s->out->text ? 0 : from_file(s, e);
-}
-
-static int
-find(struct search *s, struct err *e)
-{
-	if (from_option(s, e) < 0)
-		return -1;
-	if (!s->out->text && find_implicit(s, e) < 0)
-		return -1;
-	if (s->dotenv.fault.kind)
-		buf_line(
-		    s->notes, "'.env' is ignored: %s", s->dotenv.fault.msg);
-	return 0;
 }
 
 int
@@ -242,7 +260,9 @@ token_find(const struct token_input *in, struct token *out, struct buf *notes,
 	rv = dotenv_load(
 	    &s.dotenv, &in->variables, o->config_path, o->verbose, notes, e);
 	if (rv == 0)
-		rv = find(&s, e);
+		rv = from_option(&s, e);
+	if (rv == 0 && !out->text)
+		rv = find_implicit(&s, e);
 	if (s.dotenv.path)
 		out->dotenv = xstrdup(s.dotenv.path);
 	dotenv_release(&s.dotenv);

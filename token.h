@@ -33,10 +33,10 @@ struct token {
 	char *dotenv; /* that the configuration names; NULL: none */
 };
 
-/* notes gets a line for each thing that is ignored. Errors are ERR_USAGE: a
- * token that no header can carry, a file that was named and cannot be read, or
- * a .env that cannot be parsed where the token would come from there. The text
- * itself is never in one. */
+/* notes gets a line for each thing that is ignored. A byte order mark, blanks
+ * and quotes around a token are not part of it. Errors are ERR_USAGE: a token
+ * that no header can carry, or a file that was named and cannot be read. The
+ * text itself is never in one. */
 int token_find(const struct token_input *in, struct token *out,
     struct buf *notes, struct err *e);
 void token_release(struct token *t); /* wipes the text */

@@ -23,9 +23,17 @@
 /* ".hub-", 16 digits, ".tmp". */
 #define TEMP_NAME 32
 
-#ifdef __linux__
+enum {
+	NETWORK = 1,
+	NO_HOLES = 2,
+	MAX_4G = 4,
+	UNKNOWN_HOLES = 8,
+	FLASH = 16,
+	PICKY = 32,   /* refuses some names */
+	WINDOWS = 64, /* Windows's, or may be served by a Windows */
+};
 
-enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8, FLASH = 16 };
+#ifdef __linux__
 
 /* By statfs(2) and the kernel's include/uapi/linux/magic.h. What is not here is
  * a local file system with holes and locks. */
@@ -36,36 +44,37 @@ kind_of(uint32_t magic)
 		uint32_t magic;
 		unsigned kind;
 	} t[] = {
-	    {0x4d44, NO_HOLES | MAX_4G | FLASH},   /* FAT */
-	    {0x2011bab0, NO_HOLES | FLASH},        /* exFAT */
-	    {0x72b6, FLASH},                       /* JFFS2 */
-	    {0x24051905, FLASH},                   /* UBIFS */
-	    {0x5941ff53, FLASH},                   /* YAFFS2 */
-	    {0x4244, NO_HOLES},                    /* HFS */
-	    {0x482b, NO_HOLES},                    /* HFS+ */
-	    {0x5346544e, NO_HOLES},                /* NTFS */
-	    {0x7366746e, NO_HOLES},                /* NTFS3 */
-	    {0x65735546, NETWORK | UNKNOWN_HOLES}, /* FUSE */
-	    {0x517b, NETWORK | UNKNOWN_HOLES},     /* SMB */
-	    {0xff534d42, NETWORK | UNKNOWN_HOLES}, /* CIFS */
-	    {0xfe534d42, NETWORK | UNKNOWN_HOLES}, /* SMB2 */
-	    {0x01021997, NETWORK | UNKNOWN_HOLES}, /* 9P */
-	    {0x786f4256, NETWORK | UNKNOWN_HOLES}, /* VirtualBox */
-	    {0xbacbacbc, NETWORK | UNKNOWN_HOLES}, /* VMware */
-	    {0x7c7c6673, NETWORK | UNKNOWN_HOLES}, /* Parallels */
-	    {0x6969, NETWORK},                     /* NFS */
-	    {0x0bd00bd0, NETWORK},                 /* Lustre */
-	    {0x00c36400, NETWORK},                 /* Ceph */
-	    {0x47504653, NETWORK},                 /* GPFS */
-	    {0x19830326, NETWORK},                 /* BeeGFS */
-	    {0xaad7aaea, NETWORK},                 /* PanFS */
-	    {0x20030528, NETWORK},                 /* OrangeFS */
-	    {0x5346414f, NETWORK},                 /* AFS */
-	    {0x6b414653, NETWORK},                 /* AFS of the kernel */
-	    {0x73757245, NETWORK},                 /* Coda */
-	    {0x564c, NETWORK},                     /* NCP */
-	    {0x7461636f, NETWORK},                 /* OCFS2 */
-	    {0x01161970, NETWORK},                 /* GFS2 */
+	    {0x4d44, NO_HOLES | MAX_4G | FLASH | WINDOWS},   /* FAT */
+	    {0x2011bab0, NO_HOLES | FLASH | WINDOWS},        /* exFAT */
+	    {0x72b6, FLASH},                                 /* JFFS2 */
+	    {0x24051905, FLASH},                             /* UBIFS */
+	    {0x5941ff53, FLASH},                             /* YAFFS2 */
+	    {0x4244, NO_HOLES | PICKY},                      /* HFS */
+	    {0x482b, NO_HOLES | PICKY},                      /* HFS+ */
+	    {0x5346544e, NO_HOLES | WINDOWS},                /* NTFS */
+	    {0x7366746e, NO_HOLES | WINDOWS},                /* NTFS3 */
+	    {0x65735546, NETWORK | UNKNOWN_HOLES},           /* FUSE */
+	    {0x517b, NETWORK | UNKNOWN_HOLES | WINDOWS},     /* SMB */
+	    {0xff534d42, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* CIFS */
+	    {0xfe534d42, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* SMB2 */
+	    {0x01021997, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* 9P */
+	    {0x786f4256, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* VirtualBox */
+	    {0xbacbacbc, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* VMware */
+	    {0x7c7c6673, NETWORK | UNKNOWN_HOLES | WINDOWS}, /* Parallels */
+	    {0x6969, NETWORK},                               /* NFS */
+	    {0x0bd00bd0, NETWORK},                           /* Lustre */
+	    {0x00c36400, NETWORK},                           /* Ceph */
+	    {0x47504653, NETWORK},                           /* GPFS */
+	    {0x19830326, NETWORK},                           /* BeeGFS */
+	    {0xaad7aaea, NETWORK},                           /* PanFS */
+	    {0x20030528, NETWORK},                           /* OrangeFS */
+	    {0x5346414f, NETWORK},                           /* AFS */
+	    {0x6b414653, NETWORK},       /* AFS of the kernel */
+	    {0x73757245, NETWORK},       /* Coda */
+	    {0x564c, NETWORK | WINDOWS}, /* NCP */
+	    {0x7461636f, NETWORK},       /* OCFS2 */
+	    {0x01161970, NETWORK},       /* GFS2 */
+	    {0xf15f, PICKY},             /* eCryptfs */
 	};
 
 	for (size_t i = 0; i < countof(t); i++)
@@ -94,13 +103,11 @@ is_card(dev_t device)
 
 #else
 
-enum { NETWORK = 1, NO_HOLES = 2, MAX_4G = 4, UNKNOWN_HOLES = 8, FLASH = 16 };
-
 static unsigned
 kind_here(int fd)
 {
 	(void)fd;
-	return UNKNOWN_HOLES;
+	return UNKNOWN_HOLES | PICKY;
 }
 
 static bool
@@ -112,18 +119,21 @@ is_card(dev_t device)
 
 #endif
 
-static uint64_t
-free_here(int fd)
+static void
+look_at_room(int fd, struct folder_traits *t)
 {
 	struct statvfs s;
 	uint64_t unit;
 
-	if (fstatvfs(fd, &s) < 0 || s.f_blocks == 0)
-		return UINT64_MAX;
+	t->free = t->free_files = UINT64_MAX;
+	if (fstatvfs(fd, &s) < 0)
+		return;
 	unit = s.f_frsize ? s.f_frsize : s.f_bsize;
-	if (unit && s.f_bavail > UINT64_MAX / unit)
-		return UINT64_MAX;
-	return s.f_bavail * unit;
+	if (s.f_blocks && unit && s.f_bavail <= UINT64_MAX / unit)
+		t->free = s.f_bavail * unit;
+	/* Where files are made of whatever room there is, it says 0 of 0. */
+	if (s.f_files)
+		t->free_files = s.f_favail;
 }
 
 static uint64_t
@@ -147,23 +157,6 @@ holes_are_cheap(int fd)
 
 	return pwrite(fd, "", 1, hole) == 1 && fstat(fd, &st) == 0 &&
 	       st.st_blocks < hole / 512 / 2;
-}
-
-static bool
-upper_case_is(int at, const char *name)
-{
-	char upper[TEMP_NAME];
-	struct stat a, b;
-	size_t i = 0;
-
-	for (; name[i]; i++)
-		upper[i] = name[i] >= 'a' && name[i] <= 'z'
-			       ? (char)(name[i] - 'a' + 'A')
-			       : name[i];
-	upper[i] = '\0';
-	return fstatat(at, upper, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       fstatat(at, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       a.st_ino == b.st_ino;
 }
 
 /* What only a file shows: holes, and the owner, which a server or a mount
@@ -199,14 +192,15 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	if (fstat(f->fd, &st) < 0)
 		return err_sys(e, ERR_FILE, "cannot look at '%s'", f->path);
 	*t = (struct folder_traits){
-	    .free = free_here(f->fd),
 	    .max_file = largest(kind),
 	    .network = (kind & NETWORK) != 0,
 	    .flash = (kind & FLASH) || is_card(st.st_dev),
 	    .sparse = (kind & NO_HOLES) == 0,
+	    .windows = (kind & WINDOWS) != 0,
+	    .picky = (kind & (PICKY | WINDOWS | NETWORK)) != 0,
 	    .maker = {geteuid(), 0644, 0600},
 	};
-	t->caseless = upper_case_is(f->fd, ".cache");
+	look_at_room(f->fd, t);
 	if (kind & (NETWORK | NO_HOLES | UNKNOWN_HOLES))
 		probe(f, kind & UNKNOWN_HOLES, t);
 	return 0;

@@ -12,11 +12,13 @@ struct err;
 
 struct folder_traits {
 	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
-	uint64_t max_file; /* largest file; UINT64_MAX: no known limit */
+	uint64_t free_files; /* files that may be made; UINT64_MAX: unknown */
+	uint64_t max_file;   /* largest file; UINT64_MAX: no known limit */
 	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
 	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
-	bool caseless;      /* "A" is "a"; told by ".cache", where that is */
+	bool windows;       /* "\\" may divide a path, "C:" be a drive */
+	bool picky;         /* may refuse names that POSIX allows */
 	struct maker maker; /* what our files look like here; the modes only
 			     * after partial_prepare() */
 };

@@ -323,8 +323,7 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 		/* The quota is the address's, not the file's. */
 		q->not_before = f->not_before;
 		ramp_back(&q->ramp, now);
-		progress_note(q->t->progress,
-		    "the server asks to wait %u s: %s", e->wait, e->msg);
+		progress_wait(q->t->progress, f->not_before, e->msg);
 	}
 }
 

@@ -568,17 +568,21 @@ run(struct upload *u, struct output *out, struct err *e)
 	return rv;
 }
 
+/* After the notes, which may say why there is none. */
 static int
-check_options(const struct options *o, const struct config *c, struct err *e)
+check_token(const struct config *c, struct err *e)
 {
-	if (!c->token) {
-		err_set(e, ERR_AUTH,
-		    "uploading needs a token, and there is "
-		    "none: looked at %s",
-		    token_places(TOKEN_WRITE));
-		return err_hint(e, "set HF_TOKEN to a token with the right to "
-				   "write");
-	}
+	if (c->token)
+		return 0;
+	err_set(e, ERR_AUTH,
+	    "uploading needs a token, and there is none: looked at %s",
+	    token_places(TOKEN_WRITE));
+	return err_hint(e, "set HF_TOKEN to a token with the right to write");
+}
+
+static int
+check_options(const struct options *o, struct err *e)
+{
 	if (o->create_pr && o->revision && strcmp(o->revision, "main") != 0)
 		return err_set(e, ERR_USAGE,
 		    "--create-pr is against the main "
@@ -606,10 +610,12 @@ upload(const struct options *o, const struct config *c, struct output *out,
 	};
 	int rv;
 
-	if (check_options(o, c, e) < 0 ||
+	if (check_options(o, e) < 0 ||
 	    session_open(&u.s, o, c, "uploading", e) < 0)
 		return -1;
-	rv = run(&u, out, e);
+	rv = check_token(c, e);
+	if (rv == 0)
+		rv = run(&u, out, e);
 	for (size_t i = 0; i < u.gone_n; i++)
 		free(u.gone[i]);
 	free(u.gone);

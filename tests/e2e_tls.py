@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+from pathlib import Path
 
 from fakehub import Generated, Proxy, tlsca
 from kit import BINARY, MB, Skip
@@ -613,3 +614,36 @@ def test_intercepting_proxy(k):
                 trust=None)
         k.ok(r)
         k.same(repo)
+
+
+# bundles
+
+def test_bundles_as_they_come(k):
+    """What copying, editors and concatenation make of PEM; a bundle that the environment names is a
+    note where it cannot be used, since the built-in roots are there."""
+    repo = k.hub.add_repo("acme-lab/bundle", {"a.txt": "a"})
+    good = Path(k.hub.ca_file).read_text()
+    bad = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    other = Path(lab().authority("root").file).read_text()
+    file = k.top / "bundle.pem"
+    for text in (good.rstrip() + other, other.rstrip() + good, "\ufeff" + good, good.replace("\n", " \n   "),
+                 good.replace("\n", "\r"), "Subject: x\n" + good.replace("\n", "\r\n")):
+        file.write_bytes(text.encode())
+        for n, how in enumerate(({"env": {"SSL_CERT_FILE": file}}, {"env": {"SSL_CERT_FILE": None}})):
+            r = k.ok(k.download(repo, "--force", *(["--ca-file", file] if n else []), **how))
+            assert "bundle" not in r.err.replace("acme-lab/bundle", ""), r.err
+    file.write_text(other + "# mine\n" + bad + good)
+    line = len(other.splitlines()) + 2
+    for how in ({"env": {"REQUESTS_CA_BUNDLE": file, "SSL_CERT_FILE": None}}, {"env": {"SSL_CERT_FILE": None}}):
+        option = ["--ca-file", file] if len(how["env"]) == 1 else []
+        r = k.ok(k.download(repo, "--force", *option, **how), err="line %d: broken certificate; it is passed over" % line)
+        assert r.err.count("passed over") == 1
+    none = k.top / "none.pem"
+    for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"):
+        env = {"SSL_CERT_FILE": None, name: none}
+        k.ok(k.download(repo, "--force", "--ca-file", k.hub.ca_file, env=env), err="%s: cannot read '%s'" % (name, none))
+    k.hub.forget()
+    k.ok(k.download(repo, "--ca-file", none), 2, err="--ca-file: cannot read")
+    file.write_text(bad)
+    k.ok(k.download(repo, "--ca-file", file), 2, err="line 1: broken certificate")
+    assert not k.hub.asked()

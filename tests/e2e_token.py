@@ -263,6 +263,46 @@ def test_dotenv_of_another_host(k):
     assert sent(k, origin="cdn") == {False}
 
 
+def test_dotenv_does_not_send_another_variable(k):
+    """What lies in the working directory may be of somebody who wants to know AWS_SECRET."""
+    repo = k.hub.add_repo(ID, FILES)
+    (k.work / ".env").write_text("HF_TOKEN=${SECRET}\n")
+    r = k.ok(k.download(repo, env={"SECRET": k.tokens["read"]}), err="HF_TOKEN in '.env' names a variable")
+    assert r.err.count("names a variable") == 1 and sent(k) == {False}
+    (k.work / "c.json").write_text('{"app": {"env": ".env"}}')
+    k.hub.forget()
+    k.ok(k.download(repo, "-c", "c.json", "--force", env={"SECRET": k.tokens["read"]}))
+    assert sent(k, origin="hub") == {True}
+
+
+def test_dotenv_that_cannot_be_parsed(k):
+    """Nobody named it: it is ignored, and that is said with its line."""
+    repo = k.hub.add_repo(ID, FILES)
+    (k.work / ".env").write_text("A=1\n\nHF_TOKEN='%s\n" % k.tokens["read"])
+    r = k.ok(k.download(repo), err="'.env' is ignored: line 3: the quote of the value is not closed")
+    assert r.err.count(".env") == 1 and sent(k) == {False}
+    source(k)
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "source"), 4, err=("line 3", "needs a token"))
+    (k.work / "c.json").write_text('{"app": {"env": ".env"}}')
+    k.ok(k.download(repo, "-c", "c.json"), 2, err="line 3")
+
+
+def test_quotes_and_marks_around_it(k):
+    """As editors, shells and containers leave them."""
+    secret(k)
+    read = k.tokens["read"]
+    for text in ('"%s"', "'%s'", " %s\t", "\ufeff%s", '\ufeff "%s" ', '"%s"\r\n'):
+        k.hub.forget()
+        k.ok(k.download(ID, "--force", env={"HF_TOKEN": text % read}))
+        (k.work / "token").write_text(text % read, encoding="utf-8")
+        k.ok(k.download(ID, "--force", "--token-file", "token"))
+        assert sent(k, origin="hub") == {True}
+    for text, why in (("\u201c%s\u201d", "not ASCII"), ('"%s', "a quote"), ("Bearer %s", "a blank")):
+        k.hub.forget()
+        k.ok(k.download(ID, env={"HF_TOKEN": text % read}), 2, err=("HF_TOKEN: ", why))
+        assert not k.hub.asked()
+
+
 # who could look
 
 def slow(k, *args, env=None, **how):

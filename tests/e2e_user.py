@@ -1,13 +1,17 @@
 """End-to-end tests of what somebody new to it stumbles over: what is said, and how often. Each
 test_* takes a Kit (kit.py)."""
 
+import errno
 import os
 import re
 import signal
 import stat
+import threading
+import time
 
 from fakehub import Generated
-from kit import MB, tmpfs
+from kit import MB, Skip, tmpfs
+from oddfs import OddFs
 
 
 def tiny(k):
@@ -128,4 +132,51 @@ def test_wait_is_told_in_words(k):
         said += process.stderr.readline()
     process.send_signal(signal.SIGINT)
     k.finish(process)
-    assert b"waiting 61 min: " in said, said
+    assert re.search(rb"waiting 60 min, until \d\d:\d\d UTC: .*429 ", said), said
+
+
+def test_wait_is_said_once(k):
+    """Not by each of the connections; while it lasts the display shows it."""
+    repo = k.hub.add_repo("acme-lab/busy", {"f%d.bin" % n: Generated(n, 2 * MB) for n in range(6)})
+    for run in (lambda: k.run("download", "-r", repo.id, "-p", k.dir, "-j", "4"),
+                lambda: k.terminal("download", "-r", repo.id, "-p", k.dir, "-j", "4", "--force")):
+        # All that are under way at that time, and none after the wait.
+        k.hub.forget()
+        k.hub.rules.add(path="/resolve/", status=429, count=None, delay=1, headers={"Retry-After": "7"})
+        over = threading.Timer(3, k.hub.rules.clear)
+        over.start()
+        r = k.ok(run())
+        over.join()
+        assert len([e for e in k.hub.log if e["status"] == 429]) > 1, "one connection only"
+        said = re.findall(r"hub: waiting \d+ s, until \d\d:\d\d UTC: ", r.err + r.out)
+        assert len(said) == 1 and "asks to wait" not in r.err + r.out, said
+    assert re.search(r"downloading  waiting \d s  ", r.out), "not in the display"
+
+
+def test_files_of_ours_are_not_named(k):
+    """What cannot be written is the user's folder."""
+    repo = tiny(k)
+    k.dir.mkdir()
+    for refused, error, words in ((".cache", errno.EROFS, "Read-only file system"),
+                                  (".part", errno.EACCES, "Permission denied"),
+                                  (".cache", errno.EUCLEAN, "the file system is damaged"),
+                                  (".part", errno.EBADMSG, "the file system is damaged")):
+        try:
+            with OddFs(k.dir, refuse=lambda name: error if name.endswith(refused) else 0):
+                r = k.ok(k.download(repo, "-q", "a.txt"), 7, err="cannot create files in '%s': %s" % (k.dir, words))
+                assert ".cache" not in r.err and "try: another folder" in r.err, r.err
+        except PermissionError as why:
+            raise Skip(str(why)) from None
+
+
+def test_stopped_while_it_starts(k):
+    """A signal that ends the reading of a file is no bad file."""
+    repo = tiny(k)
+    os.mkfifo(str(k.top / "ca"))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process = k.start("download", "-r", repo.id, "-p", k.dir, "--ca-file", k.top / "ca")
+        with open(str(k.top / "ca"), "w"):  # there is a reader now
+            time.sleep(0.2)
+            process.send_signal(number)
+            k.ok(k.finish(process), 128 + number)
+        assert not k.hub.asked()

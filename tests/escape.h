@@ -269,6 +269,19 @@ escape_netlink(void)
 	return escape_socket(AF_NETLINK);
 }
 
+#ifdef SYS_socketcall
+/* The same by the call that does all of them. */
+static inline int
+escape_socketcall(void)
+{
+	const long arguments[] = {AF_UNIX, SOCK_DGRAM, 0};
+	const long socket = 1; /* linux/net.h */
+	int fd = (int)syscall(SYS_socketcall, socket, arguments);
+
+	return fd < 0 ? -1 : close(fd);
+}
+#endif
+
 static inline int
 escape_listen(void)
 {
@@ -353,6 +366,9 @@ static const struct escape {
     {"unshare", escape_unshare, 0},
     {"unix socket", escape_unix, 0},
     {"netlink socket", escape_netlink, 0},
+#ifdef SYS_socketcall
+    {"unix socket by socketcall", escape_socketcall, 0},
+#endif
     {"listen", escape_listen, 0},
     {"type", escape_type, 0},
     {"chroot", escape_chroot, 0},

@@ -9,6 +9,7 @@ check_part(struct str part)
 {
 	MUST(part.n > 0 && part.n <= 255);
 	MUST(!str_eq(part, ".") && !str_eq(part, ".."));
+	MUST(!str_eq_nocase(part, ".git"));
 }
 
 /* What may become a file: said here in other words than in path.c. */
@@ -17,11 +18,14 @@ check_accepted(struct str path)
 {
 	struct str part, rest = path;
 	char *text = fuzz_cstr(path);
+	struct err e;
 
 	MUST(path.n > 0 && path.n <= 4096 && path.s[0] != '/');
 	MUST(strlen(text) == path.n && fuzz_printable(text));
-	MUST(!strchr(text, '\\'));
-	MUST(path.n < 2 || path.s[1] != ':' || !chr_alpha(path.s[0]));
+	if (path_check_windows(path, &e) == 0)
+		MUST(!strchr(text, '\\'));
+	else
+		MUST(e.kind == ERR_FILE && strpbrk(text, "\\:"));
 	while (str_cut(rest, '/', &part, &rest))
 		check_part(part);
 	check_part(rest);

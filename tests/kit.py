@@ -311,7 +311,7 @@ def tmpfs(size):
     """Words before a command that give it an empty file system of so many bytes at $HUB_SMALL,
     or Skip."""
     words = ["unshare", "-r", "-m", "sh", "-c",
-             'mount -t tmpfs -o size=%d none "$HUB_SMALL" && "$@"; s=$?; '
+             'mount -t tmpfs -o size=%s none "$HUB_SMALL" && "$@"; s=$?; '
              'find "$HUB_SMALL" -type f | sed "s/^/LEFT /" >&2; exit $s' % size, "sh"]
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(words + ["true"], env={**os.environ, "HUB_SMALL": folder},

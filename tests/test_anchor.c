@@ -107,7 +107,13 @@ test_pem(void)
 	    {{" "}, 1, 0, 0},
 	    {{"-----BEGIN X509 CRL-----\n*\n", "ca"}, 1, 1, 1},
 	    {{"ca", "-----BEGIN CERTIFICATE-----\nMIIB\n"}, 0, 1, 1},
-	    {{"-----BEGIN CERTIFICATE-----\n*\n", "ca"}, 0, 0, 0},
+	    {{"-----BEGIN CERTIFICATE-----\n*\n", "ca"}, 0, 1, 1},
+	    {{"ca",
+		 "-----BEGIN CERTIFICATE-----\nMIIB\n-----END "
+		 "CERTIFICATE-----\n",
+		 "rsa"},
+		0, 2, 2},
+	    {{"\xef\xbb\xbf \n", "ca", " \t ", "rsa"}, 1, 2, 2},
 	    {{"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"}, 0, 0,
 		0},
 	    {{"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"},
@@ -130,7 +136,7 @@ test_pem(void)
 }
 
 /* A cut certificate is refused; but all of it is there before the last line is,
- * of which BearSSL wants "-----END ". */
+ * of which "-----END " is wanted. */
 static void
 test_pem_cuts(void)
 {
@@ -152,24 +158,76 @@ test_pem_cuts(void)
 	buf_release(&text);
 }
 
-static void
-test_windows_lines(void)
+/* Two certificates, with each line end of the text replaced by this. */
+static struct buf
+with_line_ends(const char *end)
 {
-	struct buf text = pem_text("ca"), crlf = buf_make(65536);
-	struct anchors list = {0};
-	struct err e = {0};
-	size_t added = 0;
+	static const char *const parts[] = {"ca", "rsa", NULL};
+	struct buf text = compose(parts), out = buf_make(65536);
 
-	for (size_t i = 0; i < text.len; i++) {
+	for (size_t i = 0; i < text.len; i++)
 		if (text.s[i] == '\n')
-			buf_putc(&crlf, '\r');
-		buf_putc(&crlf, text.s[i]);
-	}
-	CHECK(anchors_add_pem(&list, buf_str(&crlf), &added, &e) == 0);
-	CHECK(added == 1);
-	anchors_release(&list);
-	buf_release(&crlf);
+			buf_puts(&out, end);
+		else
+			buf_putc(&out, text.s[i]);
 	buf_release(&text);
+	return out;
+}
+
+/* As editors, copying and concatenation leave it; with none at all the end of
+ * one stands before the begin of the next. */
+static void
+test_line_ends(void)
+{
+	static const char *const ends[] = {
+	    "\n", "\r\n", "\r", " \n", "\t\n    ", "\n\n", "", "  "};
+
+	for (size_t i = 0; i < countof(ends); i++) {
+		struct buf text = with_line_ends(ends[i]);
+		struct anchors list = {0};
+		struct err e = {0};
+		size_t added = 0;
+
+		CHECK_ROW(
+		    i, anchors_add_pem(&list, buf_str(&text), &added, &e) == 0);
+		CHECK_ROW(i, added == 2 && list.n == 2);
+		anchors_release(&list);
+		buf_release(&text);
+	}
+}
+
+/* The first one that is broken is named by its line. */
+static void
+test_broken_lines(void)
+{
+	static const struct {
+		const char *text, *said;
+	} t[] = {
+#define C "-----BEGIN CERTIFICATE-----\n"
+#define END "\n-----END CERTIFICATE-----\n"
+	    {C "MIIB" END, "line 1: broken certificate"},
+	    {"\n\nx\n" C "M=IB" END C "MIIB" END, "line 4: broken PEM text"},
+	    {"\r\n\r\n" C "M" END, "line 3: broken PEM text"},
+	    {"\r\r" C "MIIB==" END, "line 3: broken PEM text"},
+	    {C "MI===" END, "line 1: broken PEM text"},
+	    {C "MII-" END, "line 1: broken PEM text"},
+	    {C "MIIB\n" C "MIIB" END, "line 1: broken PEM text"},
+	    {"\n" C "MIIB", "line 2: the PEM text ends in the middle"},
+#undef C
+#undef END
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct anchors list = {0};
+		struct err e = {0};
+		size_t added = 0;
+
+		CHECK_ROW(i,
+		    anchors_add_pem(&list, str_of(t[i].text), &added, &e) < 0);
+		CHECK_ROW(i, strcmp(e.msg, t[i].said) == 0);
+		CHECK_ROW(i, added == 0 && list.n == 0);
+		anchors_release(&list);
+	}
 }
 
 /* What is no authority is an anchor for itself only. */
@@ -194,7 +252,8 @@ main(void)
 	test_packed_cuts();
 	test_pem();
 	test_pem_cuts();
-	test_windows_lines();
+	test_line_ends();
+	test_broken_lines();
 	test_flags();
 	return test_end();
 }

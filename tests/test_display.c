@@ -185,6 +185,12 @@ test_status(void)
 	    "downloading: 37%, 500 MB of 1.34 GB, 10.0 MB/s, 1:24 left, "
 	    "3 of 12 files, 8 connections"));
 	buf_clear(&b);
+	d.waiting = 245;
+	display_status(&d, &b);
+	CHECK(!strcmp(buf_cstr(&b),
+	    "downloading: waiting 4:05, 37%, 500 MB of 1.34 GB, 3 of 12 files, "
+	    "8 connections"));
+	buf_clear(&b);
 	d = (struct display){.verb = "hashing", .done = 12, .connections = 1};
 	display_status(&d, &b);
 	CHECK(!strcmp(buf_cstr(&b), "hashing: 12 B, 0 B/s, 1 connection"));

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -152,6 +153,13 @@ test_round(void)
 	CHECK(put(&p.in, "f", "new", &e) == 0);
 	CHECK(folder_publish(&p.in, "f", "d/e", false, &e) == 0);
 	CHECK(holds(&p.in, "d/e", "new"));
+	CHECK(put(&p.in, "f", "newer", &e) == 0);
+	CHECK(folder_publish_new(&p.in, "f", "d/e", &e) == 1);
+	CHECK(holds(&p.in, "d/e", "new") && holds(&p.in, "f", "newer"));
+	CHECK(folder_publish_new(&p.in, "f", "d/new/f", &e) == 0);
+	CHECK(holds(&p.in, "d/new/f", "newer"));
+	CHECK(folder_publish_new(&p.in, "none", "d/f", &e) < 0);
+	CHECK(e.kind == ERR_FILE);
 	CHECK(folder_sync(&p.in, "d/e", &e) == 0);
 	CHECK(folder_publish(&p.in, "none", "d/e", true, &e) < 0);
 	CHECK(e.kind == ERR_FILE && holds(&p.in, "d/e", "new"));
@@ -726,6 +734,106 @@ test_full(void)
 	place_release(&p);
 }
 
+/* Below p, where "mounted" and "file" are mount points. */
+static int
+try_places(const struct place *p)
+{
+	struct folder in;
+	struct err why;
+	static const struct {
+		const char *to;
+		int error;
+	} t[] = {
+	    {"x", 0},
+	    {"none/x", 0},
+	    {"none/none/x", 0},
+	    {"folder/x", 0},
+	    {"folder/none/x", 0},
+	    {"file", EBUSY},
+	    {"mounted/x", EXDEV},
+	    {"mounted", EBUSY},
+	    {"file/x", ENOTDIR},
+	    {"link/x", ENOTDIR},
+	    {"link", 0},
+	};
+	int failed = 0;
+
+	/* Opened before, it would be in the other name space. */
+	if (folder_open(&in, p->in.path, false, &why) < 0)
+		return 98;
+	for (size_t i = 0; i < countof(t); i++) {
+		struct err e = {0};
+		int rv = folder_check_publish(&in, "own/f", t[i].to, &e);
+
+		if ((rv < 0) == !t[i].error ||
+		    (rv < 0 && (errno != t[i].error || e.kind != ERR_FILE))) {
+			printf("%s: %d, %s: %s\n", t[i].to, rv, strerror(errno),
+			    e.msg);
+			failed++;
+		}
+	}
+	folder_close(&in);
+	return failed;
+}
+
+/* Whether statx(2) says which mount something is in (Linux 5.8). */
+static bool
+knows_mounts(void)
+{
+#ifdef SYS_statx
+	enum { ASKED = 0x1000 };
+	uint64_t x[32] = {0};
+
+	return syscall(SYS_statx, AT_FDCWD, "/", 0, ASKED, x) == 0 &&
+	       (x[0] & ASKED || x[0] >> 32 & ASKED);
+#else
+	return false;
+#endif
+}
+
+/* What folder_publish() could not do is known before. */
+static void
+test_check_publish(void)
+{
+	char path[64], from[64];
+	struct place p;
+	struct err e;
+	int status = -1;
+	pid_t pid;
+
+	place_init(&p);
+	CHECK(mkdirat(p.in.fd, "folder", 0777) == 0);
+	CHECK(mkdirat(p.in.fd, "mounted", 0777) == 0);
+	CHECK(symlinkat("folder", p.in.fd, "link") == 0);
+	CHECK(put(&p.in, "file", "", &e) == 0);
+	CHECK(put(&p.in, "own/f", "", &e) == 0);
+	pid = fork();
+	if (pid == 0) {
+		/* Bind mounts of the same file system. */
+		snprintf(from, sizeof(from), "%s/out", p.root);
+		snprintf(path, sizeof(path), "%s/in/mounted", p.root);
+		if (!knows_mounts() || unshare(CLONE_NEWNS) < 0 ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount(from, path, NULL, MS_BIND, NULL) < 0)
+			_exit(0);
+		snprintf(from, sizeof(from), "%s/out/file", p.root);
+		snprintf(path, sizeof(path), "%s/in/file", p.root);
+		if (mount(from, path, NULL, MS_BIND, NULL) < 0)
+			_exit(99);
+		_exit(try_places(&p));
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK_ROW(WEXITSTATUS(status), status == 0);
+	CHECK(folder_check_publish(&p.in, "own/f", "file", &e) == 0);
+	CHECK(folder_check_publish(&p.in, "own/f", "folder/x", &e) == 0);
+	if (geteuid() != 0) {
+		CHECK(fchmodat(p.in.fd, "folder", 0555, 0) == 0);
+		CHECK(folder_check_publish(&p.in, "own/f", "folder/x", &e) < 0);
+		CHECK(fchmodat(p.in.fd, "folder", 0777, 0) == 0);
+	}
+	place_release(&p);
+}
+
 int
 main(void)
 {
@@ -740,6 +848,7 @@ main(void)
 	test_link_replaced();
 	test_not_files();
 	test_rights();
+	test_check_publish();
 	test_pread_pwrite();
 	test_write_sync();
 	test_stamp();

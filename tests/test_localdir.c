@@ -265,6 +265,34 @@ test_metadata_of_others(void)
 	place_release(&p);
 }
 
+/* Names that stand in the way of partial files. */
+static void
+test_names(void)
+{
+	static const struct {
+		const char *path;
+		bool noted;
+	} t[] = {
+	    {SHA ".part/x", false},
+	    {OID ".state/x/y", false},
+	    {SHA ".part", true},
+	    {"x/" SHA ".part/x", true},
+	};
+	struct place p;
+	struct stat st;
+	struct err e;
+
+	place_make(&p);
+	st = stat_of(&p);
+	for (size_t i = 0; i < countof(t); i++) {
+		int rv = localdir_note(&p.f, t[i].path, COMMIT, &p.d, &st, &e);
+
+		CHECK_ROW(i, (rv == 0) == t[i].noted);
+		CHECK_ROW(i, rv == 0 || e.kind == ERR_FILE);
+	}
+	place_release(&p);
+}
+
 int
 main(void)
 {
@@ -274,5 +302,6 @@ main(void)
 	test_folder();
 	test_changes();
 	test_metadata_of_others();
+	test_names();
 	return test_end();
 }

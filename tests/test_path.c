@@ -48,6 +48,22 @@ test_good(void)
 	    ".cache/huggingfaces/x",
 	    ".caches/huggingface",
 	    "cache/huggingface",
+	    "a\\b",
+	    "..\\a",
+	    "\\\\host\\share",
+	    "C:",
+	    "c:a",
+	    "a:b",
+	    "C:/a",
+	    ".gitignore",
+	    ".github/x",
+	    "git",
+	    "x.git/y",
+	    "git~x",
+	    "git~12",
+	    "gift~1",
+	    ".git-x",
+	    "..git",
 	};
 
 	for (size_t i = 0; i < countof(t); i++)
@@ -90,13 +106,6 @@ test_bad(void)
 	    T("\xe0\x80\xae"),
 	    T("\xed\xa0\x80"),
 	    T("\xf4\x90\x80\x80"),
-	    T("a\\b"),
-	    T("..\\a"),
-	    T("\\\\host\\share"),
-	    T("C:"),
-	    T("c:a"),
-	    T("a:b"),
-	    T("C:/a"),
 	    T(".cache/huggingface"),
 	    T(".cache/huggingface/x"),
 	    T(".cache/huggingface/download/a.metadata"),
@@ -111,11 +120,40 @@ test_bad(void)
 	    T("CACHE~1/HUGGIN~1/x"),
 	    T(".cache/HUGGIN~1/x"),
 	    T(".cache/HU12AB~1/x"),
+	    T(".git"),
+	    T(".git/hooks/post-checkout"),
+	    T("a/.git"),
+	    T("a/.git/config"),
+	    T(".GIT/config"),
+	    T("a/.Git /config"),
+	    T(".git./config"),
+	    T(".g\xe2\x80\x8c"
+	      "it/config"),
+	    T("GIT~1/config"),
+	    T("a/git~2"),
+	    T(".git::$INDEX_ALLOCATION/config"),
+	    T(".git:x"),
 #undef T
 	};
 
 	for (size_t i = 0; i < countof(t); i++)
 		CHECK_ROW(i, !accepts(t[i].s, t[i].n));
+}
+
+static void
+test_windows(void)
+{
+	static const char *const good[] = {
+	    "a", "a/b", "1:b", "x/C:y", ":a", "\xc3\xa4:b"};
+	static const char *const bad[] = {
+	    "a\\b", "..\\a", "a/b\\", "C:", "c:a", "C:/a"};
+	struct err e;
+
+	for (size_t i = 0; i < countof(good); i++)
+		CHECK_ROW(i, path_check_windows(str_of(good[i]), &e) == 0);
+	for (size_t i = 0; i < countof(bad); i++)
+		CHECK_ROW(i, path_check_windows(str_of(bad[i]), &e) < 0 &&
+				 e.kind == ERR_FILE);
 }
 
 static void
@@ -140,6 +178,7 @@ main(void)
 {
 	test_good();
 	test_bad();
+	test_windows();
 	test_length();
 	return test_end();
 }

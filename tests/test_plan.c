@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define COMMIT "87f3c7095f3c62d911500958878d8b8287c4a2ee"
@@ -49,6 +50,7 @@ test_check(void)
 	struct plan p = {.file = NULL};
 
 	plan_check(&p, true);
+	add(&p, "back\\slash", 1, 6);
 	add(&p, "b", 1, 1);
 	add(&p, "a/../../x", 1, 2);
 	add(&p, "B", 1, 3);
@@ -62,10 +64,11 @@ test_check(void)
 	CHECK(find(&p, "/etc/passwd")->failure->kind == ERR_CONTENT);
 	for (size_t i = 1; i < p.n; i++)
 		CHECK(strcmp(p.file[i - 1].file.path, p.file[i].file.path) < 0);
-	/* One of two names that are the same file here, or at all. */
+	CHECK(is(&p, "back\\slash", PLAN_FETCH));
 	plan_check(&p, true);
-	CHECK(is(&p, "B", PLAN_FETCH) && is(&p, "b", PLAN_FAILED));
-	CHECK(strstr(find(&p, "b")->failure->why, "'B'") != NULL);
+	CHECK(is(&p, "B", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
+	CHECK(is(&p, "back\\slash", PLAN_FAILED));
+	CHECK(find(&p, "back\\slash")->failure->kind == ERR_FILE);
 	add(&p, "a", 7, 7);
 	plan_check(&p, false);
 	CHECK((p.file[2].state == PLAN_FAILED) +
@@ -81,23 +84,33 @@ test_room(void)
 	static const struct {
 		uint64_t fetch, left, copy, free, max_file, size;
 		int rv;
+		size_t files;
+		uint64_t free_files;
 	} t[] = {
-	    {100, 0, 0, 100, 100, 100, 0},
-	    {100, 40, 0, 60, 100, 100, 0},
-	    {100, 0, 20, 120, 100, 100, 0},
-	    {0, 0, 0, 0, 0, 0, 0},
-	    {100, 0, 0, UINT64_MAX, UINT64_MAX, 100, 0},
-	    {100, 0, 0, 99, 100, 100, -1},
-	    {100, 40, 0, 59, 100, 100, -1},
-	    {100, 0, 20, 119, 100, 100, -1},
-	    {100, 0, 0, 100, 99, 100, -1},
+	    {100, 0, 0, 100, 100, 100, 0, 7, 7},
+	    {100, 0, 0, 100, 100, 100, -1, 8, 7},
+	    {100, 0, 0, 100, 100, 100, -1, 1, 0},
+	    {100, 0, 0, 100, 100, 100, 0, 0, 0},
+	    {100, 0, 0, 100, 100, 100, 0, 8, UINT64_MAX},
+	    {100, 0, 0, 100, 100, 100, 0, 0, 0},
+	    {100, 40, 0, 60, 100, 100, 0, 0, 0},
+	    {100, 0, 20, 120, 100, 100, 0, 0, 0},
+	    {0, 0, 0, 0, 0, 0, 0, 0, 0},
+	    {100, 0, 0, UINT64_MAX, UINT64_MAX, 100, 0, 0, 0},
+	    {100, 0, 0, 99, 100, 100, -1, 0, 0},
+	    {100, 40, 0, 59, 100, 100, -1, 0, 0},
+	    {100, 0, 20, 119, 100, 100, -1, 0, 0},
+	    {100, 0, 0, 100, 99, 100, -1, 0, 0},
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
-		struct plan p = {
-		    .fetch = t[i].fetch, .left = t[i].left, .copy = t[i].copy};
-		const struct folder_traits traits = {
-		    .free = t[i].free, .max_file = t[i].max_file};
+		struct plan p = {.fetch = t[i].fetch,
+		    .left = t[i].left,
+		    .copy = t[i].copy,
+		    .new_files = t[i].files};
+		const struct folder_traits traits = {.free = t[i].free,
+		    .max_file = t[i].max_file,
+		    .free_files = t[i].free_files};
 		struct err e;
 
 		add(&p, "f", t[i].size, 1);
@@ -192,6 +205,76 @@ test_here(void)
 	place_release(&w);
 }
 
+/* What could not be put in its place later. */
+static void
+test_places(void)
+{
+	static const struct {
+		const char *path, *why;
+	} t[] = {
+	    {"folder", "a folder is in its place"},
+	    {"pipe", "a pipe"},
+	    {"file/below", "a file, not a folder"},
+	    {"link/below", "a symbolic link"},
+	    {"link", NULL},
+	    {"file", NULL},
+	    {"folder/new", NULL},
+	    {"new/new/new", NULL},
+	};
+	struct plan p = {.file = NULL};
+	struct place w;
+	struct err e;
+
+	place_make(&w);
+	CHECK(folder_write(&w.f, "file", str_of("x"), false, &e) == 0);
+	CHECK(mkdirat(w.f.fd, "folder", 0777) == 0);
+	CHECK(symlinkat("folder", w.f.fd, "link") == 0);
+	CHECK(mkfifoat(w.f.fd, "pipe", 0666) == 0);
+	for (size_t i = 0; i < countof(t); i++)
+		add(&p, t[i].path, 10, 1);
+	look(&p, &w, false, true);
+	for (size_t i = 0; i < countof(t); i++) {
+		const struct plan_file *f = find(&p, t[i].path);
+
+		CHECK_ROW(i, (f->state == PLAN_FAILED) == (t[i].why != NULL));
+		if (f->state == PLAN_FAILED)
+			CHECK_ROW(i, strstr(f->failure->why, t[i].why) &&
+					 f->failure->kind == ERR_FILE);
+	}
+	CHECK(p.new_files == 2 && find(&p, "file")->there);
+	plan_release(&p);
+	place_release(&w);
+}
+
+/* As on a file system that folds names: two of them are one file. */
+static void
+test_same_name(void)
+{
+	struct plan p = {.file = NULL};
+	struct place w;
+	struct err e;
+
+	place_make(&w);
+	CHECK(folder_write(&w.f, "a", str_of("abc"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "c", str_of("abc"), false, &e) == 0);
+	CHECK(linkat(w.f.fd, "a", w.f.fd, "b", 0) == 0);
+	add(&p, "a", 3, 1);
+	add(&p, "b", 3, 2);
+	add(&p, "c", 3, 3);
+	add(&p, "d", 3, 4);
+	look(&p, &w, false, true);
+	/* They have two links: they may well be two names. */
+	CHECK(is(&p, "a", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
+	CHECK(plan_same_name(&p, find(&p, "b"), &w.f) == find(&p, "a"));
+	CHECK(plan_same_name(&p, find(&p, "a"), &w.f) == find(&p, "b"));
+	CHECK(!plan_same_name(&p, find(&p, "c"), &w.f));
+	CHECK(!plan_same_name(&p, find(&p, "d"), &w.f));
+	CHECK(plan_same_name_error(find(&p, "a"), &e) < 0);
+	CHECK(e.kind == ERR_FILE && strstr(e.msg, "'a'") && *e.hint);
+	plan_release(&p);
+	place_release(&w);
+}
+
 /* The same content is fetched once, if it is worth a copy. */
 static void
 test_copies(void)
@@ -225,5 +308,7 @@ main(void)
 	test_room();
 	test_here();
 	test_copies();
+	test_places();
+	test_same_name();
 	return test_end();
 }

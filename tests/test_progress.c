@@ -188,6 +188,44 @@ test_json(void)
 	free(out);
 }
 
+/* Said once for all connections; the status says how long it still takes. */
+static void
+test_wait(void)
+{
+	uint64_t now = wait_now();
+	struct progress *p;
+	struct record r;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_LINES);
+	progress_phase(p, "downloading", 2, 4000);
+	progress_wait(p, now + 1000, "short");
+	progress_tick(p, true);
+	progress_wait(p, now + 3000000, "of x");
+	progress_wait(p, now + 3600000, "of y");
+	progress_wait(p, now + 9000, "of z");
+	progress_tick(p, true);
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(!strstr(out, "short") && !strstr(out, "of y"));
+	CHECK(count(out, "hub: waiting 50 min, until ") == 1);
+	CHECK(count(out, " UTC: of x\n") == 1 && count(out, "UTC") == 1);
+	CHECK(strstr(out, "downloading: 0%, 0 B of 4.00 kB, 0 B/s"));
+	CHECK(strstr(out, "downloading: waiting 1:00:00, 0%, 0 B of 4.00 kB"));
+	free(out);
+	record_begin(&r);
+	p = open_mode(PROGRESS_JSON);
+	progress_phase(p, "downloading", 2, 4000);
+	progress_wait(p, now + 3600000, "of x");
+	progress_tick(p, true);
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(strstr(out, ",\"connections\":0,\"waiting\":3600}") ||
+	      strstr(out, ",\"connections\":0,\"waiting\":3599}"));
+	free(out);
+}
+
 /* Thousands of small files do not make thousands of lines. */
 static void
 test_small_files(void)
@@ -565,6 +603,7 @@ main(void)
 	test_lines();
 	test_none();
 	test_json();
+	test_wait();
 	test_small_files();
 	test_large_file();
 	test_one_file();

@@ -15,7 +15,7 @@ test_check(void)
 	    "datasets/foo/bar", ".repo_id", "repo_id.", "foo--bar", "foo..bar",
 	    "foo.git", "a/foo.git", "-a/b", "a-/b", "a/b-", "a b", "a\tb",
 	    "a/b?c", "a@b", "a:b", "\xc3\xa4/b", "a\\b", "../b", "a/..",
-	    "a%2Fb"};
+	    "a%2Fb", "hf.co/n", "huggingface.co/n"};
 	char name[100];
 	struct err e;
 
@@ -96,6 +96,9 @@ test_parse(void)
 	    {"hf://datasets/a/b", REPO_MODEL, -1, 0, 0, 0, 0},
 	    {"hf://a/b", REPO_DATASET, -1, 0, 0, 0, 0},
 	    {"https://huggingface.co/spaces/a/b", REPO_DATASET, -1, 0, 0, 0, 0},
+	    {"hf://hf.co/n", NONE, -1, 0, 0, 0, 0},
+	    {"hf://datasets/huggingface.co/n", NONE, -1, 0, 0, 0, 0},
+	    {"https://hf.co/hf.co/n", NONE, -1, 0, 0, 0, 0},
 	    {"hf://a", NONE, -1, 0, 0, 0, 0},
 	    {"hf://", NONE, -1, 0, 0, 0, 0},
 	    {"hf://a/b@", NONE, -1, 0, 0, 0, 0},

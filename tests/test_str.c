@@ -276,6 +276,13 @@ test_err(void)
 	errno = ENOSPC;
 	CHECK(err_sys(&e, ERR_FILE, "cannot write") == -1);
 	CHECK(strcmp(e.msg, "cannot write: No space left on device") == 0);
+	/* Not every libc has words for these. */
+	errno = EUCLEAN;
+	err_sys(&e, ERR_FILE, "x");
+	CHECK(strcmp(e.msg, "x: the file system is damaged") == 0);
+	errno = 99999;
+	err_sys(&e, ERR_FILE, "x");
+	CHECK(strstr(e.msg, "99999") != NULL);
 	memset(big, 'a', 1999);
 	big[1999] = '\0';
 	for (size_t i = 1; i < 1999; i += 2)

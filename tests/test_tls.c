@@ -618,6 +618,9 @@ test_trust(void)
 	CHECK(tls_trust_count(t) == roots_count);
 	CHECK(tls_trust_add_file(t, "tests/data/tls/ca.pem", &e) == 0);
 	CHECK(tls_trust_count(t) == roots_count + 1);
+	CHECK(tls_trust_add_pem(
+		  t, str_of("-----BEGIN CERTIFICATE-----\nM\n"), "x", &e) < 0);
+	CHECK(e.kind == ERR_USAGE && strstr(e.msg, "'x': line 1: "));
 	CHECK(tls_trust_add_file(t, "tests/data/tls/none", &e) < 0);
 	CHECK(e.kind == ERR_USAGE && strstr(e.msg, "tests/data/tls/none"));
 	CHECK(tls_trust_add_file(t, "tests/data/tls", &e) < 0);
@@ -638,7 +641,11 @@ test_trust(void)
 
 	t = tls_trust_open();
 	scratch_enter(dir);
-	CHECK(symlink("gone", "dangling") == 0);
+	scratch_write("broken", "-----BEGIN CERTIFICATE-----\nM\n");
+	CHECK(tls_trust_add_file(t, "broken", &e) < 0);
+	CHECK(tls_trust_add_dir(t, dir, &e) == 1);
+	CHECK(strstr(e.msg, "broken': line 1: ") != NULL);
+	CHECK(unlink("broken") == 0 && symlink("gone", "dangling") == 0);
 	CHECK(tls_trust_add_dir(t, dir, &e) == 0);
 	CHECK(tls_trust_count(t) == roots_count);
 	scratch_leave(dir);

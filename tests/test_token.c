@@ -96,11 +96,25 @@ test_order(void)
 	    {"HF_HUB_DISABLE_IMPLICIT_TOKEN=1\nHF_TOKEN=e", "", TOKEN_READ, "a",
 		NULL, "a", "--api_token"},
 	    {"HF_TOKEN=  e\t", "", TOKEN_READ, NULL, NULL, "e", "HF_TOKEN"},
-	    {"REAL=x", "HF_TOKEN=${REAL}y", TOKEN_READ, NULL, NULL, "xy",
+	    {"REAL=x", "HF_TOKEN=${REAL}", TOKEN_READ, NULL, NULL, NULL, NULL},
+	    {"REAL=x", "MINE=y\nHF_TOKEN=${MINE}${REAL}", TOKEN_READ, NULL,
+		NULL, "y", "HF_TOKEN in '.env'"},
+	    {"HF_TOKEN=\"e\"", "", TOKEN_READ, NULL, NULL, "e", "HF_TOKEN"},
+	    {"HF_TOKEN=' e '", "", TOKEN_READ, NULL, NULL, "e", "HF_TOKEN"},
+	    {"HF_TOKEN=''", "", TOKEN_READ, NULL, NULL, NULL, NULL},
+	    {"HF_TOKEN=\"", "", TOKEN_READ, "e", NULL, "e", "--api_token"},
+	    {"HF_TOKEN=\xef\xbb\xbf\"e\"", "", TOKEN_READ, NULL, NULL, "e",
+		"HF_TOKEN"},
+	    {"HF_TOKEN= \xef\xbb\xbf", "", TOKEN_READ, NULL, NULL, NULL, NULL},
+	    {"HF_TOKEN_PATH=quoted", "", TOKEN_READ, NULL, NULL, "filed",
+		"quoted"},
+	    {"", "", TOKEN_READ, NULL, "quoted", "filed", "--token-file"},
+	    {"", "HF_TOKEN='\"d\"'", TOKEN_READ, NULL, NULL, "d",
 		"HF_TOKEN in '.env'"},
 	};
 
 	scratch_write("tf", " filed \r\n");
+	scratch_write("quoted", "\xef\xbb\xbf \"filed\" \r\n");
 	CHECK(mkdir("home", 0700) == 0);
 	scratch_write("home/token", "homed");
 	for (size_t i = 0; i < countof(t); i++) {
@@ -123,17 +137,33 @@ test_order(void)
 static void
 test_refused(void)
 {
-	static const char *const t[] = {
-	    "a b", "a\tb", "\x01", "a\x7f", "\xc3\xa4", "hf_\xe2\x80\x8b"};
+	static const struct {
+		const char *text, *why;
+	} t[] = {
+	    {"a b", "a blank"},
+	    {"a\tb", "a blank"},
+	    {"Bearer hf_x", "a blank"},
+	    {"\x01", "a control character"},
+	    {"a\x7f", "a control character"},
+	    {"\xc3\xa4", "not ASCII"},
+	    {"hf_\xe2\x80\x8b", "not ASCII"},
+	    {"\xe2\x80\x9chf_x\xe2\x80\x9d", "not ASCII"},
+	    {"\xff\xfeh", "not ASCII"},
+	    {"\"hf_x", "a quote"},
+	    {"hf_x'", "a quote"},
+	    {"\"hf_x'", "a quote"},
+	    {"\"", "a quote"},
+	};
 	struct run r;
 	char *longer;
 
 	for (size_t i = 0; i < countof(t); i++) {
-		struct options o = {.api_token = xstrdup(t[i])};
+		struct options o = {.api_token = xstrdup(t[i].text)};
 
 		CHECK_ROW(i, find(&r, "", &o, TOKEN_READ) < 0);
 		CHECK_ROW(i, r.e.kind == ERR_USAGE);
 		CHECK_ROW(i, strstr(r.e.msg, "--api_token") == r.e.msg);
+		CHECK_ROW(i, strstr(r.e.msg, t[i].why) != NULL);
 		CHECK_ROW(i, !r.t.text);
 		release(&r);
 		free(o.api_token);
@@ -194,10 +224,10 @@ test_bad_dotenv(void)
 	struct run r;
 
 	scratch_write(".env", "A=1\nHF_TOKEN='secret");
-	CHECK(find(&r, "HF_HOME=home", &o, TOKEN_READ) < 0);
-	CHECK(r.e.kind == ERR_USAGE && !strstr(r.e.msg, "secret"));
-	CHECK(strstr(r.e.msg, "cannot read '.env': line 2: ") == r.e.msg);
-	CHECK(*r.e.hint && !r.notes.len);
+	CHECK(find(&r, "HF_HOME=home", &o, TOKEN_READ) == 0);
+	CHECK(test_same(r.t.text, "homed"));
+	CHECK(noted(&r, "'.env' is ignored: line 2: "));
+	CHECK(!noted(&r, "secret"));
 	release(&r);
 	CHECK(find(&r, "HF_TOKEN=t", &o, TOKEN_READ) == 0);
 	CHECK(test_same(r.t.text, "t") && noted(&r, "'.env' is ignored: "));
