@@ -736,9 +736,13 @@ def test_proxy_plain(k):
 
 def test_no_proxy(k):
     repo = sample(k)
-    env = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    k.ok(k.download(repo, env=env))
-    k.same(repo)
+    for n, no in enumerate(("127.0.0.1", "10.0.0.0/8, 127.0.0.0/8")):
+        to = k.top / str(n)
+        env = {"https_proxy": "http://127.0.0.1:9", "no_proxy": no}
+        k.ok(k.download(repo, env=env, to=to))
+        k.same(repo, folder=to)
+    env["no_proxy"] = "128.0.0.0/8"
+    k.ok(k.download(repo, "--retries", "0", env=env), 5, "proxy")
 
 
 def test_proxy_option(k):
