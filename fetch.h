@@ -27,8 +27,9 @@ struct fetch {
 	/* Each answer on the way, redirects too. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* Bytes from first on follow, from that address. whole: the server
-	 * ignores ranges and sends all from 0 on (first is 0). */
+	/* Bytes from first on follow; others are to be asked for at that
+	 * address. whole: the server ignores ranges and sends all from 0 on
+	 * (first is 0). */
 	void (*begin)(void *ctx, const struct url *url, bool whole);
 	/* Where the next bytes go: at most *n of them; *n is 0 to end early. */
 	void *(*room)(void *ctx, size_t *n);

@@ -172,6 +172,7 @@ fill(
     struct session *s, const struct options *o, const char *verb, struct err *e)
 {
 	const struct config *c = s->config;
+	bool withheld;
 
 	if (identify(s, o, e) < 0)
 		return -1;
@@ -189,12 +190,19 @@ fill(
 	s->client = open_client(s, e);
 	if (!s->client)
 		return -1;
+	withheld = client_withholds(s->client);
+	if (withheld)
+		progress_note(s->progress,
+		    "the token is not sent to '%s': it would be readable on "
+		    "the way",
+		    c->endpoint);
 	s->repo = (struct repo){
 	    .client = s->client,
 	    .endpoint = c->endpoint,
 	    .type = s->id.type,
 	    .id = s->id.id,
-	    .has_token = c->token != NULL,
+	    .has_token = c->token && !withheld,
+	    .withheld = withheld,
 	};
 	return 0;
 }
