@@ -428,6 +428,24 @@ def test_not_in_messages(k):
     k.hub.violations.clear()
 
 
+def test_not_in_messages_whatever_its_shape(k):
+    """Tokens of organizations, gateways, JWT; as they come back in all that is shown."""
+    secret(k)
+    for token in ("api_org_AbCdEfGhIjKl", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-bmF0_dXJl", "s3cr3t-8",
+                  "AKIA/x+y=="):
+        for rule in ({"status": 400, "body": '{"error": "no %s here"}' % token},
+                     {"status": 401, "headers": {"X-Error-Message": "bad " + token, "X-Request-Id": token}},
+                     {"status": 302, "headers": {"Location": "/" + token}},
+                     {"raw": "HTTP/1.1 503 %s\r\nContent-Length: 0\r\n\r\n" % token}):
+            for path in ("/revision/", "/resolve/"):
+                for words in (["--json"], ["--progress", "json"], ["--progress", "lines"]):
+                    k.hub.forget()
+                    k.hub.fault(path=path, count=None, **rule)
+                    r = k.download(ID, "--retries", "0", "-v", *words, env={"HF_TOKEN": token})
+                    assert r.status and token not in r.out + r.err, token
+    k.hub.violations.clear()
+
+
 def test_not_in_messages_about_a_name(k):
     token = k.tokens["read"]
     secret(k, {token + ".txt": "x", "../" + token: Regular("y"), "sub/" + token: Lfs(b"z" * 5000)})
