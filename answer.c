@@ -317,7 +317,7 @@ absent_repo(const struct answer_about *a, struct err *e)
 		    "there is no %s '%s', or the token has no access to it",
 		    a->type, a->id);
 		return err_hint(e, "look at the spelling, and at -t (model, "
-				   "dataset or space)");
+				   "dataset, space or kernel)");
 	}
 	err_set(e, ERR_ABSENT,
 	    "there is no %s '%s', or it is private or gated and no token was "

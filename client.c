@@ -251,6 +251,7 @@ static int
 put_request(struct buf *b, const struct response *r, struct err *e)
 {
 	const struct request *q = r->request;
+	const struct client *c = r->client;
 	bool absolute = r->proxied && !r->url.secure;
 
 	buf_printf(b, "%s ", r->method);
@@ -258,7 +259,9 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	buf_puts(b, " HTTP/1.1\r\nHost: ");
 	put_host(b, &r->url);
 	buf_puts(b, "\r\n");
-	put_field(b, "User-Agent", r->client->o.user_agent);
+	put_field(b, "User-Agent", c->o.user_agent);
+	if (c->o.endpoint_field && url_same_origin(&r->url, &c->endpoint))
+		buf_printf(b, "%s\r\n", c->o.endpoint_field);
 	put_field(b, "Accept", q->accept);
 	put_field(b, "Accept-Encoding", "identity");
 	put_field(b, "Connection", "keep-alive");
@@ -266,8 +269,7 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 		buf_printf(b, "Range: bytes=%llu-%llu\r\n",
 		    (unsigned long long)q->first, (unsigned long long)q->last);
 	if (gets_token(r))
-		buf_printf(
-		    b, "Authorization: Bearer %s\r\n", r->client->o.token);
+		buf_printf(b, "Authorization: Bearer %s\r\n", c->o.token);
 	if (absolute && conn_login(&r->proxy, b, e))
 		return -1;
 	put_body_fields(b, r);

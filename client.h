@@ -36,6 +36,8 @@ struct client_opts {
 	const char *endpoint; /* checked before: url_parse takes it */
 	const char *token;    /* NULL: none */
 	const char *user_agent;
+	const char *endpoint_field; /* "Name: value", for the endpoint only;
+				     * NULL: none */
 	const struct tls_trust *trust;
 	struct proxy_rules proxy;
 	enum net_family family;

@@ -84,13 +84,18 @@ open_progress(const struct config *c, const struct options *o, const char *verb)
 }
 
 static struct client *
-open_client(const struct session *s, struct err *e)
+open_client(const struct session *s, const struct options *o, struct err *e)
 {
 	const struct config *c = s->config;
-	const struct client_opts o = {
+	const struct client_opts how = {
 	    .endpoint = c->endpoint,
 	    .token = c->token,
 	    .user_agent = "hub/" HUB_VERSION,
+	    /* So that the Hub can count downloads; in the official client since
+	     * its version 1.32. */
+	    .endpoint_field = o->command == COMMAND_DOWNLOAD
+				  ? "X-HF-Download-Counter: 1"
+				  : NULL,
 	    .trust = s->trust,
 	    .proxy = c->proxy,
 	    .family = c->family,
@@ -104,7 +109,7 @@ open_client(const struct session *s, struct err *e)
 	    .ctx = s->progress,
 	};
 
-	return client_open(&o, e);
+	return client_open(&how, e);
 }
 
 /* Said once, since the dates of certificates depend on it. */
@@ -187,7 +192,7 @@ fill(
 		return -1;
 	s->progress = open_progress(c, o, verb);
 	show_notes(s);
-	s->client = open_client(s, e);
+	s->client = open_client(s, o, e);
 	if (!s->client)
 		return -1;
 	withheld = client_withholds(s->client);

@@ -132,12 +132,24 @@ def test_update_takes_only_what_changed(k):
 
 
 def test_types(k):
-    for type in ("model", "dataset", "space"):
+    for type in ("model", "dataset", "space", "kernel"):
         repo = k.hub.add_repo("acme-lab/" + type, SAMPLE, type=type)
         to = k.top / type
         k.ok(k.download(repo, "-t", type, to=to))
         k.same(repo, folder=to)
     k.ok(k.download("acme-lab/model", "--repo-type", "dataset"), (3, 4))
+
+
+def test_counts_as_a_download(k):
+    """The field goes with all requests to the endpoint, and with none elsewhere, nor with uploads."""
+    def counted(origin):
+        return {e["headers"].get("x-hf-download-counter") for e in k.hub.asked(origin)}
+    repo = sample(k)
+    k.ok(k.download(repo))
+    assert counted("hub") == {"1"} and counted("cdn") == {None}
+    k.hub.forget()
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.dir, env={"HF_TOKEN": k.tokens["write"]}))
+    assert counted("hub") == {None}
 
 
 @hub_with(page=7)
