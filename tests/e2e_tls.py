@@ -176,7 +176,13 @@ REFUSED = [
     ({"names": ("IP:127.0.0.2",)}, HERE, "is not for '127.0.0.1'", None),
     ({"names": ("IP:" + HERE,)}, "localhost", "is not for 'localhost'", None),
     ({"names": (), "subject": "/CN=" + HERE}, HERE, wrong(HERE, HERE), None),
+    ({"names": ("IP:127.0.0.2",), "subject": "/CN=other.test"}, HERE, wrong(HERE, "127.0.0.2"), None),
+    ({"names": ("DNS:*.wild.test",)}, ".wild.test", wrong(".wild.test", "*.wild.test"), None),
+    ({"names": ("DNS:a.test", "IP:fd00::1", "DNS:*.b.test", "DNS:c.test", "IP:1.2.3.4"),
+      "subject": "/CN=hub.test"}, "hub.test",
+     "is not for 'hub.test' but for 'a.test', 'fd00::1', '*.b.test' and 2 more", None),
     # The common name does not count where there are names.
+    ({"names": ("IP:127.0.0.2",), "subject": "/CN=hub.test"}, "hub.test", wrong("hub.test", "127.0.0.2"), None),
     ({"names": ("DNS:other.test",), "subject": "/CN=hub.test"}, "hub.test", "is not for", None),
 
     ({"by": "corporate"}, HERE, "issued by 'Inspection CA, Example Corp', which is not trusted",
