@@ -3,6 +3,7 @@ those that must not, versions, ciphers, renegotiation, streams that are cut, and
 
 import atexit
 import functools
+import os
 import re
 import select
 import shutil
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+from pathlib import Path
 
 from fakehub import Generated, Proxy, tlsca
 from kit import BINARY, MB, Skip
@@ -238,6 +240,35 @@ def test_trusted_too_weak(k):
     short = lab().authority("short root").file
     k.ok(run(k, repo, HERE, "--ca-file", short), 2, err=("holds no certificate", "2048 bits"))
     assert not k.hub.asked() and not k.dir.exists()
+
+
+# where certificates are looked for
+
+def test_places_that_block(k):
+    """Nothing is waited for: pipes to which nobody writes, devices, files of the kernel."""
+    repo = k.hub.add_repo(ID, FILES)
+    fifo, folder = k.top / "fifo", k.top / "certs"
+    os.mkfifo(str(fifo))
+    folder.mkdir()
+    os.mkfifo(str(folder / "fifo"))
+    (folder / "big").write_bytes(b"x" * (3 * MB))
+    shutil.copy(k.hub.ca_file, str(folder / "ca.pem"))
+    for name in ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        env = {"SSL_CERT_FILE": None, name: folder}
+        k.ok(k.download(repo, to=k.top / name, env=env))
+    for path in ("/proc", "/dev"):
+        k.ok(k.download(repo, to=k.top / path[1:], env={"SSL_CERT_DIR": path, "REQUESTS_CA_BUNDLE": path},
+                        timeout=20))
+    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": fifo}), 2, "holds no certificate")
+    k.ok(k.download(repo, env={"SSL_CERT_DIR": fifo}), 2, "not a directory")
+    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": "/dev/zero"}), 2, "larger than 16 MiB")
+    # A pipe to which somebody writes, as a shell makes it of <(...).
+    reading, writing = os.pipe()
+    late = threading.Timer(0.3, lambda: (os.write(writing, Path(k.hub.ca_file).read_bytes()), os.close(writing)))
+    late.start()
+    k.ok(k.download(repo, env={"SSL_CERT_FILE": "/dev/fd/%d" % reading}, pass_fds=[reading]))
+    late.join()
+    os.close(reading)
 
 
 # what must be taken
