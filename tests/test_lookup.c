@@ -338,9 +338,14 @@ look_until(const char *name, enum net_family family, uint64_t deadline)
 	struct net_addresses found;
 	struct buf b = buf_make(sizeof(text) - 1);
 	struct err e;
+	int rc;
 
 	forget();
-	if (net_lookup(&names, name, family, deadline, &found, &e)) {
+	rc = net_lookup(&names, name, family, deadline, &found, &e);
+	/* What was noted before the answer is seen from here on. */
+	pthread_mutex_lock(&ns.lock);
+	pthread_mutex_unlock(&ns.lock);
+	if (rc) {
 		snprintf(text, sizeof(text), "%s", e.msg);
 		CHECK(e.kind == ERR_NET || e.kind == ERR_USAGE);
 		return text;
