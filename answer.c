@@ -264,6 +264,17 @@ code_is(const struct http_head *h, const char *code)
 	return header_is(h, "x-error-code", code);
 }
 
+/* What to do where a token may help and none was sent; set is that for who has
+ * given none. */
+static int
+hint_token(const struct answer_about *a, const char *set, struct err *e)
+{
+	return err_hint(e, "%s",
+	    a->withheld ? "use an https:// address as --endpoint: the token is "
+			  "not sent in clear text"
+			: set);
+}
+
 static int
 absent_revision(const struct answer_about *a, struct err *e)
 {
@@ -291,6 +302,8 @@ gated(const struct answer_about *a, struct err *e)
 	if (a->has_token)
 		return err_hint(e, "ask for access at %s/%s%s", a->endpoint,
 		    a->type_prefix, a->id);
+	if (a->withheld)
+		return hint_token(a, NULL, e);
 	return err_hint(e, "ask for access at %s/%s%s, then set HF_TOKEN",
 	    a->endpoint, a->type_prefix, a->id);
 }
@@ -304,13 +317,14 @@ absent_repo(const struct answer_about *a, struct err *e)
 		    "there is no %s '%s', or the token has no access to it",
 		    a->type, a->id);
 		return err_hint(e, "look at the spelling, and at -t (model, "
-				   "dataset or space)");
+				   "dataset, space or kernel)");
 	}
 	err_set(e, ERR_ABSENT,
 	    "there is no %s '%s', or it is private or gated and no token was "
-	    "given",
-	    a->type, a->id);
-	return err_hint(e, "look at the spelling and at -t, or set HF_TOKEN");
+	    "%s",
+	    a->type, a->id, a->withheld ? "sent" : "given");
+	return hint_token(
+	    a, "look at the spelling and at -t, or set HF_TOKEN", e);
 }
 
 static int
@@ -326,7 +340,7 @@ forbidden(const struct answer_about *a, struct err *e)
 {
 	err_set(e, ERR_AUTH, "the Hub does not allow it");
 	if (!a->has_token)
-		return err_hint(e, "set HF_TOKEN to a token that may");
+		return hint_token(a, "set HF_TOKEN to a token that may", e);
 	return err_hint(e, "the token may lack a right; -v says where it came "
 			   "from");
 }
@@ -347,7 +361,7 @@ too_many(const struct http_head *h, const struct answer_about *a, struct err *e)
 		    "the Hub's rate limit is reached for the next %u s",
 		    http_asked_wait(h));
 	if (!a->has_token)
-		err_hint(e, "a token raises the limit: set HF_TOKEN");
+		hint_token(a, "a token raises the limit: set HF_TOKEN", e);
 	return -1;
 }
 

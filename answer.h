@@ -54,8 +54,9 @@ struct answer_about {
 	const char *type_prefix; /* "", "datasets/", "spaces/" */
 	const char *revision;    /* or NULL */
 	const char *path;        /* or NULL */
-	bool has_token;
+	bool has_token;          /* and it is sent */
 	const char *endpoint;
+	bool withheld; /* there is one that is not sent in clear text */
 };
 
 /*

@@ -1,5 +1,6 @@
 #include "cert.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +18,8 @@ enum {
 	DER_TIME = 0x18,
 	DER_SEQUENCE = 0x30,
 	DER_SET = 0x31,
-	SAN_IP = 0x87, /* [7], primitive */
+	SAN_DNS = 0x82, /* [2], primitive */
+	SAN_IP = 0x87,  /* [7], primitive */
 };
 
 /* 1.2.840.113549.1.1, without the last number (RFC 8017, C). */
@@ -246,6 +248,50 @@ cert_name(struct str dn, char *out, size_t size)
 	snprintf(out, size, "%s", buf_cstr(&name));
 	buf_release(&name);
 	buf_release(&org);
+}
+
+/* "'name'"; a long one is cut. */
+static void
+add_host(struct buf *b, unsigned tag, struct str s)
+{
+	char text[64];
+
+	if (tag == SAN_IP &&
+	    inet_ntop(s.n == 4 ? AF_INET : AF_INET6, s.s, text, sizeof(text)))
+		s = str_of(text);
+	if (s.n > 64)
+		s.n = 64;
+	buf_puts(b, b->len ? ", '" : "'");
+	for (size_t i = 0; i < s.n; i++)
+		buf_putc(b, s.s[i] ? s.s[i] : '?');
+	buf_putc(b, '\'');
+}
+
+void
+cert_hosts(const struct cert *c, char *out, size_t size)
+{
+	struct buf b = buf_make(CERT_HOSTS_MAX);
+	struct str left = c->san, name;
+	size_t n = 0;
+	unsigned tag;
+
+	while (take_any(&left, &tag, &name)) {
+		if (tag != SAN_DNS &&
+		    (tag != SAN_IP || (name.n != 4 && name.n != 16)))
+			continue;
+		if (n++ < 3)
+			add_host(&b, tag, name);
+	}
+	if (n > 3)
+		buf_printf(&b, " and %zu more", n - 3);
+	if (!n && !c->san.s) {
+		char common[96];
+
+		cert_name(c->subject, common, sizeof(common));
+		add_host(&b, SAN_DNS, str_of(common));
+	}
+	snprintf(out, size, "%s", b.len ? buf_cstr(&b) : "no host at all");
+	buf_release(&b);
 }
 
 bool

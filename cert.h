@@ -30,6 +30,15 @@ bool cert_parse(const void *der, size_t n, struct cert *c);
  * as '?'. */
 void cert_name(struct str dn, char *out, size_t size);
 
+/* Writes what the certificate is for as it is compared with a host: the
+ * alternative names that are names or addresses of hosts, up to three and how
+ * many more there are, or the common name if it has no alternative names:
+ * "'a.test', '*.b.test', '127.0.0.1' and 2 more". size is CERT_HOSTS_MAX at
+ * least. Text of strangers, as above. */
+void cert_hosts(const struct cert *c, char *out, size_t size);
+
+#define CERT_HOSTS_MAX 256
+
 /* True if a subject alternative name is this address of 4 or 16 bytes. */
 bool cert_has_ip(const struct cert *c, const unsigned char *ip, size_t n);
 

@@ -30,7 +30,7 @@ start_chain(const br_x509_class **ctx, const char *server_name)
 	c->ip_found = c->for_servers = c->self_signed = c->old_root = false;
 	c->from = c->until = c->lapses = 0;
 	c->short_bits = 0;
-	c->subject[0] = c->issuer[0] = c->sha1[0] = '\0';
+	c->subject[0] = c->hosts[0] = c->issuer[0] = c->sha1[0] = '\0';
 	c->inner.vtable->start_chain(&c->inner.vtable, chain_name(c));
 }
 
@@ -56,6 +56,7 @@ static void
 look_at_first(struct chain *c, const struct cert *cert)
 {
 	cert_name(cert->subject, c->subject, sizeof(c->subject));
+	cert_hosts(cert, c->hosts, sizeof(c->hosts));
 	c->lapses = cert->until;
 	c->ip_found = cert_has_ip(cert, c->ip, c->ip_len);
 	c->for_servers = cert_is_for_servers(cert);
@@ -138,7 +139,7 @@ end_chain(const br_x509_class **ctx)
 	struct chain *c = of(ctx);
 	unsigned code = c->inner.vtable->end_chain(&c->inner.vtable);
 
-	if (!code && c->ip_len && !c->ip_found)
+	if (!code && ((c->ip_len && !c->ip_found) || c->host[0] == '.'))
 		return BR_ERR_X509_BAD_SERVER_NAME;
 	if (!code && !c->for_servers)
 		return BR_ERR_X509_FORBIDDEN_KEY_USAGE;
@@ -294,8 +295,8 @@ chain_explain(const struct chain *c, int code, struct err *e)
 		return explain_trust(c, e);
 	if (code == BR_ERR_X509_BAD_SERVER_NAME)
 		return err_set(e, ERR_OTHER,
-		    "the certificate is not for '%s' but for '%s'", c->host,
-		    c->subject);
+		    "the certificate is not for '%s' but for %s", c->host,
+		    c->hosts);
 	if (code == BR_ERR_X509_EXPIRED && (c->from || c->until))
 		return explain_dates(c, e);
 	return err_set(

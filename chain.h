@@ -4,7 +4,8 @@
 /*
  * The server's certificates: BearSSL's X.509 engine decides, this one around it
  * adds what that lacks. It matches address literals (subject alternative names
- * of type iPAddress), refuses a certificate that is not for servers (extended
+ * of type iPAddress), refuses a host that begins with a dot, which BearSSL lets
+ * match a wildcard, refuses a certificate that is not for servers (extended
  * key usage), and remembers what a sentence about a refusal needs.
  *
  * Refused are signatures with SHA-1 and short RSA keys.
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cert.h"
 #include "clock.h"
 #include "str.h"
 
@@ -36,10 +38,11 @@ struct chain {
 	int64_t lapses;      /* when the first one does; 0: none came */
 	int64_t from, until; /* of the first one out of date, else both 0 */
 	char subject[96];    /* of the first certificate */
-	char issuer[96];     /* of the last one */
-	size_t short_bits;   /* of the first short RSA key, 0 for none, ... */
-	char short_key[96];  /* ... and whose it is */
-	char sha1[96];       /* the first that is signed with SHA-1 */
+	char hosts[CERT_HOSTS_MAX]; /* that it is for (cert_hosts) */
+	char issuer[96];            /* of the last one */
+	size_t short_bits;  /* of the first short RSA key, 0 for none, ... */
+	char short_key[96]; /* ... and whose it is */
+	char sha1[96];      /* the first that is signed with SHA-1 */
 };
 
 /*

@@ -156,6 +156,13 @@ log_failure(const struct response *r, const struct err *why)
 	buf_release(&b);
 }
 
+/* What could be read on the way. */
+static bool
+is_clear(const struct url *u, bool proxied)
+{
+	return !u->secure && (proxied || !url_is_loopback(u));
+}
+
 /* The token goes to its origin, never in clear text off this machine, and not
  * where a foreign host has led us, even if that is the endpoint again. */
 static bool
@@ -165,7 +172,21 @@ gets_token(const struct response *r)
 
 	if (!c->o.token || r->request->no_token || r->token_lost)
 		return false;
-	return r->url.secure || (url_is_loopback(&r->url) && !r->proxied);
+	return !is_clear(&r->url, r->proxied);
+}
+
+bool
+client_withholds(const struct client *c)
+{
+	struct buf text = buf_make(URL_MAX + 16);
+	struct url proxy;
+	struct err ignored;
+	/* A proxy whose address is broken fails with the first request. */
+	bool proxied =
+	    proxy_for(&c->o.proxy, &c->endpoint, &text, &proxy, &ignored) != 0;
+
+	buf_release(&text);
+	return c->o.token && is_clear(&c->endpoint, proxied);
 }
 
 static void
@@ -227,6 +248,7 @@ static int
 put_request(struct buf *b, const struct response *r, struct err *e)
 {
 	const struct request *q = r->request;
+	const struct client *c = r->client;
 	bool absolute = r->proxied && !r->url.secure;
 
 	buf_printf(b, "%s ", r->method);
@@ -234,7 +256,9 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	buf_puts(b, " HTTP/1.1\r\nHost: ");
 	put_host(b, &r->url);
 	buf_puts(b, "\r\n");
-	put_field(b, "User-Agent", r->client->o.user_agent);
+	put_field(b, "User-Agent", c->o.user_agent);
+	if (c->o.endpoint_field && url_same_origin(&r->url, &c->endpoint))
+		buf_printf(b, "%s\r\n", c->o.endpoint_field);
 	put_field(b, "Accept", q->accept);
 	put_field(b, "Accept-Encoding", "identity");
 	put_field(b, "Connection", "keep-alive");
@@ -242,8 +266,7 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 		buf_printf(b, "Range: bytes=%llu-%llu\r\n",
 		    (unsigned long long)q->first, (unsigned long long)q->last);
 	if (gets_token(r))
-		buf_printf(
-		    b, "Authorization: Bearer %s\r\n", r->client->o.token);
+		buf_printf(b, "Authorization: Bearer %s\r\n", c->o.token);
 	if (absolute && conn_login(&r->proxy, b, e))
 		return -1;
 	put_body_fields(b, r);
@@ -492,12 +515,18 @@ static char *
 next_url(const struct response *r, struct err *e)
 {
 	struct str location;
+	char *next;
 
 	if (!http_get(&r->x.head, "Location", &location) || !location.n) {
 		err_set(e, ERR_OTHER, "it does not say where to");
 		return NULL;
 	}
-	return url_join(&r->url, location, e);
+	next = url_join(&r->url, location, e);
+	/* A mirror below a path may pass on what is behind it as it is: the
+	 * interface is there, too, and not at the root of the host. */
+	if (next && url_is_below(&r->url, &r->client->endpoint))
+		next = url_put_below(&r->client->endpoint, "/api/", next);
+	return next;
 }
 
 /* From a redirect to the next hop. */
@@ -553,6 +582,8 @@ hop(struct response *r, struct err *e)
 	log_answer(r);
 	r->x.head.came = client_time(r->client);
 	hear_time(r);
+	if (r->proxied && r->x.head.status == 407)
+		return conn_refused(&r->proxy, &r->x.head, e);
 	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
 		return -1;
 	if (q->no_follow || !is_redirect(r->x.head.status))
@@ -601,6 +632,24 @@ const struct url *
 response_url(const struct response *r)
 {
 	return &r->url;
+}
+
+bool
+response_led(const struct response *r)
+{
+	return r->token_lost;
+}
+
+bool
+response_led_back(const struct response *r)
+{
+	return r->token_lost && url_same_origin(&r->url, &r->client->endpoint);
+}
+
+const struct url *
+response_proxy(const struct response *r)
+{
+	return r->proxied && !r->url.secure ? &r->proxy : NULL;
 }
 
 int

@@ -36,6 +36,8 @@ struct client_opts {
 	const char *endpoint; /* checked before: url_parse takes it */
 	const char *token;    /* NULL: none */
 	const char *user_agent;
+	const char *endpoint_field; /* "Name: value", for the endpoint only;
+				     * NULL: none */
 	const struct tls_trust *trust;
 	struct proxy_rules proxy;
 	enum net_family family;
@@ -54,6 +56,11 @@ struct client_opts {
 
 /* NULL and ERR_USAGE if the token has characters that no field may. */
 struct client *client_open(const struct client_opts *o, struct err *e);
+
+/* True if there is a token and it is never sent, since the endpoint is reached
+ * in clear text off this machine or through a proxy. */
+bool client_withholds(const struct client *c);
+
 void client_close(struct client *c); /* takes NULL */
 
 /* A request. All zero but method and url is a plain one. */
@@ -98,6 +105,17 @@ struct response *client_send(
 
 const struct http_head *response_head(const struct response *r);
 const struct url *response_url(const struct response *r); /* the last one */
+
+/* True if another host than the endpoint sent it, or led to it by a redirect:
+ * no token went along, and none is to go to where this answer leads. */
+bool response_led(const struct response *r);
+
+/* True if it led back: the endpoint sent the answer. */
+bool response_led_back(const struct response *r);
+
+/* The proxy through which it came in clear text, which may have made it up;
+ * NULL if there was none. */
+const struct url *response_proxy(const struct response *r);
 
 /* Body bytes, at most cap, straight into p; *n is 0 when the body is complete.
  * What is in p behind the first *n bytes is not defined. ERR_NET if it ends

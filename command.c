@@ -22,7 +22,7 @@ static const struct option_row options[] = {
     {'p', "local_path", NULL, "PATH", UPLOAD, OPTION_LOCAL, AT(local_path),
 	"what to send: a file, or a directory's content"},
     {'t', "repo_type", NULL, "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
-	"model (default), dataset or space"},
+	"model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
 	"a JSON configuration, which names the .env file"},
     {'a', "api_token", "token", "TOKEN", ALL, OPTION_TOKEN, AT(api_token),
@@ -145,7 +145,7 @@ command_option_words(const struct option_row *r)
 {
 	switch ((int)r->type) {
 	case OPTION_REPO_TYPE:
-		return "model dataset space";
+		return "model dataset space kernel";
 	case OPTION_PROGRESS:
 		return "auto bar lines json none";
 	case OPTION_STDOUT:

@@ -202,11 +202,11 @@ through_proxy(struct conn *c, const struct url *target,
 }
 
 static int
-name_proxy(const struct conn_how *how, struct err *e)
+name_proxy(const struct url *proxy, struct err *e)
 {
 	struct buf b = buf_make(URL_MAX);
 
-	url_show(&b, how->proxy);
+	url_show(&b, proxy);
 	err_in(e, "proxy '%s'", buf_cstr(&b));
 	buf_release(&b);
 	return -1;
@@ -225,11 +225,18 @@ reach(struct conn *c, const struct url *target, const struct conn_how *how,
 		    "an https proxy is supported for http addresses only");
 		err_hint(e, "use an http:// proxy: what goes through it is "
 			    "encrypted all the same");
-		return name_proxy(how, e);
+		return name_proxy(how->proxy, e);
 	}
 	if (through_proxy(c, target, how, e))
-		return name_proxy(how, e);
+		return name_proxy(how->proxy, e);
 	return 0;
+}
+
+int
+conn_refused(const struct url *proxy, const struct http_head *h, struct err *e)
+{
+	refused(h, e);
+	return name_proxy(proxy, e);
 }
 
 struct conn *

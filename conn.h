@@ -21,6 +21,7 @@
 #include "url.h"
 
 struct err;
+struct http_head;
 struct tls_trust;
 struct tls_resume;
 
@@ -47,6 +48,11 @@ struct conn_how {
  * rest). */
 struct conn *conn_open(const struct url *target, const struct conn_how *how,
     struct tls_resume *resume, struct err *e);
+
+/* The same error for an answer to a request in absolute form that is the
+ * proxy's own. Returns -1. */
+int conn_refused(
+    const struct url *proxy, const struct http_head *h, struct err *e);
 
 /* As net_read and net_write. A TLS stream that was cut without close_notify
  * ends like any other; conn_cut() tells. */

@@ -127,14 +127,15 @@ display_columns(struct str s)
 static char *
 printable(const char *name)
 {
-	size_t length = strlen(name);
-	char *copy;
+	char *copy = xstrdup(name);
+	size_t length;
 
-	if (length > NAME_MAX_BYTES)
-		name += length - NAME_MAX_BYTES;
-	copy = xstrdup(name);
-	str_printable(copy);
 	str_mask_tokens(copy);
+	length = strlen(copy);
+	if (length > NAME_MAX_BYTES)
+		memmove(
+		    copy, copy + length - NAME_MAX_BYTES, NAME_MAX_BYTES + 1);
+	str_printable(copy);
 	return copy;
 }
 

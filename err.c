@@ -49,7 +49,7 @@ words_of(int error, char number[32])
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		if (t[i].error == error)
 			return t[i].text;
-	if (strcmp(text, strerror(-1)) != 0)
+	if (strcmp(text, "No error information") != 0) /* as musl says it */
 		return text;
 	snprintf(number, 32, "error %d of the system", error);
 	return number;

@@ -53,11 +53,13 @@ check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 	return FETCH_OK;
 }
 
-/* led: the address that answered is one that another one led to. */
+/* url is the one that answered. */
 static enum fetch_end
-check_status(
-    const struct fetch *f, const struct http_head *h, bool led, struct err *e)
+check_status(const struct fetch *f, const struct http_head *h,
+    const struct url *url, struct err *e)
 {
+	bool led = f->direct || !str_eq(url->text, f->url);
+
 	unsigned status = h->status;
 
 	if (status == 206)
@@ -74,8 +76,8 @@ check_status(
 	if (led && (status == 401 || status == 403 || status == 404 ||
 		       status == 410)) {
 		err_set(e, ERR_NET,
-		    "the signed address is %s accepted (status %u)",
-		    f->direct ? "no longer" : "not", status);
+		    "the signed address at '%.*s' is %s accepted (status %u)",
+		    STRF(url->host), f->direct ? "no longer" : "not", status);
 		return FETCH_REFUSED;
 	}
 	err_set(e, http_status_transient(status) ? ERR_NET : ERR_OTHER,
@@ -123,6 +125,20 @@ read_body(const struct fetch *f, struct response *resp, struct err *e)
 	return FETCH_OK;
 }
 
+/* The address at which the other ranges are. If another host led back to the
+ * endpoint, that is the one we began with: asked by itself, the last one would
+ * get the token. *own is room for it. */
+static const struct url *
+address(const struct fetch *f, const struct response *resp, struct url *own)
+{
+	struct err ignored;
+
+	if (response_led_back(resp) &&
+	    url_parse(str_of(f->url), own, &ignored) == 0)
+		return own;
+	return response_url(resp);
+}
+
 enum fetch_end
 fetch(const struct fetch *f, struct err *e)
 {
@@ -137,14 +153,13 @@ fetch(const struct fetch *f, struct err *e)
 	};
 	struct response *resp = client_send(f->client, &req, e);
 	enum fetch_end end;
-	bool led;
+	struct url own;
 
 	if (!resp)
 		return FETCH_FAILED;
-	led = f->direct || !str_eq(response_url(resp)->text, f->url);
-	end = check_status(f, response_head(resp), led, e);
+	end = check_status(f, response_head(resp), response_url(resp), e);
 	if (end == FETCH_OK) {
-		f->begin(f->ctx, response_url(resp),
+		f->begin(f->ctx, address(f, resp, &own),
 		    response_head(resp)->status == 200);
 		end = read_body(f, resp, e);
 	}

@@ -27,8 +27,9 @@ struct fetch {
 	/* Each answer on the way, redirects too. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* Bytes follow, from that address: those from first on, or (whole: the
-	 * server ignores ranges) all of the content from 0 on. */
+	/* Bytes follow: those from first on, or (whole: the server ignores
+	 * ranges) all of the content from 0 on. Other ranges are to be asked
+	 * for at that address. */
 	void (*begin)(void *ctx, const struct url *url, bool whole);
 	/* Where the next bytes go: at most *n of them; *n is 0 to end early. */
 	void *(*room)(void *ctx, size_t *n);

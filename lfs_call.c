@@ -49,7 +49,11 @@ lfs_call_batch(const struct repo *r, const char *revision,
 	    repo_type_prefix(r->type), r->id);
 	resp = post(r, buf_cstr(&url), question, false, &text, e);
 	if (resp && response_head(resp)->status >= 300)
-		answer_error(response_head(resp), buf_str(&text), &what, e);
+		repo_error(r, resp, buf_str(&text), &what, e);
+	else if (resp && response_led(resp))
+		/* It names the endpoint's addresses, which get the token. */
+		err_set(e, ERR_OTHER,
+		    "another host than the endpoint says where to send");
 	else if (resp)
 		rv = lfs_batch_parse(buf_str(&text), ops, ctx, e);
 	response_close(resp);
@@ -124,7 +128,7 @@ lfs_call_complete(const struct repo *r, const struct multipart *m,
 	if (!resp) {
 		v = lost(e);
 	} else if (status >= 300) {
-		answer_error(response_head(resp), buf_str(&text), &what, e);
+		repo_error(r, resp, buf_str(&text), &what, e);
 		v = http_status_transient(status) ? LFS_AGAIN : LFS_RENEW;
 	}
 	response_close(resp);
@@ -149,7 +153,7 @@ lfs_call_verify(const struct repo *r, const struct multipart *m,
 	if (!resp) {
 		v = LFS_REFUSED;
 	} else if (status >= 300) {
-		answer_error(response_head(resp), buf_str(&text), &what, e);
+		repo_error(r, resp, buf_str(&text), &what, e);
 		v = status == 404 ? LFS_RENEW : LFS_REFUSED;
 	}
 	response_close(resp);

@@ -1,7 +1,10 @@
+#define _GNU_SOURCE /* struct ifreq */
+
 #include "net.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,33 +25,34 @@
 #include "str.h"
 #include "wait.h"
 
-/* More addresses than that are not tried. */
-#define ADDRESSES_MAX 16
-
 /* RFC 8305, section 5: the next address while the last one is still silent. */
 #define NEXT_MS 250
 
 /* How long a poll() over several sockets may keep a signal waiting. */
 #define SLICE_MS 100
 
-/*
- * A name on its way to addresses. Two hold it, the asker and the thread; who
- * lets go last frees it. The thread writes rc, error and list, then a byte into
- * the pipe; the asker reads them only after that byte.
- */
-struct lookup {
-	atomic_uint holders;
-	char *host;
-	char port[8];
-	struct addrinfo hints, *list;
-	int rc, error;
-	int done[2]; /* a pipe */
-};
+/* The next name server while the last one is still silent. */
+#define NEXT_SERVER_MS 1000
+
+/* How long the one type of addresses waits for the other: IPv6 is preferred
+ * (RFC 8305, section 3), IPv4 the way out where IPv6 does not work. */
+#define SIX_GRACE_MS 50
+#define FOUR_GRACE_MS 1000
+
+/* Bytes of a line of hosts or resolv.conf; the rest of it is left out. */
+#define LINE_SIZE 4096
+
+/* Bytes of an answer: by TCP with its length before it; by UDP it may be more
+ * than was asked for. */
+#define TCP_MAX (2 + 65535)
+#define UDP_ROOM 4096
 
 struct address {
 	struct sockaddr_storage sa;
 	socklen_t n;
 };
+
+#define ADDRESSES_MAX (2 * DNS_ADDRESSES)
 
 /* Addresses in the order of trying, and the sockets that are on their way:
  * fd[i] belongs to at[i]; -1: not begun, or failed. */
@@ -57,6 +62,608 @@ struct race {
 	size_t count, begun;
 	uint64_t next; /* when the next one begins */
 	int error;     /* of the last that failed */
+};
+
+/* --- Names to addresses. --- */
+
+static bool
+again(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+#ifdef __linux__
+/* The libc's function wants a socket of a kind that the sandbox refuses. */
+static uint32_t
+interface_index(const char *name)
+{
+	struct ifreq r = {.ifr_ifindex = 0};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &r) < 0)
+		r.ifr_ifindex = 0;
+	if (fd >= 0)
+		close(fd);
+	return (uint32_t)r.ifr_ifindex;
+}
+#else
+#define interface_index if_nametoindex
+#endif
+
+/* The zone of an address as a number: "2", or what "eth0" has. */
+static uint32_t
+zone_index(const char *zone)
+{
+	uint64_t n;
+
+	if (!*zone)
+		return 0;
+	if (str_num(str_of(zone), 10, UINT32_MAX, &n) == 0)
+		return (uint32_t)n;
+	return interface_index(zone);
+}
+
+static struct address
+make_address(const struct dns_address *a, unsigned port)
+{
+	struct address out = {.n = 0};
+	struct sockaddr_in four = {.sin_family = AF_INET};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+
+	four.sin_port = six.sin6_port = htons((uint16_t)port);
+	if (a->six) {
+		memcpy(&six.sin6_addr, a->ip, sizeof(six.sin6_addr));
+		six.sin6_scope_id = zone_index(a->zone);
+		out.n = sizeof(six);
+		memcpy(&out.sa, &six, sizeof(six));
+	} else {
+		memcpy(&four.sin_addr, a->ip, sizeof(four.sin_addr));
+		out.n = sizeof(four);
+		memcpy(&out.sa, &four, sizeof(four));
+	}
+	return out;
+}
+
+/* Calls take with each line of a file; none if it cannot be read. */
+static void
+each_line(const char *path, void (*take)(void *ctx, struct str line), void *ctx)
+{
+	char text[LINE_SIZE];
+	size_t n = 0;
+	ssize_t got;
+	bool rest = false; /* of a line that was too long */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
+		struct str all = str_make(text, n + (size_t)got), line;
+
+		while (str_cut(all, '\n', &line, &all)) {
+			if (!rest)
+				take(ctx, line);
+			rest = false;
+		}
+		if (all.n == sizeof(text)) {
+			if (!rest)
+				take(ctx, all);
+			rest = true;
+			all.n = 0;
+		}
+		memmove(text, all.s, all.n);
+		n = all.n;
+	}
+	if (n && !rest)
+		take(ctx, str_make(text, n));
+	close(fd);
+}
+
+static void
+take_config(void *ctx, struct str line)
+{
+	dns_config_line(line, ctx);
+}
+
+/* Without a file, or without a server in it, this machine is asked. */
+static void
+read_config(const char *path, struct dns_config *c)
+{
+	dns_config_init(c);
+	each_line(path, take_config, c);
+	if (!c->servers) {
+		dns_number(str_of("127.0.0.1"), &c->server[0]);
+		c->servers = 1;
+	}
+}
+
+struct hosts_search {
+	const char *name;
+	struct dns_addresses found;
+};
+
+static void
+take_hosts(void *ctx, struct str line)
+{
+	struct hosts_search *s = ctx;
+
+	dns_hosts_line(line, s->name, &s->found);
+}
+
+/* A question on its way to one server, at the same place as that one. */
+struct ask {
+	int fd; /* -1: over, or not begun */
+	bool edns, tcp, sent;
+	unsigned char query[DNS_QUERY_MAX];
+	size_t n;
+	unsigned char *answer; /* of TCP: a length in 2 bytes before it */
+	size_t got;
+};
+
+/* The same question to all servers, in their turn. */
+struct question {
+	enum dns_type type;
+	struct ask ask[DNS_SERVERS];
+	size_t begun; /* servers that were asked in this round */
+	unsigned round;
+	uint64_t next;    /* the next server, or the next round */
+	uint64_t settled; /* when the result came */
+	bool over;
+	enum dns_answer result; /* DNS_FOREIGN: no server answered at all */
+	struct dns_addresses found;
+};
+
+/* All questions for one name. */
+struct resolve {
+	const struct dns_config *config;
+	const char *name;
+	unsigned port;
+	size_t first;         /* server */
+	struct question q[2]; /* IPv6, IPv4 */
+	size_t n;
+};
+
+static void
+ask_close(struct ask *a)
+{
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = -1;
+	free(a->answer);
+	a->answer = NULL;
+}
+
+static void
+question_end(struct question *q, enum dns_answer result)
+{
+	for (size_t i = 0; i < DNS_SERVERS; i++)
+		ask_close(&q->ask[i]);
+	q->over = true;
+	q->result = result;
+	q->settled = wait_now();
+}
+
+/* This server is of no use: the next one is asked at once, or another round
+ * begins unless an earlier server may still answer. */
+static void
+ask_failed(const struct resolve *r, struct question *q, struct ask *a)
+{
+	bool alive = false;
+
+	ask_close(a);
+	for (size_t i = 0; i < DNS_SERVERS; i++)
+		alive = alive || q->ask[i].fd >= 0;
+	if (!alive || q->begun < r->config->servers)
+		q->next = wait_now();
+}
+
+/* Asks by the way that a says. The system chooses the port by chance and, since
+ * the socket is connected, drops what comes from elsewhere. */
+static void
+ask_send(const struct resolve *r, struct question *q, struct ask *a)
+{
+	size_t server = (size_t)(a - q->ask);
+	struct address to = make_address(&r->config->server[server], r->port);
+	int kind = a->tcp ? SOCK_STREAM : SOCK_DGRAM;
+
+	ask_close(a);
+	a->n = dns_query(
+	    r->name, q->type, (uint16_t)wait_random(), a->edns, a->query);
+	a->sent = !a->tcp;
+	a->got = 0;
+	a->answer = a->tcp ? xmalloc(TCP_MAX) : NULL;
+	a->fd = socket(to.sa.ss_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (a->fd < 0 ||
+	    (connect(a->fd, (const struct sockaddr *)&to.sa, to.n) < 0 &&
+		errno != EINPROGRESS && errno != EINTR) ||
+	    (a->sent && send(a->fd, a->query, a->n, MSG_NOSIGNAL) < 0))
+		ask_failed(r, q, a);
+}
+
+/* How long until the next server is asked, or the round is over. */
+static uint64_t
+turn_ms(const struct resolve *r, const struct question *q)
+{
+	uint64_t full = (uint64_t)r->config->timeout * 1000;
+
+	return q->begun < r->config->servers && full > NEXT_SERVER_MS
+		   ? NEXT_SERVER_MS
+		   : full;
+}
+
+/* Asks the next server, or begins another round, when it is time. Old servers,
+ * and filters before them, drop questions with EDNS: the first round has it,
+ * the others do not. */
+static void
+question_tick(const struct resolve *r, struct question *q, uint64_t now)
+{
+	size_t servers = r->config->servers, server;
+	struct ask *a;
+
+	if (q->over || now < q->next)
+		return;
+	if (q->begun == servers) {
+		q->begun = 0;
+		if (++q->round >= r->config->attempts) {
+			question_end(q, q->found.n ? DNS_FOUND : q->result);
+			return;
+		}
+	}
+	server = r->first + q->begun++;
+	a = &q->ask[server < servers ? server : server - servers];
+	a->edns = q->round == 0;
+	a->tcp = false;
+	q->next = now + turn_ms(r, q);
+	ask_send(r, q, a);
+}
+
+/* A message has come from the server that was asked. */
+static void
+ask_answered(const struct resolve *r, struct question *q, struct ask *a,
+    const unsigned char *p, size_t n)
+{
+	struct dns_addresses found = {.n = 0};
+	enum dns_answer answer = dns_answer(p, n, a->query, a->n, &found);
+
+	if (answer == DNS_FOREIGN)
+		return;
+	if (found.n)
+		q->found = found;
+	if (answer == DNS_CUT && a->tcp)
+		answer = found.n ? DNS_FOUND : DNS_FAILED;
+	if (answer == DNS_CUT || answer == DNS_NO_EDNS) {
+		a->tcp = a->tcp || answer == DNS_CUT;
+		a->edns = a->edns && answer == DNS_CUT;
+		q->next = wait_now() + turn_ms(r, q);
+		ask_send(r, q, a);
+	} else if (answer == DNS_FAILED) {
+		q->result = DNS_FAILED;
+		ask_failed(r, q, a);
+	} else {
+		question_end(q, answer);
+	}
+}
+
+/* TCP: the length in two bytes, then the question. It fits into the empty
+ * buffer of a socket. */
+static bool
+send_framed(const struct ask *a)
+{
+	unsigned char text[2 + DNS_QUERY_MAX] = {
+	    (unsigned char)(a->n >> 8), (unsigned char)a->n};
+
+	memcpy(text + 2, a->query, a->n);
+	return send(a->fd, text, 2 + a->n, MSG_NOSIGNAL) == (ssize_t)(2 + a->n);
+}
+
+/* poll() has named its socket. */
+static void
+ask_ready(const struct resolve *r, struct question *q, struct ask *a)
+{
+	unsigned char text[UDP_ROOM];
+	ssize_t n;
+
+	if (!a->sent) {
+		a->sent = send_framed(a);
+		if (!a->sent)
+			ask_failed(r, q, a);
+		return;
+	}
+	if (a->tcp)
+		n = recv(a->fd, a->answer + a->got, TCP_MAX - a->got, 0);
+	else
+		n = recv(a->fd, text, sizeof(text), 0);
+	if (n < 0 && again())
+		return;
+	if (n < 0 || (a->tcp && n == 0)) {
+		ask_failed(r, q, a);
+		return;
+	}
+	if (!a->tcp) {
+		ask_answered(r, q, a, text, (size_t)n);
+		return;
+	}
+	a->got += (size_t)n;
+	if (a->got >= 2) {
+		size_t length = (size_t)a->answer[0] << 8 | a->answer[1];
+
+		if (a->got >= 2 + length)
+			ask_answered(r, q, a, a->answer + 2, length);
+	}
+}
+
+/* When it need not be waited for the one type of addresses any more, since
+ * enough is known from the other. */
+static uint64_t
+grace_end(const struct resolve *r)
+{
+	const struct question *six = &r->q[0], *four = &r->q[1];
+
+	if (r->n == 2 && four->over &&
+	    (four->result == DNS_FOUND || four->result == DNS_NO_NAME))
+		return four->settled + SIX_GRACE_MS;
+	if (r->n == 2 && six->over && six->result == DNS_FOUND)
+		return six->settled + FOUR_GRACE_MS;
+	return WAIT_FOREVER;
+}
+
+static bool
+resolve_done(const struct resolve *r, uint64_t now)
+{
+	bool over = true;
+
+	for (size_t i = 0; i < r->n; i++)
+		over = over && r->q[i].over;
+	return over || now >= grace_end(r);
+}
+
+/* Polls all questions until something is to be done. */
+static void
+resolve_poll(struct resolve *r, uint64_t now, uint64_t deadline)
+{
+	struct pollfd p[2 * DNS_SERVERS];
+	struct ask *ask[2 * DNS_SERVERS];
+	struct question *of[2 * DNS_SERVERS];
+	uint64_t end = now + SLICE_MS, grace = grace_end(r);
+	nfds_t n = 0;
+
+	end = deadline < end ? deadline : end;
+	end = grace < end ? grace : end;
+	for (size_t i = 0; i < r->n; i++) {
+		struct question *q = &r->q[i];
+
+		if (!q->over && q->next < end)
+			end = q->next;
+		for (size_t k = 0; k < DNS_SERVERS; k++) {
+			if (q->ask[k].fd < 0)
+				continue;
+			of[n] = q;
+			ask[n] = &q->ask[k];
+			p[n++] = (struct pollfd){.fd = q->ask[k].fd,
+			    .events = q->ask[k].sent ? POLLIN : POLLOUT};
+		}
+	}
+	if (poll(p, n, end > now ? (int)(end - now) : 0) <= 0)
+		return;
+	/* One answer may close the other sockets of its question. */
+	for (nfds_t i = 0; i < n; i++)
+		if (p[i].revents && ask[i]->fd == p[i].fd)
+			ask_ready(r, of[i], ask[i]);
+}
+
+/* Asks for one name, and returns what came of it. */
+static int
+resolve_run(struct resolve *r, uint64_t deadline, struct err *e)
+{
+	uint64_t now = wait_now();
+	int rc = 0;
+
+	while (!rc && !resolve_done(r, now)) {
+		rc = wait_check(e);
+		if (!rc && now >= deadline)
+			rc = err_set(
+			    e, ERR_NET, "no name server has answered in time");
+		for (size_t i = 0; !rc && i < r->n; i++)
+			question_tick(r, &r->q[i], now);
+		if (!rc)
+			resolve_poll(r, wait_now(), deadline);
+		now = wait_now();
+	}
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < DNS_SERVERS; k++)
+			ask_close(&r->q[i].ask[k]);
+	return rc;
+}
+
+static void
+resolve_make(struct resolve *r, enum net_family family)
+{
+	r->n = 0;
+	if (family != NET_IPV4)
+		r->q[r->n++] = (struct question){.type = DNS_AAAA};
+	if (family != NET_IPV6)
+		r->q[r->n++] = (struct question){.type = DNS_A};
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < DNS_SERVERS; k++)
+			r->q[i].ask[k].fd = -1;
+}
+
+/* Of both types together; that a name is not there is known from either. */
+static enum dns_answer
+resolve_result(const struct resolve *r)
+{
+	enum dns_answer last = r->q[r->n - 1].result;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->q[i].over && r->q[i].result == DNS_FOUND)
+			return DNS_FOUND;
+	return last == DNS_NONE ? r->q[0].result : last;
+}
+
+static void
+append(struct dns_addresses *to, const struct dns_addresses *from, bool six)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (from->at[i].six == six && to->n < DNS_ADDRESSES)
+			to->at[to->n++] = from->at[i];
+}
+
+static bool
+allowed(enum net_family family, bool six)
+{
+	return family != (six ? NET_IPV4 : NET_IPV6);
+}
+
+/* Takes those of the families that are allowed. */
+static int
+take_found(const struct dns_addresses *found, enum net_family family,
+    struct net_addresses *out)
+{
+	if (allowed(family, true))
+		append(&out->six, found, true);
+	if (allowed(family, false))
+		append(&out->four, found, false);
+	return out->six.n + out->four.n ? 0 : -1;
+}
+
+static int
+not_found(enum dns_answer why, enum net_family family, struct err *e)
+{
+	static const char *const kind[] = {
+	    [NET_ANY] = "", [NET_IPV4] = "IPv4 ", [NET_IPV6] = "IPv6 "};
+
+	if (why == DNS_NONE)
+		return err_set(
+		    e, ERR_NET, "the name has no %saddress", kind[family]);
+	if (why == DNS_NO_NAME)
+		return err_set(e, ERR_NET, "there is no such name");
+	err_set(e, ERR_NET, "%s",
+	    why == DNS_FAILED ? "the name server fails to find it"
+			      : "no name server answers");
+	return err_hint(e, "look at /etc/resolv.conf");
+}
+
+/* What says more of two failures. */
+static enum dns_answer
+graver(enum dns_answer a, enum dns_answer b)
+{
+	static const enum dns_answer order[] = {
+	    DNS_FOREIGN, DNS_FAILED, DNS_NONE};
+
+	for (size_t i = 0; i < countof(order); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return DNS_NO_NAME;
+}
+
+static int
+ask_servers(const struct net_names *names, const char *host,
+    enum net_family family, uint64_t deadline, struct net_addresses *out,
+    struct err *e)
+{
+	struct dns_config config;
+	struct resolve r = {.config = &config, .port = names->port};
+	enum dns_answer why = DNS_NO_NAME;
+	unsigned char query[DNS_QUERY_MAX];
+	char name[DNS_NAME_MAX];
+	bool asked = false;
+
+	read_config(names->servers, &config);
+	if (config.rotate)
+		r.first = (size_t)(wait_random() % config.servers);
+	for (size_t i = 0; dns_candidate(&config, host, i, name); i++) {
+		enum dns_answer answer;
+
+		if (!dns_query(name, DNS_A, 0, false, query))
+			continue;
+		asked = true;
+		r.name = name;
+		resolve_make(&r, family);
+		if (resolve_run(&r, deadline, e))
+			return -1;
+		answer = resolve_result(&r);
+		for (size_t k = 0; answer == DNS_FOUND && k < r.n; k++)
+			take_found(&r.q[k].found, family, out);
+		if (answer == DNS_FOUND)
+			return 0;
+		why = graver(why, answer);
+		/* The others would be asked of the same servers. */
+		if (answer == DNS_FOREIGN)
+			break;
+	}
+	if (!asked)
+		return err_set(e, ERR_NET, "that is no name of a host");
+	return not_found(why, family, e);
+}
+
+/* Numbers, this machine, and what /etc/hosts says: -1 if that is all there is
+ * to say, but of another family; 1 if somebody else has to be asked. */
+static int
+look_here(const struct net_names *names, const char *host,
+    enum net_family family, struct net_addresses *out, struct err *e)
+{
+	struct hosts_search here = {.name = host};
+
+	if (dns_number(str_of(host), &here.found.at[0])) {
+		here.found.n = 1;
+		if (take_found(&here.found, family, out))
+			return err_set(e, ERR_USAGE,
+			    "that is an IPv%d address, and only IPv%d is "
+			    "allowed",
+			    here.found.at[0].six ? 6 : 4,
+			    here.found.at[0].six ? 4 : 6);
+		return 0;
+	}
+	/* A machine without the file has a localhost, too, and no file and no
+	 * server may say where that is. */
+	if (dns_is_localhost(host)) {
+		dns_number(str_of("::1"), &here.found.at[0]);
+		dns_number(str_of("127.0.0.1"), &here.found.at[1]);
+		here.found.n = 2;
+	} else {
+		each_line(names->hosts, take_hosts, &here);
+	}
+	if (!here.found.n)
+		return 1;
+	if (take_found(&here.found, family, out))
+		return not_found(DNS_NONE, family, e);
+	return 0;
+}
+
+int
+net_lookup(const struct net_names *names, const char *host,
+    enum net_family family, uint64_t deadline, struct net_addresses *out,
+    struct err *e)
+{
+	int rc;
+
+	*out = (struct net_addresses){.six.n = 0};
+	rc = look_here(names, host, family, out, e);
+	if (rc > 0)
+		rc = ask_servers(names, host, family, deadline, out, e);
+	if (rc)
+		err_in(e, "cannot find the address of '%s'", host);
+	return rc;
+}
+
+#ifdef __GLIBC__
+/*
+ * Names that are in no DNS: nsswitch.conf(5) may tell glibc to ask LDAP, mDNS
+ * and others. It is asked for what we have not found, and on a thread, since
+ * getaddrinfo() has no deadline of its own; a thread that takes too long is
+ * left behind. Other libcs know no more than we do.
+ */
+
+/*
+ * A name on its way to addresses. Two hold it, the asker and the thread; who
+ * lets go last frees it. The thread writes list, then a byte into
+ * the pipe; the asker reads it only after that byte.
+ */
+struct lookup {
+	atomic_uint holders;
+	char *host;
+	struct addrinfo hints, *list;
+	int done[2]; /* a pipe */
 };
 
 static void
@@ -74,20 +681,10 @@ lookup_release(struct lookup *l)
 	free(l);
 }
 
-/* RFC 6761, section 6.3: a machine without /etc/hosts has a localhost, too,
- * and no name server may say where that is. */
-static const char *
-lookup_name(const struct lookup *l)
-{
-	return str_eq_nocase(str_of(l->host), "localhost") ? NULL : l->host;
-}
-
 static void
 lookup_run(struct lookup *l)
 {
-	l->rc = getaddrinfo(lookup_name(l), l->port, &l->hints, &l->list);
-	l->error = errno;
-	if (l->rc)
+	if (getaddrinfo(l->host, NULL, &l->hints, &l->list))
 		l->list = NULL;
 }
 
@@ -152,7 +749,7 @@ lookup_wait(struct lookup *l, uint64_t deadline, struct err *e)
 }
 
 static struct lookup *
-lookup_make(const char *host, unsigned port, enum net_family family)
+lookup_make(const char *host, enum net_family family)
 {
 	static const int families[] = {
 	    [NET_ANY] = AF_UNSPEC, [NET_IPV4] = AF_INET, [NET_IPV6] = AF_INET6};
@@ -160,97 +757,89 @@ lookup_make(const char *host, unsigned port, enum net_family family)
 
 	atomic_init(&l->holders, 1);
 	l->host = xstrdup(host);
-	snprintf(l->port, sizeof(l->port), "%u", port & 0xffff);
 	l->done[0] = l->done[1] = -1;
 	l->hints.ai_family = families[family];
 	l->hints.ai_socktype = SOCK_STREAM;
 	return l;
 }
 
-static int
-lookup_failed(const struct lookup *l, struct err *e)
+static void
+take_listed(const struct addrinfo *list, struct net_addresses *out)
 {
-	errno = l->error;
-	if (l->rc == EAI_SYSTEM)
-		return err_sys(
-		    e, ERR_NET, "cannot find the address of '%s'", l->host);
-	return err_set(e, ERR_NET, "cannot find the address of '%s': %s",
-	    l->host, gai_strerror(l->rc));
-}
+	for (; list; list = list->ai_next) {
+		const void *sa = list->ai_addr;
+		const struct sockaddr_in6 *six = sa;
+		const struct sockaddr_in *four = sa;
+		struct dns_addresses one = {.n = 1};
+		struct dns_address *a = &one.at[0];
 
-/* Takes those of one family that fit, in their order (getaddrinfo has sorted
- * them by RFC 6724). */
-static size_t
-take_family(const struct addrinfo *list, int family, struct address *out)
-{
-	size_t n = 0;
-
-	for (; list && n < ADDRESSES_MAX; list = list->ai_next) {
-		if (list->ai_family != family ||
-		    list->ai_addrlen > sizeof(out[n].sa))
-			continue;
-		memcpy(&out[n].sa, list->ai_addr, list->ai_addrlen);
-		out[n++].n = list->ai_addrlen;
+		a->six = list->ai_family == AF_INET6;
+		if (a->six)
+			memcpy(a->ip, &six->sin6_addr, 16);
+		else
+			memcpy(a->ip, &four->sin_addr, 4);
+		if (a->six && six->sin6_scope_id)
+			snprintf(a->zone, sizeof(a->zone), "%u",
+			    (unsigned)six->sin6_scope_id);
+		append(a->six ? &out->six : &out->four, &one, a->six);
 	}
-	return n;
 }
+
+static int
+ask_libc(const char *host, enum net_family family, uint64_t deadline,
+    struct net_addresses *out)
+{
+	struct lookup *l = lookup_make(host, family);
+	struct err e;
+
+	if (!lookup_wait(l, deadline, &e))
+		take_listed(l->list, out);
+	lookup_release(l);
+	return out->six.n + out->four.n ? 0 : -1;
+}
+#else
+static int
+ask_libc(const char *host, enum net_family family, uint64_t deadline,
+    struct net_addresses *out)
+{
+	(void)host;
+	(void)family;
+	(void)deadline;
+	(void)out;
+	return -1;
+}
+#endif
+
+/* --- Addresses to a connection. --- */
 
 /* IPv6 first, then in turn (RFC 8305, section 4). */
 static void
-race_fill(struct race *r, const struct addrinfo *list)
+race_fill(struct race *r, const struct net_addresses *list, unsigned port)
 {
-	struct address six[ADDRESSES_MAX], four[ADDRESSES_MAX];
-	size_t n6 = take_family(list, AF_INET6, six);
-	size_t n4 = take_family(list, AF_INET, four);
-
-	for (size_t i = 0; i < ADDRESSES_MAX; i++) {
-		if (i < n6 && r->count < ADDRESSES_MAX)
-			r->at[r->count++] = six[i];
-		if (i < n4 && r->count < ADDRESSES_MAX)
-			r->at[r->count++] = four[i];
+	for (size_t i = 0; i < DNS_ADDRESSES; i++) {
+		if (i < list->six.n)
+			r->at[r->count++] =
+			    make_address(&list->six.at[i], port);
+		if (i < list->four.n)
+			r->at[r->count++] =
+			    make_address(&list->four.at[i], port);
 	}
-}
-
-/* An address in figures of the family that may not be used. */
-static bool
-is_of_other(const char *host, enum net_family family)
-{
-	unsigned char address[16];
-	int other = family == NET_IPV4 ? AF_INET6 : AF_INET;
-
-	return family != NET_ANY && inet_pton(other, host, address) == 1;
 }
 
 static int
-resolve(struct race *r, const char *host, unsigned port, enum net_family family,
+find(struct race *r, const char *host, unsigned port, enum net_family family,
     uint64_t deadline, struct err *e)
 {
-	struct lookup *l;
-	int rc = 0;
+	static const struct net_names names = {
+	    .hosts = "/etc/hosts", .servers = "/etc/resolv.conf", .port = 53};
+	struct net_addresses list;
 
-	if (is_of_other(host, family))
-		return err_set(e, ERR_USAGE,
-		    family == NET_IPV4
-			? "'%s' is an IPv6 address, and only IPv4 is allowed"
-			: "'%s' is an IPv4 address, and only IPv6 is allowed",
-		    host);
-	l = lookup_make(host, port, family);
-	/* Addresses and localhost ask nobody, so they need no thread. */
-	if (lookup_name(l))
-		l->hints.ai_flags = AI_NUMERICHOST;
-	lookup_run(l);
-	if (l->rc && lookup_name(l)) {
-		l->hints.ai_flags = 0;
-		rc = lookup_wait(l, deadline, e);
-		if (rc)
-			err_in(e, "cannot find the address of '%s'", host);
-	}
-	if (!rc && l->rc)
-		rc = lookup_failed(l, e);
-	if (!rc)
-		race_fill(r, l->list);
-	lookup_release(l);
-	return rc;
+	if (net_lookup(&names, host, family, deadline, &list, e) &&
+	    (e->kind != ERR_NET || wait_stop() ||
+		ask_libc(host, family, deadline, &list)))
+		return -1;
+	race_fill(r, &list, port);
+	return 0;
 }
 
 static int
@@ -398,7 +987,7 @@ net_connect(const char *host, unsigned port, enum net_family family,
 
 	for (size_t i = 0; i < ADDRESSES_MAX; i++)
 		r.fd[i] = -1;
-	if (resolve(&r, host, port, family, deadline, e))
+	if (find(&r, host, port, family, deadline, e))
 		return -1;
 	winner = race_run(&r, deadline, e);
 	fd = winner < 0 ? -1 : r.fd[winner];
@@ -408,12 +997,6 @@ net_connect(const char *host, unsigned port, enum net_family family,
 	if (fd < 0)
 		err_in(e, "cannot connect to '%s' port %u", host, port);
 	return fd;
-}
-
-static bool
-again(void)
-{
-	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
 }
 
 int

@@ -21,6 +21,9 @@
 /* Files below this are fetched again rather than copied: it is one request. */
 #define COPY_MIN PARTIAL_BLOCK
 
+/* Hashing a file of that size takes so long that it is shown. */
+#define SHOWN_MIN ((uint64_t)64 << 20)
+
 /* Paths one after the other, each with its '\0': as allocations of their own
  * they would take half as much again. */
 struct plan_names {
@@ -124,6 +127,44 @@ plan_check(struct plan *p, bool windows)
 	}
 }
 
+/* A file that is hashed, as the user sees it. */
+struct hashing {
+	struct progress *progress;
+	unsigned shown;
+};
+
+static void
+moved(void *ctx, size_t n)
+{
+	const struct hashing *h = ctx;
+
+	progress_add(h->progress, h->shown, n);
+	progress_tick(h->progress, wait_status_asked());
+}
+
+/* Large files take a while, and are shown. 1: it has that content. */
+static int
+hash_file(const struct plan_how *how, int fd, const struct plan_file *f,
+    const char *target, struct err *e)
+{
+	const struct digest *want = &f->file.digest;
+	struct hashing h = {how->progress, 0};
+	bool show = f->file.size >= SHOWN_MIN;
+	struct digest found;
+	int rv;
+
+	if (show)
+		h.shown = progress_start(h.progress, target, f->file.size, 0);
+	rv = filehash(fd, f->file.size, want->kind, target, show ? moved : NULL,
+	    &h, &found, e);
+	if (rv == 0)
+		rv = digest_same(&found, want);
+	if (show && rv >= 0)
+		progress_finish(h.progress, h.shown,
+		    rv ? PROGRESS_KEPT : PROGRESS_DONE, NULL);
+	return rv;
+}
+
 /* Notes a file whose content is right, so that the next run need not read it;
  * if it cannot be noted, that is all it costs. One that was changed meanwhile
  * is not noted: was says what it was like before it was read. */
@@ -149,9 +190,7 @@ static int
 compare(const struct plan_how *how, const char *target,
     const struct plan_file *f, struct err *e)
 {
-	const struct digest *want = &f->file.digest;
 	int fd = folder_openat(how->folder, target, O_RDONLY, e), rv = -1;
-	struct digest found;
 	struct stamp was;
 	struct stat st;
 
@@ -159,12 +198,10 @@ compare(const struct plan_how *how, const char *target,
 		return 0;
 	e->kind = ERR_FILE;
 	if (fstat(fd, &st) == 0)
-		rv = filehash(fd, f->file.size, want->kind, target, NULL, NULL,
-		    &found, e);
-	if (rv == 0 && digest_same(&found, want)) {
+		rv = hash_file(how, fd, f, target, e);
+	if (rv > 0) {
 		stamp_of(&st, &was);
-		note(how, target, fd, &was, want);
-		rv = 1;
+		note(how, target, fd, &was, &f->file.digest);
 	}
 	close(fd);
 	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;

@@ -646,19 +646,23 @@ progress_connections(struct progress *p, unsigned n)
 static void
 say(struct progress *p, const char *event, const char *prefix, const char *text)
 {
+	char *masked = xstrdup(text);
+
+	str_mask_tokens(masked);
 	pthread_mutex_lock(&p->lock);
 	if (p->mode == PROGRESS_JSON) {
 		event_begin(p, event);
-		json_text(p, "text", text);
+		json_text(p, "text", masked);
 		event_end(p);
 		flush(p);
 	} else {
 		erase(p);
 		buf_puts(&p->out, prefix);
-		display_name(text, TEXT_MAX, &p->out);
+		display_name(masked, TEXT_MAX, &p->out);
 		line_end(p);
 	}
 	pthread_mutex_unlock(&p->lock);
+	free(masked);
 }
 
 void

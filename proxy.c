@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "dns.h"
 #include "err.h"
 
 static struct str
@@ -73,6 +74,39 @@ split_port(struct str entry, struct str *host, uint64_t *port)
 	return str_num(rest, 10, 65535, port) == 0;
 }
 
+/* The first bits of both are the same. */
+static bool
+same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
+{
+	unsigned rest = bits % 8;
+	size_t whole = (size_t)(bits / 8);
+
+	if (memcmp(a, b, whole) != 0)
+		return false;
+	return !rest || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
+}
+
+/* "10.0.0.0/8", "fd00::/8", or one address: the host has to be an address of
+ * that network, since a name is not looked up before the proxy is chosen. */
+static bool
+in_network(struct str entry, struct str host)
+{
+	struct dns_address network, address;
+	struct str number = entry, prefix = str_of("");
+	bool cut = str_cut(entry, '/', &number, &prefix);
+	uint64_t bits, all;
+
+	if (str_starts(number, "[") && str_ends(number, "]"))
+		number = str_make(number.s + 1, number.n - 2);
+	if (!dns_number(number, &network) || !dns_number(host, &address) ||
+	    network.six != address.six)
+		return false;
+	bits = all = network.six ? 128 : 32;
+	if (cut && str_num(prefix, 10, all, &bits) < 0)
+		return false;
+	return same_bits(network.ip, address.ip, bits);
+}
+
 static bool
 entry_covers(struct str entry, const struct url *u)
 {
@@ -87,6 +121,8 @@ entry_covers(struct str entry, const struct url *u)
 		if (!entry.n || str_eq(entry, "*"))
 			return true;
 	}
+	if (in_network(entry, u->host))
+		return true;
 	if (!split_port(entry, &host, &port) || (port && port != u->port))
 		return false;
 	if (str_starts(host, "*."))

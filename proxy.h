@@ -27,8 +27,9 @@ int proxy_for(const struct proxy_rules *rules, const struct url *target,
 
 /* True if the no_proxy list covers the host and port of u: "*" alone in the
  * list; "example.com" itself and its subdomains; ".example.com" only
- * subdomains; addresses and "localhost" exactly; "host:port" only that port;
- * "scheme://host" only that scheme. */
+ * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
+ * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
+ * "host:port" only that port; "scheme://host" only that scheme. */
 bool proxy_excluded(const char *no, const struct url *u);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client.h"
+#include "conn.h"
 #include "err.h"
 #include "mem.h"
 
@@ -24,6 +25,7 @@ repo_about(const struct repo *r, const char *revision, const char *path)
 	    .revision = revision,
 	    .path = path,
 	    .has_token = r->has_token,
+	    .withheld = r->withheld,
 	    .endpoint = r->endpoint,
 	};
 }
@@ -45,27 +47,97 @@ repo_add_quoted(struct buf *b, const char *before, const char *segment)
 	url_quote(b, str_of(segment), "");
 }
 
+/* What another address answered than the endpoint's is that one's to say, and
+ * the endpoint may say something else. */
+static int
+blame_address(const struct repo *r, const struct url *url, struct err *e)
+{
+	struct url ours, root = *url;
+	struct buf b = buf_make(URL_MAX);
+	struct err ignored;
+
+	if (url_parse(str_of(r->endpoint), &ours, &ignored) < 0 ||
+	    url_is_below(url, &ours))
+		return -1;
+	if (url_same_origin(url, &ours)) {
+		url_show(&b, url);
+		err_in(e,
+		    "the endpoint redirects to '%s', which is not below it",
+		    buf_cstr(&b));
+	} else {
+		root.path.n = 0;
+		url_show(&b, &root);
+		err_in(e, "the endpoint redirects to '%s'%s", buf_cstr(&b),
+		    r->has_token ? ", and no token was sent there" : "");
+		if (e->kind == ERR_AUTH || e->kind == ERR_ABSENT)
+			err_hint(e,
+			    "--endpoint %s, if that host may have the "
+			    "token",
+			    buf_cstr(&b));
+	}
+	buf_release(&b);
+	return -1;
+}
+
+/* In clear text a proxy may have answered. The Hub gives its reason, or the
+ * number of the request, in a field of its own. */
+static bool
+is_of_proxy(const struct response *resp)
+{
+	const struct http_head *h = response_head(resp);
+	struct str ignored;
+
+	return response_proxy(resp) && h->status == 403 &&
+	       !http_get(h, "x-error-code", &ignored) &&
+	       !http_get(h, "x-error-message", &ignored) &&
+	       !http_get(h, "x-request-id", &ignored);
+}
+
+int
+repo_error(const struct repo *r, const struct response *resp, struct str body,
+    const struct answer_about *what, struct err *e)
+{
+	if (is_of_proxy(resp))
+		return conn_refused(
+		    response_proxy(resp), response_head(resp), e);
+	answer_error(response_head(resp), body, what, e);
+	return blame_address(r, response_url(resp), e);
+}
+
+/* Before the text is read as JSON, which a page is not. */
+static int
+check_page(const struct repo *r, const struct response *resp, struct err *e)
+{
+	if (!http_type_is(response_head(resp), "text/html"))
+		return 0;
+	err_set(e, ERR_NET, "a web page came in place of the Hub's answer");
+	err_hint(e, "look whether this network wants a login page or a proxy");
+	return blame_address(r, response_url(resp), e);
+}
+
 int
 repo_call(const struct repo *r, const struct request *req,
-    const struct answer_about *what, struct buf *text, char **next,
+    const struct answer_about *what, struct buf *text, struct repo_next *next,
     struct err *e)
 {
 	struct response *resp = client_call(r->client, req, text, e);
-	const struct http_head *h;
 	struct str target;
 	int rv = 0;
 
 	if (next)
-		*next = NULL;
+		*next = (struct repo_next){.url = NULL};
 	if (!resp)
 		return -1;
-	h = response_head(resp);
-	if (h->status >= 300)
-		rv = answer_error(h, buf_str(text), what, e);
-	else if (next && http_link(h, "next", &target)) {
+	if (response_head(resp)->status >= 300)
+		rv = repo_error(r, resp, buf_str(text), what, e);
+	else
+		rv = check_page(r, resp, e);
+	if (rv == 0 && next &&
+	    http_link(response_head(resp), "next", &target)) {
+		next->no_token = response_led(resp);
 		/* Without it the rest would be missing, and nobody told. */
-		*next = url_join(response_url(resp), target, e);
-		if (!*next)
+		next->url = url_join(response_url(resp), target, e);
+		if (!next->url)
 			rv = err_in(e, "the next page of the listing");
 	}
 	response_close(resp);
@@ -102,9 +174,13 @@ char *
 repo_rewrite(const struct repo *r, char *url)
 {
 	struct buf b = buf_make(URL_MAX);
+	struct url ours;
+	struct err ignored;
 
 	if (!str_starts(str_of(url), public_hub))
-		return url;
+		return url_parse(str_of(r->endpoint), &ours, &ignored) < 0
+			   ? url
+			   : url_put_below(&ours, "/api/", url);
 	buf_printf(&b, "%s/%s", r->endpoint, url + sizeof(public_hub) - 1);
 	free(url);
 	return buf_detach(&b);
@@ -133,12 +209,14 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 {
 	struct buf text = buf_make(PAGE_MAX);
 	uint64_t size = 0;
+	bool no_token = false;
 	char *seen = NULL;
 	int rv = 0;
 
 	for (unsigned n = 0; url && rv == 0; n++) {
-		struct request req = {.method = "GET", .url = url};
-		char *next = NULL;
+		struct request req = {
+		    .method = "GET", .url = url, .no_token = no_token};
+		struct repo_next next;
 
 		if (n == REPO_PAGES_MAX || size > REPO_LISTING_MAX) {
 			rv = err_set(e, ERR_CONTENT,
@@ -156,7 +234,8 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 			rv = answer_tree(buf_str(&text), each, ctx, e);
 		size += text.len;
 		free(url);
-		url = next ? repo_rewrite(r, next) : NULL;
+		url = next.url ? repo_rewrite(r, next.url) : NULL;
+		no_token = no_token || next.no_token;
 	}
 	free(url);
 	free(seen);
@@ -338,8 +417,10 @@ repo_check_file(const struct repo *r, const struct repo_file *f,
 	if (url_parse(str_of(r->endpoint), &endpoint, e) < 0)
 		return -1;
 	ours = url_same_origin(&endpoint, url);
-	if (ours && h->status >= 400)
-		return answer_error(h, str_of(""), &what, e);
+	if (ours && h->status >= 400) {
+		answer_error(h, str_of(""), &what, e);
+		return blame_address(r, url, e);
+	}
 	if (ours && check_linked(f, h, e) < 0)
 		return -1;
 	if (is_page(f, h)) {

@@ -17,6 +17,7 @@ struct client;
 struct err;
 struct http_head;
 struct request;
+struct response;
 
 /* One repository at one endpoint; all is borrowed for the life of it. */
 struct repo {
@@ -24,15 +25,17 @@ struct repo {
 	const char *endpoint; /* without '/' at the end */
 	enum repo_type type;
 	const char *id;
-	bool has_token;
+	bool has_token; /* and it is sent to the endpoint */
+	bool withheld;  /* there is one that is not (client_withholds) */
 };
 
 /* What an error at this repository is about; revision and path may be NULL. */
 struct answer_about repo_about(
     const struct repo *r, const char *revision, const char *path);
 
-/* A mirror may pass on the addresses of the public Hub: they are the mirror's
- * to serve (hub-protocol.md, 1.1). Takes url, which free() takes; returns what
+/* A mirror may pass on the addresses of the public Hub, or of its own host but
+ * without the path that it has before all: they are the mirror's to serve.
+ * Takes url, which free() takes; returns what
  * is to be asked in its place. */
 char *repo_rewrite(const struct repo *r, char *url);
 
@@ -63,12 +66,21 @@ int repo_file(const struct repo *r, const char *commit, const char *path,
 /* For the calls that write (repo_write.h): "ENDPOINT/api/models/ID", to be
  * continued and released by the caller; a segment that is quoted whole; one
  * call with the retry rule, its text in *text. Statuses from 300 on are errors.
- * If next is not NULL it gets the rel="next" link or NULL; the caller frees. */
+ * If next is not NULL it gets the rel="next" link. */
+struct repo_next {
+	char *url;     /* NULL: there is none; the caller frees */
+	bool no_token; /* another host named it */
+};
 struct buf repo_api_url(const struct repo *r);
 void repo_add_quoted(struct buf *b, const char *before, const char *segment);
 int repo_call(const struct repo *r, const struct request *req,
-    const struct answer_about *what, struct buf *text, char **next,
+    const struct answer_about *what, struct buf *text, struct repo_next *next,
     struct err *e);
+
+/* The error that this answer is, a status of 300 or more: answer_error(), and
+ * which other host sent it, if one did. Returns -1. */
+int repo_error(const struct repo *r, const struct response *resp,
+    struct str body, const struct answer_about *what, struct err *e);
 
 /* Where the bytes of a file are: the resolve URL, which the caller frees. */
 char *repo_file_url(const struct repo *r, const char *commit, const char *path);

@@ -99,7 +99,7 @@ create(const struct repo *r, const struct buf *url, const struct buf *body,
 		strstr(buf_cstr(&text), "conflicting operation");
 	if (resp && response_head(resp)->status >= 300 &&
 	    response_head(resp)->status != 409)
-		rv = answer_error(response_head(resp), buf_str(&text), what, e);
+		rv = repo_error(r, resp, buf_str(&text), what, e);
 	response_close(resp);
 	buf_release(&text);
 	return rv;
@@ -188,12 +188,13 @@ repo_preupload(const struct repo *r, const char *revision, bool new_pr,
 /* Statuses that say no to this commit, whatever the reason. One that is not of
  * the Hub itself says nothing of whether it was done. */
 static int
-refused(const struct http_head *h, struct buf *text,
+refused(const struct repo *r, const struct response *resp, struct buf *text,
     const struct answer_about *what, struct err *e)
 {
-	answer_error(h, buf_str(text), what, e);
+	repo_error(r, resp, buf_str(text), what, e);
 	if (e->kind == ERR_OTHER)
-		e->kind = h->status > 505 ? ERR_NET : ERR_REFUSED;
+		e->kind =
+		    response_head(resp)->status > 505 ? ERR_NET : ERR_REFUSED;
 	return -1;
 }
 
@@ -218,7 +219,7 @@ repo_send_commit(const struct repo *r, const char *revision,
 	resp = client_send(r->client, &req, e);
 	if (resp && response_text(resp, &text, e) == 0) {
 		rv = response_head(resp)->status >= 300
-			 ? refused(response_head(resp), &text, &what, e)
+			 ? refused(r, resp, &text, &what, e)
 			 : commit_answer_parse(buf_str(&text), out, e);
 	}
 	response_close(resp);

@@ -20,6 +20,7 @@ static const struct {
     {"model", "models", ""},
     {"dataset", "datasets", "datasets/"},
     {"space", "spaces", "spaces/"},
+    {"kernel", "kernels", "kernels/"},
 };
 
 const char *
@@ -49,7 +50,7 @@ repo_type_parse(const char *text, enum repo_type *out, struct err *e)
 			return 0;
 		}
 	err_set(e, ERR_USAGE, "'%s' is no repository type", text);
-	return err_hint(e, "-t model, -t dataset or -t space");
+	return err_hint(e, "-t model, -t dataset, -t space or -t kernel");
 }
 
 static bool
@@ -214,11 +215,10 @@ take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
 			*rest = after;
 			return set_type((enum repo_type)i, given, out, text, e);
 		}
-	/* Types of the Hub that cannot be had here; else they would be taken
-	 * for the namespace of a model. */
-	if (str_eq(part, "kernels") || str_eq(part, "buckets"))
+	/* Else it would be taken for the namespace of a model. */
+	if (str_eq(part, "buckets"))
 		return err_set(e, ERR_USAGE,
-		    "'%s' is neither a model nor a dataset nor a space", text);
+		    "'%s' is a bucket, which is no repository", text);
 	return set_type(REPO_MODEL, given, out, text, e);
 }
 

@@ -10,7 +10,7 @@
 #include "str.h"
 #include "url.h"
 
-enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE };
+enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE, REPO_KERNEL };
 
 struct repoid {
 	enum repo_type type;
@@ -22,14 +22,14 @@ struct repoid {
 /* Model if the text does not say otherwise; given_type is a pointer to what -t
  * said, or NULL. A type in the text that contradicts -t is an error. Web
  * addresses are those of the endpoint, and of huggingface.co and hf.co, of
- * which the "https://" may be missing: /ID, /datasets/ID, /spaces/ID, each with
- * /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH; query and fragment are
+ * which the "https://" may be missing: /ID, /datasets/ID, /spaces/ID,
+ * /kernels/ID, each with /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH; query and fragment are
  * ignored. ERR_USAGE. */
 int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);
 void repoid_release(struct repoid *id);
 
-/* What -t takes: "model", "dataset", "space"; else ERR_USAGE. */
+/* What -t takes: "model", "dataset", "space", "kernel"; else ERR_USAGE. */
 int repo_type_parse(const char *text, enum repo_type *out, struct err *e);
 const char *repo_type_name(enum repo_type t);   /* "model" */
 const char *repo_type_plural(enum repo_type t); /* "models", as after /api/ */

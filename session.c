@@ -96,13 +96,18 @@ open_progress(const struct config *c, const struct options *o, const char *verb)
 }
 
 static struct client *
-open_client(const struct session *s, struct err *e)
+open_client(const struct session *s, const struct options *o, struct err *e)
 {
 	const struct config *c = s->config;
-	const struct client_opts o = {
+	const struct client_opts how = {
 	    .endpoint = c->endpoint,
 	    .token = c->token,
 	    .user_agent = "hub/" HUB_VERSION,
+	    /* So that the Hub can count downloads; in the official client since
+	     * its version 1.32. */
+	    .endpoint_field = o->command == COMMAND_DOWNLOAD
+				  ? "X-HF-Download-Counter: 1"
+				  : NULL,
 	    .trust = s->trust,
 	    .proxy = c->proxy,
 	    .family = c->family,
@@ -116,7 +121,7 @@ open_client(const struct session *s, struct err *e)
 	    .ctx = s->progress,
 	};
 
-	return client_open(&o, e);
+	return client_open(&how, e);
 }
 
 /* Said once, since the dates of certificates depend on it. */
@@ -184,6 +189,7 @@ fill(
     struct session *s, const struct options *o, const char *verb, struct err *e)
 {
 	const struct config *c = s->config;
+	bool withheld;
 
 	if (identify(s, o, e) < 0)
 		return -1;
@@ -198,15 +204,22 @@ fill(
 	show_notes(s);
 	if (add_trust(s, e) < 0)
 		return -1;
-	s->client = open_client(s, e);
+	s->client = open_client(s, o, e);
 	if (!s->client)
 		return -1;
+	withheld = client_withholds(s->client);
+	if (withheld)
+		progress_note(s->progress,
+		    "the token is not sent to '%s': it would be readable on "
+		    "the way",
+		    c->endpoint);
 	s->repo = (struct repo){
 	    .client = s->client,
 	    .endpoint = c->endpoint,
 	    .type = s->id.type,
 	    .id = s->id.id,
-	    .has_token = c->token != NULL,
+	    .has_token = c->token && !withheld,
+	    .withheld = withheld,
 	};
 	return 0;
 }

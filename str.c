@@ -317,19 +317,62 @@ str_token_length(struct str s)
 	return longest >= 20 ? i : 0;
 }
 
+/* The token of the run. Set once, before there are threads: the sentences in
+ * which it must not stand are made everywhere, and none may be forgotten. */
+static const char *hidden;
+
+void
+str_hide(const char *secret)
+{
+	hidden = secret && strlen(secret) >= STR_HIDDEN_MIN ? secret : NULL;
+}
+
+/* Replaces the n bytes at s, which are not fewer than those of mask. Returns
+ * what is behind it. */
+static char *
+put_mask(char *s, size_t n, const char *mask)
+{
+	size_t length = strlen(mask);
+
+	memcpy(s, mask, length);
+	memmove(s + length, s + n, strlen(s + n) + 1);
+	return s + length;
+}
+
+/* How much of the hidden text s begins with: all of it, or as much as there is
+ * before the end of s, where that may have been cut. */
+static size_t
+hidden_length(const char *s)
+{
+	size_t n = 0;
+
+	while (hidden[n] && s[n] == hidden[n])
+		n++;
+	return !hidden[n] || (!s[n] && n >= STR_HIDDEN_MIN) ? n : 0;
+}
+
+static void
+mask_hidden(char *s)
+{
+	const char *mask = str_starts(str_of(hidden), "hf_") ? "hf_***" : "***";
+
+	while (*s) {
+		size_t n = hidden_length(s);
+
+		s = n ? put_mask(s, n, mask) : s + 1;
+	}
+}
+
 void
 str_mask_tokens(char *s)
 {
-	static const char mask[] = "hf_***";
-	size_t n;
-
+	/* First, since it may hold what looks like one. */
+	if (hidden)
+		mask_hidden(s);
 	while ((s = strstr(s, "hf_"))) {
-		n = str_token_length(str_of(s));
-		if (n) {
-			memcpy(s, mask, sizeof(mask) - 1);
-			memmove(s + sizeof(mask) - 1, s + n, strlen(s + n) + 1);
-		}
-		s += 3;
+		size_t n = str_token_length(str_of(s));
+
+		s = n ? put_mask(s, n, "hf_***") : s + 3;
 	}
 }
 

@@ -72,9 +72,18 @@ bool utf8_steers(const char *p, size_t n);
 void str_printable(char *s);
 
 /* Replaces what looks like a token of the Hub ("hf_", then letters, digits and
- * "_-." with 20 letters and digits in a row) by "hf_***", in place. A token in
- * the wrong place, or one that a server sends back, is not to be shown. */
+ * "_-." with 20 letters and digits in a row) by "hf_***", and the text that is
+ * hidden by "***", in place. A token in the wrong place, or one that a server
+ * sends back, is not to be shown. */
 void str_mask_tokens(char *s);
+
+/* Hides this text, the token of the run, from now on, and no other; NULL: none.
+ * It is borrowed. One shorter than STR_HIDDEN_MIN bytes is no secret, and could
+ * be a part of any word: it is not hidden. To be called while there is one
+ * thread. */
+void str_hide(const char *secret);
+
+#define STR_HIDDEN_MIN 8
 
 /* The length of such a token that s begins with; 0 if it is none. */
 size_t str_token_length(struct str s);

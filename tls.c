@@ -21,6 +21,8 @@
 #include "wait.h"
 
 #define TRUST_MAX 16777216 /* bytes of a file of certificates */
+#define MEMBER_MAX 2097152 /* the same of one in a folder of them */
+#define TRUST_WAIT 5000    /* ms, for what others write into a pipe */
 
 struct tls_trust {
 	struct anchors anchors;
@@ -98,48 +100,76 @@ tls_trust_add_pem(
 	return added ? 0 : no_certificate(name, e);
 }
 
+/* Reads all of it, without waiting for longer than ms in all: it may be a pipe
+ * to which nobody writes, or a device. */
 static int
-read_file(const char *path, struct buf *text, struct err *e)
+read_open(int fd, struct buf *text, unsigned ms)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : 1;
+	uint64_t deadline = wait_now() + ms;
+	ssize_t n = 1;
 	char *room;
+	struct err ignored;
 
-	while (n > 0 && (room = buf_room(text, 16384))) {
+	while (n && (room = buf_room(text, 16384))) {
 		n = read(fd, room, 16384);
-		if (n > 0)
+		if (n >= 0)
 			buf_added(text, (size_t)n);
+		else if (errno != EAGAIN && errno != EINTR)
+			return -1;
+		else if (wait_fd(fd, POLLIN, deadline, &ignored) < 0) {
+			errno = ETIMEDOUT;
+			return -1;
+		}
 	}
-	if (n < 0)
-		err_sys(e, ERR_USAGE, "cannot read '%s'", path);
-	else if (text->full)
-		err_set(e, ERR_USAGE, "'%s' is larger than 16 MiB", path);
-	if (fd >= 0)
-		close(fd);
-	return n < 0 || text->full ? -1 : 0;
+	if (!text->full)
+		return 0;
+	errno = EFBIG;
+	return -1;
+}
+
+static int
+read_file(const char *path, struct buf *text, unsigned ms)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int rv, error;
+
+	if (fd < 0)
+		return -1;
+	rv = read_open(fd, text, ms);
+	error = errno;
+	close(fd);
+	errno = error;
+	return rv;
 }
 
 int
 tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e)
 {
 	struct buf text = buf_make(TRUST_MAX);
-	int r = read_file(path, &text, e);
+	int r;
 
-	if (r == 0)
+	if (read_file(path, &text, TRUST_WAIT) == 0)
 		r = tls_trust_add_pem(t, buf_str(&text), path, e);
+	else if (errno == EISDIR)
+		r = tls_trust_add_dir(t, path, e);
+	else if (errno == EFBIG)
+		r = err_set(e, ERR_USAGE, "'%s' is larger than 16 MiB", path);
+	else
+		r = err_sys(e, ERR_USAGE, "cannot read '%s'", path);
 	buf_release(&text);
 	return r;
 }
 
-/* As tls_trust_add_file(), but it may hold none. */
+/* As tls_trust_add_file(), but it may hold none, and whatever else lies there
+ * is passed over: what nobody may read, or is endless. */
 static int
 add_member(struct tls_trust *t, const char *path, struct err *e)
 {
-	struct buf text = buf_make(TRUST_MAX);
+	struct buf text = buf_make(MEMBER_MAX);
 	size_t added = 0;
-	int r = read_file(path, &text, e);
+	int r = 0;
 
-	if (r == 0 &&
+	if (read_file(path, &text, 0) == 0 &&
 	    anchors_add_pem(&t->anchors, buf_str(&text), &added, e) < 0)
 		r = err_in(e, "'%s'", path);
 	buf_release(&text);
@@ -163,6 +193,7 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 		buf_printf(&name, "%s/%s", path, d->d_name);
 		/* A dangling link of a package that is gone is no error. */
 		if (stat(buf_cstr(&name), &st) == 0 && S_ISREG(st.st_mode) &&
+		    st.st_size <= MEMBER_MAX &&
 		    add_member(t, buf_cstr(&name), &why) < 0 && r == 0) {
 			*e = why;
 			r = 1;

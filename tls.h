@@ -39,9 +39,9 @@ void tls_trust_close(struct tls_trust *t); /* takes NULL */
  * short RSA key, are passed over, and each is kept once. */
 int tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e);
-/* The same for a file (ERR_USAGE if it cannot be read; at most 16 MiB), and for
- * each file of a folder (1 for those that cannot be read, too; those which hold
- * no certificate are passed over). */
+/* The same for a file or a pipe (ERR_USAGE if it cannot be read, which takes 5 s
+ * at most; 16 MiB), and for each file of a folder (those that cannot be read or
+ * hold no certificate are passed over). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 

@@ -101,6 +101,7 @@ take(struct search *s, struct str text, const char *source, struct err *e)
 	} else if (n) {
 		s->out->text = xstrndup(copy, n);
 		s->out->source = xstrdup(source);
+		str_hide(s->out->text);
 	}
 	mem_wipe(copy, text.n);
 	free(copy);
@@ -274,6 +275,7 @@ token_find(const struct token_input *in, struct token *out, struct buf *notes,
 void
 token_release(struct token *t)
 {
+	str_hide(NULL);
 	if (t->text)
 		mem_wipe(t->text, strlen(t->text));
 	free(t->text);

@@ -36,10 +36,11 @@ struct token {
 /* notes gets a line for each thing that is ignored. A byte order mark, blanks
  * and quotes around a token are not part of it. Errors are ERR_USAGE: a token
  * that no header can carry, or a file that was named and cannot be read. The
- * text itself is never in one. */
+ * text itself is never in one, and hidden (str_hide) from now on. */
 int token_find(const struct token_input *in, struct token *out,
     struct buf *notes, struct err *e);
-void token_release(struct token *t); /* wipes the text */
+/* Wipes the text, and hides nothing any more. */
+void token_release(struct token *t);
 
 /* What was looked at for a token, for the sentence when one is missing:
  * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */

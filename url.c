@@ -355,6 +355,38 @@ url_same_origin(const struct url *a, const struct url *b)
 	return true;
 }
 
+bool
+url_is_below(const struct url *u, const struct url *base)
+{
+	size_t n = base->path.n;
+
+	return url_same_origin(u, base) && u->path.n >= n &&
+	       (!n || memcmp(u->path.s, base->path.s, n) == 0) &&
+	       (u->path.n == n || u->path.s[n] == '/');
+}
+
+char *
+url_put_below(const struct url *base, const char *start, char *url)
+{
+	struct buf b = buf_make(URL_MAX);
+	struct url u = {.port = 0};
+	struct err ignored;
+
+	if (url_parse(str_of(url), &u, &ignored) < 0 ||
+	    !url_same_origin(&u, base) || url_is_below(&u, base) ||
+	    !str_starts(u.path, start))
+		return url;
+	put_authority(&b, &u);
+	buf_str_add(&b, base->path);
+	buf_puts(&b, u.path.s);
+	if (b.full) {
+		buf_release(&b);
+		return url;
+	}
+	free(url);
+	return buf_detach(&b);
+}
+
 static bool
 is_127(struct str host)
 {

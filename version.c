@@ -42,12 +42,13 @@
 #define ARCHITECTURE "unknown"
 #endif
 
-/* Where the Hub's answers lead, as of 2026-11: its own documentation names
- * these, and says that they change. */
+/* Where the Hub's answers lead, as of 2026-11. By pattern, since regions and
+ * names come and go; the Hub has a list at /.well-known/meta.json. */
 static const char *const download_hosts[] = {
-    "us.aws.cdn.hf.co",
-    "us.gcp.cdn.hf.co",
-    "cas-bridge.xethub.hf.co",
+    "*.cdn.hf.co",
+    "*.xethub.hf.co",
+    "*.xethub-eu.hf.co",
+    "cdn-lfs.hf.co",
     "cdn-lfs-us-1.hf.co",
     "cdn-lfs-eu-1.hf.co",
 };

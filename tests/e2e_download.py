@@ -136,12 +136,24 @@ def test_update_takes_only_what_changed(k):
 
 
 def test_types(k):
-    for type in ("model", "dataset", "space"):
+    for type in ("model", "dataset", "space", "kernel"):
         repo = k.hub.add_repo("acme-lab/" + type, SAMPLE, type=type)
         to = k.top / type
         k.ok(k.download(repo, "-t", type, to=to))
         k.same(repo, folder=to)
     k.ok(k.download("acme-lab/model", "--repo-type", "dataset"), (3, 4))
+
+
+def test_counts_as_a_download(k):
+    """The field goes with all requests to the endpoint, and with none elsewhere, nor with uploads."""
+    def counted(origin):
+        return {e["headers"].get("x-hf-download-counter") for e in k.hub.asked(origin)}
+    repo = sample(k)
+    k.ok(k.download(repo))
+    assert counted("hub") == {"1"} and counted("cdn") == {None}
+    k.hub.forget()
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.dir, env={"HF_TOKEN": k.tokens["write"]}))
+    assert counted("hub") == {None}
 
 
 @hub_with(page=7)
@@ -820,9 +832,99 @@ def test_proxy_plain(k):
 
 def test_no_proxy(k):
     repo = sample(k)
-    env = {"https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    k.ok(k.download(repo, env=env))
+    for n, no in enumerate(("127.0.0.1", "10.0.0.0/8, 127.0.0.0/8")):
+        to = k.top / str(n)
+        env = {"https_proxy": "http://127.0.0.1:9", "no_proxy": no}
+        k.ok(k.download(repo, env=env, to=to))
+        k.same(repo, folder=to)
+    env["no_proxy"] = "128.0.0.0/8"
+    k.ok(k.download(repo, "--retries", "0", env=env), 5, "proxy")
+
+
+@hub_with(tls=False)
+def test_proxy_that_refuses_plain(k):
+    """In absolute form its refusal looks like an answer of the Hub."""
+    repo = sample(k)
+    with Proxy(login="me:secret") as proxy:
+        k.ok(k.download(repo, env={"http_proxy": proxy.url}), 4,
+             ("proxy '%s': it refused with 407" % proxy.url, "try: give the proxy as http://USER:"))
+        assert len(proxy.log) == 1
+    with Proxy(refuse=403) as proxy:
+        k.ok(k.download(repo, env={"http_proxy": proxy.url}), 1,
+             "proxy '%s': it refused with 403" % proxy.url)
+    # This one is the Hub's own.
+    k.hub.fault(path="/revision/", status=403, headers={"X-Request-Id": "Root=1"})
+    with Proxy() as proxy:
+        r = k.ok(k.download(repo, env={"http_proxy": proxy.url}), 4, "the Hub does not allow it")
+        assert "proxy" not in r.err
+
+
+def test_proxy_that_refuses_a_tunnel(k):
+    repo = sample(k)
+    for status, ends, hint in ((407, 4, "try: give the proxy as"), (403, 1, "")):
+        with Proxy(refuse=status) as proxy:
+            k.ok(k.download(repo, env={"https_proxy": proxy.url}), ends,
+                 ("proxy '%s': it refused with %d" % (proxy.url, status), hint))
+
+
+# an endpoint that is none, or not all of it
+
+def elsewhere(k):
+    """The Hub by another name: another host."""
+    return k.hub.endpoint.replace("127.0.0.1", "localhost")
+
+
+def test_endpoint_moved(k):
+    """What is public is found there; for the rest it is said which host wants the token."""
+    repo = sample(k)
+    for path in ("/revision/main", "/tree/" + repo.head().oid):
+        k.hub.fault(path=path, status=308, headers={
+            "Location": "%s/api/models/%s%s?recursive=true" % (elsewhere(k), repo.id, path)})
+    k.ok(k.download(repo, token="read"))
     k.same(repo)
+
+
+def test_endpoint_moved_private(k):
+    repo = sample(k, private=True)
+    k.hub.fault(path="/revision/main.expand", status=308, count=2, headers={
+        "Location": "%s/api/models/%s/revision/main?x" % (elsewhere(k), repo.id)})
+    said = "the endpoint redirects to '%s', and no token was sent there: " % elsewhere(k)
+    hint = "try: --endpoint %s, if that host may have the token" % elsewhere(k)
+    k.ok(k.download(repo, token="read"), (3, 4), (said, hint))
+    r = k.ok(k.download(repo), (3, 4), "the endpoint redirects to '%s': " % elsewhere(k))
+    assert "there is no model" in r.err
+    # As the sentence says.
+    k.ok(k.download(repo, "--endpoint", elsewhere(k), token="read"))
+    k.same(repo)
+
+
+def test_endpoint_moved_to_a_page(k):
+    repo = sample(k)
+    k.hub.fault(path="/revision/main", status=302, count=None, headers={"Location": elsewhere(k) + "/login"})
+    k.hub.fault(path="/login", status=200, count=None, body="<html>hello</html>",
+                headers={"Content-Type": "text/html; charset=utf-8"})
+    k.ok(k.download(repo), 5, ("the endpoint redirects to '%s'" % elsewhere(k), "a web page came"))
+    k.hub.violations.clear()
+
+
+@hub_with(prefix="/hf", page=3)
+def test_mirror_below_a_path(k):
+    """It passes on redirects and links as they came from the Hub behind it: without its path."""
+    repo = sample(k)
+    root = k.hub.endpoint[:-len("/hf")]
+    k.hub.page_host = root
+    for path, entry in repo.head().files.items():
+        if not entry.lfs:
+            k.hub.fault(path="/resolve/.*/%s$" % path, headers={
+                "Location": "/api/resolve-cache/models/%s/%s/%s" % (repo.id, repo.head().oid, path)})
+    k.ok(k.download(repo))
+    k.same(repo)
+    assert any("/hf/api/resolve-cache" in e["path"] for e in k.hub.asked("hub"))
+    # A redirect to elsewhere on the host is followed; if that is no good, it is said.
+    k.hub.fault(path="/revision/", status=302, headers={"Location": "/other/place"})
+    k.ok(k.download(repo, "--force"), 3,
+         "the endpoint redirects to '%s/other/place', which is not below it" % root)
+    k.hub.violations.clear()
 
 
 def test_proxy_option(k):
@@ -1099,6 +1201,14 @@ def test_unchanged_files_are_not_read_again(k):
     k.ok(k.download(repo, to=k.top / "copy"), err="in place, verified now")
     k.ok(k.download(repo, to=k.top / "copy"), err=UNCHANGED)
     assert not k.content_requests()
+
+
+def test_large_file_is_shown_while_it_is_hashed(k):
+    repo = sample(k, {"big.bin": Generated(1, 64 * MB + 1)})
+    k.ok(k.download(repo))
+    (k.dir / "big.bin").touch()
+    k.ok(k.download(repo), err=["checking: 2 files", "in place: big.bin", "verified now"])
+    assert "in place: " not in k.ok(k.download(repo), err=UNCHANGED).err
 
 
 def test_note_of_another_user_is_not_believed(k):

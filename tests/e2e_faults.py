@@ -329,8 +329,8 @@ def many_small(k, count):
     return k.hub.add_repo(ID, {"f%03d" % n: "file %d\n" % n for n in range(count)})
 
 
-def finished(trace):
-    """The calls fdatasync and renameat2 that are through, in their order, as (name, what follows)."""
+def finished(trace, names="fdatasync|renameat2?"):
+    """The calls of these names that are through, in their order, as (name, what follows)."""
     waiting = {}
     for line in trace.read_text(errors="replace").splitlines():
         thread, text = line.split(None, 1)
@@ -338,7 +338,7 @@ def finished(trace):
             waiting[thread] = text
             continue
         text = waiting.pop(thread, "") + text
-        found = re.match(r"(fdatasync|renameat2)\((.*)", text)
+        found = re.match(r"(%s)\((.*)" % names, text)
         if found:
             yield found.groups()
 
@@ -467,13 +467,11 @@ def test_folders_are_on_the_disk_at_the_end(k):
     k.ok(k.download(repo, "-j", "2", "--exclude", ".*", env=environment(), wrap=traced(
         "-y", "-s", "300", "-e", "trace=fsync,renameat", "-e", "signal=none", "-o", str(trace))))
     named, synced = {}, {}
-    for n, line in enumerate(trace.read_text(errors="replace").splitlines()):
-        found = re.search(r'renameat\(.*<([^<>]*)>, "([^"]*)"\) = 0', line)
-        if found:
-            named[os.path.join(*found.groups())] = n
-        found = re.search(r"fsync\(\d+<(.*)>\) = 0", line)
-        if found:
-            synced[found.group(1)] = n
+    for n, (call, rest) in enumerate(finished(trace, "fsync|renameat")):
+        if call == "renameat":
+            named["/".join(re.search(r'.*<([^<>]*)>, "([^"]*)"', rest).groups())] = n
+        else:
+            synced[re.search(r"\d+<([^<>]*)>", rest).group(1)] = n
     for path in tree(k.dir):
         at = k.dir / path
         assert str(at) in named, path

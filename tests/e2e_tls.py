@@ -3,6 +3,7 @@ those that must not, versions, ciphers, renegotiation, streams that are cut, and
 
 import atexit
 import functools
+import os
 import re
 import select
 import shutil
@@ -177,7 +178,13 @@ REFUSED = [
     ({"names": ("IP:127.0.0.2",)}, HERE, "is not for '127.0.0.1'", None),
     ({"names": ("IP:" + HERE,)}, "localhost", "is not for 'localhost'", None),
     ({"names": (), "subject": "/CN=" + HERE}, HERE, wrong(HERE, HERE), None),
+    ({"names": ("IP:127.0.0.2",), "subject": "/CN=other.test"}, HERE, wrong(HERE, "127.0.0.2"), None),
+    ({"names": ("DNS:*.wild.test",)}, ".wild.test", wrong(".wild.test", "*.wild.test"), None),
+    ({"names": ("DNS:a.test", "IP:fd00::1", "DNS:*.b.test", "DNS:c.test", "IP:1.2.3.4"),
+      "subject": "/CN=hub.test"}, "hub.test",
+     "is not for 'hub.test' but for 'a.test', 'fd00::1', '*.b.test' and 2 more", None),
     # The common name does not count where there are names.
+    ({"names": ("IP:127.0.0.2",), "subject": "/CN=hub.test"}, "hub.test", wrong("hub.test", "127.0.0.2"), None),
     ({"names": ("DNS:other.test",), "subject": "/CN=hub.test"}, "hub.test", "is not for", None),
 
     ({"by": "corporate"}, HERE, "issued by 'Inspection CA, Example Corp', which is not trusted",
@@ -233,6 +240,35 @@ def test_trusted_too_weak(k):
     short = lab().authority("short root").file
     k.ok(run(k, repo, HERE, "--ca-file", short), 2, err=("holds no certificate", "2048 bits"))
     assert not k.hub.asked() and not k.dir.exists()
+
+
+# where certificates are looked for
+
+def test_places_that_block(k):
+    """Nothing is waited for: pipes to which nobody writes, devices, files of the kernel."""
+    repo = k.hub.add_repo(ID, FILES)
+    fifo, folder = k.top / "fifo", k.top / "certs"
+    os.mkfifo(str(fifo))
+    folder.mkdir()
+    os.mkfifo(str(folder / "fifo"))
+    (folder / "big").write_bytes(b"x" * (3 * MB))
+    shutil.copy(k.hub.ca_file, str(folder / "ca.pem"))
+    for name in ("SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        env = {"SSL_CERT_FILE": None, name: folder}
+        k.ok(k.download(repo, to=k.top / name, env=env))
+    for path in ("/proc", "/dev"):
+        k.ok(k.download(repo, to=k.top / path[1:], env={"SSL_CERT_DIR": path, "REQUESTS_CA_BUNDLE": path},
+                        timeout=20))
+    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": fifo}), 2, "holds no certificate")
+    k.ok(k.download(repo, env={"SSL_CERT_DIR": fifo}), 2, "not a directory")
+    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": "/dev/zero"}), 2, "larger than 16 MiB")
+    # A pipe to which somebody writes, as a shell makes it of <(...).
+    reading, writing = os.pipe()
+    late = threading.Timer(0.3, lambda: (os.write(writing, Path(k.hub.ca_file).read_bytes()), os.close(writing)))
+    late.start()
+    k.ok(k.download(repo, env={"SSL_CERT_FILE": "/dev/fd/%d" % reading}, pass_fds=[reading]))
+    late.join()
+    os.close(reading)
 
 
 # what must be taken
@@ -376,10 +412,11 @@ def test_versions_and_ciphers(k):
 
 
 def test_certificate_of_client_not_needed(k):
-    """A server that asks for one and goes on without: s_server's page is no JSON."""
+    """A server that asks for one and goes on without: s_server's page is no answer."""
     repo = k.hub.add_repo(ID, FILES)
     with Server("-tls1_2", "-verify", "1", "-www") as server:
-        told(k, run(k, repo, port=server.port), 5, "the Hub's answer is no JSON")
+        told(k, run(k, repo, port=server.port), 5, "a web page came in place of the Hub's answer",
+             "login page or a proxy")
 
 
 def test_renegotiation_in_an_answer(k):
@@ -387,7 +424,8 @@ def test_renegotiation_in_an_answer(k):
     repo = k.hub.add_repo(ID, FILES)
     with Server("-tls1_2", "-www") as server:
         env = {"HF_ENDPOINT": "https://%s:%d/reneg" % (HERE, server.port)}
-        told(k, run(k, repo, env=env), 5, "the Hub's answer is no JSON")
+        told(k, run(k, repo, env=env), 5, "a web page came in place of the Hub's answer",
+             "login page or a proxy")
         server.read_until("HelloRequest")
         server.read_until("no_renegotiation")
 

@@ -98,6 +98,33 @@ def test_not_when_led_back(k):
     k.hub.violations.clear()
 
 
+def test_not_when_led_back_for_a_part(k):
+    """The same with a file: neither the first part of it nor a later one has the token."""
+    repo = k.hub.add_repo(ID, {"big.txt": Regular(b"0123456789abcdef" * (1 << 20))})
+    place = "/%s/resolve/%s/big.txt" % (ID, repo.head().oid)
+    k.hub.fault(path=place + "$", count=None, status=302, headers={"Location": k.hub.cdn_url + "/x"})
+    k.hub.fault(origin="cdn", count=None, status=302,
+                headers={"Location": k.hub.endpoint + place + "?back=1"})
+    k.hub.fault(origin="hub", path="/resolve-cache/.*/big.txt", count=2, drop_after=700001)
+    k.ok(get(k, "big.txt", "-j", "4", "--retries", "9"))
+    k.same(repo, only=lambda p: p == "big.txt")
+    assert len(k.hub.asked("hub", path="/resolve-cache/")) > 2
+    assert sent(k, path="back=1") == {False} and sent(k, path="/resolve-cache/") == {False}
+    assert {e["authorization"] for e in k.hub.asked() if e["path"] == place} == {True}
+
+
+def test_not_to_pages_named_elsewhere(k):
+    """A page of a listing that another host sent names the next one, at the endpoint."""
+    k.hub.add_repo(ID, FILES)
+    page = '[{"type":"file","oid":"%s","size":9,"path":"config.json"}]' % ("a" * 40)
+    k.hub.fault(path="/tree/", status=302, headers={"Location": k.hub.cdn_url + "/x"})
+    k.hub.fault(origin="cdn", path="^/x", status=200, body=page, headers={
+        "Content-Type": "application/json", "Link": '<%s/api/secret>; rel="next"' % k.hub.endpoint})
+    get(k)
+    assert sent(k, path="/api/secret") == {False}
+    k.hub.violations.clear()
+
+
 def test_not_to_pages_elsewhere(k):
     secret(k)
     with Trap(tls=k.hub) as trap:
@@ -168,6 +195,26 @@ def test_not_in_clear_text_off_loopback(k):
     k.hub.forget()
     k.ok(put(k, env={"HF_ENDPOINT": "http://0.0.0.0:" + port}), (3, 4))
     assert sent(k, origin="hub") == {False}
+
+
+@hub_with(tls=False)
+def test_that_it_is_not_sent_is_said(k):
+    """Before the first request, and not as if no token had been given."""
+    secret(k)
+    port = k.hub.endpoint.rsplit(":", 1)[1]
+    open_endpoint = "http://0.0.0.0:" + port
+    source(k)
+    for run in (get, put):
+        r = k.ok(run(k, env={"HF_ENDPOINT": open_endpoint}), (3, 4), (
+            "the token is not sent to '%s'" % open_endpoint, "no token was sent",
+            "try: use an https:// address as --endpoint"))
+        assert r.err.index("is not sent to") < r.err.index("http://0.0.0.0:%s/api" % port)
+        assert "HF_TOKEN" not in r.err.split("try:")[1]
+    with Proxy() as proxy:
+        k.ok(get(k, env={"http_proxy": proxy.url}), (3, 4), "the token is not sent to '%s'" % k.hub.endpoint)
+        r = k.ok(k.download(ID, env={"http_proxy": proxy.url}), (3, 4), "no token was given")
+        assert "is not sent" not in r.err
+    assert "is not sent" not in k.ok(get(k)).err
 
 
 @hub_with(tls=False)
@@ -418,6 +465,24 @@ def test_not_in_messages(k):
                 k.hub.forget()
                 k.hub.fault(path=path, count=None, **rule)
                 run()  # the kit looks at the output
+    k.hub.violations.clear()
+
+
+def test_not_in_messages_whatever_its_shape(k):
+    """Tokens of organizations, gateways, JWT; as they come back in all that is shown."""
+    secret(k)
+    for token in ("api_org_AbCdEfGhIjKl", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln-bmF0_dXJl", "s3cr3t-8",
+                  "AKIA/x+y=="):
+        for rule in ({"status": 400, "body": '{"error": "no %s here"}' % token},
+                     {"status": 401, "headers": {"X-Error-Message": "bad " + token, "X-Request-Id": token}},
+                     {"status": 302, "headers": {"Location": "/" + token}},
+                     {"raw": "HTTP/1.1 503 %s\r\nContent-Length: 0\r\n\r\n" % token}):
+            for path in ("/revision/", "/resolve/"):
+                for words in (["--json"], ["--progress", "json"], ["--progress", "lines"]):
+                    k.hub.forget()
+                    k.hub.fault(path=path, count=None, **rule)
+                    r = k.download(ID, "--retries", "0", "-v", *words, env={"HF_TOKEN": token})
+                    assert r.status and token not in r.out + r.err, token
     k.hub.violations.clear()
 
 

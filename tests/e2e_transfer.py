@@ -257,7 +257,7 @@ def test_fresh_address_is_refused_once(k):
 def test_fresh_address_is_always_refused(k):
     repo = large(k, 8 * MB, rate=None)
     k.hub.fault(origin="cdn", status=403, count=None)
-    k.ok(download(k, repo, "--retries", "1"), 5, err="the signed address is not accepted (status 403)")
+    k.ok(download(k, repo, "--retries", "1"), 5, err="the signed address at '127.0.0.1' is not accepted (status 403)")
     assert len(k.hub.asked("cdn")) == 2
 
 

@@ -130,7 +130,7 @@ def test_positional(k):
 
 def test_dataset_and_space(k):
     folder(k)
-    for type in ("dataset", "space"):
+    for type in ("dataset", "space", "kernel"):
         k.ok(up(k, "-t", type))
         assert "README.md" in there(k, type=type)
 

@@ -95,8 +95,8 @@ def test_closed_standard_input(k):
 def test_one_file_is_singular(k):
     repo = tiny(k)
     k.ok(k.download(repo, "a.txt"), err=("downloading: 1 file, 2 B\n", "\ndownloaded: 1 of 1 file, 2 B in "))
-    k.ok(k.download(repo, "a.txt"), err="1 of 1 file is in place already")
-    r = k.ok(k.download(repo), err="1 of 4 files is in place already")
+    k.ok(k.download(repo, "a.txt"), err="1 of 1 file is in place, unchanged since it was verified")
+    r = k.ok(k.download(repo), err="1 of 4 files is in place, unchanged since it was verified")
     assert "downloaded: 3 of 3 files, 101 kB in" in r.err, r.err
 
 

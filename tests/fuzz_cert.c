@@ -21,7 +21,7 @@ check_cert(struct str der)
 {
 	static const unsigned char ip[16] = {127, 0, 0, 1};
 	struct cert c;
-	char day[32];
+	char day[32], hosts[CERT_HOSTS_MAX];
 
 	if (!cert_parse(der.s, der.n, &c))
 		return;
@@ -34,6 +34,9 @@ check_cert(struct str der)
 	cert_is_root(&c);
 	check_name(c.issuer);
 	check_name(c.subject);
+	memset(hosts, 'x', sizeof(hosts));
+	cert_hosts(&c, hosts, sizeof(hosts));
+	MUST(memchr(hosts, '\0', sizeof(hosts)) && hosts[0]);
 	cert_has_ip(&c, ip, 4);
 	cert_has_ip(&c, ip, 16);
 	cert_day(c.from, day);

@@ -236,12 +236,37 @@ test_errors(void)
 	}
 }
 
+/* A token that is not sent is no token that is missing. */
+static void
+test_withheld(void)
+{
+	static const char *const head[] = {"401 U\r\n",
+	    "404 N\r\nX-Error-Code: RepoNotFound\r\n", "403 F\r\n",
+	    "403 F\r\nX-Error-Code: GatedRepo\r\n",
+	    "429 T\r\nRetry-After: 5\r\n"};
+	const struct answer_about about = {
+	    "a/b", "model", "", NULL, NULL, false, "http://hub.example", true};
+
+	for (size_t i = 0; i < countof(head); i++) {
+		struct buf text = buf_make(4096);
+		struct http_head h;
+		struct err e;
+
+		buf_printf(&text, "HTTP/1.1 %s\r\n", head[i]);
+		CHECK_ROW(i, http_head_parse(buf_str(&text), &h, &e) == 0);
+		CHECK_ROW(i, answer_error(&h, str_of(""), &about, &e) < 0);
+		CHECK_ROW(i, !strstr(e.msg, "given"));
+		CHECK_ROW(i, str_starts(str_of(e.hint), "use an https://"));
+		buf_release(&text);
+	}
+}
+
 /* Bodies as long as they may come: the request id must still be there. */
 static void
 test_long(void)
 {
 	const struct answer_about about = {
-	    "a/b", "model", "", NULL, NULL, true, "https://hub.example"};
+	    "a/b", "model", "", NULL, NULL, true, "https://hub.example", false};
 	struct buf body = buf_make(100000);
 	struct http_head h;
 	struct err e;
@@ -298,6 +323,7 @@ main(void)
 	test_tree();
 	test_commit();
 	test_errors();
+	test_withheld();
 	test_long();
 	test_cut();
 	return test_end();

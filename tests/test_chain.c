@@ -10,6 +10,7 @@
 #include "test.h"
 
 #define RENEW "asking who runs the server (or a proxy before it) to renew it"
+#define FOR_GOOD "'hub.test', '*.wild.test', '127.0.0.1' and 1 more"
 #define Y2001 INT64_C(990000000)
 #define Y2026 INT64_C(1780000000)
 #define Y2110 INT64_C(4430000000)
@@ -67,24 +68,24 @@ test_verdicts(void)
 	    {"good", "good", "hub.test", Y2026, Y2026, "", ""}, /* itself */
 	    {"ca", "good", "hub.test", 0, Y2026, "", ""}, /* clock is wrong */
 	    {"ca", "good", "wild.test", Y2026, Y2026,
-		"the certificate is not for 'wild.test' but for 'hub.test'",
+		"the certificate is not for 'wild.test' but for " FOR_GOOD, ""},
+	    {"ca", "good", ".wild.test", Y2026, Y2026,
+		"the certificate is not for '.wild.test' but for " FOR_GOOD,
 		""},
 	    {"ca", "good", "a.b.wild.test", Y2026, Y2026,
-		"the certificate is not for 'a.b.wild.test' but for 'hub.test'",
+		"the certificate is not for 'a.b.wild.test' but for " FOR_GOOD,
 		""},
 	    {"ca", "good", "hub.test.evil", Y2026, Y2026,
-		"the certificate is not for 'hub.test.evil' but for 'hub.test'",
+		"the certificate is not for 'hub.test.evil' but for " FOR_GOOD,
 		""},
 	    {"ca", "good", "127.0.0.2", Y2026, Y2026,
-		"the certificate is not for '127.0.0.2' but for 'hub.test'",
-		""},
+		"the certificate is not for '127.0.0.2' but for " FOR_GOOD, ""},
 	    /* a dNSName of "127.0.0.1" is not that address */
 	    {"ca", "noip", "127.0.0.1", Y2026, Y2026,
-		"the certificate is not for '127.0.0.1' but for 'hub.test'",
+		"the certificate is not for '127.0.0.1' but for 'hub.test', '127.0.0.1'",
 		""},
 	    {"good", "good", "127.0.0.2", Y2026, Y2026,
-		"the certificate is not for '127.0.0.2' but for 'hub.test'",
-		""},
+		"the certificate is not for '127.0.0.2' but for " FOR_GOOD, ""},
 	    {"other", "good", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' is issued by "
 		"'Throw-away CA, Test only', which is not trusted; the server "

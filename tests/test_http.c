@@ -300,9 +300,9 @@ test_retry_after(void)
 	    {DATED AFTER "08:49:57 GMT\r\n", 1, 21},
 	    {DATED AFTER "08:49:37 GMT\r\n", 0, 0},
 	    {DATED AFTER "08:49:36 GMT\r\n", 0, 0},
-	    {DATED AFTER "09:49:36 GMT\r\n", 0, 3600},
-	    {DATED AFTER "23:49:36 GMT\r\n", 0, 3600},
-	    {DATED "Retry-After: Sun, 06 Nov 9999 08:49:37 GMT\r\n", 0, 3600},
+	    {DATED AFTER "09:49:36 GMT\r\n", 0, 3599},
+	    {DATED AFTER "23:49:36 GMT\r\n", 0, 3599},
+	    {DATED "Retry-After: Sun, 06 Nov 9999 08:49:37 GMT\r\n", 0, 3599},
 	    /* Without the server's clock, by ours. */
 	    {AFTER "08:49:57 GMT\r\n", 784111777, 21},
 	    {AFTER "08:49:57 GMT\r\n", 784111797, 0},

@@ -379,7 +379,7 @@ test_words(void)
 				free(argv[i]);
 		}
 	}
-	CHECK(seen == 9);
+	CHECK(seen == 10);
 }
 
 int

@@ -298,6 +298,47 @@ test_err(void)
 	free(big);
 }
 
+/* The token of the run, whatever it looks like. */
+static void
+test_hidden(void)
+{
+	static const struct {
+		const char *secret, *text, *shown;
+	} t[] = {
+	    {"api_org_Abc", "x api_org_Abc.y", "x ***.y"},
+	    {"api_org_Abc", "api_org_Abcapi_org_Abc", "******"},
+	    {"api_org_Abc", "api_org_Abd", "api_org_Abd"},
+	    {"api_org_Abc", "API_ORG_ABC", "API_ORG_ABC"},
+	    {"ey.J/x=+_9", "?t=ey.J/x=+_9&u", "?t=***&u"},
+	    {"aaaaaaab", "aaaaaaaaaaab", "aaaa***"},
+	    {"hf_short", "'hf_short'", "'hf_***'"},
+	    {"hf_short",
+		"hf_"
+		"abcdefghijABCDEFGHIJ",
+		"hf_***"},
+	    {"gw/" TOKEN "/gw", "a gw/" TOKEN "/gw b", "a *** b"},
+	    /* A text that was cut. */
+	    {"0123456789", "no 012345678", "no ***"},
+	    {"0123456789", "no 01234567", "no ***"},
+	    {"0123456789", "no 0123456", "no 0123456"},
+	    {"0123456789", "no 012345678 ", "no 012345678 "},
+	    /* No secret. */
+	    {"1234567", "1234567", "1234567"},
+	    {"", "text", "text"},
+	    {NULL, "text", "text"},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		char text[128];
+
+		strcpy(text, t[i].text);
+		str_hide(t[i].secret);
+		str_mask_tokens(text);
+		CHECK_ROW(i, strcmp(text, t[i].shown) == 0);
+	}
+	str_hide(NULL);
+}
+
 int
 main(void)
 {
@@ -310,5 +351,6 @@ main(void)
 	test_line();
 	test_views();
 	test_err();
+	test_hidden();
 	return test_end();
 }

@@ -335,6 +335,48 @@ test_show(void)
 	buf_release(&b);
 }
 
+static void
+test_below(void)
+{
+	static const struct {
+		const char *base, *url, *moved;
+		bool below;
+	} t[] = {
+	    {"https://h/hf", "https://h/hf", NULL, true},
+	    {"https://h/hf", "https://h/hf/api/x?y", NULL, true},
+	    {"https://h/hf", "https://h/hf?y", NULL, true},
+	    {"https://h/hf", "https://h/hfx/api/", NULL, false},
+	    {"https://h/hf", "https://h/h", NULL, false},
+	    {"https://h/hf", "https://h/x/api/", NULL, false},
+	    {"https://h/hf", "https://h", NULL, false},
+	    {"https://h/hf", "https://h?y", NULL, false},
+	    {"https://h/hf", "https://g/hf/x", NULL, false},
+	    {"https://h/hf", "https://g/api/x", NULL, false},
+	    {"https://h/hf", "https://h/api/x?y=/z", "https://h/hf/api/x?y=/z",
+		false},
+	    {"https://h:8/a/b", "https://H:8/api/", "https://H:8/a/b/api/",
+		false},
+	    {"http://[::1]/hf", "http://[::1]/api/x", "http://[::1]/hf/api/x",
+		false},
+	    {"https://h", "https://h/api/x", NULL, true},
+	    {"https://h", "https://h", NULL, true},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		char *url = strdup(t[i].url);
+		struct url base, u;
+		struct err e;
+
+		CHECK_ROW(i, !url_parse(str_of(t[i].base), &base, &e));
+		CHECK_ROW(i, !url_parse(str_of(url), &u, &e));
+		CHECK_ROW(i, url_is_below(&u, &base) == t[i].below);
+		url = url_put_below(&base, "/api/", url);
+		CHECK_ROW(
+		    i, test_same(url, t[i].moved ? t[i].moved : t[i].url));
+		free(url);
+	}
+}
+
 int
 main(void)
 {
@@ -348,5 +390,6 @@ main(void)
 	test_quote();
 	test_expiry();
 	test_show();
+	test_below();
 	return test_end();
 }

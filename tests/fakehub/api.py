@@ -26,6 +26,7 @@ EXPAND = {
     "space": "author cardData createdAt datasets disabled lastModified likes models private"
              " region resourceGroup runtime sdk sha siblings subdomain tags trendingScore"
              " usedStorage",
+    "kernel": "author createdAt disabled gated lastModified likes private sha siblings tags",
 }
 
 STARS = "*" * 64
@@ -137,7 +138,7 @@ class Api:
 
     def _files(self, request, token, segments):
         type = "model"
-        if segments[0] in ("datasets", "spaces"):
+        if segments[0] in ("datasets", "spaces", "kernels"):
             type = store.TYPES[segments.pop(0)]
         id, rest = split_id(segments)
         if id.endswith(".git") and rest[:3] == ["info", "lfs", "objects"]:

@@ -50,7 +50,7 @@ class Receiver:
         if not isinstance(name, str) or not NAME.fullmatch(name):
             raise Refused(400, "Invalid repo name: %s" % name)
         if type not in store.SEGMENTS:
-            raise Refused(400, "\"type\" must be one of [model, dataset, space]")
+            raise Refused(400, "\"type\" must be one of [model, dataset, space, kernel]")
         if "private" in body and "visibility" in body:
             raise Refused(400, "\"private\" and \"visibility\" exclude each other")
         owner = body.get("organization") or token.user

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from .content import content_of, looks_binary
 
-SEGMENTS = {"model": "models", "dataset": "datasets", "space": "spaces"}
+SEGMENTS = {"model": "models", "dataset": "datasets", "space": "spaces", "kernel": "kernels"}
 TYPES = {v: k for k, v in SEGMENTS.items()}
-PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/"}
+PREFIXES = {"model": "", "dataset": "datasets/", "space": "spaces/",
+            "kernel": "kernels/"}
 
 ATTRIBUTES = "".join(
     "%s filter=lfs diff=lfs merge=lfs -text\n" % p
