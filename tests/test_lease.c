@@ -240,7 +240,23 @@ test_verdicts(void)
 	}
 }
 
-/* A clock does not go back: one that came in time is not followed. */
+/* As if the owner had slept for that time, in seconds. */
+static void
+sleep_since(struct lease *l, time_t seconds)
+{
+	struct timespec t[2];
+	struct stat st;
+
+	CHECK(fstat(l->fd, &st) == 0);
+	t[0] = t[1] = st.st_mtim;
+	t[0].tv_sec -= seconds;
+	t[1].tv_sec -= seconds;
+	CHECK(futimens(l->fd, t) == 0);
+	l->beaten -= (uint64_t)seconds * 1000;
+}
+
+/* One that is silent for less than the time is not followed, and one that slept
+ * for longer goes on if nobody came. */
 static void
 test_alive(void)
 {
@@ -249,20 +265,30 @@ test_alive(void)
 	struct err e;
 
 	place_init(&p);
+	p.stale = 60000;
 	a = mine(&p, true);
 	CHECK(take(&a) == 0);
 	put(&a);
 	for (int i = 0; i < 3; i++) {
-		wait_until(wait_now() + p.stale / 2, &e);
-		lease_beat(&a);
+		sleep_since(&a, 20);
+		if (i)
+			lease_beat(&a);
 		CHECK(lease_check(&a, &e) == 0);
 		b = mine(&p, true);
 		CHECK(take(&b) == 1);
 		lease_release(&b);
 	}
-	/* It slept, but nobody came. */
-	wait_until(wait_now() + p.old, &e);
+	sleep_since(&a, 70);
 	CHECK(lease_check(&a, &e) == 0 && holds(&a, false));
+	b = mine(&p, true);
+	CHECK(take(&b) == 1);
+	lease_release(&b);
+	/* Nobody asked whether it was there still. */
+	sleep_since(&a, 70);
+	b = mine(&p, true);
+	CHECK(take(&b) == 0 && holds(&b, false));
+	CHECK(lease_check(&a, &e) < 0 && e.kind == ERR_FILE);
+	lease_release(&b);
 	lease_release(&a);
 	place_release(&p);
 }

@@ -357,8 +357,9 @@ complete(struct place *p, struct partial *part)
 	struct stat st;
 	struct err e;
 
-	while (partial_missing(part, 0, 3 * BLOCK, &first, &end))
-		fill(p, part, first, end);
+	while (partial_missing(part, 0, 3 * BLOCK, &first, &end) &&
+	       put(p, part, first, end, &e) == 0)
+		;
 	CHECK(partial_here(part) == p->size && is_true(p, part));
 	CHECK(partial_finish(part, &name, &e) == 0);
 	CHECK(folder_publish(&p->f, name, "done", false, &e) == 0);
@@ -1525,41 +1526,48 @@ test_takeover(void)
 	place_release(&p);
 }
 
-/* It takes part[0] for living as long as it is tended. */
+struct tended {
+	struct partial *part;
+	atomic_bool enough;
+};
+
 static void *
 tend_for_a_while(void *ctx)
 {
+	struct tended *t = ctx;
 	struct err e;
-	uint64_t end = wait_now() + 600 + scratch_tick();
 
-	while (wait_now() < end) {
+	while (!t->enough) {
 		wait_until(wait_now() + 10, &e);
-		if (partial_tend(ctx, &e) < 0)
+		if (partial_tend(t->part, &e) < 0)
 			return NULL;
 	}
 	return ctx;
 }
 
+/* One that is tended is taken for living. */
 static void
 test_alive(void)
 {
 	struct place p;
-	struct partial *a, *b;
+	struct partial *b;
+	struct tended a = {.enough = false};
 	pthread_t thread;
 	void *rv;
 
 	place_init(&p, 5 * BLOCK);
 	p.setup.traits.network = true;
 	p.setup.beat = 20;
-	p.setup.stale = 400 + scratch_tick();
-	a = must_open(&p, true, PARTIAL_NEW, 0);
-	fill(&p, a, 0, 2 * BLOCK);
-	CHECK(pthread_create(&thread, NULL, tend_for_a_while, a) == 0);
+	p.setup.stale = 30000;
+	a.part = must_open(&p, true, PARTIAL_NEW, 0);
+	fill(&p, a.part, 0, 2 * BLOCK);
+	CHECK(pthread_create(&thread, NULL, tend_for_a_while, &a) == 0);
 	memset(p.setup.self.boot, 3, 16);
 	b = must_open(&p, true, PARTIAL_PRIVATE, 0);
-	CHECK(pthread_join(thread, &rv) == 0 && rv == a);
+	a.enough = true;
+	CHECK(pthread_join(thread, &rv) == 0 && rv == &a);
 	partial_close(b, false);
-	complete(&p, a);
+	complete(&p, a.part);
 	place_release(&p);
 }
 
