@@ -331,27 +331,30 @@ crc32_of(const void *data, size_t n)
 }
 
 /*
- * The sum of all 64-bit words, little-endian, each times an odd number that its
- * place gives: a word that changes changes the sum, so do two that change
- * places. Since it is linear, a word may come byte by byte.
+ * The sum of all 32-bit words, little-endian, each times an odd 32-bit number
+ * that its place gives: a word that changes changes the sum, so do two that
+ * change places, and no bit of a product is lost. Since it is linear, a word may
+ * come byte by byte.
  */
-#define SUM_ODD UINT64_C(0x9e3779b97f4a7c15)
+#define SUM_ODD UINT32_C(0x9e3779b1)
 
-static uint64_t
+static uint32_t
 sum_factor(size_t at)
 {
-	return (2 * (uint64_t)(at / 8) + 1) * SUM_ODD;
+	return (2 * (uint32_t)(at / 4) + 1) * SUM_ODD;
 }
 
 static uint64_t
 sum_byte(uint64_t sum, size_t at, unsigned char c)
 {
-	return sum + ((uint64_t)c << 8 * (at % 8)) * sum_factor(at);
+	uint32_t word = (uint32_t)c << 8 * (at % 4);
+
+	return sum + (uint64_t)word * sum_factor(at);
 }
 
 /* Compilers make one load of it where that is right. */
 static inline uint64_t
-sum_word(const unsigned char *p)
+sum_words(const unsigned char *p)
 {
 	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
 	       (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
@@ -363,13 +366,17 @@ uint64_t
 hash_sum(uint64_t sum, size_t at, const void *data, size_t n)
 {
 	const unsigned char *p = data;
-	uint64_t factor;
+	uint32_t factor;
 
 	for (; n && at % 8; n--)
 		sum = sum_byte(sum, at++, *p++);
 	factor = sum_factor(at);
 	for (; n >= 8; n -= 8, at += 8, p += 8) {
-		sum += sum_word(p) * factor;
+		uint64_t two = sum_words(p);
+
+		sum += (uint64_t)(uint32_t)two * factor;
+		factor += 2 * SUM_ODD;
+		sum += (two >> 32) * factor;
 		factor += 2 * SUM_ODD;
 	}
 	for (; n; n--)

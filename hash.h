@@ -75,7 +75,7 @@ const char *hash_implementation(void);
 uint32_t crc32_of(const void *data, size_t n);
 
 /*
- * A checksum for notes about blocks: it costs less than one instruction a byte and
+ * A checksum for notes about blocks: it costs some one and a half instructions a byte and
  * finds what a disk or another program did to a block, but nothing that is made
  * to deceive. hash_sum() adds n bytes at offset at of the block to sum, which is
  * 0 at first; the bytes may come in any pieces and any order.

@@ -33,8 +33,8 @@
  * HASH.state is not a file that this process could have made (another user's,
  * a link, one that others may write to): what others can change is not filled.
  *
- * Partial files and states have mode 0600; a file that is published gets what
- * the umask says. What nobody can continue is removed by a later run (litter.h),
+ * Nobody else may write to partial files and states (mode 0600, or the umask
+ * sees to it); a file that is published gets what the umask says. What nobody can continue is removed by a later run (litter.h),
  * and so is HASH.part once its content is in place.
  *
  * Thread-safe: workers write ranges, one hasher reads back and checks.
