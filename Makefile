@@ -60,8 +60,9 @@ OURS = $(FIXED) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
        -fno-asynchronous-unwind-tables -MMD -MP -I. $(BEARSSL_INC) $(WARN)
 
 UNITS = $(filter-out hub version,$(basename $(wildcard *.c)))
-TESTS = $(basename $(notdir $(wildcard tests/test_*.c)))
-FUZZ  = $(patsubst tests/fuzz_%.c,%,$(wildcard tests/fuzz_*.c))
+TESTS = $(patsubst tests/unit/%.c,test_%,$(wildcard tests/unit/*.c))
+FUZZ  = $(patsubst tests/fuzz/%.c,%,\
+        $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
 LIB   = $O/libhub.a
 
 all: hub
@@ -72,23 +73,23 @@ hub: $O/hub
 $O/hub: $O/hub.o $O/version.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/test_%: $O/tests/test_%.o $(LIB)
+$O/test_%: $O/tests/unit/%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/test_version: $O/tests/test_version.o $O/version.o $(LIB)
+$O/test_version: $O/tests/unit/version.o $O/version.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/replay_%: $O/tests/fuzz_%.o $O/tests/replay.o $(LIB)
+$O/replay_%: $O/tests/fuzz/%.o $O/tests/fuzz/replay.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/fuzz_%: $O/tests/fuzz_%.o $(LIB)
+$O/fuzz_%: $O/tests/fuzz/%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer -pthread -o $@ $^ \
 	    $(BEARSSL_LIB) $(LIB)
 
-$O/bench_%: $O/tests/bench_%.o $(LIB)
+$O/bench_%: $O/tests/bench/%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/env_dump: $O/tests/env_dump.o $(LIB)
+$O/env_dump: $O/tests/check/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # The program as it would be built long after today: its clock is wrong.
@@ -99,8 +100,8 @@ $O/future/clock.o: clock.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -DHUB_BUILD_TIME=2208988800 $(CFLAGS) -c -o $@ $<
 
-# The program with a fault in it; see the head of tests/escape.c.
-$O/hub_escape: $O/hub.o $O/version.o $O/tests/escape.o $(LIB)
+# The program with a fault in it; see the head of tests/e2e/escape.c.
+$O/hub_escape: $O/hub.o $O/version.o $O/tests/e2e/escape.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=http_head_parse \
 	    -Wl,--wrap=confine_files,--wrap=confine_calls \
 	    -Wl,--wrap=clock_gettime,--wrap=time -o $@ $^ $(BEARSSL_LIB) \
@@ -157,7 +158,7 @@ $O/roots: $(ROOTS_FROM) anchor.h cert.h date.h str.h mem.h err.h Makefile
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -O1 \
 	    -I. -o $@ $(ROOTS_FROM) -lbearssl
 
--include $(wildcard $O/*.d $O/tests/*.d)
+-include $(wildcard $O/*.d $O/tests/*/*.d)
 
 unit: $(TESTS:%=$O/%)
 	tests/run $^
@@ -172,8 +173,8 @@ test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
 
 SUITE = ../shared/data/JSONTestSuite/test_parsing
 
-E2E = tests/check_manual.sh tests/env_compare.py tests/hubd_check.py \
-      tests/hubd_official.py tests/e2e.py
+E2E = tests/check/manual.sh tests/check/env_compare.py tests/check/hubd_check.py \
+      tests/check/hubd_official.py tests/e2e/run.py
 
 # The same tests, built another way. Each has a folder of its own, so that
 # objects never mix.
@@ -194,14 +195,14 @@ tsan_all_run: UNIT_TSAN = $(TESTS:test_%=%)
 tsan_all_run: E2E_TSAN =
 tsan_run tsan_all_run: $O/hub $(TESTS:%=$O/%)
 	tests/run $(UNIT_TSAN:%=$O/test_%)
-	HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_TSAN)
+	HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_TSAN)
 
 # memcheck on the units (AddressSanitizer does not know what was never set), then
 # both on end-to-end tests: helgrind has another view of threads than
 # ThreadSanitizer. Errors in a process that is killed stand in the logs.
 # `make valgrind_all` runs all tests, for hours.
 VALGRIND = valgrind -q --error-exitcode=99 --log-file=$(CURDIR)/$O/log/%p \
-	--suppressions=$(CURDIR)/tests/valgrind.supp
+	--suppressions=$(CURDIR)/tests/check/valgrind.supp
 MEMCHECK = $(VALGRIND) --leak-check=full --show-leak-kinds=definite \
 	--errors-for-leak-kinds=definite
 HELGRIND = $(VALGRIND) --tool=helgrind
@@ -221,11 +222,11 @@ valgrind_all_run: E2E_HELGRIND =
 valgrind_run valgrind_all_run: $O/hub $(TESTS:%=$O/%)
 	rm -rf $O/log && mkdir -p $O/log
 	EMULATOR='$(MEMCHECK)' tests/run $(UNIT_VALGRIND:%=$O/test_%)
-	EMULATOR='$(MEMCHECK)' HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_MEMCHECK)
-	EMULATOR='$(HELGRIND)' HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_HELGRIND)
+	EMULATOR='$(MEMCHECK)' HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_MEMCHECK)
+	EMULATOR='$(HELGRIND)' HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_HELGRIND)
 	! grep -h '^==' $O/log/*
 
-# Each fuzzer for T seconds; tests/corpus has what they begin with.
+# Each fuzzer for T seconds; tests/fuzz/corpus has what they begin with.
 T = 60
 fuzz:
 	$(MAKE) fuzz_run O=build/fuzz CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
@@ -233,31 +234,31 @@ fuzz:
 	    -fno-sanitize-recover=all'
 
 fuzz_run: $(FUZZ:%=$O/fuzz_%)
-	tests/fuzz $T $^
+	tests/fuzz/run $T $^
 
 # Our reader of .env files against python-dotenv.
 env_compare: $O/env_dump
-	tests/env_compare.py $O/env_dump
+	tests/check/env_compare.py $O/env_dump
 
-# Against other tools, on loopback; see the head of tests/bench.
+# Against other tools, on loopback; see the head of tests/bench/bench.
 bench: $O/hub $O/bench_run
-	HUB_BIN=$(abspath $O/hub) BENCH_RUN=$(abspath $O/bench_run) tests/bench
+	HUB_BIN=$(abspath $O/hub) BENCH_RUN=$(abspath $O/bench_run) tests/bench/bench
 
 demo: hub
-	tests/demo
+	tools/demo
 
 # Each file by itself, so that -j helps and only what changed is looked at again.
 # gcc is told of -O1: its analyzer wants to know what is inlined. Exceptions stand
 # in the code; what is looked for, in .clang-tidy and tests/.clang-tidy.
 L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
-LINT_T = $(wildcard tests/*.c)
-SHELL_FILES = debian/build tools/cross tests/run tests/twice tests/demo tests/fuzz \
-              tests/*.sh .ci/run
-PYTHON_FILES = $(wildcard tests/*.py tests/fakehub/*.py tests/bench tests/insn)
+LINT_T = $(wildcard tests/*/*.c)
+SHELL_FILES = debian/build tools/cross tests/run tests/check/twice tools/demo tests/fuzz/run \
+              tests/*/*.sh .ci/run
+PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench tests/bench/insn)
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
-	clang-format --dry-run -Werror *.[ch] tests/*.[ch] tools/*.c
+	clang-format --dry-run -Werror *.[ch] tests/*/*.[ch] tools/*.c
 	for h in *.h; do \
 	    $(CC) $(OURS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
 	! grep -nE '(^|[^a-z0-9_])($(BANNED))\(' *.[ch]
@@ -289,7 +290,7 @@ TIDY = clang-tidy --quiet
 # doubleFree: parse() of that test gives a new copy each time.
 CPPCHECK = --quiet --std=c11 --language=c --library=posix --inline-suppr \
 	--enable=warning,portability,performance --error-exitcode=1 \
-	--suppress=readdirCalled --suppress=doubleFree:tests/test_http.c \
+	--suppress=readdirCalled --suppress=doubleFree:tests/unit/http.c \
 	$(filter -D% -I.,$(LINT_OURS))
 
 # What has a bound, a lock or an error to ask for is used in their place.
@@ -299,10 +300,10 @@ BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|stpcpy|strtok|sscanf|$\
          system|popen|signal|usleep|gethostbyname|inet_ntoa|strsignal|$\
          setlocale|bcopy|bzero
 
--include $(wildcard $L/*.d $L/tests/*.d $L/tools/*.d)
+-include $(wildcard $L/*.d $L/tests/*/*.d $L/tools/*.d)
 
 fmt:
-	clang-format -i *.[ch] tests/*.[ch] tools/*.c
+	clang-format -i *.[ch] tests/*/*.[ch] tools/*.c
 
 # Static binaries for other CPUs, with a compiler and libraries of tools/cross;
 # the same bytes wherever and whenever a commit is built. CPUS: for which.
@@ -336,28 +337,28 @@ $(CROSS)/%/ready: tools/cross
 test-all: $(CPUS:%=test-%) twice-$(firstword $(CPUS))
 
 $(CPUS:%=twice-%): twice-%: dist-%
-	tests/twice $* SOURCE_DATE_EPOCH=$(BUILD_TIME) COMMIT='$(COMMIT)'
+	tests/check/twice $* SOURCE_DATE_EPOCH=$(BUILD_TIME) COMMIT='$(COMMIT)'
 
 $(CPUS:%=test-%): test-%: dist-%
 	$(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
 
 test_cpu: $O/hub $(TESTS:%=$O/%)
 	EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
-	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e.py $(E2E_CPU)
+	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_CPU)
 
 E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard \
 	resume_after_kill ignored_range wrong_content_is_6 power_cut \
 	one_and_sixteen upload.test_folder again_sends round_trip delete \
 	kill_while_sending refused_commit
 
-# What a byte costs in instructions on each of them; see the head of tests/insn.
+# What a byte costs in instructions on each of them; see the head of tests/bench/insn.
 insn: build/insn.so $(CPUS:%=insn-%)
-	INSN=$(abspath $<) tests/insn $(CPUS)
+	INSN=$(abspath $<) tests/bench/insn $(CPUS)
 
 $(CPUS:%=insn-%): insn-%: dist-%
 	$(MAKE) $(FOR_CPU) build/dist/$*/bench_insn
 
-build/insn.so: tests/insn.c
+build/insn.so: tests/bench/plugin.c
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -O2 -shared -fPIC -o $@ $<
 

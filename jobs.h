@@ -12,7 +12,7 @@
 #include "str.h"
 
 /* What a run takes, with its threads, and what each connection adds, in bytes
- * of address space; tests/e2e_boards.py runs within that. */
+ * of address space; tests/e2e/boards.py runs within that. */
 #define JOBS_BASE ((uint64_t)2 << 20)
 #define JOBS_EACH ((uint64_t)512 << 10)
 

@@ -1,0 +1,61 @@
+#include "help.h"
+
+#include <string.h>
+
+#include "mem.h"
+#include "str.h"
+#include "tests/unit/test.h"
+
+static void
+test_overview(void)
+{
+	struct buf b = buf_make(1 << 16);
+
+	help_put(COMMAND_NONE, &b);
+	CHECK(strstr(buf_cstr(&b), "COMMAND [OPTIONS] [ARGS]"));
+	CHECK(strstr(buf_cstr(&b), "  download "));
+	CHECK(strstr(buf_cstr(&b), "  upload "));
+	CHECK(strstr(buf_cstr(&b), "  completion "));
+	CHECK(!strstr(buf_cstr(&b), "--repo_id"));
+	buf_release(&b);
+}
+
+static void
+test_commands(void)
+{
+	static const struct {
+		enum command about;
+		const char *there, *not_there;
+	} rows[] = {
+	    {COMMAND_DOWNLOAD, "  -r, --repo_id REPO ", "--private"},
+	    {COMMAND_DOWNLOAD, "      --include GLOB ", "--delete"},
+	    {COMMAND_DOWNLOAD, "\n  --max-workers ", "shell"},
+	    {COMMAND_DOWNLOAD, "\nOutput:\n", "--create-pr"},
+	    {COMMAND_UPLOAD, "--private", "--resume"},
+	    {COMMAND_VERSION, "      --json ", "Also understood"},
+	    {COMMAND_COMPLETION, "hub completion fish", "Options:"},
+	    {COMMAND_HELP, "COMMAND [OPTIONS] [ARGS]", "--json"},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct buf b = buf_make(1 << 16);
+		struct str rest, line;
+
+		help_put(rows[i].about, &b);
+		CHECK_ROW(i, !b.full);
+		CHECK_ROW(i, strstr(buf_cstr(&b), rows[i].there));
+		CHECK_ROW(i, !strstr(buf_cstr(&b), rows[i].not_there));
+		for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);)
+			CHECK_ROW(i, line.n < 80);
+		CHECK_ROW(i, !rest.n);
+		buf_release(&b);
+	}
+}
+
+int
+main(void)
+{
+	test_overview();
+	test_commands();
+	return test_end();
+}

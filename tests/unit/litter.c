@@ -1,0 +1,301 @@
+#define _GNU_SOURCE /* flock */
+
+#include "litter.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "file.h"
+#include "hash.h"
+#include "mem.h"
+#include "tests/unit/scratch.h"
+#include "tests/unit/test.h"
+#include "wait.h"
+
+#define PREFIX ".cache/x/"
+#define HEX8 "0123abcd"
+#define HEX40 HEX8 HEX8 HEX8 HEX8 HEX8
+#define HEX64 HEX40 HEX8 HEX8 HEX8
+
+/* A file of that name, open. */
+static int
+make(const struct folder *f, const char *name, bool old)
+{
+	const struct timespec t[2] = {{1000000000, 0}, {1000000000, 0}};
+	struct err e;
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), PREFIX "%s", name);
+	CHECK(folder_make_parents(f, path, &e) == 0);
+	fd = folder_openat(f, path, O_RDWR | O_CREAT, &e);
+	CHECK(fd >= 0);
+	if (old)
+		CHECK(futimens(fd, t) == 0);
+	return fd;
+}
+
+static bool
+is_there(const struct folder *f, const char *name)
+{
+	char path[256];
+	struct stat st;
+	struct err e;
+
+	snprintf(path, sizeof(path), PREFIX "%s", name);
+	return folder_stat(f, path, &st, &e) == 0;
+}
+
+/* A folder and a run there. */
+struct place {
+	char root[SCRATCH_PATH];
+	struct folder f;
+};
+
+static void
+place_make(struct place *p)
+{
+	struct err e;
+
+	scratch_make(p->root);
+	CHECK(folder_open(&p->f, p->root, false, &e) == 0);
+}
+
+static void
+place_release(struct place *p)
+{
+	folder_close(&p->f);
+	scratch_remove(p->root);
+}
+
+static bool
+is_placed(void *ctx, const struct digest *d)
+{
+	const bool *placed = ctx;
+
+	return *placed && d->b[0] == 0x01;
+}
+
+static void
+sweep_sub(void *ctx, struct litter *l)
+{
+	(void)ctx;
+	litter_sweep(l, PREFIX "sub/");
+}
+
+static void
+leave(struct litter *l, bool placed, bool remove)
+{
+	const struct litter_end end = {is_placed, sweep_sub, &placed, remove};
+
+	litter_leave(l, &end);
+}
+
+#define RANDOM HEX8 HEX8
+
+static const struct {
+	const char *name;
+	bool stays, stays_placed;
+} kinds[] = {
+    {HEX64 "." RANDOM ".part", false, false},
+    {HEX40 "." RANDOM ".part", false, false},
+    {HEX64 "." RANDOM ".tmp", false, false},
+    {HEX64 "." RANDOM ".old", false, false},
+    {HEX64 ".claim", false, false},
+    {"." RANDOM ".tmp", false, false},
+    {".hub-" RANDOM ".tmp", false, false},
+    {"copy-" RANDOM, false, false},
+    {"fe" HEX8 HEX8 HEX8 HEX8 "0123ab.state", false, false},
+    {HEX64 ".part", true, false},
+    {"fe" HEX8 HEX8 HEX8 HEX8 "0123ab.part", true, true},
+    {"fe" HEX64 ".part", true, true},
+    {HEX64 "." RANDOM ".state", true, true},
+    {HEX64 "." HEX8 ".part", true, true},
+    {HEX8 "." RANDOM ".part", true, true},
+    {"." RANDOM ".part", true, true},
+    {".claim", true, true},
+    {"copy-" HEX8, true, true},
+    {".hub-" HEX8 ".tmp", true, true},
+    {"a.hub-" RANDOM ".tmp", true, true},
+    {"model.safetensors", true, true},
+    {"model.safetensors.metadata", true, true},
+    {"model.safetensors.lock", true, true},
+    {"BSxUR2h6SGqGvXfaUSpJOiMFuJE=." HEX40 ".incomplete", true, true},
+    {"x." RANDOM ".tmp", true, true},
+};
+
+static void
+test_kinds(void)
+{
+	for (size_t i = 0; i < countof(kinds); i++) {
+		const char *name = kinds[i].name;
+		struct place p;
+		struct litter l;
+
+		place_make(&p);
+		close(make(&p.f, name, false));
+		CHECK_ROW(i, litter_enter(&l, &p.f, PREFIX, false, false) ==
+				 !kinds[i].stays);
+		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
+		leave(&l, false, false);
+		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
+		litter_enter(&l, &p.f, PREFIX, false, false);
+		leave(&l, true, false);
+		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays_placed);
+		place_release(&p);
+	}
+}
+
+/* While another run is there nothing is touched; the last one cleans. */
+static void
+test_two(void)
+{
+	struct place p;
+	struct litter a, b;
+
+	place_make(&p);
+	litter_enter(&a, &p.f, PREFIX, false, true);
+	CHECK(a.fd >= 0);
+	close(make(&p.f, HEX64 "." RANDOM ".part", true));
+	close(make(&p.f, HEX64 ".part", true));
+	close(make(&p.f, HEX64 ".state", true));
+	CHECK(!litter_enter(&b, &p.f, PREFIX, false, true) && b.fd >= 0);
+	leave(&a, true, false);
+	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	leave(&b, false, false);
+	CHECK(!is_there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	litter_enter(&a, &p.f, PREFIX, false, false);
+	leave(&a, true, false);
+	CHECK(!is_there(&p.f, HEX64 ".part"));
+	CHECK(!is_there(&p.f, HEX64 ".state"));
+	place_release(&p);
+}
+
+/* A run that cleans keeps the others waiting, but not for ever. */
+static void
+test_waits(void)
+{
+	uint64_t began = wait_now();
+	struct place p;
+	struct litter a, b;
+
+	place_make(&p);
+	litter_enter(&a, &p.f, PREFIX, false, true);
+	CHECK(flock(a.fd, LOCK_EX | LOCK_NB) == 0);
+	close(make(&p.f, HEX64 "." RANDOM ".part", true));
+	CHECK(!litter_enter(&b, &p.f, PREFIX, false, true) && b.fd < 0);
+	CHECK(wait_now() - began >= 1000);
+	leave(&b, true, false);
+	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
+	leave(&a, false, false);
+	place_release(&p);
+}
+
+/* The state of a file that can be continued is no litter, and its lock is not
+ * touched: who has it goes on undisturbed. */
+static void
+test_state_with_file(void)
+{
+	struct place p;
+	struct litter l;
+	int fd;
+
+	place_make(&p);
+	close(make(&p.f, HEX64 ".part", true));
+	fd = make(&p.f, HEX64 ".state", true);
+	litter_enter(&l, &p.f, "none/such/", false, false);
+	CHECK(l.fd < 0);
+	leave(&l, true, false);
+	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
+	litter_enter(&l, &p.f, PREFIX, false, false);
+	leave(&l, false, false);
+	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	close(fd);
+	place_release(&p);
+}
+
+/* Where locks may lie only age tells. */
+static void
+test_network(void)
+{
+	for (int old = 0; old < 2; old++) {
+		struct place p;
+		struct litter l;
+
+		place_make(&p);
+		for (size_t i = 0; i < countof(kinds); i++)
+			close(make(&p.f, kinds[i].name, old));
+		CHECK(litter_enter(&l, &p.f, PREFIX, true, false) == old);
+		CHECK(l.fd < 0);
+		leave(&l, true, false);
+		for (size_t i = 0; i < countof(kinds); i++) {
+			bool stays = !old || kinds[i].stays_placed;
+
+			/* Its part is there. */
+			if (str_ends(str_of(kinds[i].name), "ab.state"))
+				stays = true;
+			CHECK_ROW(i, is_there(&p.f, kinds[i].name) == stays);
+		}
+		place_release(&p);
+	}
+}
+
+/* The folder goes with its last user, and who comes then makes a new one. */
+static void
+test_folder_goes(void)
+{
+	struct place p;
+	struct litter a, b;
+	struct stat st;
+	struct err e;
+
+	place_make(&p);
+	litter_enter(&a, &p.f, "top/", false, true);
+	litter_enter(&b, &p.f, "top/", false, true);
+	leave(&a, false, true);
+	CHECK(folder_stat(&p.f, "top", &st, &e) == 0);
+	leave(&b, false, true);
+	CHECK(folder_stat(&p.f, "top", &st, &e) == 1);
+	litter_enter(&a, &p.f, "top/", false, true);
+	CHECK(a.fd >= 0 && folder_stat(&p.f, "top", &st, &e) == 0);
+	leave(&a, false, true);
+	place_release(&p);
+}
+
+/* Of another folder only temporary files. */
+static void
+test_sweep(void)
+{
+	struct place p;
+	struct litter l;
+
+	place_make(&p);
+	close(make(&p.f, "sub/.hub-" RANDOM ".tmp", false));
+	close(make(&p.f, "sub/" HEX64 "." RANDOM ".part", false));
+	litter_enter(&l, &p.f, PREFIX, false, false);
+	CHECK(is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
+	leave(&l, false, false);
+	CHECK(!is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
+	CHECK(is_there(&p.f, "sub/" HEX64 "." RANDOM ".part"));
+	place_release(&p);
+}
+
+int
+main(void)
+{
+	test_kinds();
+	test_two();
+	test_waits();
+	test_state_with_file();
+	test_network();
+	test_folder_goes();
+	test_sweep();
+	return test_end();
+}

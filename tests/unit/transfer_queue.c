@@ -1,0 +1,390 @@
+#include "transfer_queue.h"
+
+#include <string.h>
+
+#include "partial.h"
+#include "tests/unit/test.h"
+
+#define NOW 100000
+#define COUNT 200
+
+/* Stands in for partial.c: what is here lies at the beginning. */
+struct partial {
+	uint64_t size;
+	bool in_order;
+	uint64_t here;
+};
+
+bool
+partial_missing(struct partial *p, uint64_t from, uint64_t limit,
+    uint64_t *first, uint64_t *end)
+{
+	from = from < p->here ? p->here : from;
+	from += (PARTIAL_BLOCK - from % PARTIAL_BLOCK) % PARTIAL_BLOCK;
+	if (from >= p->size)
+		return false;
+	limit -= limit % PARTIAL_BLOCK;
+	*first = from;
+	*end = p->size - from < limit ? p->size : from + limit;
+	return true;
+}
+
+uint64_t
+partial_size(const struct partial *p)
+{
+	return p->size;
+}
+
+uint64_t
+partial_here(struct partial *p)
+{
+	return p->here;
+}
+
+bool
+partial_in_order(const struct partial *p)
+{
+	return p->in_order;
+}
+
+static struct transfer transfer = {.count = COUNT, .jobs = 4};
+
+static struct transfer_queue *
+make(struct transfer_queue *q)
+{
+	transfer_queue_init(q, &transfer, NOW);
+	q->ramp.allowed = 4;
+	return q;
+}
+
+/* As transfer_begin() leaves it; large ones have a hashing. */
+static void
+begun(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
+    bool large)
+{
+	memset(f, 0, sizeof(*f));
+	f->q = q;
+	f->partial = p;
+	f->content.size = p->size;
+	f->hashing = large ? (struct hashing *)p : NULL;
+	f->next = q->active;
+	q->active = f;
+}
+
+static enum transfer_task
+next(struct transfer_queue *q, struct transfer_job *j)
+{
+	CHECK(transfer_pick(q, NOW, j));
+	return j->task;
+}
+
+static void
+test_begins_are_bounded(void)
+{
+	static struct transfer_file file[8];
+	struct partial p = {100, false, 0};
+	struct transfer_queue q = {0};
+	struct transfer_job j;
+
+	make(&q);
+	for (size_t i = 0; i < 8; i++) {
+		CHECK(next(&q, &j) == TRANSFER_BEGIN && j.i == i);
+		begun(&q, &file[i], &p, false);
+		file[i].users = 1;
+		file[i].resolving = true;
+	}
+	CHECK(!transfer_pick(&q, NOW, &j));
+	q.not_before = NOW + 1;
+	q.active = NULL;
+	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(transfer_pick(&q, NOW + 1, &j) && j.i == 8);
+	crew_release(&q.crew);
+}
+
+/* A file is one worker's until its address is known, then of all who have no
+ * file of their own. */
+static void
+test_ranges_of_one_file(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job j, other, none;
+	char direct[] = "https://cdn.example/x";
+
+	make(&q)->begun = COUNT;
+	begun(&q, &f, &p, true);
+	CHECK(next(&q, &j) == TRANSFER_RANGE && j.f == &f);
+	CHECK(f.users == 1 && f.resolving && j.r->moved == NOW);
+	CHECK(j.r->holder == &j && !j.r->pinned && !j.cancelled);
+	CHECK(!transfer_pick(&q, NOW, &other));
+	f.resolving = false;
+	f.direct = direct;
+	CHECK(next(&q, &other) == TRANSFER_RANGE && f.users == 2);
+	CHECK(other.r->at == j.r->end && other.r->holder == &other);
+	f.whole = true;
+	CHECK(!transfer_pick(&q, NOW, &none));
+	ranges_put(&f.ranges, j.r);
+	ranges_put(&f.ranges, other.r);
+	ranges_release(&f.ranges);
+	crew_release(&q.crew);
+}
+
+/* A large file whose only range, j's, stalls at an odd offset. */
+static struct range *
+stalled(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
+    struct transfer_job *j)
+{
+	static char direct[] = "https://cdn.example/x";
+
+	make(q)->begun = COUNT;
+	q->ramp.allowed = 1;
+	begun(q, f, p, true);
+	f->direct = direct;
+	CHECK(next(q, j) == TRANSFER_RANGE && j->r->end == p->size);
+	p->here = 7 * PARTIAL_BLOCK;
+	ranges_advance(j->r, p->here + 700001, PARTIAL_BLOCK);
+	j->r->sum = 99;
+	q->ramp.allowed = 2;
+	return f->ranges.first;
+}
+
+static void
+end_stalled(struct transfer_queue *q, struct transfer_file *f)
+{
+	ranges_release(&f->ranges);
+	crew_release(&q->crew);
+}
+
+/* The range goes over as it is; who had it has nothing then, and is to end. */
+static void
+test_rescue(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j, third;
+	struct range *r;
+
+	r = stalled(&q, &f, &p, &old);
+	CHECK(!transfer_pick(&q, NOW + 4000, &j));
+	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
+	CHECK(transfer_pick(&q, NOW + 4001, &j) && j.task == TRANSFER_RANGE);
+	CHECK(j.f == &f && j.r == r && r->holder == &j && f.users == 1);
+	CHECK(r->at == 7 * PARTIAL_BLOCK + 700001 && r->end == p.size);
+	CHECK(r->begin == 7 * PARTIAL_BLOCK && r->sum == 99);
+	CHECK(r->moved == NOW + 4001);
+	CHECK(!old.f && !old.r && old.cancelled && !j.cancelled);
+	/* The new one has its time, too. */
+	CHECK(!transfer_pick(&q, NOW + 8001, &third));
+	CHECK(!j.cancelled);
+	CHECK(transfer_pick(&q, NOW + 8002, &third) && third.r == r);
+	CHECK(j.cancelled && !j.f && !j.r && f.users == 1);
+	/* The first one comes back for another job. */
+	CHECK(!transfer_pick(&q, NOW + 8002, &old));
+	CHECK(!old.cancelled && !old.f && !old.r);
+	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* Not while a write is in flight, nor what moves, nor of a file that is not to
+ * be shared. */
+static void
+test_no_rescue(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j;
+	struct range *r;
+	uint64_t late = NOW + 60000;
+
+	r = stalled(&q, &f, &p, &old);
+	r->pinned = true;
+	CHECK(!transfer_pick(&q, late, &j));
+	r->pinned = false;
+	r->moved = late - 4000;
+	CHECK(!transfer_pick(&q, late, &j));
+	r->moved = NOW;
+	for (int i = 0; i < 6; i++) {
+		f.resolving = i == 0;
+		f.whole = i == 1;
+		f.given_up = i == 2;
+		f.hashed = i == 3;
+		f.not_before = i == 4 ? late + 1 : 0;
+		q.not_before = i == 5 ? late + 1 : 0;
+		CHECK_ROW(i, !transfer_pick(&q, late, &j));
+	}
+	q.not_before = 0;
+	p.in_order = true;
+	CHECK(!transfer_pick(&q, late, &j));
+	p.in_order = false;
+	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
+	CHECK(transfer_pick(&q, late, &j) && j.r == r && old.cancelled);
+	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* What waits or is missing comes first, and a limit on the rate is no reason to
+ * leave a range that stands still to its holder. */
+static void
+test_rescue_or_other(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j, third;
+
+	stalled(&q, &f, &p, &old);
+	/* The end of it is not anybody's. */
+	old.r->end = (uint64_t)90 << 20;
+	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r != old.r);
+	CHECK(j.r->at == (uint64_t)90 << 20 && f.users == 2);
+	j.r->moved = NOW + 60000;
+	ranges_put(&f.ranges, j.r);
+	CHECK(transfer_pick(&q, NOW + 60000, &third) && third.r == j.r);
+	CHECK(!old.cancelled);
+	transfer.limited = true;
+	f.users = 2;
+	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r->at > 0);
+	CHECK(old.cancelled && f.users == 2 && !third.cancelled);
+	transfer.limited = false;
+	ranges_put(&f.ranges, j.r);
+	ranges_put(&f.ranges, third.r);
+	end_stalled(&q, &f);
+}
+
+/* Half of what is left, once the rate is known; cut between blocks. */
+static void
+test_split(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j;
+
+	stalled(&q, &f, &p, &old);
+	CHECK(!transfer_pick(&q, NOW, &j));
+	q.ramp.rate = 1000001;
+	transfer.limited = true;
+	CHECK(!transfer_pick(&q, NOW, &j));
+	transfer.limited = false;
+	CHECK(transfer_pick(&q, NOW, &j) && j.task == TRANSFER_RANGE);
+	CHECK(f.users == 2 && j.r->holder == &j && old.r->holder == &old);
+	CHECK(j.r->begin == old.r->end && j.r->end == p.size && !j.r->sum);
+	CHECK(j.r->begin % PARTIAL_BLOCK == 0 && !old.cancelled);
+	ranges_put(&f.ranges, j.r);
+	ranges_put(&f.ranges, old.r);
+	end_stalled(&q, &f);
+}
+
+static void
+test_waits_and_finishes(void)
+{
+	struct partial p = {100, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job j;
+	struct err first, second;
+
+	make(&q)->begun = COUNT;
+	begun(&q, &f, &p, false);
+	f.not_before = NOW + 5;
+	CHECK(!transfer_pick(&q, NOW + 4, &j));
+	err_set(&first, ERR_NET, "first");
+	err_set(&second, ERR_NET, "second");
+	transfer_give_up(&f, &first);
+	transfer_give_up(&f, &second);
+	CHECK(f.given_up && !strcmp(f.why.msg, "first"));
+	f.users = 1;
+	CHECK(!transfer_pick(&q, NOW, &j));
+	f.users = 0;
+	f.tended = true;
+	CHECK(!transfer_pick(&q, NOW, &j));
+	f.tended = false;
+	CHECK(next(&q, &j) == TRANSFER_FINISH && j.f == &f && f.users == 1);
+	crew_release(&q.crew);
+}
+
+static void
+ripe(struct transfer_queue *q, struct transfer_file *f, uint64_t size)
+{
+	memset(f, 0, sizeof(*f));
+	f->content.size = size;
+	transfer_ripen(q, f);
+}
+
+static size_t
+length(const struct transfer_file *f)
+{
+	size_t n = 0;
+
+	for (; f; f = f->next)
+		n++;
+	return n;
+}
+
+/* Many at a time while there is other work, else what there is. */
+static void
+test_ripe_ones_wait(void)
+{
+	static struct transfer_file file[COUNT];
+	struct transfer_queue q = {0};
+	struct transfer_job j;
+	size_t n = 0;
+
+	make(&q);
+	CHECK(!transfer_harvest(&q));
+	q.settling = 0;
+	while (n < q.ripe_max) {
+		CHECK(next(&q, &j) == TRANSFER_BEGIN);
+		ripe(&q, &file[n++], 10);
+	}
+	CHECK(n == 64);
+	CHECK(next(&q, &j) == TRANSFER_SETTLE && length(j.f) == 64);
+	CHECK(j.f == &file[0] && j.f->next == &file[1]);
+	CHECK(next(&q, &j) == TRANSFER_BEGIN);
+	ripe(&q, &file[n], 10);
+	CHECK(next(&q, &j) == TRANSFER_BEGIN);
+	q.begun = COUNT;
+	CHECK(next(&q, &j) == TRANSFER_SETTLE && j.f == &file[n] && !j.f->next);
+	CHECK(!transfer_pick(&q, NOW, &j) && q.settling == 2);
+	crew_release(&q.crew);
+}
+
+/* Where the disk is the slowest, no more is begun. */
+static void
+test_disk_is_behind(void)
+{
+	static struct transfer_file file[4];
+	struct transfer_queue q = {0};
+	struct transfer_job j;
+
+	make(&q);
+	for (size_t i = 0; i < 2; i++) {
+		ripe(&q, &file[i], PARTIAL_BLOCK);
+		CHECK(next(&q, &j) == TRANSFER_SETTLE && j.f == &file[i]);
+	}
+	ripe(&q, &file[2], PARTIAL_BLOCK - 1);
+	CHECK(next(&q, &j) == TRANSFER_BEGIN);
+	ripe(&q, &file[3], 1);
+	CHECK(!transfer_pick(&q, NOW, &j));
+	q.settling--;
+	CHECK(next(&q, &j) == TRANSFER_SETTLE && length(j.f) == 2);
+	crew_release(&q.crew);
+}
+
+int
+main(void)
+{
+	test_begins_are_bounded();
+	test_ranges_of_one_file();
+	test_rescue();
+	test_no_rescue();
+	test_rescue_or_other();
+	test_split();
+	test_waits_and_finishes();
+	test_ripe_ones_wait();
+	test_disk_is_behind();
+	return test_end();
+}
