@@ -39,7 +39,7 @@ NEED_ROOTS = $(if $(wildcard $(ROOTS)/*.crt),,$(error no roots of trust in \
 BEARSSL_VERSION = $(if $(BEARSSL),from $(BEARSSL),$(shell dpkg-query -W \
                   -f='$${Version}' libbearssl-dev 2>/dev/null))
 
-# A clock that is before this day is wrong (clock.c): seconds since 1970. Not that
+# A clock that is before this day is wrong (tls.c): seconds since 1970. Not that
 # of the build, so that the same sources make the same bytes.
 BUILD_TIME = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct \
              2>/dev/null),$(shell stat -c %Y Makefile *.[ch] 2>/dev/null | \
@@ -59,7 +59,7 @@ OURS = $(FIXED) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 \
        -DHUB_VERSION='"$(VERSION)"' -pthread -ffunction-sections -fdata-sections \
        -fno-asynchronous-unwind-tables -MMD -MP -I. $(BEARSSL_INC) $(WARN)
 
-UNITS = $(filter-out hub version,$(basename $(wildcard *.c)))
+UNITS = $(filter-out hub,$(basename $(wildcard *.c)))
 TESTS = $(patsubst tests/unit/%.c,test_%,$(wildcard tests/unit/*.c))
 FUZZ  = $(patsubst tests/fuzz/%.c,%,\
         $(filter-out tests/fuzz/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -70,13 +70,10 @@ all: hub
 hub: $O/hub
 	cp $< $@
 
-$O/hub: $O/hub.o $O/version.o $(LIB)
+$O/hub: $O/hub.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 $O/test_%: $O/tests/unit/%.o $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
-
-$O/test_version: $O/tests/unit/version.o $O/version.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 $O/replay_%: $O/tests/fuzz/%.o $O/tests/fuzz/replay.o $(LIB)
@@ -93,15 +90,15 @@ $O/env_dump: $O/tests/check/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # The program as it would be built long after today: its clock is wrong.
-$O/hub_future: $O/hub.o $O/version.o $O/future/clock.o $(LIB)
+$O/hub_future: $O/hub.o $O/future/tls.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
-$O/future/clock.o: clock.c Makefile
+$O/future/tls.o: tls.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -DHUB_BUILD_TIME=2208988800 $(CFLAGS) -c -o $@ $<
 
 # The program with a fault in it; see the head of tests/e2e/escape.c.
-$O/hub_escape: $O/hub.o $O/version.o $O/tests/e2e/escape.o $(LIB)
+$O/hub_escape: $O/hub.o $O/tests/e2e/escape.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=http_head_parse \
 	    -Wl,--wrap=confine_files,--wrap=confine_calls \
 	    -Wl,--wrap=clock_gettime,--wrap=time -o $@ $^ $(BEARSSL_LIB) \
@@ -118,16 +115,16 @@ $O/%.o: %.c Makefile
 	$(CC) $(OURS) $(CFLAGS) -c -o $@ $<
 
 # Made anew when the commit is another one.
-$O/version.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"' \
+$O/hub.o $O/tests/unit/version.o: OURS += -DHUB_BEARSSL='"$(BEARSSL_VERSION)"' \
     -DHUB_COMMIT='"$(COMMIT)"' -DHUB_BUILD_TIME=$(BUILD_TIME)
-$O/version.o: $O/commit
+$O/hub.o $O/tests/unit/version.o: $O/commit
 $O/commit: FORCE
 	@mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
 
-$O/clock.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
+$O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
-$O/hash.o $O/hash_x86.o $O/hash_vec.o $O/hash_arm.o: CFLAGS += -O2
+$O/hash.o $O/hash_cpu.o: CFLAGS += -O2
 
 # The scripts that are installed, made by a program that runs here.
 $O/shell/%: $O/completion
@@ -135,9 +132,8 @@ $O/shell/%: $O/completion
 	$< $* >$@.new
 	mv $@.new $@
 
-COMPLETION_FROM = tools/completion.c completion.c command.c str.c mem.c err.c
-$O/completion: $(COMPLETION_FROM) completion.h command.h option.h str.h mem.h \
-               err.h Makefile
+COMPLETION_FROM = tools/completion.c option.c str.c err.c
+$O/completion: $(COMPLETION_FROM) option.h str.h err.h Makefile
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -O1 -I. -o $@ \
 	    $(COMPLETION_FROM)
@@ -151,8 +147,8 @@ $O/roots.c: $O/roots $(wildcard $(ROOTS)/*.crt)
 	$O/roots $(ROOTS) >$@.new
 	mv $@.new $@
 
-ROOTS_FROM = tools/roots.c anchor.c cert.c date.c str.c mem.c err.c
-$O/roots: $(ROOTS_FROM) anchor.h cert.h date.h str.h mem.h err.h Makefile
+ROOTS_FROM = tools/roots.c cert.c str.c err.c
+$O/roots: $(ROOTS_FROM) cert.h str.h err.h Makefile
 	$(if $(wildcard /usr/include/bearssl.h),,$(error install libbearssl-dev))
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -O1 \

@@ -21,15 +21,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conn.h"
 #include "http.h"
-#include "net.h"
-#include "proxy.h"
 #include "str.h"
 #include "url.h"
 
-struct err;
-struct tls_trust;
 struct client;
+struct conn;
+struct err;
+struct pool;
+struct tls_resume;
+struct tls_trust;
+
+/* --- Requests. --- */
 
 /* Strings and trust are borrowed for the life of the client. Times in ms. */
 struct client_opts {
@@ -150,7 +154,32 @@ struct response *client_call(
 uint64_t client_received(const struct client *c);
 uint64_t client_sent(const struct client *c);
 
-/* Seconds since 1970, by the clock of the trust that was given (clock.h). */
+/* Seconds since 1970, by the clock of the trust that was given (tls.h). */
 uint64_t client_time(const struct client *c);
+
+/* --- Kept connections. --- */
+
+/*
+ * Idle connections, and TLS sessions to resume, by key: a text that names the
+ * origin and the proxy on the way to it. Threads share one pool.
+ */
+
+/* A connection that was idle for longer is not worth trying. */
+#define POOL_IDLE_MS 30000
+
+struct pool *pool_open(void);
+void pool_close(struct pool *p); /* takes NULL */
+
+/* The connection that was idle for the shortest time and is still alive, now
+ * the caller's; NULL if there is none. */
+struct conn *pool_take(struct pool *p, const char *key);
+
+/* Takes c over; the longest idle one makes room for it. */
+void pool_put(struct pool *p, const char *key, struct conn *c);
+
+/* The session kept for key; all zero if there is none. */
+void pool_session(struct pool *p, const char *key, struct tls_resume *out);
+void pool_keep_session(
+    struct pool *p, const char *key, const struct tls_resume *session);
 
 #endif

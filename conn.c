@@ -1,15 +1,1237 @@
+#define _GNU_SOURCE /* struct ifreq */
+
 #include "conn.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dns.h"
 #include "err.h"
 #include "http.h"
-#include "mem.h"
 #include "str.h"
 #include "tls.h"
+#include "wait.h"
+
+/* --- Which proxy. --- */
+
+static struct str
+from(struct str s, size_t i)
+{
+	return str_make(s.s + i, s.n - i);
+}
+
+/* White space of any kind: lists in the environment are written by people. */
+static struct str
+trim(struct str s)
+{
+	while (s.n && (unsigned char)s.s[0] <= ' ')
+		s = from(s, 1);
+	while (s.n && (unsigned char)s.s[s.n - 1] <= ' ')
+		s.n--;
+	return s;
+}
+
+/* Numbers and dots only: no name that has subdomains. */
+static bool
+is_ipv4(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!chr_digit(s.s[i]) && s.s[i] != '.')
+			return false;
+	return s.n > 0;
+}
+
+/* host is name itself, or (with sub) ends in ".name". */
+static bool
+in_domain(struct str host, struct str name, bool sub)
+{
+	struct str tail;
+
+	if (host.n < name.n || !name.n)
+		return false;
+	tail = from(host, host.n - name.n);
+	for (size_t i = 0; i < name.n; i++)
+		if (chr_lower(tail.s[i]) != chr_lower(name.s[i]))
+			return false;
+	if (host.n == name.n)
+		return true;
+	return sub && host.s[host.n - name.n - 1] == '.';
+}
+
+/* "[::1]:80", "::1", "host:80", "host" to host and port (0: any). */
+static bool
+split_port(struct str entry, struct str *host, uint64_t *port)
+{
+	struct str rest = str_of(""), tail;
+
+	*host = entry;
+	*port = 0;
+	if (str_starts(entry, "[")) {
+		if (!str_cut(from(entry, 1), ']', host, &rest))
+			return false;
+		if (!rest.n)
+			return true;
+		if (rest.s[0] != ':')
+			return false;
+		rest = from(rest, 1);
+	} else if (!str_cut(entry, ':', host, &rest)) {
+		return true;
+	} else if (str_cut(rest, ':', &tail, &tail)) {
+		*host = entry; /* two colons: a bare IPv6 address */
+		return true;
+	}
+	return str_num(rest, 10, 65535, port) == 0;
+}
+
+/* The first bits of both are the same. */
+static bool
+same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
+{
+	unsigned rest = bits % 8;
+	size_t whole = (size_t)(bits / 8);
+
+	if (memcmp(a, b, whole) != 0)
+		return false;
+	return !rest || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
+}
+
+/* "10.0.0.0/8", "fd00::/8", or one address: the host has to be an address of
+ * that network, since a name is not looked up before the proxy is chosen. */
+static bool
+in_network(struct str entry, struct str host)
+{
+	struct dns_address network, address;
+	struct str number = entry, prefix = str_of("");
+	bool cut = str_cut(entry, '/', &number, &prefix);
+	uint64_t bits, all;
+
+	if (str_starts(number, "[") && str_ends(number, "]"))
+		number = str_make(number.s + 1, number.n - 2);
+	if (!dns_number(number, &network) || !dns_number(host, &address) ||
+	    network.six != address.six)
+		return false;
+	bits = all = network.six ? 128 : 32;
+	if (cut && str_num(prefix, 10, all, &bits) < 0)
+		return false;
+	return same_bits(network.ip, address.ip, bits);
+}
+
+static bool
+entry_covers(struct str entry, const struct url *u)
+{
+	struct str scheme, rest, host;
+	uint64_t port;
+
+	if (str_cut(entry, ':', &scheme, &rest) && str_starts(rest, "//")) {
+		if (!str_eq_nocase(scheme, u->secure ? "https" : "http") &&
+		    !str_eq_nocase(scheme, "all"))
+			return false;
+		entry = from(rest, 2);
+		if (!entry.n || str_eq(entry, "*"))
+			return true;
+	}
+	if (in_network(entry, u->host))
+		return true;
+	if (!split_port(entry, &host, &port) || (port && port != u->port))
+		return false;
+	if (str_starts(host, "*."))
+		host = from(host, 1);
+	if (str_starts(host, "."))
+		return in_domain(u->host, from(host, 1), true) &&
+		       u->host.n >= host.n;
+	return in_domain(u->host, host,
+	    !u->ipv6 && !is_ipv4(host) && !str_eq_nocase(host, "localhost"));
+}
+
+bool
+proxy_excluded(const char *no, const struct url *u)
+{
+	struct str list = str_of(no);
+	bool more = true, covered = false;
+
+	while (more) {
+		struct str entry = list;
+
+		more = str_cut(list, ',', &entry, &list);
+		entry = trim(entry);
+		/* A lone '*' counts wherever it stands. */
+		if (str_eq(entry, "*"))
+			return true;
+		covered = covered || (entry.n && entry_covers(entry, u));
+	}
+	return covered;
+}
+
+static const char *
+choose(const struct proxy_rules *rules, const struct url *target)
+{
+	const char *own = target->secure ? rules->https : rules->http;
+
+	if (own && *own)
+		return own;
+	return rules->all && *rules->all ? rules->all : NULL;
+}
+
+int
+proxy_for(const struct proxy_rules *rules, const struct url *target,
+    struct buf *buf, struct url *proxy, struct err *e)
+{
+	const char *text = choose(rules, target);
+
+	if (!text || (rules->no && proxy_excluded(rules->no, target)))
+		return 0;
+	buf_clear(buf);
+	if (!strstr(text, "://"))
+		buf_puts(buf, "http://");
+	buf_puts(buf, text);
+	if (!buf->full && url_parse(buf_str(buf), proxy, e) == 0)
+		return 1;
+	/* The text may hold a password, so it is not shown. */
+	err_set(e, ERR_USAGE,
+	    "the address of the proxy for %.*s is no http:// or https:// "
+	    "address",
+	    STRF(target->host));
+	return err_hint(e, "look at --proxy, https_proxy, http_proxy and "
+			   "all_proxy");
+}
+
+/* --- Names, addresses and sockets. --- */
+
+/* RFC 8305, section 5: the next address while the last one is still silent. */
+#define NEXT_MS 250
+
+/* How long a poll() over several sockets may keep a signal waiting. */
+#define SLICE_MS 100
+
+/* The next name server while the last one is still silent. */
+#define NEXT_SERVER_MS 1000
+
+/* How long the one type of addresses waits for the other: IPv6 is preferred
+ * (RFC 8305, section 3), IPv4 the way out where IPv6 does not work. */
+#define SIX_GRACE_MS 50
+#define FOUR_GRACE_MS 1000
+
+/* Bytes of a line of hosts or resolv.conf; the rest of it is left out. */
+#define LINE_SIZE 4096
+
+/* Bytes of an answer: by TCP with its length before it; by UDP it may be more
+ * than was asked for. */
+#define TCP_MAX (2 + 65535)
+#define UDP_ROOM 4096
+
+struct address {
+	struct sockaddr_storage sa;
+	socklen_t n;
+};
+
+#define ADDRESSES_MAX (2 * DNS_ADDRESSES)
+
+/* Addresses in the order of trying, and the sockets that are on their way:
+ * fd[i] belongs to at[i]; -1: not begun, or failed. */
+struct race {
+	struct address at[ADDRESSES_MAX];
+	int fd[ADDRESSES_MAX];
+	size_t count, begun;
+	uint64_t next; /* when the next one begins */
+	int error;     /* of the last that failed */
+};
+
+/* --- Names to addresses. --- */
+
+static bool
+again(void)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+#ifdef __linux__
+/* The libc's function wants a socket of a kind that the sandbox refuses. */
+static uint32_t
+interface_index(const char *name)
+{
+	struct ifreq r = {.ifr_ifindex = 0};
+	int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+	if (fd < 0 || ioctl(fd, SIOCGIFINDEX, &r) < 0)
+		r.ifr_ifindex = 0;
+	if (fd >= 0)
+		close(fd);
+	return (uint32_t)r.ifr_ifindex;
+}
+#else
+#define interface_index if_nametoindex
+#endif
+
+/* The zone of an address as a number: "2", or what "eth0" has. */
+static uint32_t
+zone_index(const char *zone)
+{
+	uint64_t n;
+
+	if (!*zone)
+		return 0;
+	if (str_num(str_of(zone), 10, UINT32_MAX, &n) == 0)
+		return (uint32_t)n;
+	return interface_index(zone);
+}
+
+static struct address
+make_address(const struct dns_address *a, unsigned port)
+{
+	struct address out = {.n = 0};
+	struct sockaddr_in four = {.sin_family = AF_INET};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6};
+
+	four.sin_port = six.sin6_port = htons((uint16_t)port);
+	if (a->six) {
+		memcpy(&six.sin6_addr, a->ip, sizeof(six.sin6_addr));
+		six.sin6_scope_id = zone_index(a->zone);
+		out.n = sizeof(six);
+		memcpy(&out.sa, &six, sizeof(six));
+	} else {
+		memcpy(&four.sin_addr, a->ip, sizeof(four.sin_addr));
+		out.n = sizeof(four);
+		memcpy(&out.sa, &four, sizeof(four));
+	}
+	return out;
+}
+
+/* Calls take with each line of a file; none if it cannot be read. */
+static void
+each_line(const char *path, void (*take)(void *ctx, struct str line), void *ctx)
+{
+	char text[LINE_SIZE];
+	size_t n = 0;
+	ssize_t got;
+	bool rest = false; /* of a line that was too long */
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
+		struct str all = str_make(text, n + (size_t)got), line;
+
+		while (str_cut(all, '\n', &line, &all)) {
+			if (!rest)
+				take(ctx, line);
+			rest = false;
+		}
+		if (all.n == sizeof(text)) {
+			if (!rest)
+				take(ctx, all);
+			rest = true;
+			all.n = 0;
+		}
+		memmove(text, all.s, all.n);
+		n = all.n;
+	}
+	if (n && !rest)
+		take(ctx, str_make(text, n));
+	close(fd);
+}
+
+static void
+take_config(void *ctx, struct str line)
+{
+	dns_config_line(line, ctx);
+}
+
+/* Without a file, or without a server in it, this machine is asked. */
+static void
+read_config(const char *path, struct dns_config *c)
+{
+	dns_config_init(c);
+	each_line(path, take_config, c);
+	if (!c->servers) {
+		dns_number(str_of("127.0.0.1"), &c->server[0]);
+		c->servers = 1;
+	}
+}
+
+struct hosts_search {
+	const char *name;
+	struct dns_addresses found;
+};
+
+static void
+take_hosts(void *ctx, struct str line)
+{
+	struct hosts_search *s = ctx;
+
+	dns_hosts_line(line, s->name, &s->found);
+}
+
+/* A question on its way to one server, at the same place as that one. */
+struct ask {
+	int fd; /* -1: over, or not begun */
+	bool edns, tcp, sent;
+	unsigned char query[DNS_QUERY_MAX];
+	size_t n;
+	unsigned char *answer; /* of TCP: a length in 2 bytes before it */
+	size_t got;
+};
+
+/* The same question to all servers, in their turn. */
+struct question {
+	enum dns_type type;
+	struct ask ask[DNS_SERVERS];
+	size_t begun; /* servers that were asked in this round */
+	unsigned round;
+	uint64_t next;    /* the next server, or the next round */
+	uint64_t settled; /* when the result came */
+	bool over;
+	enum dns_answer result; /* DNS_FOREIGN: no server answered at all */
+	struct dns_addresses found;
+};
+
+/* All questions for one name. */
+struct resolve {
+	const struct dns_config *config;
+	const char *name;
+	unsigned port;
+	size_t first;         /* server */
+	struct question q[2]; /* IPv6, IPv4 */
+	size_t n;
+};
+
+static void
+ask_close(struct ask *a)
+{
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = -1;
+	free(a->answer);
+	a->answer = NULL;
+}
+
+static void
+question_end(struct question *q, enum dns_answer result)
+{
+	for (size_t i = 0; i < DNS_SERVERS; i++)
+		ask_close(&q->ask[i]);
+	q->over = true;
+	q->result = result;
+	q->settled = wait_now();
+}
+
+/* This server is of no use: the next one is asked at once, or another round
+ * begins unless an earlier server may still answer. */
+static void
+ask_failed(const struct resolve *r, struct question *q, struct ask *a)
+{
+	bool alive = false;
+
+	ask_close(a);
+	for (size_t i = 0; i < DNS_SERVERS; i++)
+		alive = alive || q->ask[i].fd >= 0;
+	if (!alive || q->begun < r->config->servers)
+		q->next = wait_now();
+}
+
+/* Asks by the way that a says. The system chooses the port by chance and, since
+ * the socket is connected, drops what comes from elsewhere. */
+static void
+ask_send(const struct resolve *r, struct question *q, struct ask *a)
+{
+	size_t server = (size_t)(a - q->ask);
+	struct address to = make_address(&r->config->server[server], r->port);
+	int kind = a->tcp ? SOCK_STREAM : SOCK_DGRAM;
+
+	ask_close(a);
+	a->n = dns_query(
+	    r->name, q->type, (uint16_t)wait_random(), a->edns, a->query);
+	a->sent = !a->tcp;
+	a->got = 0;
+	a->answer = a->tcp ? xmalloc(TCP_MAX) : NULL;
+	a->fd = socket(to.sa.ss_family, kind | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (a->fd < 0 ||
+	    (connect(a->fd, (const struct sockaddr *)&to.sa, to.n) < 0 &&
+		errno != EINPROGRESS && errno != EINTR) ||
+	    (a->sent && send(a->fd, a->query, a->n, MSG_NOSIGNAL) < 0))
+		ask_failed(r, q, a);
+}
+
+/* How long until the next server is asked, or the round is over. */
+static uint64_t
+turn_ms(const struct resolve *r, const struct question *q)
+{
+	uint64_t full = (uint64_t)r->config->timeout * 1000;
+
+	return q->begun < r->config->servers && full > NEXT_SERVER_MS
+		   ? NEXT_SERVER_MS
+		   : full;
+}
+
+/* Asks the next server, or begins another round, when it is time. Old servers,
+ * and filters before them, drop questions with EDNS: the first round has it,
+ * the others do not. */
+static void
+question_tick(const struct resolve *r, struct question *q, uint64_t now)
+{
+	size_t servers = r->config->servers, server;
+	struct ask *a;
+
+	if (q->over || now < q->next)
+		return;
+	if (q->begun == servers) {
+		q->begun = 0;
+		if (++q->round >= r->config->attempts) {
+			question_end(q, q->found.n ? DNS_FOUND : q->result);
+			return;
+		}
+	}
+	server = r->first + q->begun++;
+	a = &q->ask[server < servers ? server : server - servers];
+	a->edns = q->round == 0;
+	a->tcp = false;
+	q->next = now + turn_ms(r, q);
+	ask_send(r, q, a);
+}
+
+/* A message has come from the server that was asked. */
+static void
+ask_answered(const struct resolve *r, struct question *q, struct ask *a,
+    const unsigned char *p, size_t n)
+{
+	struct dns_addresses found = {.n = 0};
+	enum dns_answer answer = dns_answer(p, n, a->query, a->n, &found);
+
+	if (answer == DNS_FOREIGN)
+		return;
+	if (found.n)
+		q->found = found;
+	if (answer == DNS_CUT && a->tcp)
+		answer = found.n ? DNS_FOUND : DNS_FAILED;
+	if (answer == DNS_CUT || answer == DNS_NO_EDNS) {
+		a->tcp = a->tcp || answer == DNS_CUT;
+		a->edns = a->edns && answer == DNS_CUT;
+		q->next = wait_now() + turn_ms(r, q);
+		ask_send(r, q, a);
+	} else if (answer == DNS_FAILED) {
+		q->result = DNS_FAILED;
+		ask_failed(r, q, a);
+	} else {
+		question_end(q, answer);
+	}
+}
+
+/* TCP: the length in two bytes, then the question. It fits into the empty
+ * buffer of a socket. */
+static bool
+send_framed(const struct ask *a)
+{
+	unsigned char text[2 + DNS_QUERY_MAX] = {
+	    (unsigned char)(a->n >> 8), (unsigned char)a->n};
+
+	memcpy(text + 2, a->query, a->n);
+	return send(a->fd, text, 2 + a->n, MSG_NOSIGNAL) == (ssize_t)(2 + a->n);
+}
+
+/* poll() has named its socket. */
+static void
+ask_ready(const struct resolve *r, struct question *q, struct ask *a)
+{
+	unsigned char text[UDP_ROOM];
+	ssize_t n;
+
+	if (!a->sent) {
+		a->sent = send_framed(a);
+		if (!a->sent)
+			ask_failed(r, q, a);
+		return;
+	}
+	if (a->tcp)
+		n = recv(a->fd, a->answer + a->got, TCP_MAX - a->got, 0);
+	else
+		n = recv(a->fd, text, sizeof(text), 0);
+	if (n < 0 && again())
+		return;
+	if (n < 0 || (a->tcp && n == 0)) {
+		ask_failed(r, q, a);
+		return;
+	}
+	if (!a->tcp) {
+		ask_answered(r, q, a, text, (size_t)n);
+		return;
+	}
+	a->got += (size_t)n;
+	if (a->got >= 2) {
+		size_t length = (size_t)a->answer[0] << 8 | a->answer[1];
+
+		if (a->got >= 2 + length)
+			ask_answered(r, q, a, a->answer + 2, length);
+	}
+}
+
+/* When it need not be waited for the one type of addresses any more, since
+ * enough is known from the other. */
+static uint64_t
+grace_end(const struct resolve *r)
+{
+	const struct question *six = &r->q[0], *four = &r->q[1];
+
+	if (r->n == 2 && four->over &&
+	    (four->result == DNS_FOUND || four->result == DNS_NO_NAME))
+		return four->settled + SIX_GRACE_MS;
+	if (r->n == 2 && six->over && six->result == DNS_FOUND)
+		return six->settled + FOUR_GRACE_MS;
+	return WAIT_FOREVER;
+}
+
+static bool
+resolve_done(const struct resolve *r, uint64_t now)
+{
+	bool over = true;
+
+	for (size_t i = 0; i < r->n; i++)
+		over = over && r->q[i].over;
+	return over || now >= grace_end(r);
+}
+
+/* Polls all questions until something is to be done. */
+static void
+resolve_poll(struct resolve *r, uint64_t now, uint64_t deadline)
+{
+	struct pollfd p[2 * DNS_SERVERS];
+	struct ask *ask[2 * DNS_SERVERS];
+	struct question *of[2 * DNS_SERVERS];
+	uint64_t end = now + SLICE_MS, grace = grace_end(r);
+	nfds_t n = 0;
+
+	end = deadline < end ? deadline : end;
+	end = grace < end ? grace : end;
+	for (size_t i = 0; i < r->n; i++) {
+		struct question *q = &r->q[i];
+
+		if (!q->over && q->next < end)
+			end = q->next;
+		for (size_t k = 0; k < DNS_SERVERS; k++) {
+			if (q->ask[k].fd < 0)
+				continue;
+			of[n] = q;
+			ask[n] = &q->ask[k];
+			p[n++] = (struct pollfd){.fd = q->ask[k].fd,
+			    .events = q->ask[k].sent ? POLLIN : POLLOUT};
+		}
+	}
+	if (poll(p, n, end > now ? (int)(end - now) : 0) <= 0)
+		return;
+	/* One answer may close the other sockets of its question. */
+	for (nfds_t i = 0; i < n; i++)
+		if (p[i].revents && ask[i]->fd == p[i].fd)
+			ask_ready(r, of[i], ask[i]);
+}
+
+/* Asks for one name, and returns what came of it. */
+static int
+resolve_run(struct resolve *r, uint64_t deadline, struct err *e)
+{
+	uint64_t now = wait_now();
+	int rc = 0;
+
+	while (!rc && !resolve_done(r, now)) {
+		rc = wait_check(e);
+		if (!rc && now >= deadline)
+			rc = err_set(
+			    e, ERR_NET, "no name server has answered in time");
+		for (size_t i = 0; !rc && i < r->n; i++)
+			question_tick(r, &r->q[i], now);
+		if (!rc)
+			resolve_poll(r, wait_now(), deadline);
+		now = wait_now();
+	}
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < DNS_SERVERS; k++)
+			ask_close(&r->q[i].ask[k]);
+	return rc;
+}
+
+static void
+resolve_make(struct resolve *r, enum net_family family)
+{
+	r->n = 0;
+	if (family != NET_IPV4)
+		r->q[r->n++] = (struct question){.type = DNS_AAAA};
+	if (family != NET_IPV6)
+		r->q[r->n++] = (struct question){.type = DNS_A};
+	for (size_t i = 0; i < r->n; i++)
+		for (size_t k = 0; k < DNS_SERVERS; k++)
+			r->q[i].ask[k].fd = -1;
+}
+
+/* Of both types together; that a name is not there is known from either. */
+static enum dns_answer
+resolve_result(const struct resolve *r)
+{
+	enum dns_answer last = r->q[r->n - 1].result;
+
+	for (size_t i = 0; i < r->n; i++)
+		if (r->q[i].over && r->q[i].result == DNS_FOUND)
+			return DNS_FOUND;
+	return last == DNS_NONE ? r->q[0].result : last;
+}
+
+static void
+append(struct dns_addresses *to, const struct dns_addresses *from, bool six)
+{
+	for (size_t i = 0; i < from->n; i++)
+		if (from->at[i].six == six && to->n < DNS_ADDRESSES)
+			to->at[to->n++] = from->at[i];
+}
+
+static bool
+allowed(enum net_family family, bool six)
+{
+	return family != (six ? NET_IPV4 : NET_IPV6);
+}
+
+/* Takes those of the families that are allowed. */
+static int
+take_found(const struct dns_addresses *found, enum net_family family,
+    struct net_addresses *out)
+{
+	if (allowed(family, true))
+		append(&out->six, found, true);
+	if (allowed(family, false))
+		append(&out->four, found, false);
+	return out->six.n + out->four.n ? 0 : -1;
+}
+
+static int
+not_found(enum dns_answer why, enum net_family family, struct err *e)
+{
+	static const char *const kind[] = {
+	    [NET_ANY] = "", [NET_IPV4] = "IPv4 ", [NET_IPV6] = "IPv6 "};
+
+	if (why == DNS_NONE)
+		return err_set(
+		    e, ERR_NET, "the name has no %saddress", kind[family]);
+	if (why == DNS_NO_NAME)
+		return err_set(e, ERR_NET, "there is no such name");
+	err_set(e, ERR_NET, "%s",
+	    why == DNS_FAILED ? "the name server fails to find it"
+			      : "no name server answers");
+	return err_hint(e, "look at /etc/resolv.conf");
+}
+
+/* What says more of two failures. */
+static enum dns_answer
+graver(enum dns_answer a, enum dns_answer b)
+{
+	static const enum dns_answer order[] = {
+	    DNS_FOREIGN, DNS_FAILED, DNS_NONE};
+
+	for (size_t i = 0; i < countof(order); i++)
+		if (a == order[i] || b == order[i])
+			return order[i];
+	return DNS_NO_NAME;
+}
+
+static int
+ask_servers(const struct net_names *names, const char *host,
+    enum net_family family, uint64_t deadline, struct net_addresses *out,
+    struct err *e)
+{
+	struct dns_config config;
+	struct resolve r = {.config = &config, .port = names->port};
+	enum dns_answer why = DNS_NO_NAME;
+	unsigned char query[DNS_QUERY_MAX];
+	char name[DNS_NAME_MAX];
+	bool asked = false;
+
+	read_config(names->servers, &config);
+	if (config.rotate)
+		r.first = (size_t)(wait_random() % config.servers);
+	for (size_t i = 0; dns_candidate(&config, host, i, name); i++) {
+		enum dns_answer answer;
+
+		if (!dns_query(name, DNS_A, 0, false, query))
+			continue;
+		asked = true;
+		r.name = name;
+		resolve_make(&r, family);
+		if (resolve_run(&r, deadline, e))
+			return -1;
+		answer = resolve_result(&r);
+		for (size_t k = 0; answer == DNS_FOUND && k < r.n; k++)
+			take_found(&r.q[k].found, family, out);
+		if (answer == DNS_FOUND)
+			return 0;
+		why = graver(why, answer);
+		/* The others would be asked of the same servers. */
+		if (answer == DNS_FOREIGN)
+			break;
+	}
+	if (!asked)
+		return err_set(e, ERR_NET, "that is no name of a host");
+	return not_found(why, family, e);
+}
+
+/* Numbers, this machine, and what /etc/hosts says: -1 if that is all there is
+ * to say, but of another family; 1 if somebody else has to be asked. */
+static int
+look_here(const struct net_names *names, const char *host,
+    enum net_family family, struct net_addresses *out, struct err *e)
+{
+	struct hosts_search here = {.name = host};
+
+	if (dns_number(str_of(host), &here.found.at[0])) {
+		here.found.n = 1;
+		if (take_found(&here.found, family, out))
+			return err_set(e, ERR_USAGE,
+			    "that is an IPv%d address, and only IPv%d is "
+			    "allowed",
+			    here.found.at[0].six ? 6 : 4,
+			    here.found.at[0].six ? 4 : 6);
+		return 0;
+	}
+	/* A machine without the file has a localhost, too, and no file and no
+	 * server may say where that is. */
+	if (dns_is_localhost(host)) {
+		dns_number(str_of("::1"), &here.found.at[0]);
+		dns_number(str_of("127.0.0.1"), &here.found.at[1]);
+		here.found.n = 2;
+	} else {
+		each_line(names->hosts, take_hosts, &here);
+	}
+	if (!here.found.n)
+		return 1;
+	if (take_found(&here.found, family, out))
+		return not_found(DNS_NONE, family, e);
+	return 0;
+}
+
+int
+net_lookup(const struct net_names *names, const char *host,
+    enum net_family family, uint64_t deadline, struct net_addresses *out,
+    struct err *e)
+{
+	int rc;
+
+	*out = (struct net_addresses){.six.n = 0};
+	rc = look_here(names, host, family, out, e);
+	if (rc > 0)
+		rc = ask_servers(names, host, family, deadline, out, e);
+	if (rc)
+		err_in(e, "cannot find the address of '%s'", host);
+	return rc;
+}
+
+#ifdef __GLIBC__
+/*
+ * Names that are in no DNS: nsswitch.conf(5) may tell glibc to ask LDAP, mDNS
+ * and others. It is asked for what we have not found, and on a thread, since
+ * getaddrinfo() has no deadline of its own; a thread that takes too long is
+ * left behind. Other libcs know no more than we do.
+ */
+
+/*
+ * A name on its way to addresses. Two hold it, the asker and the thread; who
+ * lets go last frees it. The thread writes list, then a byte into
+ * the pipe; the asker reads it only after that byte.
+ */
+struct lookup {
+	atomic_uint holders;
+	char *host;
+	struct addrinfo hints, *list;
+	int done[2]; /* a pipe */
+};
+
+static void
+lookup_release(struct lookup *l)
+{
+	if (atomic_fetch_sub(&l->holders, 1) != 1)
+		return;
+	if (l->list)
+		freeaddrinfo(l->list);
+	if (l->done[0] >= 0)
+		close(l->done[0]);
+	if (l->done[1] >= 0)
+		close(l->done[1]);
+	free(l->host);
+	free(l);
+}
+
+static void
+lookup_run(struct lookup *l)
+{
+	if (getaddrinfo(l->host, NULL, &l->hints, &l->list))
+		l->list = NULL;
+}
+
+static void *
+lookup_thread(void *arg)
+{
+	struct lookup *l = arg;
+	ssize_t n;
+
+	lookup_run(l);
+	/* The pipe is empty and both of its ends are open: this cannot fail. */
+	do
+		n = write(l->done[1], "", 1);
+	while (n < 0 && errno == EINTR);
+	lookup_release(l);
+	return NULL;
+}
+
+/* Signals are for the other threads, which wait with deadlines. */
+static int
+lookup_start(struct lookup *l)
+{
+	pthread_attr_t attr;
+	sigset_t all, old;
+	pthread_t id;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc)
+		return rc;
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	atomic_store(&l->holders, 2);
+	rc = pthread_create(&id, &attr, lookup_thread, l);
+	if (rc)
+		atomic_store(&l->holders, 1);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+static int
+lookup_wait(struct lookup *l, uint64_t deadline, struct err *e)
+{
+	char byte;
+	int rc;
+
+	if (pipe(l->done)) {
+		l->done[0] = l->done[1] = -1;
+		return err_sys(e, ERR_OTHER, "cannot make a pipe");
+	}
+	rc = lookup_start(l);
+	if (rc) {
+		errno = rc;
+		return err_sys(e, ERR_OTHER, "cannot start a thread");
+	}
+	if (wait_fd(l->done[0], POLLIN, deadline, e))
+		return -1;
+	if (read(l->done[0], &byte, 1) != 1)
+		return err_sys(e, ERR_OTHER, "cannot read a pipe");
+	return 0;
+}
+
+static struct lookup *
+lookup_make(const char *host, enum net_family family)
+{
+	static const int families[] = {
+	    [NET_ANY] = AF_UNSPEC, [NET_IPV4] = AF_INET, [NET_IPV6] = AF_INET6};
+	struct lookup *l = xcalloc(1, sizeof(*l));
+
+	atomic_init(&l->holders, 1);
+	l->host = xstrdup(host);
+	l->done[0] = l->done[1] = -1;
+	l->hints.ai_family = families[family];
+	l->hints.ai_socktype = SOCK_STREAM;
+	return l;
+}
+
+static void
+take_listed(const struct addrinfo *list, struct net_addresses *out)
+{
+	for (; list; list = list->ai_next) {
+		const void *sa = list->ai_addr;
+		const struct sockaddr_in6 *six = sa;
+		const struct sockaddr_in *four = sa;
+		struct dns_addresses one = {.n = 1};
+		struct dns_address *a = &one.at[0];
+
+		a->six = list->ai_family == AF_INET6;
+		if (a->six)
+			memcpy(a->ip, &six->sin6_addr, 16);
+		else
+			memcpy(a->ip, &four->sin_addr, 4);
+		if (a->six && six->sin6_scope_id)
+			snprintf(a->zone, sizeof(a->zone), "%u",
+			    (unsigned)six->sin6_scope_id);
+		append(a->six ? &out->six : &out->four, &one, a->six);
+	}
+}
+
+static int
+ask_libc(const char *host, enum net_family family, uint64_t deadline,
+    struct net_addresses *out)
+{
+	struct lookup *l = lookup_make(host, family);
+	struct err e;
+
+	if (!lookup_wait(l, deadline, &e))
+		take_listed(l->list, out);
+	lookup_release(l);
+	return out->six.n + out->four.n ? 0 : -1;
+}
+#else
+static int
+ask_libc(const char *host, enum net_family family, uint64_t deadline,
+    struct net_addresses *out)
+{
+	(void)host;
+	(void)family;
+	(void)deadline;
+	(void)out;
+	return -1;
+}
+#endif
+
+/* --- Addresses to a connection. --- */
+
+/* IPv6 first, then in turn (RFC 8305, section 4). */
+static void
+race_fill(struct race *r, const struct net_addresses *list, unsigned port)
+{
+	for (size_t i = 0; i < DNS_ADDRESSES; i++) {
+		if (i < list->six.n)
+			r->at[r->count++] =
+			    make_address(&list->six.at[i], port);
+		if (i < list->four.n)
+			r->at[r->count++] =
+			    make_address(&list->four.at[i], port);
+	}
+}
+
+static int
+find(struct race *r, const char *host, unsigned port, enum net_family family,
+    uint64_t deadline, struct err *e)
+{
+	static const struct net_names names = {
+	    .hosts = "/etc/hosts", .servers = "/etc/resolv.conf", .port = 53};
+	struct net_addresses list;
+
+	if (net_lookup(&names, host, family, deadline, &list, e) &&
+	    (e->kind != ERR_NET || wait_stop() ||
+		ask_libc(host, family, deadline, &list)))
+		return -1;
+	race_fill(r, &list, port);
+	return 0;
+}
+
+static int
+open_socket(int family)
+{
+	const int on = 1;
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	/* Without it, only speed is lost. */
+	if (fd >= 0)
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	return fd;
+}
+
+/* Begins the next address; one that fails at once lets the next begin. */
+static void
+race_begin(struct race *r, uint64_t now)
+{
+	struct address *a = &r->at[r->begun];
+	int *fd = &r->fd[r->begun++];
+	const struct sockaddr *sa = (const struct sockaddr *)&a->sa;
+
+	r->next = now + NEXT_MS;
+	*fd = open_socket(a->sa.ss_family);
+	if (*fd >= 0 &&
+	    (!connect(*fd, sa, a->n) || errno == EINPROGRESS || errno == EINTR))
+		return;
+	r->error = errno;
+	r->next = now;
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+/* A socket that poll() has named: true if it is connected. */
+static bool
+race_finished(struct race *r, size_t i, uint64_t now)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (getsockopt(r->fd[i], SOL_SOCKET, SO_ERROR, &error, &n))
+		error = errno;
+	if (!error)
+		return true;
+	r->error = error;
+	r->next = now;
+	close(r->fd[i]);
+	r->fd[i] = -1;
+	return false;
+}
+
+/* Nothing can be waited for: to ask again and again would only burn time. */
+static void
+race_give_up(struct race *r)
+{
+	r->error = errno;
+	r->begun = r->count;
+	for (size_t i = 0; i < r->count; i++) {
+		if (r->fd[i] >= 0)
+			close(r->fd[i]);
+		r->fd[i] = -1;
+	}
+}
+
+/* Polls all that are on their way for at most ms, and returns the index of one
+ * that is connected, or -1. */
+static int
+race_poll(struct race *r, int ms)
+{
+	struct pollfd p[ADDRESSES_MAX];
+	int n;
+
+	/* poll() passes over negative descriptors. */
+	for (size_t i = 0; i < r->begun; i++)
+		p[i] = (struct pollfd){.fd = r->fd[i], .events = POLLOUT};
+	n = poll(p, (nfds_t)r->begun, ms);
+	if (n < 0 && errno != EINTR && errno != EAGAIN)
+		race_give_up(r);
+	if (n <= 0)
+		return -1;
+	for (size_t i = 0; i < r->begun; i++)
+		if (p[i].revents && race_finished(r, i, wait_now()))
+			return (int)i;
+	return -1;
+}
+
+static bool
+race_lost(const struct race *r)
+{
+	if (r->begun < r->count)
+		return false;
+	for (size_t i = 0; i < r->count; i++)
+		if (r->fd[i] >= 0)
+			return false;
+	return true;
+}
+
+static int
+race_ms(const struct race *r, uint64_t now, uint64_t deadline)
+{
+	uint64_t end = now + SLICE_MS;
+
+	if (r->begun < r->count && r->next < end)
+		end = r->next;
+	if (deadline < end)
+		end = deadline;
+	return end > now ? (int)(end - now) : 0;
+}
+
+/* The index of the first that is connected, or -1. */
+static int
+race_run(struct race *r, uint64_t deadline, struct err *e)
+{
+	for (;;) {
+		uint64_t now = wait_now();
+		int winner;
+
+		if (wait_check(e))
+			return -1;
+		if (r->begun < r->count && now >= r->next)
+			race_begin(r, now);
+		if (race_lost(r)) {
+			if (r->count == 1)
+				return err_set(
+				    e, ERR_NET, "%s", strerror(r->error));
+			errno = r->error;
+			return err_sys(e, ERR_NET,
+			    "none of its %zu addresses answers", r->count);
+		}
+		winner = race_poll(r, race_ms(r, now, deadline));
+		if (winner >= 0)
+			return winner;
+		if (now >= deadline)
+			return err_set(e, ERR_NET, "timed out");
+	}
+}
+
+int
+net_connect(const char *host, unsigned port, enum net_family family,
+    uint64_t deadline, struct err *e)
+{
+	struct race r = {.error = EADDRNOTAVAIL};
+	int winner, fd;
+
+	for (size_t i = 0; i < ADDRESSES_MAX; i++)
+		r.fd[i] = -1;
+	if (find(&r, host, port, family, deadline, e))
+		return -1;
+	winner = race_run(&r, deadline, e);
+	fd = winner < 0 ? -1 : r.fd[winner];
+	for (size_t i = 0; i < r.begun; i++)
+		if (r.fd[i] >= 0 && r.fd[i] != fd)
+			close(r.fd[i]);
+	if (fd < 0)
+		err_in(e, "cannot connect to '%s' port %u", host, port);
+	return fd;
+}
+
+int
+net_read(
+    int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e)
+{
+	for (;;) {
+		ssize_t got;
+
+		if (wait_check(e))
+			return -1;
+		got = recv(fd, p, cap, 0);
+		if (got >= 0) {
+			*n = (size_t)got;
+			return 0;
+		}
+		if (!again())
+			return err_sys(e, ERR_NET, "cannot receive");
+		if (wait_fd(fd, POLLIN, deadline, e))
+			return -1;
+	}
+}
+
+int
+net_write(int fd, const void *p, size_t n, uint64_t deadline, struct err *e)
+{
+	const char *from = p;
+
+	while (n) {
+		ssize_t sent;
+
+		if (wait_check(e))
+			return -1;
+		sent = send(fd, from, n, MSG_NOSIGNAL);
+		if (sent >= 0) {
+			from += sent;
+			n -= (size_t)sent;
+			continue;
+		}
+		if (!again())
+			return err_sys(e, ERR_NET, "cannot send");
+		if (wait_fd(fd, POLLOUT, deadline, e))
+			return -1;
+	}
+	return 0;
+}
+
+/* --- The connection. --- */
 
 /* Names have 253 characters, logins of proxies are tokens at the longest. */
 #define CONNECT_MAX 32768

@@ -16,16 +16,66 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "net.h"
+#include "dns.h"
 #include "str.h"
 #include "url.h"
 
+struct conn;
 struct err;
 struct http_head;
-struct tls_trust;
 struct tls_resume;
+struct tls_trust;
 
-struct conn;
+/* --- Names, addresses and sockets. --- */
+
+/*
+ * Names to addresses, connections, bytes: TCP with a deadline on everything.
+ * Deadlines are times of wait_now(). Errors are ERR_NET unless said otherwise.
+ */
+
+enum net_family { NET_ANY, NET_IPV4, NET_IPV6 };
+
+/* Where names are looked up. */
+struct net_names {
+	const char *hosts;   /* a file as hosts(5) has it; need not be there */
+	const char *servers; /* a file as resolv.conf(5); need not be there */
+	unsigned port;       /* of the name servers */
+};
+
+struct net_addresses {
+	struct dns_addresses six, four;
+};
+
+/*
+ * The addresses of a name, at least one: a number, localhost, what the file of
+ * hosts says, else what name servers say. These are asked for both families at
+ * once, and for the next server while one is silent or has failed. One family
+ * waits only a moment for the other. A name that does not exist is ERR_NET,
+ * too, since resolvers of boards that have just started say that as well.
+ */
+int net_lookup(const struct net_names *names, const char *host,
+    enum net_family family, uint64_t deadline, struct net_addresses *out,
+    struct err *e);
+
+/*
+ * Connects to a name or an address, by the files of this machine: IPv6 and IPv4
+ * raced (RFC 8305: the next address after 250 ms, families in turn). The socket
+ * is non-blocking, close-on-exec and has TCP_NODELAY. Returns the descriptor,
+ * or -1.
+ */
+int net_connect(const char *host, unsigned port, enum net_family family,
+    uint64_t deadline, struct err *e);
+
+/* Receives what is there, up to cap bytes; waits for the first. *n is 0 at the
+ * end of the stream. */
+int net_read(
+    int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e);
+
+/* Sends all n bytes. */
+int net_write(
+    int fd, const void *p, size_t n, uint64_t deadline, struct err *e);
+
+/* --- The connection. --- */
 
 /* Where what goes over a connection is put together, both ways. It lasts as
  * long as the connection does: pages for each request cost more than the
@@ -77,5 +127,36 @@ void conn_close(struct conn *c); /* takes NULL */
 /* Appends the field line "Proxy-Authorization: Basic ..." if the proxy's
  * address has a login, else nothing; ERR_USAGE if its escapes are broken. */
 int conn_login(const struct url *proxy, struct buf *b, struct err *e);
+
+/* --- Which proxy. --- */
+
+/*
+ * Which proxy a URL goes through: --proxy, else http_proxy, https_proxy,
+ * all_proxy and no_proxy with the rules of the official client's HTTP library
+ * (hub-protocol.md, 8.4). Pure: the environment is given, not read here.
+ */
+
+struct proxy_rules {
+	const char *http;  /* proxy for http URLs; NULL or "": none */
+	const char *https; /* proxy for https URLs */
+	const char *all;   /* for both, where the other is unset */
+	const char *no;    /* the no_proxy list; NULL: none */
+};
+
+/*
+ * Sets *proxy to the parsed proxy for target and returns 1; 0 if it is to be
+ * reached directly; -1 and ERR_USAGE if the proxy's address is not usable
+ * (only http:// and https:// proxies are). A value without "://" is http.
+ * buf holds the text that *proxy points into.
+ */
+int proxy_for(const struct proxy_rules *rules, const struct url *target,
+    struct buf *buf, struct url *proxy, struct err *e);
+
+/* True if the no_proxy list covers the host and port of u: "*" alone in the
+ * list; "example.com" itself and its subdomains; ".example.com" only
+ * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
+ * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
+ * "host:port" only that port; "scheme://host" only that scheme. */
+bool proxy_excluded(const char *no, const struct url *u);
 
 #endif

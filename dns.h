@@ -3,7 +3,7 @@
 
 /*
  * The Domain Name System as text and bytes: questions and answers (RFC 1035,
- * EDNS of RFC 6891), resolv.conf(5) and hosts(5). Pure: net.c does the I/O.
+ * EDNS of RFC 6891), resolv.conf(5) and hosts(5). Pure: conn.c does the I/O.
  *
  * Names are C strings with or without a dot at their end, compared without
  * regard to the case of ASCII letters.

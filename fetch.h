@@ -11,10 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "repo.h"
+
 struct client;
 struct err;
 struct http_head;
+struct progress;
 struct url;
+
+/* --- One range. --- */
 
 struct fetch {
 	struct client *client;
@@ -57,5 +62,28 @@ enum fetch_end {
  * check() or take() keeps its kind, and ERR_NET is what another try may
  * mend. */
 enum fetch_end fetch(const struct fetch *f, struct err *e);
+
+/* --- A whole file, in order. --- */
+
+/*
+ * One content, in order, to a descriptor that cannot seek (standard output).
+ * Continues over dropped connections, also where the server then begins at 0
+ * again; the hash is known at the end only, so a reader must look at the exit
+ * status.
+ */
+
+struct stream {
+	struct client *client;
+	const struct repo *repo;
+	const struct repo_file *file;
+	const char *url;
+	unsigned retries; /* in a row without a byte */
+	uint64_t stall_ms;
+	struct progress *progress;
+};
+
+/* ERR_CONTENT if what was written is not the content; ERR_STOPPED if nobody
+ * reads any more (wait_no_reader); ERR_FILE if it cannot be written. */
+int stream_to(const struct stream *s, int fd, struct err *e);
 
 #endif

@@ -12,9 +12,12 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+#include "hash.h"
 #include "str.h"
 
 struct err;
+
+/* --- Files below one folder. --- */
 
 /* A folder that is the root of what follows. */
 struct folder {
@@ -38,8 +41,9 @@ void folder_close(struct folder *f);
 int folder_openat(
     const struct folder *f, const char *path, int flags, struct err *e);
 
-/* Makes a file of that mode (less the umask) that was not there, and its missing
- * parents; open for reading and writing. Errors as folder_openat(): EEXIST. */
+/* Makes a file of that mode (less the umask) that was not there, and its
+ * missing parents; open for reading and writing. Errors as folder_openat():
+ * EEXIST. */
 int folder_create(
     const struct folder *f, const char *path, mode_t mode, struct err *e);
 
@@ -144,5 +148,38 @@ int file_write(int fd, const void *p, size_t n);
 
 /* fsync, over EINTR; a file system that has none is no error. */
 int file_sync(int fd, const char *name, struct err *e);
+
+/* --- What the file system is like. --- */
+
+/* What the file system of a folder is like. */
+
+struct folder_traits {
+	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
+	uint64_t free_files; /* files that may be made; UINT64_MAX: unknown */
+	uint64_t max_file;   /* largest file; UINT64_MAX: no known limit */
+	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
+	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
+	bool sparse; /* holes cost nothing (not FAT, exFAT) */
+	bool windows;       /* "\\" may divide a path, "C:" be a drive */
+	bool picky;         /* may refuse names that POSIX allows */
+	struct maker maker; /* what our files look like here; the modes only
+			     * after partial_prepare() */
+};
+
+/* ERR_FILE if the folder itself cannot be looked at; what cannot be found out
+ * is taken as not so. */
+int folder_traits(
+    const struct folder *f, struct folder_traits *t, struct err *e);
+
+/* --- The hash of a local file. --- */
+
+/* The hash of a local file, read in order. */
+
+/* Hashes size bytes of fd from 0 on; name is for messages. moved (may be NULL)
+ * is told of every piece. ERR_FILE if it cannot be read or is shorter;
+ * ERR_STOPPED when a signal asks for the end. */
+int filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
+    void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
+    struct err *e);
 
 #endif

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bytes.h"
-#include "hash_impl.h"
+#include "hash_cpu.h"
+#include "str.h"
 
 /* FIPS 180-4, 5.3.1 and 5.3.3. */
 static const uint32_t start_sha1[8] = {
@@ -333,8 +333,8 @@ crc32_of(const void *data, size_t n)
 /*
  * The sum of all 32-bit words, little-endian, each times an odd 32-bit number
  * that its place gives: a word that changes changes the sum, so do two that
- * change places, and no bit of a product is lost. Since it is linear, a word may
- * come byte by byte.
+ * change places, and no bit of a product is lost. Since it is linear, a word
+ * may come byte by byte.
  */
 #define SUM_ODD UINT32_C(0x9e3779b1)
 

@@ -43,7 +43,7 @@ struct hash {
 	uint64_t count;  /* bytes so far, the git header included */
 	unsigned header; /* bytes of the git header, 0 for SHA-256 */
 	unsigned char block[HASH_BLOCK];
-	const struct hash_impl *impl; /* the code for this CPU, hash_impl.h */
+	const struct hash_impl *impl; /* the code for this CPU, hash_cpu.h */
 };
 
 /* size is the length of the content that is to come; only HASH_GIT needs it. */
@@ -75,10 +75,10 @@ const char *hash_implementation(void);
 uint32_t crc32_of(const void *data, size_t n);
 
 /*
- * A checksum for notes about blocks: it costs some one and a half instructions a byte and
- * finds what a disk or another program did to a block, but nothing that is made
- * to deceive. hash_sum() adds n bytes at offset at of the block to sum, which is
- * 0 at first; the bytes may come in any pieces and any order.
+ * A checksum for notes about blocks: it costs some one and a half instructions
+ * a byte and finds what a disk or another program did to a block, but nothing
+ * that is made to deceive. hash_sum() adds n bytes at offset at of the block to
+ * sum, which is 0 at first; the bytes may come in any pieces and any order.
  * hash_sum_final() makes of it what is noted, never 0.
  */
 uint64_t hash_sum(uint64_t sum, size_t at, const void *data, size_t n);

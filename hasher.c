@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "crew.h"
 #include "err.h"
-#include "mem.h"
 #include "partial.h"
+#include "str.h"
+#include "wait.h"
 
 /* The pages of what is hashed are given back every so many bytes. */
 #define REPORT_EVERY ((uint64_t)8 << 20)
@@ -122,8 +122,8 @@ block_end(const struct hashing *s, uint64_t offset)
 	return end < partial_size(s->partial) ? end : partial_size(s->partial);
 }
 
-/* Claims and reads back the next bytes, of one block, into a turn's empty chunk;
- * n stays 0 if there are none. */
+/* Claims and reads back the next bytes, of one block, into a turn's empty
+ * chunk; n stays 0 if there are none. */
 static void
 read_back(struct hasher *h, struct turn *t)
 {

@@ -4,10 +4,11 @@
 /*
  * Hashing beside the transfer: threads that hash files in order while their
  * bytes arrive. What comes in order is hashed from the memory it was received
- * into; what came out of order, or in an earlier run, is read back when its turn
- * comes. A block that was read back whole is compared with the note about it
- * (partial_check), and goes out of the hash again if it differs. Several files are hashed side by side in vector lanes where
- * the CPU gains by that (hash_lanes).
+ * into; what came out of order, or in an earlier run, is read back when its
+ * turn comes. A block that was read back whole is compared with the note about
+ * it (partial_check), and goes out of the hash again if it differs. Several
+ * files are hashed side by side in vector lanes where the CPU gains by that
+ * (hash_lanes).
  *
  * The buffers that workers receive into belong to the hasher and are lent: a
  * worker that has written one offers it and goes on with what it gets back.

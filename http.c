@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "date.h"
 #include "err.h"
+#include "str.h"
 
 /* Extensions and trailers of a chunked body together. */
 #define OVERHEAD_MAX 16384

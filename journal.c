@@ -1,22 +1,746 @@
-#define _GNU_SOURCE /* realpath */
+#define _GNU_SOURCE /* flock, realpath */
 
 #include "journal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "err.h"
 #include "file.h"
-#include "ledger.h"
-#include "mem.h"
-#include "multipart.h"
-#include "place.h"
+#include "str.h"
+
+/* --- One line. --- */
+
+enum type { END, NUMBER, KEY, DIGEST, TEXT };
+
+struct field {
+	enum type type;
+	size_t offset; /* in struct record */
+};
+
+#define FIELDS_MAX 8
+
+#define F(type, name) \
+	{ \
+		type, offsetof(struct record, name) \
+	}
+
+static const struct {
+	enum record_kind kind;
+	struct field field[FIELDS_MAX + 1];
+} layouts[] = {
+    {RECORD_JOURNAL, {F(NUMBER, inode)}},
+    {RECORD_HASH, {F(KEY, key), F(NUMBER, size), F(NUMBER, mtime),
+		      F(NUMBER, ctime), F(NUMBER, inode), F(NUMBER, device),
+		      F(NUMBER, time), F(DIGEST, digest)}},
+    {RECORD_UPLOAD,
+	{F(NUMBER, upload), F(KEY, key), F(NUMBER, size), F(NUMBER, chunk),
+	    F(NUMBER, expires), F(DIGEST, digest), F(TEXT, text)}},
+    {RECORD_VERIFY, {F(NUMBER, upload), F(TEXT, text)}},
+    {RECORD_PART, {F(NUMBER, upload), F(NUMBER, part), F(TEXT, text)}},
+    {RECORD_ETAG, {F(NUMBER, upload), F(NUMBER, part), F(TEXT, text)}},
+    {RECORD_DONE, {F(NUMBER, upload)}},
+};
+
+static const struct field *
+layout(struct str kind)
+{
+	for (size_t i = 0; i < countof(layouts); i++)
+		if (kind.n == 1 && kind.s[0] == (char)layouts[i].kind)
+			return layouts[i].field;
+	return NULL;
+}
+
+/* No control characters: the line would end, or a terminal be fooled. */
+static bool
+is_text(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.s[i] < 0x20 || s.s[i] == 0x7f)
+			return false;
+	return s.n > 0 && s.n <= URL_MAX;
+}
+
+/* --- Reading. --- */
+
+static int
+parse_digest(struct str s, struct digest *out)
+{
+	return str_is_hex(s, s.n) ? digest_parse(s, out) : -1;
+}
+
+static int
+parse_field(const struct field *f, struct str s, struct record *r)
+{
+	void *at = (char *)r + f->offset;
+
+	switch (f->type) {
+	case NUMBER:
+		return str_num(s, 10, UINT64_MAX, at);
+	case KEY:
+		return hex_decode(s, at, RECORD_KEY);
+	case DIGEST:
+		return parse_digest(s, at);
+	case TEXT:
+		*(struct str *)at = s;
+		return is_text(s) ? 0 : -1;
+	case END:
+		break;
+	}
+	return -1;
+}
+
+/* The next word of *rest; the text is all that is left. rest->s is NULL when
+ * nothing is, not even an empty word. */
+static int
+next_word(struct str *rest, enum type type, struct str *word)
+{
+	if (!rest->s)
+		return -1;
+	if (type != TEXT && str_cut(*rest, ' ', word, rest))
+		return 0;
+	*word = *rest;
+	*rest = (struct str){NULL, 0};
+	return 0;
+}
+
+static int
+parse_fields(struct str rest, struct record *out)
+{
+	const struct field *f;
+	struct str word;
+
+	if (next_word(&rest, KEY, &word) < 0 || !(f = layout(word)))
+		return -1;
+	out->kind = (enum record_kind)word.s[0];
+	for (; f->type != END; f++)
+		if (next_word(&rest, f->type, &word) < 0 ||
+		    parse_field(f, word, out) < 0)
+			return -1;
+	return rest.s ? -1 : 0;
+}
+
+int
+record_parse(struct str line, struct record *out)
+{
+	struct str sum, rest;
+	uint64_t crc;
+
+	*out = (struct record){0};
+	if (!str_cut(line, ' ', &sum, &rest) || !str_is_hex(sum, 8) ||
+	    str_num(sum, 16, UINT32_MAX, &crc) < 0 ||
+	    crc != crc32_of(rest.s, rest.n))
+		return -1;
+	return parse_fields(rest, out);
+}
+
+/* --- Writing. --- */
+
+static void
+put_field(struct buf *b, const struct field *f, const struct record *r)
+{
+	const void *at = (const char *)r + f->offset;
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	buf_putc(b, ' ');
+	switch (f->type) {
+	case NUMBER:
+		buf_printf(b, "%" PRIu64, *(const uint64_t *)at);
+		break;
+	case KEY:
+		hex_encode(at, RECORD_KEY, hex);
+		buf_puts(b, hex);
+		break;
+	case DIGEST:
+		digest_hex(at, hex);
+		buf_puts(b, hex);
+		break;
+	case TEXT:
+		buf_str_add(b, *(const struct str *)at);
+		break;
+	case END:
+		break;
+	}
+}
+
+int
+record_put(struct buf *b, const struct record *r)
+{
+	char kind = (char)r->kind;
+	struct buf line = buf_make(RECORD_MAX);
+	const struct field *f = layout(str_make(&kind, 1));
+	int rv = -1;
+
+	assert(f);
+	buf_putc(&line, kind);
+	for (; f->type != END; f++) {
+		if (f->type == TEXT && !is_text(r->text))
+			goto out;
+		put_field(&line, f, r);
+	}
+	buf_printf(b, "%08" PRIx32 " %s\n", crc32_of(line.s, line.len), line.s);
+	rv = 0;
+out:
+	mem_wipe(line.s, line.len); /* addresses are signed */
+	buf_release(&line);
+	return rv;
+}
+
+/* --- What it says, in memory. --- */
+
+/* More files than a repository should have; 30 MiB of memory. */
+#define ENTRIES_MAX ((size_t)1 << 18)
+
+/* Hashes of files that were not hashed anew for so long are forgotten. */
+#define HASH_KEPT_S ((uint64_t)90 * 24 * 3600)
+
+/* An address that lapses in less is not worth a try. */
+#define LAPSE_MARGIN_S 60
+
+/* Addresses that do not say when they lapse are taken to last that long. */
+#define LASTS_S (24 * 3600)
+
+/* A file's hash. */
+struct ledger_entry {
+	unsigned char key[RECORD_KEY];
+	uint64_t size, mtime, ctime, inode, device, time;
+	uint32_t line; /* a later line counts more */
+	struct digest digest;
+};
+
+/* m is empty if it was taken. */
+struct ledger_upload {
+	struct ledger_upload *next;
+	uint64_t number;
+	unsigned char key[RECORD_KEY];
+	struct digest digest;
+	struct multipart m;
+};
+
+/* By name, then by kind of hash. */
+static int
+compare(const struct ledger_entry *a, const struct ledger_entry *b)
+{
+	int c = memcmp(a->key, b->key, RECORD_KEY);
+
+	if (c)
+		return c;
+	if (a->digest.kind != b->digest.kind)
+		return a->digest.kind < b->digest.kind ? -1 : 1;
+	return 0;
+}
+
+static int
+compare_hashed(const void *x, const void *y)
+{
+	const struct ledger_entry *a = x, *b = y;
+	int c = compare(a, b);
+
+	return c ? c : (a->line > b->line) - (a->line < b->line);
+}
+
+static struct ledger_entry
+entry_of(const struct record *r)
+{
+	struct ledger_entry en = {.size = r->size,
+	    .mtime = r->mtime,
+	    .ctime = r->ctime,
+	    .inode = r->inode,
+	    .device = r->device,
+	    .time = r->time,
+	    .digest = r->digest};
+
+	memcpy(en.key, r->key, RECORD_KEY);
+	return en;
+}
+
+static void
+table_add(struct ledger_table *t, const struct record *r)
+{
+	if (t->n == ENTRIES_MAX)
+		return;
+	if (t->n == t->cap) {
+		t->cap = t->cap ? 2 * t->cap : 64;
+		t->entry = xreallocarray(t->entry, t->cap, sizeof(t->entry[0]));
+	}
+	t->entry[t->n] = entry_of(r);
+	t->entry[t->n].line = (uint32_t)t->n;
+	t->n++;
+}
+
+/* Sorts, and keeps the last of each. */
+static void
+table_settle(struct ledger_table *t, uint64_t now)
+{
+	size_t n = 0;
+
+	if (t->n)
+		qsort(t->entry, t->n, sizeof(t->entry[0]), compare_hashed);
+	for (size_t i = 0; i < t->n; i++) {
+		const struct ledger_entry *en = &t->entry[i];
+
+		if (i + 1 < t->n && compare(en, en + 1) == 0)
+			continue;
+		/* What is from the future, by a wrong clock, is as old as
+		 * can be. */
+		if (now - en->time >= HASH_KEPT_S)
+			continue;
+		t->entry[n++] = *en;
+	}
+	t->n = n;
+}
+
+static void
+table_release(struct ledger_table *t)
+{
+	free(t->entry);
+	*t = (struct ledger_table){NULL, 0, 0};
+}
+
+/* The entry of that name and kind; NULL if there is none. */
+static const struct ledger_entry *
+table_find(const struct ledger_table *t, const struct ledger_entry *en)
+{
+	size_t low = 0, high = t->n;
+
+	while (low < high) {
+		size_t i = low + (high - low) / 2;
+		int c = compare(en, &t->entry[i]);
+
+		if (!c)
+			return &t->entry[i];
+		if (c < 0)
+			high = i;
+		else
+			low = i + 1;
+	}
+	return NULL;
+}
+
+static void
+upload_free(struct ledger_upload *p)
+{
+	multipart_release(&p->m);
+	free(p);
+}
+
+static struct ledger_upload **
+upload_by_number(struct ledger *l, uint64_t number)
+{
+	struct ledger_upload **p = &l->uploads;
+
+	while (*p && (*p)->number != number)
+		p = &(*p)->next;
+	return p;
+}
+
+static struct ledger_upload **
+upload_by_digest(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d)
+{
+	struct ledger_upload **p = &l->uploads;
+
+	while (*p && (memcmp((*p)->key, key, RECORD_KEY) != 0 ||
+			 !digest_same(&(*p)->digest, d)))
+		p = &(*p)->next;
+	return p;
+}
+
+static void
+upload_remove(struct ledger_upload **p)
+{
+	struct ledger_upload *gone = *p;
+
+	if (!gone)
+		return;
+	*p = gone->next;
+	upload_free(gone);
+}
+
+static struct ledger_upload *
+upload_add(struct ledger *l, uint64_t number,
+    const unsigned char key[RECORD_KEY], const struct digest *d)
+{
+	struct ledger_upload *p = xcalloc(1, sizeof(*p));
+
+	p->number = number;
+	memcpy(p->key, key, RECORD_KEY);
+	p->digest = *d;
+	p->next = l->uploads;
+	l->uploads = p;
+	return p;
+}
+
+static void
+load_upload(struct ledger *l, const struct record *r)
+{
+	struct multipart m;
+	struct ledger_upload *p;
+
+	upload_remove(upload_by_number(l, r->upload));
+	upload_remove(upload_by_digest(l, r->key, &r->digest));
+	if (multipart_init(&m, r->size, r->chunk) < 0)
+		return;
+	p = upload_add(l, r->upload, r->key, &r->digest);
+	p->m = m;
+	p->m.expires = r->expires;
+	p->m.complete = str_dup(r->text);
+}
+
+/* Sets a text of an upload, or of part r->part of it. */
+static void
+load_text(struct ledger *l, const struct record *r)
+{
+	struct ledger_upload *p = *upload_by_number(l, r->upload);
+	char **at = NULL;
+
+	if (!p)
+		return;
+	if (r->kind == RECORD_VERIFY)
+		at = &p->m.verify;
+	else if (r->part >= 1 && r->part <= p->m.count)
+		at = r->kind == RECORD_PART ? &p->m.url[r->part - 1]
+					    : &p->m.etag[r->part - 1];
+	if (!at)
+		return;
+	free(*at);
+	*at = str_dup(r->text);
+}
+
+void
+ledger_take(struct ledger *l, const struct record *r)
+{
+	switch (r->kind) {
+	case RECORD_HASH:
+		table_add(&l->hashed, r);
+		break;
+	case RECORD_UPLOAD:
+		load_upload(l, r);
+		break;
+	case RECORD_VERIFY:
+	case RECORD_PART:
+	case RECORD_ETAG:
+		load_text(l, r);
+		break;
+	case RECORD_DONE:
+		upload_remove(upload_by_number(l, r->upload));
+		break;
+	case RECORD_JOURNAL:
+		break;
+	}
+}
+
+/* Whole, and good for some time. */
+static bool
+is_usable(const struct ledger_upload *p, uint64_t now)
+{
+	for (size_t i = 0; i < p->m.count; i++)
+		if (!p->m.url[i])
+			return false;
+	return p->m.expires > now + LAPSE_MARGIN_S;
+}
+
+static void
+drop_unusable(struct ledger *l, uint64_t now)
+{
+	for (struct ledger_upload **p = &l->uploads; *p;)
+		if (is_usable(*p, now))
+			p = &(*p)->next;
+		else
+			upload_remove(p);
+}
+
+void
+ledger_settle(struct ledger *l, uint64_t now)
+{
+	table_settle(&l->hashed, now);
+	drop_unusable(l, now);
+}
+
+void
+ledger_release(struct ledger *l)
+{
+	table_release(&l->hashed);
+	ledger_end_uploads(l);
+}
+
+bool
+ledger_hash(
+    const struct ledger *l, const struct record *want, struct digest *out)
+{
+	struct ledger_entry key = entry_of(want);
+	const struct ledger_entry *en = table_find(&l->hashed, &key);
+
+	if (!en || en->size != key.size || en->mtime != key.mtime ||
+	    en->ctime != key.ctime || en->inode != key.inode ||
+	    en->device != key.device)
+		return false;
+	*out = en->digest;
+	return true;
+}
+
+bool
+ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, uint64_t *number)
+{
+	const struct ledger_upload *p = *upload_by_digest(l, key, d);
+
+	if (p)
+		*number = p->number;
+	return p != NULL;
+}
+
+bool
+ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, uint64_t size, struct multipart *out)
+{
+	struct ledger_upload *p = *upload_by_digest(l, key, d);
+
+	if (!p || !p->m.count || p->m.size != size)
+		return false;
+	*out = p->m;
+	p->m = (struct multipart){0};
+	return true;
+}
+
+void
+ledger_end_upload(struct ledger *l, uint64_t number)
+{
+	upload_remove(upload_by_number(l, number));
+}
+
+void
+ledger_end_uploads(struct ledger *l)
+{
+	while (l->uploads)
+		upload_remove(&l->uploads);
+}
+
+/* --- As records. --- */
+
+static void
+put(const struct ledger_sink *sink, const struct record *r)
+{
+	sink->put(sink->ctx, r);
+}
+
+static void
+put_text(const struct ledger_sink *sink, enum record_kind kind, uint64_t number,
+    size_t part, const char *text)
+{
+	struct record r = {
+	    .kind = kind, .upload = number, .part = part, .text = str_of(text)};
+
+	if (text)
+		put(sink, &r);
+}
+
+/* m: what is known of it. */
+static void
+put_upload(const struct ledger_upload *p, const struct multipart *m,
+    uint64_t now, const struct ledger_sink *sink)
+{
+	struct record r = {.kind = RECORD_UPLOAD,
+	    .upload = p->number,
+	    .size = m->size,
+	    .chunk = m->chunk,
+	    .expires = m->expires ? m->expires : now + LASTS_S,
+	    .digest = p->digest,
+	    .text = str_of(m->complete)};
+
+	memcpy(r.key, p->key, RECORD_KEY);
+	put(sink, &r);
+	put_text(sink, RECORD_VERIFY, p->number, 0, m->verify);
+	for (size_t i = 0; i < m->count; i++) {
+		put_text(sink, RECORD_PART, p->number, i + 1, m->url[i]);
+		put_text(sink, RECORD_ETAG, p->number, i + 1, m->etag[i]);
+	}
+}
+
+static void
+put_hashed(const struct ledger_table *t, const struct ledger_sink *sink)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		const struct ledger_entry *en = &t->entry[i];
+		struct record r = {.kind = RECORD_HASH,
+		    .size = en->size,
+		    .mtime = en->mtime,
+		    .ctime = en->ctime,
+		    .inode = en->inode,
+		    .device = en->device,
+		    .time = en->time,
+		    .digest = en->digest};
+
+		memcpy(r.key, en->key, RECORD_KEY);
+		put(sink, &r);
+	}
+}
+
+void
+ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, const struct multipart *m, uint64_t now,
+    const struct ledger_sink *sink)
+{
+	put_upload(upload_add(l, l->next++, key, d), m, now, sink);
+}
+
+void
+ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink)
+{
+	put_hashed(&l->hashed, sink);
+	for (struct ledger_upload *p = l->uploads; p; p = p->next) {
+		p->number = l->next++;
+		put_upload(p, &p->m, now, sink);
+	}
+}
+
+/* --- The file. --- */
+
+#define NEW_SUFFIX ".new"
+#define OLD_SUFFIX ".old"
+
+static char *
+suffixed(const char *name, const char *suffix)
+{
+	struct buf b = buf_make(strlen(name) + strlen(suffix));
+
+	buf_puts(&b, name);
+	buf_puts(&b, suffix);
+	return buf_detach(&b);
+}
+
+static char *
+shown(const char *folder, const char *dir, const char *name)
+{
+	struct buf b = buf_make(1 << 16);
+
+	buf_printf(&b, "%s/%s%s%s", folder, dir, *dir ? "/" : "", name);
+	return buf_detach(&b);
+}
+
+int
+place_find(struct place *at, const struct folder *f, const char *dir,
+    const char *name, struct err *e)
+{
+	struct folder_traits traits;
+
+	*at = (struct place){.dir = -1};
+	if (folder_traits(f, &traits, e) < 0)
+		return -1;
+	at->network = traits.network;
+	at->dir = *dir ? folder_openat(f, dir, O_RDONLY | O_DIRECTORY, e)
+		       : fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
+	if (at->dir < 0)
+		return -1;
+	at->name = xstrdup(name);
+	at->shown = shown(f->path, dir, name);
+	return 0;
+}
+
+void
+place_release(struct place *at)
+{
+	if (at->dir >= 0)
+		close(at->dir);
+	free(at->name);
+	free(at->shown);
+	*at = (struct place){.dir = -1};
+}
+
+/* Whether the name is still that of the open file. */
+static bool
+is_named(const struct place *at, int fd)
+{
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 &&
+	       fstatat(at->dir, at->name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+static int
+lock(const struct place *at, int fd)
+{
+	return at->network ? 0 : flock(fd, LOCK_EX | LOCK_NB);
+}
+
+static int
+open_old(const struct place *at, bool *busy)
+{
+	int fd = openat(
+	    at->dir, at->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+	struct stat st;
+
+	*busy = false;
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    st.st_uid != geteuid()) {
+		close(fd);
+		return -1;
+	}
+	*busy = lock(at, fd) < 0 && errno == EWOULDBLOCK;
+	return fd;
+}
+
+int
+place_open(const struct place *at, bool *busy)
+{
+	int fd = open_old(at, busy);
+
+	if (fd < 0 || *busy || is_named(at, fd))
+		return fd;
+	/* Another process was just about to replace it. */
+	close(fd);
+	return open_old(at, busy);
+}
+
+void
+place_set_aside(const struct place *at)
+{
+	char *aside = suffixed(at->name, OLD_SUFFIX);
+
+	(void)renameat(at->dir, at->name, at->dir, aside);
+	free(aside);
+}
+
+int
+place_replace(const struct place *at, int (*write)(void *ctx, int fd),
+    void *ctx, struct err *e)
+{
+	char *name = suffixed(at->name, NEW_SUFFIX);
+	int fd;
+
+	unlinkat(at->dir, name, 0);
+	fd = openat(at->dir, name,
+	    O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+	    0600);
+	if (fd < 0 || lock(at, fd) < 0 || write(ctx, fd) < 0 ||
+	    renameat(at->dir, name, at->dir, at->name) < 0) {
+		err_sys(e, ERR_FILE, "cannot write '%s'", at->shown);
+		if (fd >= 0) {
+			close(fd);
+			unlinkat(at->dir, name, 0);
+		}
+		fd = -1;
+	}
+	free(name);
+	return fd;
+}
+
+/* --- The journal. --- */
 
 #define SOURCE_DIR ".cache/huggingface/upload"
 /* Steps of a file system's clock: a tick of the kernel, or FAT's two seconds

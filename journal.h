@@ -5,7 +5,7 @@
  * What an upload remembers between runs, so that the same command goes on after
  * kill -9: hashes of local files, and multipart uploads under way. It says what
  * need not be hashed or sent twice, never what the Hub has: that is asked in
- * every run. record.h says what the file looks like.
+ * every run. journal.h says what the file looks like.
  *
  * It lies in ".cache/huggingface/upload" below the source, or in the user's
  * state folder where that cannot be written, or there is none. It is never a
@@ -30,12 +30,18 @@
 #include <stdint.h>
 
 #include "hash.h"
+#include "str.h"
+#include "url.h"
 
 struct err;
 struct folder;
 struct journal;
+struct ledger_entry;
+struct ledger_upload;
 struct multipart;
 struct stamp;
+
+/* --- The journal. --- */
 
 struct journal_opts {
 	const struct folder *source; /* borrowed for the call */
@@ -82,5 +88,161 @@ void journal_put_part(
 
 /* It is through, or lost. */
 void journal_drop_multipart(struct journal *j, const struct digest *d);
+
+/* --- One line. --- */
+
+/*
+ * The journal of an upload as text, one record a line; no I/O. journal.h says
+ * what it is for. A line is
+ *
+ *	CRC KIND FIELD...
+ *
+ * with one blank between: the CRC-32 of what follows it in 8 hexadecimal
+ * digits, a letter, then decimal numbers, keys and hashes in hexadecimal, and,
+ * last, a text without control characters:
+ *
+ *	J inode                                     first line: a journal, there
+ *	H key size mtime ctime inode device time digest   a file's hash
+ *	U upload key size chunk expires sha256 url  an upload; url completes it
+ *	V upload url                                where to verify it
+ *	P upload part url                           where a part goes (from 1)
+ *	E upload part etag                          a part has arrived
+ *	D upload                                    it is through, or lost
+ *
+ * An upload is a number, of use only within one file. A later line counts more
+ * than an earlier one.
+ */
+
+#define RECORD_KEY 16
+
+/* The longest line, with its end. */
+#define RECORD_MAX (URL_MAX + 512)
+
+enum record_kind {
+	RECORD_JOURNAL = 'J',
+	RECORD_HASH = 'H',
+	RECORD_UPLOAD = 'U',
+	RECORD_VERIFY = 'V',
+	RECORD_PART = 'P',
+	RECORD_ETAG = 'E',
+	RECORD_DONE = 'D',
+};
+
+/* Only what the kind has is set. */
+struct record {
+	enum record_kind kind;
+	unsigned char key[RECORD_KEY]; /* of a path, or a repository */
+	uint64_t size;
+	uint64_t mtime, ctime; /* ns since 1970, two's complement */
+	uint64_t inode, device;
+	uint64_t time; /* Unix seconds when it was written */
+	uint64_t upload, chunk, expires, part;
+	struct digest digest;
+	struct str text;
+};
+
+/* Reads a line, given without its end; text points into it. -1 if it is none of
+ * ours, whole and with the right sum. */
+int record_parse(struct str line, struct record *out);
+
+/* Appends the line with its end. Nothing is added if the text cannot be in a
+ * line, or is too long: then -1. */
+int record_put(struct buf *b, const struct record *r);
+
+/* --- What it says, in memory. --- */
+
+/*
+ * What a journal says, in memory: records in, answers and records
+ * out. Pure.
+ *
+ * Use: take all records of a file in their order, settle once, then look up.
+ */
+
+struct ledger_table {
+	struct ledger_entry *entry;
+	size_t n, cap;
+};
+
+/* All zero is empty. The table does not change once it is settled. */
+struct ledger {
+	struct ledger_table hashed;
+	struct ledger_upload *uploads;
+	uint64_t next; /* number of an upload */
+};
+
+void ledger_release(struct ledger *l);
+
+void ledger_take(struct ledger *l, const struct record *r);
+
+/* Forgets what a later record replaces, what is too old at that time (Unix
+ * seconds), and uploads that are not whole, or lapse soon. */
+void ledger_settle(struct ledger *l, uint64_t now);
+
+/* The digest of a file, if it is as in want (a RECORD_HASH, of the kind in its
+ * digest). */
+bool ledger_hash(
+    const struct ledger *l, const struct record *want, struct digest *out);
+
+/* --- Uploads under way, by the repository's key and the content. --- */
+
+/* Its number. */
+bool ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, uint64_t *number);
+
+/* What is known of it is the caller's now; the number stays. False if that was
+ * taken, or the size is another. */
+bool ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, uint64_t size, struct multipart *out);
+
+/* Where records go. */
+struct ledger_sink {
+	void (*put)(void *ctx, const struct record *r);
+	void *ctx;
+};
+
+/* A new one, which goes to the sink as records. Where m does not say when it
+ * lapses, a time after now (Unix seconds) is taken. */
+void ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
+    const struct digest *d, const struct multipart *m, uint64_t now,
+    const struct ledger_sink *sink);
+
+void ledger_end_upload(struct ledger *l, uint64_t number);
+void ledger_end_uploads(struct ledger *l);
+
+/* All of it, as the rest of a file whose first record is there; the uploads get
+ * new numbers. */
+void ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink);
+
+/* --- The file. --- */
+
+/*
+ * A file that one process at a time appends to, and that is replaced whole:
+ * its name, its lock, and the file anew. It is only taken if it is a regular
+ * file of this user. Where locks may hang or lie (network file systems) there
+ * are none: then the last one that replaced it has the name.
+ */
+
+struct place {
+	int dir; /* the folder it is in; -1: none */
+	char *name, *shown;
+	bool network;
+};
+
+/* A file called name in dir ("": itself) below f. */
+int place_find(struct place *at, const struct folder *f, const char *dir,
+    const char *name, struct err *e);
+void place_release(struct place *at);
+
+/* The file as it is, to be read, with its lock; *busy: another process has
+ * that. -1 if there is none, or none of ours. */
+int place_open(const struct place *at, bool *busy);
+
+/* Gives it another name (with ".old" behind it), if it is there. */
+void place_set_aside(const struct place *at);
+
+/* The file anew: what write() writes, under the name when that is complete.
+ * Returns it, to be appended to, with its lock. */
+int place_replace(const struct place *at, int (*write)(void *ctx, int fd),
+    void *ctx, struct err *e);
 
 #endif

@@ -1,9 +1,3 @@
-/*
- * lfs: workers that take what the queue gives them (lfs_queue.h). One lock
- * guards the queue and its jobs, but what only one worker can be at: fd while
- * nobody sends, m while it is renewed.
- */
-
 #include "lfs.h"
 
 #include <pthread.h>
@@ -12,18 +6,778 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "client.h"
-#include "crew.h"
 #include "err.h"
+#include "file.h"
 #include "journal.h"
-#include "lfs_ask.h"
-#include "lfs_call.h"
-#include "lfs_part.h"
-#include "lfs_queue.h"
 #include "progress.h"
-#include "ramp.h"
+#include "queue.h"
 #include "repo.h"
+#include "str.h"
 #include "wait.h"
+
+/* --- Contents, each once. --- */
+
+struct name {
+	const struct digest *digest;
+	size_t i;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct name *x = a, *y = b;
+	int c = memcmp(x->digest->b, y->digest->b, sizeof(x->digest->b));
+
+	return c ? c : (x->i > y->i) - (x->i < y->i);
+}
+
+void
+lfs_copies_init(struct lfs_copies *c, const struct lfs_object *object, size_t n)
+{
+	struct name *name = xcalloc(n, sizeof(name[0]));
+
+	*c = (struct lfs_copies){
+	    .next = xcalloc(n, sizeof(c->next[0])),
+	    .later = xcalloc(n, sizeof(c->later[0])),
+	};
+	for (size_t i = 0; i < n; i++)
+		name[i] = (struct name){&object[i].digest, i};
+	qsort(name, n, sizeof(name[0]), compare);
+	for (size_t i = 0; i < n; i++) {
+		bool last = i + 1 == n ||
+			    !digest_same(name[i].digest, name[i + 1].digest);
+
+		c->next[name[i].i] = last ? LFS_NONE : name[i + 1].i;
+		if (!last)
+			c->later[name[i + 1].i] = true;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!c->later[i]) {
+			c->contents++;
+			c->bytes += object[i].size;
+		}
+	free(name);
+}
+
+void
+lfs_copies_release(struct lfs_copies *c)
+{
+	free(c->next);
+	free(c->later);
+	*c = (struct lfs_copies){.next = NULL};
+}
+
+/* --- What is next. --- */
+
+/* Uploads that turn out to be no more so often are given up. */
+#define RENEWALS_MAX 3
+
+struct lfs_job *
+lfs_job_make(size_t i, struct multipart *m, bool known)
+{
+	struct lfs_job *j = xcalloc(1, sizeof(*j));
+
+	j->i = i;
+	j->fd = -1;
+	j->known = known;
+	lfs_job_renew(j, m);
+	return j;
+}
+
+void
+lfs_job_free(struct lfs_job *j)
+{
+	multipart_release(&j->m);
+	free(j->busy);
+	free(j);
+}
+
+void
+lfs_job_give_up(struct lfs_job *j, const struct err *why)
+{
+	if (j->given_up)
+		return;
+	j->given_up = true;
+	j->why = *why;
+}
+
+void
+lfs_job_forgotten(struct lfs_job *j, const struct err *why)
+{
+	if (++j->renewals > RENEWALS_MAX)
+		lfs_job_give_up(j, why);
+	j->stale = true;
+}
+
+void
+lfs_job_renew(struct lfs_job *j, struct multipart *m)
+{
+	multipart_release(&j->m);
+	free(j->busy);
+	j->m = *m;
+	*m = (struct multipart){0};
+	j->busy = xcalloc(j->m.count, sizeof(j->busy[0]));
+	j->complete = j->stale = false;
+}
+
+void
+lfs_queue_add(struct lfs_queue *q, struct lfs_job *j)
+{
+	struct lfs_job **end = &q->first;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = j;
+	q->waiting++;
+}
+
+void
+lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
+{
+	struct lfs_job **p = &q->first;
+
+	while (*p != j)
+		p = &(*p)->next;
+	*p = j->next;
+	q->begun--;
+}
+
+void
+lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
+{
+	j->fd = -1;
+	j->i = i;
+	j->given_up = false;
+	j->users--;
+	q->begun--;
+	q->waiting++;
+}
+
+static bool
+pick_whole(struct lfs_queue *q, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		bool begun = j->fd >= 0 || j->given_up;
+
+		if (j->users || !begun)
+			continue;
+		if (j->given_up || (!j->stale && multipart_is_whole(&j->m)))
+			w->task = LFS_TASK_FINISH;
+		else if (j->stale)
+			w->task = LFS_TASK_RENEW;
+		else
+			continue;
+		w->job = j;
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_in_job(struct lfs_job *j, struct lfs_work *w)
+{
+	for (size_t i = 0; i < j->m.count; i++)
+		if (!j->m.etag[i] && !j->busy[i]) {
+			*w = (struct lfs_work){LFS_TASK_PART, j, i};
+			return true;
+		}
+	return false;
+}
+
+static bool
+pick_part(struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		if (j->fd < 0 || j->given_up || j->stale ||
+		    now < j->not_before || now < q->not_before)
+			continue;
+		if (!pick_in_job(j, w))
+			continue;
+		if (!multipart_lapses(&j->m, clock))
+			return true;
+		j->stale = true;
+	}
+	return false;
+}
+
+static bool
+pick_begin(struct lfs_queue *q, struct lfs_work *w)
+{
+	if (q->begun >= q->open_max)
+		return false;
+	for (struct lfs_job *j = q->first; j; j = j->next)
+		if (j->fd < 0 && !j->users && !j->given_up) {
+			*w = (struct lfs_work){LFS_TASK_BEGIN, j, 0};
+			return true;
+		}
+	return false;
+}
+
+static bool
+pick_ask(struct lfs_queue *q, struct lfs_work *w)
+{
+	if (q->asking || q->waiting || q->asked == q->n)
+		return false;
+	q->asking = true;
+	*w = (struct lfs_work){LFS_TASK_ASK, NULL, 0};
+	return true;
+}
+
+bool
+lfs_queue_next(
+    struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
+{
+	*w = (struct lfs_work){.job = NULL};
+	/* The last again: looking for parts finds those that have lapsed. */
+	if (!pick_whole(q, w) && !pick_ask(q, w) &&
+	    !pick_part(q, now, clock, w) && !pick_begin(q, w) &&
+	    !pick_whole(q, w))
+		return false;
+	if (!w->job)
+		return true;
+	w->job->users++;
+	if (w->task == LFS_TASK_PART) {
+		w->job->busy[w->part] = true;
+		q->sending++;
+	}
+	return true;
+}
+
+/* --- One request. --- */
+
+/* An address of 1.5 kB for each of MULTIPART_PARTS_MAX parts, and more. */
+#define BATCH_MAX ((size_t)32 << 20)
+
+/* Errors of the storage and of the Hub. */
+#define TEXT_MAX ((size_t)64 << 10)
+
+/* A completion has less than 100 bytes for each part. */
+#define COMPLETION_MAX ((size_t)8 << 20)
+
+/* An entity tag is a hash and a few characters. */
+#define ETAG_MAX 256
+
+static struct response *
+post(const struct repo *r, const char *url, const struct buf *body,
+    bool no_token, struct buf *text, struct err *e)
+{
+	struct request q = {.method = "POST",
+	    .url = url,
+	    .no_token = no_token,
+	    .accept = LFS_TYPE,
+	    .content_type = LFS_TYPE,
+	    .body = buf_cstr(body),
+	    .length = body->len};
+
+	return client_call(r->client, &q, text, e);
+}
+
+int
+lfs_call_batch(const struct repo *r, const char *revision,
+    const struct buf *question, const struct lfs_batch_ops *ops, void *ctx,
+    struct err *e)
+{
+	struct answer_about what = repo_about(r, revision, NULL);
+	struct buf url = buf_make(URL_MAX), text = buf_make(BATCH_MAX);
+	struct response *resp;
+	int rv = -1;
+
+	buf_printf(&url, "%s/%s%s.git/info/lfs/objects/batch", r->endpoint,
+	    repo_type_prefix(r->type), r->id);
+	resp = post(r, buf_cstr(&url), question, false, &text, e);
+	if (resp && response_head(resp)->status >= 300)
+		repo_error(r, resp, buf_str(&text), &what, e);
+	else if (resp && response_led(resp))
+		/* It names the endpoint's addresses, which get the token. */
+		err_set(e, ERR_OTHER,
+		    "another host than the endpoint says where to send");
+	else if (resp)
+		rv = lfs_batch_parse(buf_str(&text), ops, ctx, e);
+	response_close(resp);
+	if (text.s)
+		mem_wipe(text.s, text.len); /* signed addresses */
+	buf_release(&text);
+	buf_release(&url);
+	return rv;
+}
+
+/* What the storage answered; the text of an error may be missing. */
+static enum lfs_verdict
+judge(struct response *resp, char **etag, struct err *e)
+{
+	const struct http_head *h = response_head(resp);
+	struct buf text = buf_make(TEXT_MAX);
+	struct str tag;
+	struct err ignored;
+	enum lfs_verdict v;
+
+	if (response_text(resp, &text, &ignored) < 0)
+		buf_clear(&text);
+	v = lfs_storage_verdict(h, buf_str(&text), e);
+	if (v == LFS_ARRIVED && http_get(h, "etag", &tag) && tag.n &&
+	    tag.n <= ETAG_MAX)
+		*etag = str_dup(tag);
+	buf_release(&text);
+	return v;
+}
+
+enum lfs_verdict
+lfs_call_put(const struct repo *r, const char *url, const struct lfs_body *body,
+    char **etag, struct err *e)
+{
+	struct request q = {.method = "PUT",
+	    .url = url,
+	    .no_token = true,
+	    .length = body->length,
+	    .body_read = body->read,
+	    .ctx = body->ctx};
+	struct response *resp = client_send(r->client, &q, e);
+	enum lfs_verdict v;
+
+	*etag = NULL;
+	if (!resp)
+		return e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED;
+	v = judge(resp, etag, e);
+	response_close(resp);
+	return v;
+}
+
+/* A connection that fails leaves open what has become of the request. */
+static enum lfs_verdict
+lost(const struct err *e)
+{
+	return e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED;
+}
+
+enum lfs_verdict
+lfs_call_complete(const struct repo *r, const struct multipart *m,
+    const struct digest *d, struct err *e)
+{
+	struct answer_about what = repo_about(r, NULL, NULL);
+	struct buf body = buf_make(COMPLETION_MAX), text = buf_make(TEXT_MAX);
+	enum lfs_verdict v = LFS_ARRIVED;
+	struct response *resp;
+	unsigned status;
+
+	multipart_put_completion(m, d, &body);
+	resp = post(r, m->complete, &body, true, &text, e);
+	status = resp ? response_head(resp)->status : 0;
+	if (!resp) {
+		v = lost(e);
+	} else if (status >= 300) {
+		repo_error(r, resp, buf_str(&text), &what, e);
+		v = http_status_transient(status) ? LFS_AGAIN : LFS_RENEW;
+	}
+	response_close(resp);
+	buf_release(&body);
+	buf_release(&text);
+	return v;
+}
+
+enum lfs_verdict
+lfs_call_verify(const struct repo *r, const struct multipart *m,
+    const struct digest *d, struct err *e)
+{
+	struct answer_about what = repo_about(r, NULL, NULL);
+	struct buf body = buf_make(256), text = buf_make(TEXT_MAX);
+	enum lfs_verdict v = LFS_ARRIVED;
+	struct response *resp;
+	unsigned status;
+
+	lfs_put_object(&body, d, m->size);
+	resp = post(r, m->verify, &body, false, &text, e);
+	status = resp ? response_head(resp)->status : 0;
+	if (!resp) {
+		v = LFS_REFUSED;
+	} else if (status >= 300) {
+		repo_error(r, resp, buf_str(&text), &what, e);
+		v = status == 404 ? LFS_RENEW : LFS_REFUSED;
+	}
+	response_close(resp);
+	buf_release(&body);
+	buf_release(&text);
+	return v;
+}
+
+/* --- One part. --- */
+
+struct part_sending {
+	const struct lfs_part *p;
+	uint64_t first, length;
+	uint64_t shown; /* bytes of this try that the display has */
+};
+
+static void
+unshow(struct part_sending *s)
+{
+	if (s->shown)
+		progress_lost(s->p->progress, s->p->shown, s->shown);
+	s->shown = 0;
+}
+
+/* Fewer bytes than there were: the file has changed, whatever read() says. */
+static int
+read_file(const struct part_sending *s, uint64_t offset, void *to, size_t n,
+    struct err *e)
+{
+	const struct lfs_part *p = s->p;
+	struct err changed;
+
+	if (file_pread(p->fd, to, n, s->first + offset, p->object->name, e) ==
+	    0)
+		return 0;
+	if (p->check(p->ctx, &changed) < 0)
+		*e = changed;
+	return -1;
+}
+
+/* The last bytes are only given away if the file is still what it was. */
+static int
+body_read(
+    void *ctx, uint64_t offset, void *to, size_t cap, size_t *n, struct err *e)
+{
+	struct part_sending *s = ctx;
+	const struct lfs_part *p = s->p;
+
+	if (!offset)
+		unshow(s);
+	*n = s->length - offset < cap ? (size_t)(s->length - offset) : cap;
+	if (!p->wanted(p->ctx))
+		return err_set(e, ERR_NET, "it is sent no further");
+	if (read_file(s, offset, to, *n, e) < 0)
+		return -1;
+	if (offset + *n == s->length && p->check(p->ctx, e) < 0)
+		return -1;
+	s->shown += *n;
+	progress_add(p->progress, p->shown, *n);
+	return 0;
+}
+
+static enum lfs_verdict
+put(struct part_sending *s, char **etag, struct err *e)
+{
+	const struct multipart *m = s->p->m;
+	struct lfs_body body = {s->length, body_read, s};
+	enum lfs_verdict v =
+	    lfs_call_put(s->p->repo, m->url[s->p->i], &body, etag, e);
+
+	if (v == LFS_ARRIVED && s->shown < s->length) {
+		free(*etag);
+		*etag = NULL;
+		err_set(e, ERR_NET, "the storage did not wait for all of it");
+		return LFS_AGAIN;
+	}
+	if (v != LFS_ARRIVED || *etag)
+		return v;
+	if (!m->complete) {
+		*etag = xstrdup("");
+		return v;
+	}
+	err_set(e, ERR_REFUSED, "the storage gave no ETag for a part");
+	return LFS_REFUSED;
+}
+
+enum lfs_verdict
+lfs_part_send(const struct lfs_part *p, char **etag, struct err *e)
+{
+	struct part_sending s = {
+	    .p = p,
+	    .first = multipart_first(p->m, p->i),
+	    .length = multipart_length(p->m, p->i),
+	};
+	enum lfs_verdict v;
+
+	*etag = NULL;
+	v = put(&s, etag, e);
+	if (v != LFS_ARRIVED)
+		unshow(&s);
+	return v;
+}
+
+/* --- What is missing. --- */
+
+/* So many bytes are asked for at once: addresses lapse, and take memory. */
+#define GROUP_BYTES ((uint64_t)4 << 30)
+
+#define QUESTION_MAX ((size_t)64 << 10)
+
+static void
+rewrite(const struct repo *r, char **url)
+{
+	if (*url)
+		*url = repo_rewrite(r, *url);
+}
+
+/* Takes over what an answer says. */
+static struct multipart
+adopt(const struct lfs_ask *a, struct multipart *from)
+{
+	struct multipart m = *from;
+
+	*from = (struct multipart){0};
+	rewrite(a->repo, &m.complete);
+	rewrite(a->repo, &m.verify);
+	for (size_t i = 0; i < m.count; i++)
+		rewrite(a->repo, &m.url[i]);
+	multipart_find_expiry(&m);
+	/* A clock that is ahead makes every address look lapsed. */
+	if (multipart_lapses(&m, client_time(a->repo->client)))
+		m.expires = 0;
+	return m;
+}
+
+static int
+unanswered(struct err *e)
+{
+	return err_set(e, ERR_CONTENT, "the Hub's answer says nothing of it");
+}
+
+static int
+wait_again(unsigned failed, struct err *e)
+{
+	return wait_until(wait_now() + wait_backoff(failed, LFS_BACKOFF_BASE,
+					   LFS_BACKOFF_CAP, 0, wait_random()),
+	    e);
+}
+
+/* --- Many. --- */
+
+/* The objects that are still without an answer, and those that are to be asked
+ * for once more. */
+struct group {
+	const struct lfs_ask *ask;
+	size_t i[LFS_BATCH_MAX], again[LFS_BATCH_MAX];
+	size_t n, again_n;
+	uint64_t bytes;
+	bool last; /* no object is asked for once more */
+};
+
+/* Its place in the group, or LFS_NONE. */
+static size_t
+group_find(const struct group *g, const struct digest *d)
+{
+	for (size_t k = 0; k < g->n; k++)
+		if (digest_same(&g->ask->object[g->i[k]].digest, d))
+			return k;
+	return LFS_NONE;
+}
+
+static uint64_t
+group_size_of(void *ctx, const struct digest *d)
+{
+	const struct group *g = ctx;
+	size_t k = group_find(g, d);
+
+	return k == LFS_NONE ? 0 : g->ask->object[g->i[k]].size;
+}
+
+/* Puts the upload that the journal knows in the place of a new one. False if
+ * it knows none, or one to somewhere else. */
+static bool
+resume(const struct lfs_ask *a, size_t i, struct multipart *m)
+{
+	const struct lfs_object *o = &a->object[i];
+	struct multipart old;
+
+	if (!a->journal || !m->complete ||
+	    !journal_take_multipart(a->journal, &o->digest, o->size, &old))
+		return false;
+	if (!multipart_same_object(&old, m)) {
+		multipart_release(&old);
+		return false;
+	}
+	multipart_release(m);
+	*m = old;
+	return true;
+}
+
+static void
+group_each(void *ctx, struct lfs_answer *answer)
+{
+	struct group *g = ctx;
+	const struct lfs_ask *a = g->ask;
+	size_t k = group_find(g, &answer->digest), i = g->i[k];
+	struct multipart m;
+	bool known;
+
+	g->i[k] = g->i[--g->n];
+	switch (answer->action) {
+	case LFS_STORED:
+		a->ops->kept(a->ctx, i);
+		break;
+	case LFS_SEND:
+		m = adopt(a, &answer->m);
+		known = resume(a, i, &m);
+		a->ops->send(a->ctx, i, &m, known);
+		break;
+	case LFS_ERROR:
+		if (answer->why->kind == ERR_NET && !g->last)
+			g->again[g->again_n++] = i;
+		else
+			a->ops->refused(a->ctx, i, answer->why);
+		break;
+	}
+}
+
+static bool
+group_has_room(const struct group *g, size_t i)
+{
+	uint64_t size = g->ask->object[i].size;
+
+	return !g->n || (g->n < LFS_BATCH_MAX && g->bytes < GROUP_BYTES &&
+			    size < GROUP_BYTES - g->bytes);
+}
+
+static size_t
+group_fill(struct group *g, size_t i)
+{
+	const struct lfs_ask *a = g->ask;
+
+	for (; i < a->n; i++) {
+		if (a->later[i])
+			continue;
+		if (!group_has_room(g, i))
+			break;
+		g->i[g->n++] = i;
+		g->bytes += a->object[i].size;
+	}
+	return i;
+}
+
+static int
+group_ask(struct group *g, struct err *e)
+{
+	static const struct lfs_batch_ops ops = {group_size_of, group_each};
+	const struct lfs_ask *a = g->ask;
+	struct buf question = buf_make(QUESTION_MAX);
+	struct err why;
+	int rv;
+
+	lfs_batch_begin(&question, a->revision);
+	for (size_t k = 0; k < g->n; k++) {
+		const struct lfs_object *o = &a->object[g->i[k]];
+
+		lfs_batch_add(&question, &o->digest, o->size);
+	}
+	lfs_batch_end(&question);
+	rv = lfs_call_batch(a->repo, a->revision, &question, &ops, g, e);
+	buf_release(&question);
+	if (rv < 0)
+		return -1;
+	unanswered(&why);
+	while (g->n)
+		a->ops->refused(a->ctx, g->i[--g->n], &why);
+	return 0;
+}
+
+int
+lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e)
+{
+	struct group g = {.ask = a};
+
+	*next = group_fill(&g, *next);
+	for (unsigned failed = 0; g.n; failed++) {
+		g.last = failed >= a->retries;
+		if (group_ask(&g, e) < 0)
+			return -1;
+		memcpy(g.i, g.again, sizeof(g.i));
+		g.n = g.again_n;
+		g.again_n = 0;
+		if (g.n && wait_again(failed, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- One. --- */
+
+struct single {
+	const struct lfs_object *object;
+	bool answered;
+	enum lfs_action action;
+	struct multipart m;
+	struct err why;
+};
+
+static uint64_t
+single_size_of(void *ctx, const struct digest *d)
+{
+	const struct single *s = ctx;
+
+	return !s->answered && digest_same(&s->object->digest, d)
+		   ? s->object->size
+		   : 0;
+}
+
+static void
+single_each(void *ctx, struct lfs_answer *answer)
+{
+	struct single *s = ctx;
+
+	s->answered = true;
+	s->action = answer->action;
+	if (answer->action == LFS_ERROR)
+		s->why = *answer->why;
+	if (answer->action != LFS_SEND)
+		return;
+	s->m = answer->m;
+	answer->m = (struct multipart){0};
+}
+
+/* The error of an object is an error of the call. */
+static int
+single_ask(const struct lfs_ask *a, struct single *s, struct err *e)
+{
+	static const struct lfs_batch_ops ops = {single_size_of, single_each};
+	struct buf question = buf_make(QUESTION_MAX);
+	int rv;
+
+	s->answered = false;
+	lfs_batch_begin(&question, a->revision);
+	lfs_batch_add(&question, &s->object->digest, s->object->size);
+	lfs_batch_end(&question);
+	rv = lfs_call_batch(a->repo, a->revision, &question, &ops, s, e);
+	buf_release(&question);
+	if (rv < 0)
+		return -1;
+	if (!s->answered)
+		return unanswered(e);
+	if (s->action == LFS_ERROR)
+		*e = s->why;
+	return s->action == LFS_ERROR ? -1 : 0;
+}
+
+int
+lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
+    struct multipart *m, struct err *e)
+{
+	struct single s = {.object = &a->object[i]};
+	int rv = single_ask(a, &s, e);
+
+	/* A call that failed for the network was tried often enough. */
+	for (unsigned failed = 0;
+	     rv < 0 && s.answered && e->kind == ERR_NET && failed < a->retries;
+	     failed++) {
+		rv = wait_again(failed, e);
+		if (rv == 0)
+			rv = single_ask(a, &s, e);
+	}
+	*m = adopt(a, &s.m);
+	*action = s.action;
+	if (rv < 0)
+		multipart_release(m);
+	return rv;
+}
+
+/* --- The threads. --- */
+
+/*
+ * lfs: workers that take what the queue gives them. One lock
+ * guards the queue and its jobs, but what only one worker can be at: fd while
+ * nobody sends, m while it is renewed.
+ */
 
 /* A connection more is worth its while from so many bytes on. */
 #define WORKER_BYTES ((uint64_t)1 << 20)

@@ -16,13 +16,42 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-#include "lfs_object.h"
+#include "batch.h"
+#include "err.h"
+#include "hash.h"
 
-struct err;
 struct journal;
 struct progress;
 struct repo;
+
+/* --- Contents, each once. --- */
+
+/* What is to be sent: files that were hashed, some with the same content. */
+
+struct lfs_object {
+	const char *name;     /* for messages and the display */
+	uint64_t size;        /* not 0: the storage takes no empty content */
+	struct digest digest; /* SHA-256 */
+};
+
+#define LFS_NONE SIZE_MAX
+
+/* The objects of a list that have the same content, in the list's order. */
+struct lfs_copies {
+	size_t *next; /* of each: the next one of its content, or LFS_NONE */
+	bool *later;  /* of each: it is not the first of its content */
+	size_t contents;
+	uint64_t bytes; /* of these */
+};
+
+/* Finds them among n objects. */
+void lfs_copies_init(
+    struct lfs_copies *c, const struct lfs_object *object, size_t n);
+void lfs_copies_release(struct lfs_copies *c);
+
+/* --- The threads. --- */
 
 struct lfs_ops {
 	/* A descriptor to read object i with, which is closed here; ERR_CONTENT
@@ -56,5 +85,194 @@ struct lfs {
  * in the display. */
 int lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
     struct err *e);
+
+/* --- What is next. --- */
+
+/*
+ * The contents that are to be sent, and what there is to do next for them. A
+ * content becomes a job when the Hub, or the journal, has said where its bytes
+ * go. A job is begun when its file is opened; from then on any number of
+ * workers sends its parts. What concerns the job as a whole (begin, renew,
+ * finish) is done by one worker while nobody else is at it. Pure.
+ */
+
+struct lfs_job {
+	struct lfs_job *next;
+	size_t i; /* its object, or a later one of the same content */
+	struct multipart m;
+	bool *busy; /* for each part: it is being sent */
+	int fd;     /* -1: not begun */
+	unsigned shown;
+	unsigned users;      /* workers at it */
+	unsigned failed;     /* tries in a row without a part */
+	uint64_t failed_at;  /* when that was counted last (ms) */
+	unsigned renewals;   /* times that the storage forgot it */
+	uint64_t not_before; /* no try before (ms) */
+	bool known;          /* the journal has it */
+	bool stale;          /* its addresses must be renewed */
+	bool complete;       /* the storage has put the parts together */
+	bool given_up;       /* why says why */
+	struct err why;
+};
+
+struct lfs_queue {
+	struct lfs_job *first;
+	size_t n;            /* objects */
+	size_t asked;        /* those before that one are jobs, or settled */
+	bool asking;         /* a worker is at the next question */
+	unsigned open_max;   /* files that may be open */
+	unsigned waiting;    /* jobs that are not begun */
+	unsigned begun;      /* jobs that are */
+	unsigned sending;    /* parts under way */
+	uint64_t not_before; /* the server asked all to wait (ms) */
+};
+
+enum lfs_task {
+	LFS_TASK_ASK,
+	LFS_TASK_BEGIN,
+	LFS_TASK_PART,
+	LFS_TASK_RENEW,
+	LFS_TASK_FINISH
+};
+
+struct lfs_work {
+	enum lfs_task task;
+	struct lfs_job *job; /* NULL for ASK */
+	size_t part;
+};
+
+/* A job for object i; takes *m. */
+struct lfs_job *lfs_job_make(size_t i, struct multipart *m, bool known);
+/* The caller has closed its file. */
+void lfs_job_free(struct lfs_job *j);
+
+/* The first reason counts. */
+void lfs_job_give_up(struct lfs_job *j, const struct err *why);
+
+/* The storage, or the Hub, knows nothing of the upload: it must be renewed, but
+ * that is not done for ever. */
+void lfs_job_forgotten(struct lfs_job *j, const struct err *why);
+
+/* What took the place of the upload; takes *m. */
+void lfs_job_renew(struct lfs_job *j, struct multipart *m);
+
+/* Takes over a job that is not begun. */
+void lfs_queue_add(struct lfs_queue *q, struct lfs_job *j);
+/* A job that was begun leaves it; the caller frees it. */
+void lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j);
+
+/* A job that was begun begins once more, with the file of object i; the caller
+ * has closed the last one, and leaves it. */
+void lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i);
+
+/* What is to be done next, if anything is, at that time (ms, and Unix seconds).
+ * The caller is one of the job's users now, or the one who asks. */
+bool lfs_queue_next(
+    struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w);
+
+/* --- One request. --- */
+
+/*
+ * The requests of an upload by Git LFS, one by one: what is missing, a part,
+ * all parts are there, it is the right content. lfs.h decides which and when.
+ */
+
+/* Asks what is to be done with the objects of a question (lfs_batch_begin() to
+ * _end()), with the retry rule; ops as lfs_batch_parse() takes them. */
+int lfs_call_batch(const struct repo *r, const char *revision,
+    const struct buf *question, const struct lfs_batch_ops *ops, void *ctx,
+    struct err *e);
+
+/* The bytes of a part: as body_read of struct request. */
+struct lfs_body {
+	uint64_t length;
+	int (*read)(void *ctx, uint64_t offset, void *p, size_t cap, size_t *n,
+	    struct err *e);
+	void *ctx;
+};
+
+/* One try to send a part. ARRIVED: *etag, verbatim, is the caller's; NULL if
+ * there was none. A failure of read() is REFUSED, with its own error. */
+enum lfs_verdict lfs_call_put(const struct repo *r, const char *url,
+    const struct lfs_body *body, char **etag, struct err *e);
+
+/* Says that all parts are there, with the retry rule. AGAIN: nobody knows
+ * whether it is complete. RENEW: the Hub will have none of it, perhaps since it
+ * is complete already and only the answer was lost. */
+enum lfs_verdict lfs_call_complete(const struct repo *r,
+    const struct multipart *m, const struct digest *d, struct err *e);
+
+/* Has the Hub look at what it got, with the retry rule. RENEW: it is not
+ * there. */
+enum lfs_verdict lfs_call_verify(const struct repo *r,
+    const struct multipart *m, const struct digest *d, struct err *e);
+
+/* --- One part. --- */
+
+/*
+ * One part of one content, from its file to the storage. A part of something
+ * else than what was hashed never arrives.
+ */
+
+struct lfs_part {
+	const struct repo *repo;
+	const struct lfs_object *object;
+	int fd; /* of its file */
+	const struct multipart *m;
+	size_t i; /* which part of it */
+	struct progress *progress;
+	unsigned shown; /* the object's number there */
+	/* Whether it makes sense to send on. */
+	bool (*wanted)(void *ctx);
+	/* Fails if the file is not what was hashed. */
+	int (*check)(void *ctx, struct err *e);
+	void *ctx;
+};
+
+/* One try. ARRIVED: *etag is the caller's, "" if the storage needs none. What
+ * did not arrive is taken back from the display. */
+enum lfs_verdict lfs_part_send(
+    const struct lfs_part *p, char **etag, struct err *e);
+
+/* --- What is missing. --- */
+
+/*
+ * What is to be done with which object: asked of the Hub in groups, in every
+ * run, since only the Hub knows what it has. An upload that the journal knows
+ * goes on. The addresses that come out are ready to be used.
+ */
+
+struct lfs_ask_ops {
+	/* The storage has object i already. */
+	void (*kept)(void *ctx, size_t i);
+	/* It is to be sent; *m is the callee's. known: the journal has it. */
+	void (*send)(void *ctx, size_t i, struct multipart *m, bool known);
+	void (*refused)(void *ctx, size_t i, const struct err *why);
+};
+
+/* Waits between tries, in ms: full jitter below these. */
+#define LFS_BACKOFF_BASE 500
+#define LFS_BACKOFF_CAP 30000
+
+struct lfs_ask {
+	const struct repo *repo;
+	const char *revision; /* or NULL */
+	unsigned retries; /* for objects that the Hub cannot answer for now */
+	struct journal *journal; /* or NULL */
+	const struct lfs_object *object;
+	size_t n;
+	const bool *later; /* objects that are passed over */
+	const struct lfs_ask_ops *ops;
+	void *ctx;
+};
+
+/* One group of objects, from *next on: each is told to ops, unless it fails.
+ * *next becomes the first one behind them. */
+int lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e);
+
+/* Object i alone: LFS_STORED, or LFS_SEND and *m, which is the caller's. Fails
+ * for LFS_ERROR, too. *m is all zero but for LFS_SEND. */
+int lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
+    struct multipart *m, struct err *e);
 
 #endif

@@ -1,13 +1,325 @@
 #include "option.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
-#include "rate.h"
-#include "spelling.h"
+#include "str.h"
+
+/* --- Suggestions for a misspelled word. --- */
+
+/* Longer words are no misspelling of ours. */
+#define WORD_MAX 32
+
+static char
+plain(char c)
+{
+	return c == '_' ? '-' : c;
+}
+
+/* True if the first n letters are the same. */
+static bool
+same_letters(struct str word, const char *name, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (plain(word.s[i]) != plain(name[i]))
+			return false;
+	return true;
+}
+
+bool
+spelling_same(struct str word, const char *name)
+{
+	return name && word.n == strlen(name) &&
+	       same_letters(word, name, word.n);
+}
+
+static size_t
+least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* The number of letters to insert, delete, change, or swap with their
+ * neighbour, that makes name of word; WORD_MAX if it is too far to tell. */
+static size_t
+distance(struct str word, const char *name)
+{
+	unsigned char d[3][WORD_MAX + 1] = {{0}};
+	size_t n = strlen(name);
+
+	if (word.n > WORD_MAX || n > WORD_MAX)
+		return WORD_MAX;
+	for (size_t j = 0; j <= n; j++)
+		d[0][j] = (unsigned char)j;
+	for (size_t i = 1; i <= word.n; i++) {
+		unsigned char *row = d[i % 3], *up = d[(i + 2) % 3];
+		unsigned char *upper = d[(i + 1) % 3];
+
+		row[0] = (unsigned char)i;
+		for (size_t j = 1; j <= n; j++) {
+			bool same = plain(word.s[i - 1]) == plain(name[j - 1]);
+			size_t v = least(up[j - 1] + !same,
+			    least(up[j], row[j - 1]) + (size_t)1);
+
+			if (i > 1 && j > 1 &&
+			    plain(word.s[i - 1]) == plain(name[j - 2]) &&
+			    plain(word.s[i - 2]) == plain(name[j - 1]))
+				v = least(v, upper[j - 2] + (size_t)1);
+			row[j] = (unsigned char)v; /* at most WORD_MAX */
+		}
+	}
+	return d[word.n % 3][n];
+}
+
+static bool
+begins(struct str word, const char *name)
+{
+	return word.n < strlen(name) && same_letters(word, name, word.n);
+}
+
+struct spelling
+spelling_make(struct str word)
+{
+	return (struct spelling){.word = word, .distance = WORD_MAX};
+}
+
+void
+spelling_try(struct spelling *s, const char *name)
+{
+	size_t n = name ? strlen(name) : 0, d;
+
+	if (!name)
+		return;
+	d = s->word.n > 2 && begins(s->word, name) ? 1
+						   : distance(s->word, name);
+	if (d * 3 <= (s->word.n > n ? s->word.n : n) && d < s->distance) {
+		s->best = name;
+		s->distance = d;
+	}
+}
+
+/* --- Rates: "500K" and the like. --- */
+
+#define RATE_MAX UINT64_C(1000000000000000) /* 1 PB a second */
+
+static struct str
+without_last(struct str s, size_t n)
+{
+	return str_make(s.s, s.n - n);
+}
+
+/* Takes the unit from the end of *s: "", "K", "KB", "KiB" and so on. 0 if there
+ * is no such unit. */
+static uint64_t
+take_unit(struct str *s)
+{
+	static const char letters[] = "kmgt";
+	bool binary = str_ends(*s, "iB");
+	uint64_t base = binary ? 1024 : 1000, unit = 1;
+	const char *at;
+
+	if (str_ends(*s, "B"))
+		*s = without_last(*s, binary ? 2 : 1);
+	if (!s->n || !chr_alpha(s->s[s->n - 1]))
+		return binary ? 0 : 1;
+	at = strchr(letters, chr_lower(s->s[s->n - 1]));
+	if (!at)
+		return 0;
+	*s = without_last(*s, 1);
+	for (const char *p = letters; p <= at; p++)
+		unit *= base;
+	return unit;
+}
+
+/* At most six digits behind the point: times 2^40 they stay in 64 bits. */
+static int
+rate_number(struct str s, uint64_t unit, uint64_t *out)
+{
+	struct str whole = s, rest;
+	uint64_t n, part = 0, scale = 1;
+
+	if (str_cut(s, '.', &whole, &rest)) {
+		for (size_t i = 0; i < rest.n && i < 6; i++)
+			scale *= 10;
+		if (unit == 1 || str_num(rest, 10, scale - 1, &part) < 0 ||
+		    rest.n > 6)
+			return -1;
+	}
+	if (str_num(whole, 10, RATE_MAX / unit, &n) < 0)
+		return -1;
+	*out = n * unit + part * unit / scale;
+	return *out ? 0 : -1;
+}
+
+int
+rate_parse(const char *text, uint64_t *out, struct err *e)
+{
+	struct str s = str_of(text);
+	uint64_t unit = take_unit(&s);
+
+	if (unit && rate_number(s, unit, out) == 0)
+		return 0;
+	err_set(e, ERR_USAGE, "'%s' is no rate", text);
+	err_hint(e, "bytes a second, as in 500K, 2M or 1.5MiB");
+	return -1;
+}
+
+/* --- The table of commands and options. --- */
+
+/* Which commands take an option. */
+#define ON(c) (1u << (c))
+#define DOWNLOAD ON(COMMAND_DOWNLOAD)
+#define UPLOAD ON(COMMAND_UPLOAD)
+#define VERSION ON(COMMAND_VERSION)
+#define ALL (DOWNLOAD | UPLOAD)
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct option_row options[] = {
+    {'r', "repo_id", NULL, "REPO", ALL, OPTION_TEXT, AT(repo_id),
+	"the repository, \"namespace/name\""},
+    {'p', "local_path", "local-dir", "PATH", DOWNLOAD, OPTION_LOCAL,
+	AT(local_path), "where to put it: a directory, or with -f a file"},
+    {'p', "local_path", NULL, "PATH", UPLOAD, OPTION_LOCAL, AT(local_path),
+	"what to send: a file, or a directory's content"},
+    {'t', "repo_type", NULL, "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
+	"model (default), dataset, space or kernel"},
+    {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
+	"a JSON configuration, which names the .env file"},
+    {'a', "api_token", "token", "TOKEN", ALL, OPTION_TOKEN, AT(api_token),
+	"the token; safer: HF_TOKEN, .env, --token-file"},
+    {'f', "file", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(file),
+	"the local path is a file"},
+    {'d', "resume", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(resume),
+	"continue what an earlier run left unfinished"},
+
+    {.help = "What", .commands = ALL},
+    {0, "revision", NULL, "REV", ALL, OPTION_TEXT, AT(revision),
+	"branch, tag or commit (default: main)"},
+    {0, "path-in-repo", NULL, "PATH", UPLOAD, OPTION_TEXT, AT(path_in_repo),
+	"where to put it in the repository"},
+    {0, "include", NULL, "GLOB", ALL, OPTION_LIST, AT(include),
+	"only files that match; may be repeated"},
+    {0, "exclude", NULL, "GLOB", ALL, OPTION_LIST, AT(exclude),
+	"no files that match; may be repeated"},
+    {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
+	"transfer what is in place already, too"},
+    {0, "dry-run", NULL, NULL, ALL, OPTION_FLAG, AT(dry_run),
+	"say what would be transferred, and how much"},
+    {'o', "output", NULL, "-", DOWNLOAD, OPTION_STDOUT, AT(output),
+	"one file, to standard output"},
+
+    {0, "delete", NULL, "GLOB", UPLOAD, OPTION_LIST, AT(delete),
+	"delete files there that match; may be repeated"},
+    {0, "private", NULL, NULL, UPLOAD, OPTION_FLAG, AT(is_private),
+	"a repository that is created is private"},
+    {'m', "commit-message", NULL, "TEXT", UPLOAD, OPTION_TEXT,
+	AT(commit_message), "the title of the commit"},
+    {0, "commit-description", NULL, "TEXT", UPLOAD, OPTION_TEXT,
+	AT(commit_description), "the text below it"},
+    {0, "create-pr", NULL, NULL, UPLOAD, OPTION_FLAG, AT(create_pr),
+	"open a pull request instead of changing the branch"},
+
+    {.help = "How", .commands = ALL},
+    {'j', "jobs", "max-workers", "N", ALL, OPTION_JOBS, AT(jobs),
+	"connections in total, 1 to 64 (default: 8)"},
+    {0, "limit-rate", NULL, "RATE", ALL, OPTION_RATE, AT(limit_rate),
+	"bytes a second over all connections: 500K, 2M"},
+    {0, "retries", NULL, "N", ALL, OPTION_RETRIES, AT(retries),
+	"further tries when nothing arrives"},
+    {0, "timeout", NULL, "SECS", ALL, OPTION_SECONDS, AT(timeout),
+	"to connect, and to the first byte"},
+    {0, "stall-timeout", NULL, "SECS", ALL, OPTION_SECONDS, AT(stall_timeout),
+	"to give up a connection that stands still"},
+    {'4', "ipv4", NULL, NULL, ALL, OPTION_FLAG, AT(ipv4), "only IPv4"},
+    {'6', "ipv6", NULL, NULL, ALL, OPTION_FLAG, AT(ipv6), "only IPv6"},
+    {0, "endpoint", NULL, "URL", ALL, OPTION_TEXT, AT(endpoint),
+	"the Hub, or a mirror of it"},
+    {0, "proxy", NULL, "URL", ALL, OPTION_TEXT_OR_EMPTY, AT(proxy),
+	"through this proxy; \"\" for none"},
+    {0, "ca-file", NULL, "FILE", ALL, OPTION_LOCAL, AT(ca_file),
+	"trust these certificates as well"},
+    {0, "token-file", NULL, "FILE", ALL, OPTION_LOCAL, AT(token_file),
+	"read the token from FILE; - is standard input"},
+
+    {.help = "Output", .commands = ALL},
+    {'q', "quiet", NULL, NULL, ALL, OPTION_FLAG, AT(quiet), "only errors"},
+    {'v', "verbose", NULL, NULL, ALL, OPTION_FLAG, AT(verbose),
+	"each request and its status"},
+    {0, "progress", NULL, "MODE", ALL, OPTION_PROGRESS, AT(progress),
+	"auto (default), bar, lines, json or none"},
+    {0, "json", NULL, NULL, ALL | VERSION, OPTION_FLAG, AT(json),
+	"one JSON object on standard output at the end"},
+};
+
+static const struct command_row commands[] = {
+    {COMMAND_DOWNLOAD, "download", "fetch a repository, or files of it",
+	"  hub download -r REPO -p DIR [FILE...]\n"
+	"  hub download -r REPO -p PATH -f [FILE]\n"
+	"  hub download REPO -o - FILE\n",
+	"Without FILE it fetches the whole repository, as of one commit. Without\n"
+	"-r the first argument is the repository. With -f the last part of PATH\n"
+	"names the file, if FILE does not.\n"},
+    {COMMAND_UPLOAD, "upload", "send a file or a directory to a repository",
+	"  hub upload -r REPO -p PATH\n"
+	"  hub upload REPO [PATH [PATH-IN-REPO]]\n",
+	"Sends a file, or the content of a directory; what the Hub has already is\n"
+	"not sent again. The repository is created if there is none.\n"},
+    {COMMAND_HELP, "help", "say more about a command", NULL, NULL},
+    {COMMAND_COMPLETION, "completion", "print a script for your shell",
+	"  eval \"$(hub completion bash)\"   in ~/.bashrc\n"
+	"  eval \"$(hub completion zsh)\"    in ~/.zshrc, behind compinit\n"
+	"  hub completion fish | source    in config.fish\n",
+	"Prints a script with which the Tab key completes options and their values.\n"
+	"Packages and \"make install\" bring it along.\n"},
+    {COMMAND_VERSION, "version", "say which hub this is",
+	"  hub version [--json]\n",
+	"Says the version; with --json also what it was built from and the hosts\n"
+	"that it contacts.\n"},
+};
+
+const struct command_row *
+command_row(enum command c)
+{
+	for (size_t i = 0; i < countof(commands); i++)
+		if (commands[i].command == c)
+			return &commands[i];
+	return NULL;
+}
+
+const struct command_row *
+command_next(size_t at)
+{
+	return at < countof(commands) ? &commands[at] : NULL;
+}
+
+const struct option_row *
+command_option_next(enum command c, size_t *at)
+{
+	while (*at < countof(options) && !(options[*at].commands & ON(c)))
+		++*at;
+	return *at < countof(options) ? &options[(*at)++] : NULL;
+}
+
+const char *
+command_option_words(const struct option_row *r)
+{
+	switch ((int)r->type) {
+	case OPTION_REPO_TYPE:
+		return "model dataset space kernel";
+	case OPTION_PROGRESS:
+		return "auto bar lines json none";
+	case OPTION_STDOUT:
+		return "-";
+	default:
+		return NULL;
+	}
+}
+
+/* --- The parser. --- */
 
 #define SECONDS_MAX 86400
 #define JOBS_MAX 64
@@ -494,4 +806,361 @@ options_release(struct options *o)
 	free(o->delete.s);
 	free(o->args.s);
 	*o = (struct options){0};
+}
+
+/* --- Help. --- */
+
+/* One option: "  -r, --repo_id REPO     the repository". */
+static void
+put_row(const struct option_row *r, struct buf *out)
+{
+	char left[64], letter[] = "-x, ";
+
+	letter[1] = r->letter;
+	snprintf(left, sizeof(left), "%s--%s%s%s", r->letter ? letter : "    ",
+	    r->name, r->value ? " " : "", r->value ? r->value : "");
+	buf_printf(out, "  %-26s %s\n", left, r->help);
+}
+
+static void
+put_options(enum command c, struct buf *out)
+{
+	const struct option_row *r;
+
+	for (size_t at = 0; (r = command_option_next(c, &at));)
+		if (r->name)
+			put_row(r, out);
+		else
+			buf_printf(out, "%s:\n", r->help);
+}
+
+static void
+put_aliases(enum command c, struct buf *out)
+{
+	const struct option_row *r;
+	const char *before =
+	    "\nWords in long options are joined by '_' or '-'. "
+	    "Also understood:\n";
+
+	for (size_t at = 0; (r = command_option_next(c, &at));)
+		if (r->alias) {
+			buf_printf(out, "%s  --%-24s as --%s\n", before,
+			    r->alias, r->name);
+			before = "";
+		}
+}
+
+static void
+put_command(const struct command_row *c, struct buf *out)
+{
+	size_t at = 0;
+
+	buf_printf(out, "Usage:\n%s\n%s", c->usage, c->text);
+	if (command_option_next(c->command, &at))
+		buf_puts(out, "\nOptions:\n");
+	put_options(c->command, out);
+	put_aliases(c->command, out);
+	buf_puts(out, "\nAll of it: man hub\n");
+}
+
+static void
+put_overview(struct buf *out)
+{
+	const struct command_row *c;
+
+	buf_puts(out,
+	    "Usage: hub [-h|--help] [-V|--version] COMMAND "
+	    "[OPTIONS] [ARGS]\n\n"
+	    "Moves models, datasets and spaces between a disk and the Hugging "
+	    "Face Hub.\n\nCommands:\n");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		buf_printf(out, "  %-10s %s\n", c->name, c->help);
+	buf_puts(out, "\nhub help COMMAND lists a command's options.\n");
+}
+
+void
+help_put(enum command about, struct buf *out)
+{
+	const struct command_row *c = command_row(about);
+
+	if (c && c->usage)
+		put_command(c, out);
+	else
+		put_overview(out);
+}
+
+/* --- Completion for shells. --- */
+
+static void put_bash(struct buf *out);
+static void put_zsh(struct buf *out);
+static void put_fish(struct buf *out);
+
+static const struct {
+	const char *name;
+	void (*put)(struct buf *out);
+} shells[] = {
+    {"bash", put_bash},
+    {"zsh", put_zsh},
+    {"fish", put_fish},
+};
+
+/* Whether what stands behind a command are paths on this machine. */
+static bool
+takes_paths(const struct command_row *c)
+{
+	return c->command == COMMAND_UPLOAD;
+}
+
+/* What can stand behind a command, if that is known. */
+static void
+put_arguments(const struct command_row *c, struct buf *out)
+{
+	const struct command_row *topic;
+
+	for (size_t i = 0; (topic = command_next(i)); i++)
+		if (c->command == COMMAND_HELP && topic->usage)
+			buf_printf(out, " %s", topic->name);
+	for (size_t i = 0; i < countof(shells); i++)
+		if (c->command == COMMAND_COMPLETION)
+			buf_printf(out, " %s", shells[i].name);
+}
+
+/* For single quotes, out of which all three shells come in the same way. */
+static void
+put_quoted(const char *text, struct buf *out)
+{
+	for (; *text; text++)
+		if (*text == '\'')
+			buf_puts(out, "'\\''");
+		else
+			buf_putc(out, *text);
+}
+
+/* --- bash --- */
+
+/* The names of an option as a pattern of case, with '-' between words. */
+static void
+put_pattern(const struct option_row *r, struct buf *out)
+{
+	if (r->letter)
+		buf_printf(out, "-%c|", r->letter);
+	if (r->alias)
+		buf_printf(out, "--%s|", r->alias);
+	buf_puts(out, "--");
+	for (const char *p = r->name; *p; p++)
+		buf_putc(out, *p == '_' ? '-' : *p);
+}
+
+static void
+put_bash_command(const struct command_row *c, struct buf *out)
+{
+	const struct option_row *r;
+
+	buf_printf(out, "\t*,%s)\n\t\tcase ${prev//_/-} in\n", c->name);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));) {
+		const char *words = command_option_words(r);
+
+		if (!r->value)
+			continue;
+		buf_puts(out, "\t\t");
+		put_pattern(r, out);
+		buf_puts(out, r->type == OPTION_LOCAL ? ") files=1" : ")");
+		if (words)
+			buf_printf(out, " words='%s'", words);
+		buf_puts(out, " ;;\n");
+	}
+	buf_printf(
+	    out, "\t\t*) %swords='-h --help", takes_paths(c) ? "files=1 " : "");
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			buf_printf(out, " --%s", r->name);
+	put_arguments(c, out);
+	buf_puts(out, "' ;;\n\t\tesac ;;\n");
+}
+
+static void
+put_bash(struct buf *out)
+{
+	const struct command_row *c;
+
+	buf_puts(out, "_hub() {\n"
+		      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words= files=\n"
+		      "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
+		      /* "--name=value" are three words there. */
+		      "\tif [[ $cur = = ]]; then\n\t\tcur=\n"
+		      "\telif [[ $prev = = ]]; then\n"
+		      "\t\tprev=${COMP_WORDS[COMP_CWORD-2]}\n\tfi\n"
+		      "\tCOMPREPLY=()\n"
+		      "\tcase $COMP_CWORD,${COMP_WORDS[1]} in\n"
+		      "\t1,*) words='-h --help -V --version");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		buf_printf(out, " %s", c->name);
+	buf_puts(out, "' ;;\n");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		put_bash_command(c, out);
+	buf_puts(out, "\tesac\n"
+		      "\tif [[ $files && $cur != -* ]]; then\n"
+		      "\t\tcompopt -o default 2>/dev/null\n"
+		      "\telse\n"
+		      "\t\tCOMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
+		      "\tfi\n"
+		      "}\n"
+		      "complete -F _hub hub\n");
+}
+
+/* --- zsh --- */
+
+/* "'(-r --repo_id)'{-r+,--repo_id=}": how an option is written. */
+static void
+put_zsh_names(const struct option_row *r, struct buf *out)
+{
+	const char *plus = r->value ? "+" : "", *is = r->value ? "=" : "";
+
+	if (!r->letter)
+		buf_printf(out, "'%s--%s%s", r->type == OPTION_LIST ? "*" : "",
+		    r->name, is);
+	else
+		buf_printf(out, "'(-%c --%s)'{-%c%s,--%s%s}'", r->letter,
+		    r->name, r->letter, plus, r->name, is);
+}
+
+static void
+put_zsh_option(const struct option_row *r, struct buf *out)
+{
+	const char *words = command_option_words(r);
+
+	buf_puts(out, " \\\n\t\t");
+	put_zsh_names(r, out);
+	buf_putc(out, '[');
+	put_quoted(r->help, out);
+	buf_putc(out, ']');
+	if (words)
+		buf_printf(out, ":%s:(%s)", r->value, words);
+	else if (r->value)
+		buf_printf(out, ":%s:%s", r->value,
+		    r->type == OPTION_LOCAL ? "_files" : " ");
+	buf_putc(out, '\'');
+}
+
+static void
+put_zsh_command(const struct command_row *c, struct buf *out)
+{
+	const struct option_row *r;
+
+	buf_printf(out,
+	    "\t%s) _arguments -s -S \\\n\t\t'(-h --help)'{-h,--help}"
+	    "'[print help]'",
+	    c->name);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			put_zsh_option(r, out);
+	buf_puts(out, " \\\n\t\t'*:argument:");
+	if (takes_paths(c)) {
+		buf_puts(out, "_files' ;;\n");
+		return;
+	}
+	buf_putc(out, '(');
+	put_arguments(c, out);
+	buf_puts(out, ")' ;;\n");
+}
+
+static void
+put_zsh(struct buf *out)
+{
+	const struct command_row *c;
+
+	buf_puts(out, "#compdef hub\n"
+		      "_hub() {\n"
+		      "\tlocal curcontext=$curcontext state line\n"
+		      "\ttypeset -A opt_args\n"
+		      "\t_arguments -C '(- *)'{-h,--help}'[print help]' \\\n"
+		      "\t\t'(- *)'{-V,--version}'[print the version]' \\\n"
+		      "\t\t'1:command:((");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		buf_printf(
+		    out, "%s%s\\:\"%s\"", i ? " " : "", c->name, c->help);
+	buf_puts(out, "))' \\\n"
+		      "\t\t'*::argument:->rest'\n"
+		      "\t[[ $state = rest ]] || return\n"
+		      "\tcase $words[1] in\n");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		put_zsh_command(c, out);
+	buf_puts(out,
+	    "\tesac\n"
+	    "}\n"
+	    /* Loaded by name this is the function's body; else it was read by
+	     * eval or source. */
+	    "if [[ $funcstack[1] = _hub ]]; then\n"
+	    "\t_hub \"$@\"\n"
+	    "else\n"
+	    "\tcompdef _hub hub\n"
+	    "fi\n");
+}
+
+/* --- fish --- */
+
+static void
+put_fish_option(
+    const struct command_row *c, const struct option_row *r, struct buf *out)
+{
+	const char *words = command_option_words(r);
+
+	buf_printf(out, "complete -c hub -n '__fish_seen_subcommand_from %s'",
+	    c->name);
+	if (r->letter)
+		buf_printf(out, " -s %c", r->letter);
+	buf_printf(out, " -l %s", r->name);
+	if (r->value)
+		buf_puts(out, r->type == OPTION_LOCAL ? " -rF" : " -x");
+	if (words)
+		buf_printf(out, " -a '%s'", words);
+	buf_puts(out, " -d '");
+	put_quoted(r->help, out);
+	buf_puts(out, "'\n");
+}
+
+static void
+put_fish_command(const struct command_row *c, struct buf *out)
+{
+	const struct option_row *r;
+
+	buf_printf(out,
+	    "complete -c hub -n __fish_use_subcommand -a %s -d '%s'\n", c->name,
+	    c->help);
+	for (size_t at = 0; (r = command_option_next(c->command, &at));)
+		if (r->name)
+			put_fish_option(c, r, out);
+	buf_printf(out,
+	    "complete -c hub -n '__fish_seen_subcommand_from %s' %s-a '",
+	    c->name, takes_paths(c) ? "-F " : "");
+	put_arguments(c, out);
+	buf_puts(out, "'\n");
+}
+
+static void
+put_fish(struct buf *out)
+{
+	const struct command_row *c;
+
+	buf_puts(out,
+	    "complete -c hub -f\n"
+	    "complete -c hub -s h -l help -d 'print help'\n"
+	    "complete -c hub -s V -l version -d 'print the version'\n");
+	for (size_t i = 0; (c = command_next(i)); i++)
+		put_fish_command(c, out);
+}
+
+int
+completion_put(const char *shell, struct buf *out, struct err *e)
+{
+	for (size_t i = 0; shell && i < countof(shells); i++)
+		if (strcmp(shells[i].name, shell) == 0) {
+			shells[i].put(out);
+			return 0;
+		}
+	if (shell)
+		err_set(e, ERR_USAGE, "there is no completion for '%s'", shell);
+	else
+		err_set(e, ERR_USAGE, "no shell is given");
+	return err_hint(e, "hub completion bash, zsh or fish");
 }

@@ -15,17 +15,77 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "command.h"
+#include "progress.h"
+#include "str.h"
 
 struct err;
 
-enum progress_mode {
-	PROGRESS_AUTO,
-	PROGRESS_BAR,
-	PROGRESS_LINES,
-	PROGRESS_JSON,
-	PROGRESS_NONE,
+/* --- The table of commands and options. --- */
+
+/*
+ * The commands, and the options that each takes: the one table that the parser
+ * (option.h), the help and the completion read. Pure;
+ * all that it gives is constant.
+ */
+
+enum command {
+	COMMAND_NONE, /* bare "hub": usage to stderr, status 2 */
+	COMMAND_HELP, /* "hub help [TOPIC]", -h anywhere; topic in about */
+	COMMAND_VERSION,
+	COMMAND_DOWNLOAD,
+	COMMAND_UPLOAD,
+	COMMAND_COMPLETION, /* "hub completion SHELL"; the shell is in args */
 };
+
+struct command_row {
+	enum command command;
+	const char *name, *help;
+	const char *usage, *text; /* NULL: there is nothing more to say */
+};
+
+/* What the table says of a command; NULL: COMMAND_NONE is none. */
+const struct command_row *command_row(enum command c);
+
+/* Command number at, from 0 on, in the order of the help; NULL at the end. */
+const struct command_row *command_next(size_t at);
+
+/* What an option's value is, and so what it goes to in struct options. */
+enum option_type {
+	OPTION_FLAG, /* bool; there is no value */
+	OPTION_TEXT, /* const char *, like all without a remark */
+	OPTION_TEXT_OR_EMPTY,
+	OPTION_LOCAL, /* a path on this machine */
+	OPTION_REPO_TYPE,
+	OPTION_TOKEN, /* char *, a copy */
+	OPTION_LIST,  /* struct string_list */
+	OPTION_JOBS,  /* unsigned, as the next two */
+	OPTION_SECONDS,
+	OPTION_RETRIES,
+	OPTION_RATE,     /* uint64_t, bytes a second */
+	OPTION_PROGRESS, /* enum progress_mode */
+	OPTION_STDOUT,   /* "-" */
+};
+
+struct option_row {
+	char letter;       /* 0: none */
+	const char *name;  /* NULL: help is a heading */
+	const char *alias; /* a second name; NULL: none */
+	const char *value; /* its name in the help; NULL: a flag */
+	unsigned commands; /* bit number enum command: takes it */
+	enum option_type type;
+	size_t at; /* where in struct options it goes */
+	const char *help;
+};
+
+/* Steps through the options of c, and the headings between them, in the order
+ * of the help, from *at = 0; NULL at the end. */
+const struct option_row *command_option_next(enum command c, size_t *at);
+
+/* All values there are, with a blank between; NULL: any. Those of
+ * OPTION_PROGRESS are in the order of enum progress_mode. */
+const char *command_option_words(const struct option_row *r);
+
+/* --- The parser. --- */
 
 struct string_list {
 	const char **s;
@@ -58,5 +118,56 @@ struct options {
 /* Errors are ERR_USAGE; an unknown option or command suggests the nearest. */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);
 void options_release(struct options *o); /* wipes the token */
+
+/* --- Suggestions for a misspelled word. --- */
+
+/*
+ * Names of commands and options as people type them: '_' and '-' are the same,
+ * and of a name that there is not, which one was meant. Pure.
+ */
+
+/* True if word is name; never for NULL. */
+bool spelling_same(struct str word, const char *name);
+
+struct spelling {
+	struct str word;  /* borrowed */
+	const char *best; /* of the names so far; NULL: none is like it */
+	size_t distance;  /* letters that are wrong in it */
+};
+
+struct spelling spelling_make(struct str word);
+
+/* Keeps name, if it is nearer to the word than those before it and begins with
+ * it, or at most a third of the letters are wrong: missing, too many, other
+ * ones, or swapped with their neighbour. NULL is like nothing. */
+void spelling_try(struct spelling *s, const char *name);
+
+/* --- Rates: "500K" and the like. --- */
+
+/* A number of bytes a second, as people write it. Pure. */
+
+/* "500K", "2M", "1.5G", plain bytes: SI units, an "iB" suffix means binary.
+ * From 1 to 10^15; else ERR_USAGE. */
+int rate_parse(const char *text, uint64_t *out, struct err *e);
+
+/* --- Help. --- */
+
+/*
+ * The help text, from the table of the command line. Pure.
+ */
+
+/* The help for a command (or the overview), as it is printed. */
+void help_put(enum command about, struct buf *out);
+
+/* --- Completion for shells. --- */
+
+/*
+ * Scripts that make a shell complete the words of hub, from the table of the
+ * command line. Pure.
+ */
+
+/* The script for that shell. ERR_USAGE if there is none for it; the shell may
+ * be NULL. */
+int completion_put(const char *shell, struct buf *out, struct err *e);
 
 #endif

@@ -3,8 +3,8 @@
 
 /*
  * A file that is arriving: its bytes, and beside them a small state file, which
- * is a note for the next run. Both stand in one folder on the file system of the
- * target and are named by the hash of the content, not by the commit or the
+ * is a note for the next run. Both stand in one folder on the file system of
+ * the target and are named by the hash of the content, not by the commit or the
  * address: a run for another revision that has the same content continues them.
  *
  *	HASH.part	the bytes, at their offsets
@@ -18,10 +18,11 @@
  * why the note names neither the inode nor the boot: a copy in another folder
  * and a file after a power cut are looked at like any other.
  *
- * Bytes and note are synced every few seconds, for the case of a power cut. When
- * a sync of the bytes fails, the kernel says so once and forgets: the page cache
- * still shows what the disk does not have. So no block that was written since
- * the last good sync of this run counts any more, in this run or a later one.
+ * Bytes and note are synced every few seconds, for the case of a power cut.
+ * When a sync of the bytes fails, the kernel says so once and forgets: the page
+ * cache still shows what the disk does not have. So no block that was written
+ * since the last good sync of this run counts any more, in this run or a later
+ * one.
  *
  * Blocks are written where nothing is present or claimed by another range, and
  * only there; the callers' ranges see to that.
@@ -34,8 +35,9 @@
  * a link, one that others may write to): what others can change is not filled.
  *
  * Nobody else may write to partial files and states (mode 0600, or the umask
- * sees to it); a file that is published gets what the umask says. What nobody can continue is removed by a later run (litter.h),
- * and so is HASH.part once its content is in place.
+ * sees to it); a file that is published gets what the umask says. What nobody
+ * can continue is removed by a later run, and so is HASH.part once
+ * its content is in place.
  *
  * Thread-safe: workers write ranges, one hasher reads back and checks.
  */
@@ -47,9 +49,10 @@
 #include "file.h"
 #include "hash.h"
 #include "state.h"
-#include "traits.h"
 
 struct err;
+
+/* --- A file that is arriving. --- */
 
 #define PARTIAL_BLOCK STATE_BLOCK
 #define PARTIAL_BEAT 5000
@@ -174,5 +177,58 @@ uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 /* published: removes the state. Else both stay for the next run (a private or
  * stateless one is removed), synced as far as that goes quickly. Takes NULL. */
 void partial_close(struct partial *p, bool published);
+
+/* --- What killed runs left. --- */
+
+/*
+ * What runs that were killed left beside the partial files (partial.h): private
+ * partials, drafts, temporary files, states whose file has its name by now.
+ *
+ * Each run holds a shared lock on the folder of the partial files while it
+ * works there. A run that gets an exclusive one is alone: then all that has a
+ * temporary name of ours there belongs to nobody, and is removed. The lock is
+ * that of the folder, so no file of another run is ever touched or locked.
+ *
+ * On a network file system, where locks may hang or lie, there is none: what is
+ * older than a week is removed there.
+ *
+ * HASH.part and HASH.state can be continued: they stay, unless their content
+ * is in place. What this unit does not know stays, too.
+ */
+
+struct litter {
+	const struct folder *f; /* borrowed, as is prefix */
+	const char *prefix; /* of the partial files, with a '/' at its end */
+	bool network;       /* or where there are no locks */
+	int fd;             /* of the locked folder; -1: not held */
+};
+
+/*
+ * Takes the shared lock, and removes what is left there, if no other run is
+ * there. create: makes the folder if it is missing; else nothing is held where
+ * there is none. Waits for a few seconds at the most, and goes on without the
+ * lock. True if something was removed. Never fails.
+ */
+bool litter_enter(struct litter *l, const struct folder *f, const char *prefix,
+    bool network, bool create);
+
+/* What is known at the end of a run. */
+struct litter_end {
+	/* Whether that content is in place wherever it is wanted, so that
+	 * nobody will continue it. */
+	bool (*placed)(void *ctx, const struct digest *d);
+	/* For each folder in which we write, with a '/' at its end: calls
+	 * litter_sweep(). */
+	void (*folders)(void *ctx, struct litter *l);
+	void *ctx;
+	bool remove_folder; /* itself, which is right below f, if it is
+			     * empty then */
+};
+
+/* Removes what is left, if no other run is there, and lets go. */
+void litter_leave(struct litter *l, const struct litter_end *end);
+
+/* Removes temporary files of ours from another folder. */
+void litter_sweep(struct litter *l, const char *prefix);
 
 #endif

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-extern const unsigned char roots[]; /* packed, see anchor.h */
+extern const unsigned char roots[]; /* packed, see cert.h */
 extern const size_t roots_size;     /* bytes of roots */
 extern const size_t roots_count;
 extern const char roots_date[]; /* date of the newest root file, "2023-03-11" */

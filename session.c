@@ -1,20 +1,116 @@
 #include "session.h"
 
+#include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "api.h"
 #include "cert.h"
 #include "client.h"
-#include "clock.h"
-#include "confine.h"
 #include "err.h"
-#include "mem.h"
+#include "json.h"
 #include "option.h"
 #include "progress.h"
+#include "sandbox.h"
+#include "str.h"
 #include "tls.h"
 #include "url.h"
 #include "wait.h"
+
+/* --- Standard output, in pieces. --- */
+
+/* The longest name of a file, each byte of it escaped, and a reason. */
+#define TEXT_MAX ((size_t)1 << 20)
+
+struct output
+output_make(FILE *to)
+{
+	return (struct output){.text = buf_make(TEXT_MAX), .to = to};
+}
+
+static void
+give(struct output *o)
+{
+	size_t n = o->text.len;
+
+	if (!o->error && n && fwrite(o->text.s, 1, n, o->to) != n)
+		o->error = errno;
+	o->text.len = 0;
+}
+
+void
+output_more(struct output *o)
+{
+	if (o->text.len >= OUTPUT_PIECE)
+		give(o);
+}
+
+int
+output_end(struct output *o, struct err *e)
+{
+	bool full = o->text.full;
+
+	give(o);
+	buf_release(&o->text);
+	if (full)
+		return err_set(e, ERR_OTHER, "the report is too long");
+	if (!o->error && fflush(o->to) != 0)
+		o->error = errno;
+	if (!o->error)
+		return 0;
+	if (o->error == EPIPE)
+		return wait_no_reader(e);
+	errno = o->error;
+	return err_sys(e, ERR_FILE, "cannot write to standard output");
+}
+
+/* --- The shapes of reports. --- */
+
+void
+report_begin(struct buf *b, const char *command, const struct repoid *id,
+    const char *revision)
+{
+	buf_printf(b, "{\"command\":\"%s\",\"repo_id\":", command);
+	json_put_string(b, str_of(id->id));
+	buf_printf(
+	    b, ",\"repo_type\":\"%s\",\"revision\":", repo_type_name(id->type));
+	json_put_string(b, str_of(revision));
+}
+
+void
+report_file(struct buf *b, const char *path, uint64_t size)
+{
+	buf_puts(b, "{\"path\":");
+	json_put_string(b, str_of(path));
+	buf_printf(b, ",\"size\":%" PRIu64, size);
+}
+
+void
+report_file_end(struct buf *b, const char *outcome, const char *why)
+{
+	buf_printf(b, ",\"outcome\":\"%s\"", outcome);
+	if (why) {
+		buf_puts(b, ",\"error\":");
+		json_put_string(b, str_of(why));
+	}
+	buf_putc(b, '}');
+}
+
+void
+report_line(struct buf *b, const char *outcome, const char *size,
+    const char *path, const char *why)
+{
+	char *name = xstrdup(path);
+
+	str_printable(name);
+	buf_printf(b, "%-10s %10s  %s%s%s\n", outcome, size, name,
+	    *why ? ": " : "", why);
+	free(name);
+}
+
+/* --- What every command opens. --- */
 
 static void
 log_line(void *ctx, const char *line)

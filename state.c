@@ -1,9 +1,70 @@
+#define _GNU_SOURCE /* flock, CLOCK_BOOTTIME */
+
 #include "state.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "bytes.h"
+#include "err.h"
+#include "str.h"
+#include "wait.h"
+
+/* --- What a process is, to another one. --- */
+
+/* 32 hexadecimal digits with dashes between them. */
+static bool
+read_boot(unsigned char boot[16])
+{
+	char text[37] = "";
+	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, 36);
+	size_t k = 0;
+
+	if (fd >= 0)
+		close(fd);
+	for (ssize_t i = 0; i < n; i++)
+		if (text[i] != '-')
+			text[k++] = text[i];
+	return n == 36 && hex_decode(str_make(text, k), boot, 16) == 0;
+}
+
+void
+owner_self(struct owner *o)
+{
+	struct stat st;
+
+	*o = (struct owner){.pid = (uint32_t)getpid()};
+	if (!read_boot(o->boot))
+		memset(o->boot, 0, sizeof(o->boot));
+	if (stat("/proc/self/ns/pid", &st) == 0)
+		o->pids = st.st_ino;
+}
+
+bool
+owner_knows_boot(const struct owner *o)
+{
+	static const unsigned char unknown[16];
+
+	return memcmp(o->boot, unknown, 16) != 0;
+}
+
+bool
+owner_same_boot(const struct owner *a, const struct owner *b)
+{
+	return owner_knows_boot(a) && memcmp(a->boot, b->boot, 16) == 0;
+}
+
+/* --- The text of a state file. --- */
 
 /* Offsets in the head; what is not named is zero. */
 enum {
@@ -168,4 +229,461 @@ blocks_find(const struct blocks *b, size_t from, bool in)
 			i++;
 	}
 	return b->n;
+}
+
+/* --- Who may write it. --- */
+
+/* Give up after losing this many races. */
+#define TRIES 20
+
+/* Between two looks at a file whose owner may be dead. */
+#define LOOK 1000
+
+/* Like wait_now(), but a machine that is suspended goes on counting. */
+static uint64_t
+now(void)
+{
+#ifdef CLOCK_BOOTTIME
+	struct timespec t;
+
+	if (clock_gettime(CLOCK_BOOTTIME, &t) == 0)
+		return (uint64_t)t.tv_sec * 1000 +
+		       (uint64_t)t.tv_nsec / 1000000;
+#endif
+	return wait_now();
+}
+
+char *
+lease_name(const char *stem, const char *kind)
+{
+	struct buf b = buf_make(8192);
+
+	buf_printf(&b, "%s.%016" PRIx64 ".%s", stem, wait_random(), kind);
+	return buf_detach(&b);
+}
+
+void
+lease_init(struct lease *l, const struct folder *f, const char *stem,
+    bool network, const struct owner *self, const struct maker *maker)
+{
+	struct buf b = buf_make(8192);
+
+	*l = (struct lease){.f = f,
+	    .stem = xstrdup(stem),
+	    .network = network,
+	    .self = *self,
+	    .maker = *maker,
+	    .fd = -1};
+	buf_printf(&b, "%s.state", stem);
+	l->path = buf_detach(&b);
+	do
+		l->self.nonce = wait_random();
+	while (!l->self.nonce);
+}
+
+static int64_t
+mtime(const struct stat *st)
+{
+	return (int64_t)st->st_mtim.tv_sec * 1000 +
+	       st->st_mtim.tv_nsec / 1000000;
+}
+
+int
+lease_clock(
+    const struct folder *f, const char *stem, int64_t *ms, struct err *e)
+{
+	char *name = lease_name(stem, "tmp");
+	int fd = folder_create(f, name, 0600, e), rv = fd;
+	struct stat st;
+
+	if (fd >= 0) {
+		/* The time of a file that is made may be that of the client. */
+		rv = file_pwrite(fd, "", 1, 0, name, e);
+		if (rv == 0 && fstat(fd, &st) < 0)
+			rv = err_sys(e, ERR_FILE, "cannot look at '%s'", name);
+		if (rv == 0)
+			*ms = mtime(&st);
+		close(fd);
+		folder_remove(f, name, &(struct err){0});
+	}
+	free(name);
+	return rv == 0 ? 0 : -1;
+}
+
+/* A file that was found under the name: what tells it from the next one. */
+struct found {
+	int fd;
+	struct stat st;
+	unsigned char head[STATE_HEAD];
+	bool has_head;
+};
+
+static void
+found_release(struct found *x)
+{
+	if (x->fd >= 0)
+		close(x->fd);
+	x->fd = -1;
+}
+
+/* 1 if there is none. Opened anew each time: that is what makes a client of NFS
+ * ask its server. */
+static int
+look(const struct lease *l, const char *path, struct found *x, struct err *e)
+{
+	*x = (struct found){.fd = folder_openat(l->f, path, O_RDWR, e)};
+	if (x->fd < 0)
+		return errno == ENOENT ? 1 : -1;
+	if (fstat(x->fd, &x->st) < 0) {
+		found_release(x);
+		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+	}
+	x->has_head = pread(x->fd, x->head, STATE_HEAD, 0) == STATE_HEAD;
+	return 0;
+}
+
+static bool
+same_found(const struct found *a, const struct found *b)
+{
+	return mtime(&a->st) == mtime(&b->st) &&
+	       a->st.st_size == b->st.st_size && a->has_head == b->has_head &&
+	       memcmp(a->head, b->head, STATE_HEAD) == 0;
+}
+
+static int
+hold(struct lease *l, int fd)
+{
+	l->fd = fd;
+	l->beaten = now();
+	return 0;
+}
+
+enum verdict { GONE, DEAD, ALIVE, UNSURE };
+
+/* What the head says of its owner, to one on the same machine. */
+static enum verdict
+judge_owner(const struct lease *l, const struct found *x)
+{
+	struct owner o;
+
+	if (!x->has_head || state_owner(x->head, &o) < 0)
+		return UNSURE;
+	if (!o.nonce)
+		return DEAD;
+	if (!owner_same_boot(&o, &l->self) || !o.pids || !o.pid ||
+	    o.pid > INT32_MAX || o.pids != l->self.pids)
+		return UNSURE;
+	return kill((pid_t)o.pid, 0) < 0 && errno == ESRCH ? DEAD : ALIVE;
+}
+
+/* Looks until the file is touched, gone, or stale. */
+static int
+watch(
+    struct lease *l, const struct found *first, enum verdict *v, struct err *e)
+{
+	uint64_t start = now();
+	int64_t clock;
+
+	if (lease_clock(l->f, l->stem, &clock, e) < 0)
+		return -1;
+	for (;;) {
+		int64_t age =
+		    clock - mtime(&first->st) + (int64_t)(now() - start);
+		struct found x;
+		int rv = look(l, l->path, &x, e);
+		bool same = rv == 0 && same_found(first, &x);
+
+		if (rv == 0)
+			found_release(&x);
+		if (rv < 0)
+			return -1;
+		*v = rv ? GONE : same ? DEAD : ALIVE;
+		/* A file of the future says nothing until it was watched. */
+		if (!same || age >= (int64_t)l->stale ||
+		    now() - start >= l->stale)
+			return 0;
+		if (judge_owner(l, first) == ALIVE) {
+			*v = ALIVE;
+			return 0;
+		}
+		if (wait_until(wait_now() + (l->stale < LOOK ? 10 : LOOK), e) <
+		    0)
+			return -1;
+	}
+}
+
+/* Makes the file, if there is none: 1 if there is one. */
+static int
+create(struct lease *l, struct err *e)
+{
+	int fd = folder_create(l->f, l->path, 0600, e);
+
+	if (fd < 0)
+		return errno == EEXIST ? 1 : -1;
+	return hold(l, fd);
+}
+
+/* 0: locked; 1: somebody else's; -1: locks do not work here. */
+static int
+lock(int fd)
+{
+	int rv;
+
+	do
+		rv = flock(fd, LOCK_EX | LOCK_NB);
+	while (rv < 0 && errno == EINTR);
+	if (rv == 0)
+		return 0;
+	return errno == EWOULDBLOCK ? 1 : -1;
+}
+
+/* The whole file at from, with our name in its head. */
+static int
+copy_signed(const struct lease *l, int from, int to, struct err *e)
+{
+	unsigned char piece[4096];
+	uint64_t at = 0;
+	ssize_t n;
+
+	while ((n = pread(from, piece, sizeof(piece), (off_t)at)) > 0) {
+		if (at == 0 && n >= STATE_HEAD)
+			state_sign(piece, &l->self);
+		if (file_pwrite(to, piece, (size_t)n, at, l->path, e) < 0)
+			return -1;
+		at += (uint64_t)n;
+	}
+	if (n < 0)
+		return err_sys(e, ERR_FILE, "cannot read '%s'", l->path);
+	return file_sync(to, l->path, e);
+}
+
+/* Puts a copy of the file in its place, in our name, and holds that. */
+static int
+succeed(struct lease *l, int old, struct err *e)
+{
+	char *name = lease_name(l->stem, "tmp");
+	int fd = folder_create(l->f, name, 0600, e);
+	int rv = fd < 0 ? -1 : copy_signed(l, old, fd, e);
+
+	if (rv == 0)
+		rv = folder_publish(l->f, name, l->path, false, e);
+	if (rv == 0)
+		hold(l, fd);
+	else if (fd >= 0)
+		folder_remove(l->f, name, &(struct err){0});
+	if (rv < 0 && fd >= 0)
+		close(fd);
+	free(name);
+	return rv;
+}
+
+/* A claim whose maker died over it is moved out of the way, for the next who
+ * comes. */
+static void
+drop_stale(struct lease *l, const char *claim)
+{
+	struct stat st;
+	struct err e;
+	int64_t clock;
+	char *moved;
+
+	if (lease_clock(l->f, l->stem, &clock, &e) < 0 ||
+	    folder_stat(l->f, claim, &st, &e) != 0 ||
+	    clock - mtime(&st) < (int64_t)l->stale)
+		return;
+	moved = lease_name(l->stem, "old");
+	if (folder_publish(l->f, claim, moved, false, &e) == 0)
+		folder_remove(l->f, moved, &e);
+	free(moved);
+}
+
+/* With the claim made, which only one can do: if all is still as it was judged,
+ * our file replaces the dead one's. At no time is there none. */
+static int
+follow(struct lease *l, const struct found *judged, struct err *e)
+{
+	struct buf claim = buf_make(8192);
+	struct found x;
+	int fd, rv;
+
+	buf_printf(&claim, "%s.claim", l->stem);
+	fd = folder_create(l->f, buf_cstr(&claim), 0600, e);
+	rv = fd >= 0 ? 0 : errno == EEXIST ? 1 : -1;
+	if (rv > 0)
+		drop_stale(l, buf_cstr(&claim));
+	if (rv == 0) {
+		rv = look(l, l->path, &x, e);
+		if (rv == 0 && !same_found(judged, &x))
+			rv = 1;
+		if (rv == 0)
+			rv = succeed(l, x.fd, e);
+		found_release(&x);
+		close(fd);
+		folder_remove(l->f, buf_cstr(&claim), &(struct err){0});
+	}
+	buf_release(&claim);
+	return rv;
+}
+
+static int
+take_by_beat(struct lease *l, struct err *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct found x;
+		enum verdict v;
+		int rv = create(l, e);
+
+		if (rv <= 0)
+			return rv;
+		rv = look(l, l->path, &x, e);
+		if (rv > 0)
+			continue;
+		if (rv < 0)
+			return -1;
+		v = judge_owner(l, &x);
+		rv = v == DEAD ? 0 : watch(l, &x, &v, e);
+		if (rv == 0)
+			rv = v == DEAD ? follow(l, &x, e) : 1;
+		found_release(&x);
+		if (v != GONE)
+			return rv;
+	}
+	return 1;
+}
+
+/* A file of our own, and under no other name: it is written in place. */
+static bool
+is_ours(const struct lease *l, const struct stat *st)
+{
+	return maker_made(&l->maker, st) && st->st_nlink == 1;
+}
+
+static bool
+is_at(const struct lease *l, int fd)
+{
+	struct err e;
+	struct stat a, b;
+
+	return fstat(fd, &a) == 0 && folder_stat(l->f, l->path, &b, &e) == 0 &&
+	       a.st_ino == b.st_ino && a.st_dev == b.st_dev && is_ours(l, &a);
+}
+
+/* Opens the file; made: there was none. */
+static int
+open_to_lock(const struct lease *l, bool *made, struct err *e)
+{
+	int fd = folder_create(l->f, l->path, 0600, e);
+
+	*made = fd >= 0;
+	return fd < 0 && errno == EEXIST
+		   ? folder_openat(l->f, l->path, O_RDWR | O_CREAT, e)
+		   : fd;
+}
+
+static int
+take_by_lock(struct lease *l, struct err *e)
+{
+	for (int i = 0; i < TRIES; i++) {
+		bool made;
+		int fd = open_to_lock(l, &made, e), busy;
+
+		if (fd < 0)
+			return -1;
+		busy = lock(fd);
+		/* Between open and lock it may have been replaced. */
+		if (busy == 0 && is_at(l, fd))
+			return hold(l, fd);
+		l->network = busy < 0;
+		if (busy < 0 && made)
+			return hold(l, fd);
+		close(fd);
+		if (busy > 0)
+			return 1;
+		if (busy < 0)
+			return take_by_beat(l, e);
+	}
+	return 1;
+}
+
+int
+lease_take(struct lease *l, struct err *e)
+{
+	struct stat st;
+
+	if (folder_stat(l->f, l->path, &st, e) == 0 && !is_ours(l, &st))
+		return 2;
+	return l->network ? take_by_beat(l, e) : take_by_lock(l, e);
+}
+
+/* A file system that cannot set a time has the times of our writes. */
+static void
+touch(struct lease *l)
+{
+	futimens(l->fd, NULL);
+	l->beaten = now();
+}
+
+void
+lease_beat(struct lease *l)
+{
+	if (l->network && l->fd >= 0 && now() - l->beaten >= l->beat)
+		touch(l);
+}
+
+int
+lease_check(struct lease *l, struct err *e)
+{
+	struct owner o;
+	struct found x;
+	bool mine;
+
+	if (!l->network || l->fd < 0 || now() - l->beaten < l->stale / 2)
+		return 0;
+	mine = look(l, l->path, &x, e) == 0 && x.has_head &&
+	       state_owner(x.head, &o) == 0 && o.nonce == l->self.nonce;
+	found_release(&x);
+	if (mine) {
+		touch(l);
+		return 0;
+	}
+	err_set(e, ERR_FILE,
+	    "cannot continue '%s': another hub process took it over while this "
+	    "one slept",
+	    l->path);
+	return err_hint(e, "run again with -d");
+}
+
+/* Where there is no lock that goes with its holder, the head says it. */
+static void
+sign_off(struct lease *l)
+{
+	static const struct owner nobody;
+	unsigned char head[STATE_HEAD];
+	struct err e;
+
+	if (file_pread(l->fd, head, STATE_HEAD, 0, l->path, &e) < 0)
+		return;
+	state_sign(head, &nobody);
+	/* Else the next who comes waits until the file is stale. */
+	(void)file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
+}
+
+void
+lease_drop(struct lease *l)
+{
+	if (l->fd < 0)
+		return;
+	if (l->network)
+		sign_off(l);
+	close(l->fd);
+	l->fd = -1;
+}
+
+void
+lease_release(struct lease *l)
+{
+	lease_drop(l);
+	free(l->stem);
+	free(l->path);
+	*l = (struct lease){.fd = -1};
 }

@@ -16,8 +16,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "file.h"
 #include "hash.h"
-#include "owner.h"
+
+struct err;
+
+/* --- What a process is, to another one. --- */
+
+/*
+ * A process as one that shares a file system with it can know it: by its number
+ * in a namespace of a running kernel, and by a number that it drew.
+ */
+
+/* Who writes. nonce 0: nobody does. */
+struct owner {
+	unsigned char boot[16]; /* of the running kernel; zero: unknown */
+	uint64_t nonce;
+	uint64_t pids; /* the namespace that pid is of; 0: unknown */
+	uint32_t pid;
+};
+
+/* This process, with nonce 0; what /proc does not say is unknown. */
+void owner_self(struct owner *o);
+
+bool owner_knows_boot(const struct owner *o);
+
+/* Both on the same kernel, not started anew between them. False if unknown. */
+bool owner_same_boot(const struct owner *a, const struct owner *b);
+
+/* --- The text of a state file. --- */
 
 #define STATE_BLOCK (1u << 20)
 #define STATE_HEAD 128
@@ -71,5 +98,65 @@ void blocks_join(struct blocks *to, const struct blocks *from);
 
 /* The first block from from on that is in the set (or is not); n if none. */
 size_t blocks_find(const struct blocks *b, size_t from, bool in);
+
+/* --- Who may write it. --- */
+
+/*
+ * The right to write a state file (state.h), which one process at a time has.
+ *
+ * On a local file system it is flock() on the file that bears the name: it goes
+ * with its holder, at once. Where locks may hang or lie, the file's head names
+ * its owner, who touches the file every beat; an owner whose process is known
+ * to be dead, who has signed off, or whose file was not touched for the time
+ * stale (by the file system's own clock), is followed by whoever makes the file
+ * STEM.claim, which only one can, and then renames a file of its own over it.
+ *
+ * What another user made is left alone. Not thread-safe.
+ */
+
+struct lease {
+	const struct folder *f; /* borrowed */
+	char *stem;             /* names: STEM.state, .claim, STEM.RANDOM.tmp */
+	char *path;
+	bool network;
+	unsigned beat, stale; /* ms */
+	struct owner self;    /* its nonce is this lease's own */
+	struct maker maker;   /* what files of our own look like */
+	uint64_t beaten;      /* when it was touched last, with sleep counted */
+	int fd;               /* of the state file; -1: not held */
+};
+
+/* Sets up; nothing is held. self gets a nonce; beat and stale are for the
+ * caller to set. */
+void lease_init(struct lease *l, const struct folder *f, const char *stem,
+    bool network, const struct owner *self, const struct maker *maker);
+
+/*
+ * Tries to get it: 0, and l->fd is the file (empty if it is new); 1 if another
+ * process has it; 2 if what stands there is not a file of our own (maker_made)
+ * or has another name, too; -1 on errors. Where only time can tell whether the
+ * owner is alive it waits, for stale ms at the most.
+ */
+int lease_take(struct lease *l, struct err *e);
+
+/* Touches the file, if that is due. */
+void lease_beat(struct lease *l);
+
+/* 0 if nobody can have taken over, or, after a sleep, nobody has; else -1 and
+ * ERR_FILE. */
+int lease_check(struct lease *l, struct err *e);
+
+/* Lets go: nothing is held any more. */
+void lease_drop(struct lease *l);
+
+/* Lets go, and frees. */
+void lease_release(struct lease *l);
+
+/* "STEM.RANDOM.KIND"; the caller frees. */
+char *lease_name(const char *stem, const char *kind);
+
+/* The time of the file system, in ms, by a file made beside stem. */
+int lease_clock(
+    const struct folder *f, const char *stem, int64_t *ms, struct err *e);
 
 #endif

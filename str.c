@@ -1,11 +1,76 @@
 #include "str.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "mem.h"
+/* --- Memory. --- */
+
+static void *
+check(void *p)
+{
+	static const char text[] = "hub: out of memory\n";
+
+	if (p)
+		return p;
+	/* write(), since stdio may want memory; nothing can be done if it
+	 * fails. */
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(1);
+	_exit(1);
+}
+
+void *
+xmalloc(size_t n)
+{
+	return check(malloc(n ? n : 1));
+}
+
+void *
+xcalloc(size_t n, size_t size)
+{
+	return check(calloc(n ? n : 1, size ? size : 1));
+}
+
+void *
+xreallocarray(void *p, size_t n, size_t size)
+{
+	if (size && n > SIZE_MAX / size)
+		return check(NULL);
+	n *= size;
+	return check(realloc(p, n ? n : 1));
+}
+
+char *
+xstrdup(const char *s)
+{
+	return xstrndup(s, strlen(s));
+}
+
+char *
+xstrndup(const char *s, size_t n)
+{
+	char *copy = xmalloc(n + 1);
+
+	if (n)
+		memcpy(copy, s, n);
+	copy[n] = '\0';
+	return copy;
+}
+
+void
+mem_wipe(void *p, size_t n)
+{
+	volatile unsigned char *b = p;
+
+	while (n--)
+		*b++ = 0;
+}
+
+/* --- Text. --- */
 
 struct str
 str_of(const char *s)
@@ -545,4 +610,73 @@ buf_release(struct buf *b)
 {
 	free(b->s);
 	*b = buf_make(b->max);
+}
+
+/* --- Numbers as bytes. --- */
+
+void
+bytes_put_le(unsigned char *p, uint64_t x, size_t n)
+{
+	for (size_t i = 0; i < n; i++, x >>= 8)
+		p[i] = (unsigned char)(x & 0xff);
+}
+
+uint64_t
+bytes_get_le(const unsigned char *p, size_t n)
+{
+	uint64_t x = 0;
+
+	while (n--)
+		x = x << 8 | p[n];
+	return x;
+}
+
+void
+bytes_put_be(unsigned char *p, uint64_t x, size_t n)
+{
+	for (; n--; x >>= 8)
+		p[n] = (unsigned char)(x & 0xff);
+}
+
+uint64_t
+bytes_get_be(const unsigned char *p, size_t n)
+{
+	uint64_t x = 0;
+
+	for (size_t i = 0; i < n; i++)
+		x = x << 8 | p[i];
+	return x;
+}
+
+/* --- Dates. --- */
+
+int64_t
+date_days(unsigned year, unsigned month, unsigned day)
+{
+	/* Years that begin in March have the leap day as their last. */
+	int64_t march = (month + 9) % 12, y = (int64_t)year - (month < 3);
+
+	return y * 365 + y / 4 - y / 100 + y / 400 + (march * 306 + 5) / 10 +
+	       day - 1 - 719468;
+}
+
+int64_t
+date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
+    unsigned minute, unsigned second)
+{
+	return date_days(year, month, day) * 86400 + hour * INT64_C(3600) +
+	       minute * INT64_C(60) + second;
+}
+
+bool
+date_field(struct str s, size_t at, size_t n, unsigned low, unsigned high,
+    unsigned *out)
+{
+	uint64_t v;
+
+	if (s.n < at || s.n - at < n ||
+	    str_num(str_make(s.s + at, n), 10, high, &v) < 0 || v < low)
+		return false;
+	*out = (unsigned)v;
+	return true;
 }

@@ -2,14 +2,20 @@
 #define HUB_STR_H
 
 /*
- * Text: views that borrow, buffers that own, numbers, hexadecimal and base64.
- * ASCII classes are here, too, since <ctype.h> has a locale and a sign.
+ * Text, memory, numbers as bytes, and dates.
  */
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* --- Text. --- */
+
+/*
+ * Text: views that borrow, buffers that own, numbers, hexadecimal and base64.
+ * ASCII classes are here, too, since <ctype.h> has a locale and a sign.
+ */
 
 /* A view: not terminated, never freed. */
 struct str {
@@ -140,5 +146,54 @@ const char *buf_cstr(const struct buf *b);
  * NULL. */
 char *buf_detach(struct buf *b);
 void buf_release(struct buf *b);
+
+/* --- Memory. --- */
+
+/*
+ * Memory that is there or the program ends: "hub: out of memory", status 1.
+ *
+ * Every size that comes from outside is checked against a limit before it
+ * gets here, and what was transferred is kept, so ending is safe and saves half
+ * of all error paths.
+ */
+
+#define countof(a) (sizeof(a) / sizeof((a)[0]))
+
+void *xmalloc(size_t n);
+void *xcalloc(size_t n, size_t size);
+void *xreallocarray(void *p, size_t n, size_t size); /* checks n * size */
+char *xstrdup(const char *s);
+char *xstrndup(const char *s, size_t n); /* copies n bytes, adds '\0' */
+
+/* Overwrites n bytes in a way that the compiler cannot leave out. */
+void mem_wipe(void *p, size_t n);
+
+/* --- Numbers as bytes. --- */
+
+/* Numbers as bytes, little- or big-endian, the same on every CPU. */
+
+/* The low n bytes of x, at most 8, to and from p. */
+void bytes_put_le(unsigned char *p, uint64_t x, size_t n);
+uint64_t bytes_get_le(const unsigned char *p, size_t n);
+void bytes_put_be(unsigned char *p, uint64_t x, size_t n);
+uint64_t bytes_get_be(const unsigned char *p, size_t n);
+
+/* --- Dates. --- */
+
+/* Dates of the Gregorian calendar to Unix time. Pure. */
+
+/* Days from 1970-01-01 to a date, negative before it; year 1..9999, month
+ * 1..12, day 1..31 (a day that the month does not have counts on into the
+ * next). */
+int64_t date_days(unsigned year, unsigned month, unsigned day);
+
+/* The same in seconds, at a time of that day. */
+int64_t date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
+    unsigned minute, unsigned second);
+
+/* Reads the n digits of s from at on as a number from low to high; false if
+ * they are not that. */
+bool date_field(struct str s, size_t at, size_t n, unsigned low, unsigned high,
+    unsigned *out);
 
 #endif

@@ -14,13 +14,18 @@
  * lists.
  */
 
+#include <bearssl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cert.h"
 #include "str.h"
 
+struct anchors;
 struct err;
+
+/* --- The session. --- */
 
 #define TLS_RECV 65536
 
@@ -34,14 +39,14 @@ struct tls_trust *tls_trust_open(void);
 void tls_trust_close(struct tls_trust *t); /* takes NULL */
 
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
- * is none. Returns 1, and e says the first with its line, if some are broken and
- * others were added. Those with a kind of key that BearSSL does not have, or a
- * short RSA key, are passed over, and each is kept once. */
+ * is none. Returns 1, and e says the first with its line, if some are broken
+ * and others were added. Those with a kind of key that BearSSL does not have,
+ * or a short RSA key, are passed over, and each is kept once. */
 int tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e);
-/* The same for a file or a pipe (ERR_USAGE if it cannot be read, which takes 5 s
- * at most; 16 MiB), and for each file of a folder (those that cannot be read or
- * hold no certificate are passed over). */
+/* The same for a file or a pipe (ERR_USAGE if it cannot be read, which takes 5
+ * s at most; 16 MiB), and for each file of a folder (those that cannot be read
+ * or hold no certificate are passed over). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 
@@ -95,5 +100,101 @@ int tls_write(
 
 /* Sends close_notify if that goes without waiting, wipes the keys, frees. */
 void tls_close(struct tls *t);
+
+/* --- The time. --- */
+
+/*
+ * The time of day, for the dates of certificates and of signed addresses, on
+ * machines whose own clock may be wrong: the latest of the system's clock, the
+ * day of the build, and what the endpoint has said (Date, over verified TLS).
+ *
+ * A system clock that is before the build is known to be wrong. A clock that is
+ * ahead is not noticed. What the endpoint says counts for this run only: the
+ * next one hears it in its first answer, and an endpoint that was wrong once
+ * must not spoil all runs to come.
+ */
+
+/* Seconds since 1970. */
+struct clock_time {
+	int64_t system; /* what the machine says */
+	int64_t now;    /* what is used */
+	bool at_least;  /* it is then or later: nothing says more */
+};
+
+/* Pure. seen: what the endpoint has said, and the time since then; 0: nothing
+ * so far. */
+struct clock_time clock_judge(int64_t system, int64_t build, int64_t seen);
+
+/* True if a time that came with a certificate which lapses at until may be
+ * believed: it is not before the build, and the certificate was valid then.
+ * Pure. */
+bool clock_believes(int64_t date, int64_t build, int64_t until);
+
+/* One for a run, for all threads. */
+struct clock;
+
+struct clock *clock_open(void);
+void clock_close(struct clock *c); /* takes NULL */
+
+/* Takes NULL: nobody has said anything. */
+struct clock_time clock_read(struct clock *c);
+
+/* The endpoint says that it is date, and its certificate lapses at until. */
+void clock_tell(struct clock *c, int64_t date, int64_t until);
+
+/* The day of the build. */
+int64_t clock_build(void);
+
+/* --- The server's certificates. --- */
+
+/*
+ * The server's certificates: BearSSL's X.509 engine decides, this one around it
+ * adds what that lacks. It matches address literals (subject alternative names
+ * of type iPAddress), refuses a host that begins with a dot, which BearSSL lets
+ * match a wildcard, refuses a certificate that is not for servers (extended
+ * key usage), and remembers what a sentence about a refusal needs.
+ *
+ * Refused are signatures with SHA-1 and short RSA keys.
+ */
+
+struct chain {
+	const br_x509_class *vtable; /* first, so that BearSSL finds it */
+	br_x509_minimal_context inner;
+	const char *host;     /* borrowed */
+	unsigned char ip[16]; /* host, if it is an address literal */
+	size_t ip_len;        /* 0 for a name */
+	bool ip_found;        /* the first certificate is for ip */
+	bool for_servers;     /* it could be read, and is for servers */
+	bool self_signed;     /* it is its own issuer */
+	bool old_root;  /* a root that came with it is signed with SHA-1 */
+	struct buf der; /* the certificate that is arriving */
+	size_t count;   /* of certificates that were read */
+	struct clock_time time;
+	int64_t lapses;      /* when the first one does; 0: none came */
+	int64_t from, until; /* of the first one out of date, else both 0 */
+	char subject[96];    /* of the first certificate */
+	char hosts[CERT_HOSTS_MAX]; /* that it is for (cert_hosts) */
+	char issuer[96];            /* of the last one */
+	size_t short_bits;  /* of the first short RSA key, 0 for none, ... */
+	char short_key[96]; /* ... and whose it is */
+	char sha1[96];      /* the first that is signed with SHA-1 */
+};
+
+/*
+ * host must not be empty and stays valid. Dates are checked for time.now. Where
+ * that is only the earliest that it can be (the machine has no clock), it moves
+ * to the day from which a certificate is valid, if that is later: who issued it
+ * knew the day. This holds for the chain, which is refused if it is not
+ * trusted.
+ */
+void chain_init(struct chain *c, const struct anchors *roots, const char *host,
+    struct clock_time time);
+void chain_release(struct chain *c);
+
+/* The name for SNI; NULL for an address, which has none (RFC 6066, 3). */
+const char *chain_name(const struct chain *c);
+
+/* Sets the sentence for an error of BR_ERR_X509_*; returns -1. */
+int chain_explain(const struct chain *c, int code, struct err *e);
 
 #endif

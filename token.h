@@ -10,11 +10,15 @@
  * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two count.
  */
 
-#include "variable.h"
+#include <stdbool.h>
+
+#include "env.h"
 
 struct buf;
 struct err;
 struct options;
+
+/* --- Where the token comes from. --- */
 
 enum token_purpose { TOKEN_READ, TOKEN_WRITE }; /* which name comes first */
 
@@ -45,5 +49,52 @@ void token_release(struct token *t);
 /* What was looked at for a token, for the sentence when one is missing:
  * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
 const char *token_places(enum token_purpose p);
+
+/* --- Files that leave no copy of the token. --- */
+
+/*
+ * Files that may hold a token, read so that no copy of it stays behind. b is
+ * made with one byte more than the longest text that is accepted.
+ */
+
+/* Reads all into the empty b. -1 sets errno: EFBIG if it is too long. The file
+ * may be a pipe. */
+int secret_read_fd(int fd, struct buf *b);
+int secret_read_file(const char *path, struct buf *b);
+
+/* Wipes and releases. */
+void secret_release(struct buf *b);
+
+/* --- Which .env file counts. --- */
+
+/*
+ * The .env file of a run: the one that the configuration file names, else the
+ * one in the working directory. Its syntax is env.h's.
+ *
+ * Only tokens are taken from it: an endpoint, proxy or CA there could be a
+ * trap that collects the token, and is ignored with a note. One that nobody
+ * named is used only if it belongs to the user or to root and nobody else can
+ * write to it (the user's own group may), and only if it can be parsed, else
+ * ignored with a note. In such a file ${VAR} is a variable of the file itself:
+ * it lies there for another program, and what it names in the environment may
+ * be that one's secret.
+ */
+
+struct dotenv {
+	struct env env; /* empty if there is none */
+	char *path;     /* what the configuration names; NULL: nothing */
+};
+
+/* config_path is that of the configuration file, NULL for none. notes gets a
+ * line for each thing that is ignored, and with verbose one for what was read.
+ * Errors are ERR_USAGE: a file that was named cannot be read or parsed. */
+int dotenv_load(struct dotenv *d, const struct variables *v,
+    const char *config_path, bool verbose, struct buf *notes, struct err *e);
+
+/* The name of the file, for a sentence; it belongs to d. */
+const char *dotenv_name(const struct dotenv *d);
+
+/* Wipes and frees. */
+void dotenv_release(struct dotenv *d);
 
 #endif

@@ -1,21 +1,696 @@
-/*
- * transfer: the threads, and what they do for each other. What is to be done is
- * in transfer_queue, how it is done in transfer_range and transfer_file.
- */
-
 #include "transfer.h"
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "client.h"
+#include "fetch.h"
 #include "hasher.h"
 #include "partial.h"
 #include "progress.h"
-#include "transfer_file.h"
-#include "transfer_queue.h"
-#include "transfer_range.h"
+#include "queue.h"
+#include "str.h"
+#include "url.h"
 #include "wait.h"
+
+/* --- Begin and end of a file. --- */
+
+/* After this many contents in a row that got no answer, or were refused to us,
+ * the line is dead, or the repository closed: the rest need not be tried. */
+#define LOST_IN_A_ROW 3
+
+/* What a small file costs beside its bytes, as ramp counts it. */
+#define FILE_WORK ((uint64_t)256 << 10)
+
+static void
+content_failed(
+    struct transfer_queue *q, size_t i, bool unanswered, const struct err *why)
+{
+	const struct transfer *t = q->t;
+	bool lost =
+	    why->kind == ERR_AUTH || (why->kind == ERR_NET && unanswered);
+
+	t->ops->failed(t->ctx, i, why);
+	crew_lock(&q->crew);
+	q->crew.left--;
+	if (why->kind == ERR_STOPPED)
+		crew_end(&q->crew, why);
+	q->lost = lost ? q->lost + 1 : 0;
+	if (q->lost >= LOST_IN_A_ROW)
+		crew_end(&q->crew, why);
+	crew_changed(&q->crew);
+	crew_unlock(&q->crew);
+}
+
+static void
+start_hash(struct transfer_queue *q, struct transfer_file *f)
+{
+	const struct content *c = &f->content;
+
+	if (c->size > PARTIAL_BLOCK) {
+		f->hashing =
+		    hasher_begin(q->hasher, f->partial, c->digest.kind, f);
+		return;
+	}
+	f->hash = q->fresh;
+	hash_restart(&f->hash, c->digest.kind, c->size);
+	f->hashed = c->size == 0;
+	hash_final(&f->hash, &f->found);
+}
+
+/* Thousands of small files, each with a struct from malloc() and back, would
+ * make the system clear a page for each. */
+static struct transfer_file *
+file_new(struct transfer_queue *q, size_t i)
+{
+	struct transfer_file *f;
+
+	crew_lock(&q->crew);
+	f = q->spare;
+	if (f)
+		q->spare = f->next;
+	crew_unlock(&q->crew);
+	if (!f)
+		f = xmalloc(sizeof(*f));
+	memset(f, 0, sizeof(*f));
+	f->q = q;
+	f->i = i;
+	return f;
+}
+
+static void
+file_free(struct transfer_file *f)
+{
+	struct transfer_queue *q = f->q;
+
+	crew_lock(&q->crew);
+	f->next = q->spare;
+	q->spare = f;
+	crew_unlock(&q->crew);
+}
+
+void
+transfer_begin(struct transfer_queue *q, size_t i)
+{
+	const struct transfer *t = q->t;
+	struct transfer_file *f = file_new(q, i);
+	struct err e;
+
+	t->ops->content(t->ctx, i, &f->content);
+	f->partial = t->ops->begin(t->ctx, i, &f->url, &e);
+	if (!f->partial) {
+		file_free(f);
+		content_failed(q, i, false, &e);
+		return;
+	}
+	f->shown = progress_start(t->progress, f->content.name, f->content.size,
+	    partial_here(f->partial));
+	start_hash(q, f);
+	crew_lock(&q->crew);
+	f->next = q->active;
+	q->active = f;
+	/* A small one is fetched by this worker, next. */
+	if (f->hashing) {
+		hasher_poke(f->hashing);
+		crew_changed(&q->crew);
+	}
+	crew_unlock(&q->crew);
+}
+
+/* Closes a file that is no longer active. */
+void
+transfer_file_close(struct transfer_file *f, bool published)
+{
+	if (f->hashing)
+		hasher_end(f->hashing);
+	ranges_release(&f->ranges);
+	partial_close(f->partial, published);
+	free(f->url);
+	free(f->direct);
+	file_free(f);
+}
+
+/* Nobody fetches it any more. It counts as work now, and not when it gets its
+ * name: small ones get theirs in bursts, which no rate should show. */
+static void
+retire(struct transfer_queue *q, struct transfer_file *f)
+{
+	crew_lock(&q->crew);
+	if (!f->given_up)
+		q->work += FILE_WORK;
+	for (struct transfer_file **p = &q->active; *p; p = &(*p)->next)
+		if (*p == f) {
+			*p = f->next;
+			break;
+		}
+	crew_unlock(&q->crew);
+}
+
+static void
+wrong_hash(struct transfer_file *f, struct err *e)
+{
+	char want[2 * HASH_SIZE_MAX + 1], got[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(&f->content.digest, want);
+	digest_hex(&f->found, got);
+	err_set(e, ERR_CONTENT,
+	    "the content is not what its hash says: expected %s, got %s", want,
+	    got);
+}
+
+/* The bytes are wrong: gives up if they have been so often enough. What earlier
+ * runs left goes first, since what came in this run may well be right. */
+static int
+forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
+{
+	uint64_t old = partial_forget(f->partial);
+
+	wrong_hash(f, e);
+	if (!old && ++f->wrong >= TRANSFER_WRONG_MAX)
+		return -1;
+	progress_lost(q->t->progress, f->shown, old ? old : f->content.size);
+	progress_note(q->t->progress, "%s: %s; fetching %s again",
+	    f->content.name, e->msg, old ? "what earlier runs left" : "it");
+	return 0;
+}
+
+/* Not what its hash says: hashes it again, once the bytes that may be wrong
+ * came again, from a fresh address. */
+static int
+again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
+{
+	if (!f->rehash && forget(q, f, e) < 0)
+		return -1;
+	f->rehash = false;
+	if (f->hashing)
+		hasher_restart(f->hashing);
+	crew_lock(&q->crew);
+	f->hashed = false;
+	if (!f->hashing)
+		start_hash(q, f);
+	free(f->direct);
+	f->direct = NULL;
+	f->users--;
+	crew_changed(&q->crew);
+	crew_unlock(&q->crew);
+	return 0;
+}
+
+static void
+content_done(struct transfer_queue *q)
+{
+	crew_lock(&q->crew);
+	q->crew.left--;
+	/* Else there is work for this one only, which looks for it next. */
+	if (!q->crew.left)
+		crew_changed(&q->crew);
+	crew_unlock(&q->crew);
+}
+
+/* A retired one, which has its name or is given up. */
+static void
+end_file(struct transfer_queue *q, struct transfer_file *f)
+{
+	bool lost = f->given_up, unanswered = f->unanswered;
+	struct err why = f->why;
+	size_t i = f->i;
+
+	if (lost)
+		progress_finish(
+		    q->t->progress, f->shown, PROGRESS_FAILED, why.msg);
+	else
+		progress_finish(q->t->progress, f->shown, PROGRESS_DONE, NULL);
+	transfer_file_close(f, !lost);
+	if (lost)
+		content_failed(q, i, unanswered, &why);
+	else
+		content_done(q);
+}
+
+/* Retired ones whose bytes are right. None gets its name before all are on the
+ * disk: a change of names in between makes the next sync dear. */
+static void
+settle(struct transfer_queue *q, struct transfer_file *list)
+{
+	const struct transfer *t = q->t;
+	struct transfer_file *f;
+	struct err e;
+
+	for (f = list; f; f = f->next)
+		if (partial_finish(f->partial, &f->name, &e) < 0)
+			transfer_give_up(f, &e);
+	while ((f = list)) {
+		list = f->next;
+		if (!f->given_up &&
+		    t->ops->done(t->ctx, f->i, f->partial, f->name, &e) < 0)
+			transfer_give_up(f, &e);
+		end_file(q, f);
+	}
+}
+
+void
+transfer_settle(struct transfer_queue *q, struct transfer_file *list)
+{
+	settle(q, list);
+	crew_lock(&q->crew);
+	q->settling--;
+	crew_changed(&q->crew);
+	crew_unlock(&q->crew);
+}
+
+static void
+ripen(struct transfer_queue *q, struct transfer_file *f)
+{
+	partial_start(f->partial);
+	crew_lock(&q->crew);
+	transfer_ripen(q, f);
+	crew_unlock(&q->crew);
+}
+
+void
+transfer_finish(struct transfer_queue *q, struct transfer_file *f)
+{
+	struct err e;
+
+	if (!f->given_up && !digest_same(&f->found, &f->content.digest)) {
+		if (again(q, f, &e) == 0)
+			return;
+		transfer_give_up(f, &e);
+	}
+	retire(q, f);
+	f->next = NULL;
+	if (f->given_up)
+		end_file(q, f);
+	else if (!transfer_small(f))
+		settle(q, f);
+	else
+		ripen(q, f);
+}
+
+/* --- One range. --- */
+
+/* Waits between tries: full jitter below these. */
+#define BACKOFF_BASE 500
+#define BACKOFF_CAP 30000
+
+/* A signed address is renewed this long before it lapses, in seconds. */
+#define RENEW_BEFORE 60
+
+/* A worker at a range. What job->f and job->r are is guarded by the crew's
+ * lock: they are NULL once another worker has taken over the range, and then
+ * the file may be gone. */
+struct visit {
+	struct transfer_queue *q;
+	struct transfer_job *job;
+	size_t i;
+	uint64_t size;   /* of the content */
+	unsigned shown;  /* its number in the display */
+	bool small;      /* hashed here */
+	bool whole;      /* the answer has all of the content, from 0 on */
+	bool answered;   /* by something else than a redirect */
+	unsigned failed; /* tries in a row when it began */
+	uint64_t next;   /* offset of the next byte of the answer */
+	uint64_t began;  /* offset of the first byte of it that was written */
+	unsigned char *buffer;
+	size_t fill;   /* bytes in it, which belong at r->at */
+	uint64_t came; /* bytes of this try that were written */
+};
+
+static int
+check(
+    void *ctx, const struct http_head *h, const struct url *url, struct err *e)
+{
+	struct visit *v = ctx;
+	const struct transfer *t = v->q->t;
+
+	if (h->status / 100 != 3)
+		v->answered = true;
+	return t->ops->check(t->ctx, v->i, h, url, e);
+}
+
+/* Keeps where the address led to, for the other ranges of the file. */
+static void
+answer_begins(void *ctx, const struct url *url, bool whole)
+{
+	struct visit *v = ctx;
+	struct transfer_file *f;
+	uint64_t lapses = url_expiry(url);
+
+	/* A clock that is ahead makes every address look lapsed. */
+	if (lapses <= client_time(v->q->t->client) + RENEW_BEFORE)
+		lapses = 0;
+	crew_lock(&v->q->crew);
+	f = v->job->f;
+	if (f) {
+		if (!f->direct) {
+			f->direct = str_dup(url->text);
+			f->lapses = lapses;
+		}
+		f->resolving = false;
+		f->whole = v->whole = whole;
+		v->next = whole ? 0 : v->job->r->at;
+		if (!v->small)
+			crew_changed(&v->q->crew);
+	}
+	crew_unlock(&v->q->crew);
+}
+
+static bool
+missing(
+    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
+{
+	return partial_missing(ctx, from, limit, first, end);
+}
+
+/* Under the lock: the range that the next bytes of the answer lead to. A whole
+ * answer goes from one to the next; what lies before it is here already, or
+ * others fetch it. */
+static struct range *
+next_range(struct visit *v)
+{
+	struct transfer_job *j = v->job;
+
+	if (!j->f || v->q->crew.over || j->f->given_up)
+		return NULL;
+	if (v->whole && j->r && j->r->at == j->r->end) {
+		ranges_put(&j->f->ranges, j->r);
+		j->r = NULL;
+	}
+	if (v->whole && j->r && v->next < j->r->at) {
+		/* A lower one may have been left by another worker. */
+		ranges_put(&j->f->ranges, j->r);
+		j->r = NULL;
+	}
+	if (v->whole && !j->r) {
+		j->r = ranges_take(&j->f->ranges, v->next, UINT64_MAX, missing,
+		    j->f->partial, j);
+		if (j->r)
+			j->r->moved = wait_now();
+	}
+	return j->r;
+}
+
+/* Where the next bytes go: up to the end of the range, or, if they lie before
+ * it, to be dropped. Nothing when the run is through with them. */
+static void *
+room(void *ctx, size_t *n)
+{
+	struct visit *v = ctx;
+	struct range *r;
+	uint64_t stop;
+
+	*n = 0;
+	crew_lock(&v->q->crew);
+	r = next_range(v);
+	if (r) {
+		stop = v->next < r->at ? r->at : r->end;
+		*n = HASHER_BUFFER - v->fill;
+		if (stop - v->next < *n)
+			*n = (size_t)(stop - v->next);
+	}
+	crew_unlock(&v->q->crew);
+	return v->buffer + v->fill;
+}
+
+/* Under the lock: whether the try has brought something. */
+static bool
+is_progress(const struct visit *v, const struct range *r)
+{
+	return r->at == r->end || v->came >= FETCH_PROGRESS;
+}
+
+/* Under the lock: takes the range for a write, if it is still ours. */
+static struct range *
+pin(struct visit *v)
+{
+	struct range *r = v->job->r;
+
+	if (r)
+		r->pinned = true;
+	return r;
+}
+
+/* Writes what is in the buffer to its place, and lets the hasher have it. While
+ * that goes on nobody can take over the range; if somebody has, the bytes come
+ * late and are dropped. */
+static int
+flush(struct visit *v, struct err *e)
+{
+	struct crew *crew = &v->q->crew;
+	size_t n = v->fill;
+	struct transfer_file *f;
+	struct range *r;
+	uint64_t at, sum;
+	int rv;
+
+	v->fill = 0;
+	if (!n)
+		return 0;
+	crew_lock(crew);
+	r = pin(v);
+	f = v->job->f;
+	crew_unlock(crew);
+	if (!r)
+		return 0;
+	at = r->at;
+	sum = r->sum;
+	rv = partial_write(f->partial, v->buffer, n, at, &sum, e);
+	crew_lock(crew);
+	if (rv == 0) {
+		r->sum = sum;
+		ranges_advance(r, n, PARTIAL_BLOCK);
+		v->came += n;
+		if (v->came == n)
+			v->began = at;
+		if (is_progress(v, r)) {
+			v->q->lost = 0;
+			f->failed = 0;
+		}
+	}
+	crew_unlock(crew);
+	if (rv == 0 && v->small)
+		hash_update(&f->hash, v->buffer, n);
+	else if (rv == 0)
+		v->buffer = hasher_offer(f->hashing, v->buffer, n, at);
+	crew_lock(crew);
+	r->pinned = false;
+	crew_unlock(crew);
+	return rv;
+}
+
+/* n bytes came to where room() said. */
+static int
+take(void *ctx, size_t n, struct err *e)
+{
+	struct visit *v = ctx;
+	struct crew *crew = &v->q->crew;
+	uint64_t now = wait_now();
+	struct range *r;
+	bool full;
+
+	crew_lock(crew);
+	r = v->job->r;
+	v->next += n;
+	if (!r || v->next <= r->at) {
+		/* Late, or here already. */
+		if (r)
+			r->moved = now;
+		crew_unlock(crew);
+		return 0;
+	}
+	r->moved = now;
+	v->q->work += n;
+	v->fill += n;
+	full = v->fill == HASHER_BUFFER || v->next == r->end;
+	crew_unlock(crew);
+	progress_add(v->q->t->progress, v->shown, n);
+	return full ? flush(v, e) : 0;
+}
+
+/* Under the lock: the address to ask, which the caller frees. */
+static char *
+address(struct transfer_file *f, bool *direct)
+{
+	if (f->direct && f->lapses &&
+	    client_time(f->q->t->client) + RENEW_BEFORE >= f->lapses) {
+		free(f->direct);
+		f->direct = NULL;
+	}
+	*direct = f->direct != NULL;
+	return xstrdup(f->direct ? f->direct : f->url);
+}
+
+/* What came is written also when it fails in the middle. */
+static enum fetch_end
+visit(struct visit *v, struct err *e)
+{
+	const struct transfer *t = v->q->t;
+	struct fetch x = {
+	    .client = t->client,
+	    .size = v->size,
+	    .stall_ms = t->stall_ms,
+	    .ctx = v,
+	    .check = check,
+	    .begin = answer_begins,
+	    .room = room,
+	    .take = take,
+	};
+	enum fetch_end end = FETCH_OK;
+	struct err other;
+	char *url = NULL;
+
+	crew_lock(&v->q->crew);
+	if (v->job->f) {
+		x.first = v->job->r->at;
+		x.last = v->job->r->end - 1;
+		x.url = url = address(v->job->f, &x.direct);
+	}
+	crew_unlock(&v->q->crew);
+	if (!url)
+		return FETCH_OK;
+	end = fetch(&x, e);
+	if (flush(v, &other) < 0) {
+		*e = other;
+		end = FETCH_FAILED;
+	}
+	mem_wipe(url, strlen(url)); /* it may hold a signature */
+	free(url);
+	return end;
+}
+
+/* Under the lock. */
+static bool
+try_again(struct transfer_file *f, const struct err *e, unsigned retries)
+{
+	/* One copy of the content may be broken, and another one good. */
+	if (e->kind == ERR_CONTENT)
+		return ++f->wrong < TRANSFER_WRONG_MAX;
+	/* While another connection brings bytes, the file gets on. */
+	return e->kind == ERR_NET && (f->failed <= retries || f->users);
+}
+
+/* Under the lock: what a failed try means for the file and for all. */
+static void
+range_failed(struct transfer_queue *q, struct transfer_file *f,
+    enum fetch_end end, struct err *e)
+{
+	uint64_t now = wait_now();
+
+	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE) {
+		crew_end(&q->crew, e);
+		return;
+	}
+	f->failed++;
+	if (!try_again(f, e, q->t->retries)) {
+		transfer_give_up(f, e);
+		return;
+	}
+	if (end == FETCH_REFUSED) {
+		free(f->direct);
+		f->direct = NULL;
+		ramp_back(&q->ramp, now);
+	}
+	/* The first time, asking again at once is the cure. */
+	if (end == FETCH_REFUSED && f->failed == 1)
+		return;
+	f->not_before = now + wait_backoff(f->failed - 1, BACKOFF_BASE,
+				  BACKOFF_CAP, e->wait, wait_random());
+	if (e->wait) {
+		/* The quota is the address's, not the file's. */
+		q->not_before = f->not_before;
+		ramp_back(&q->ramp, now);
+		progress_wait(q->t->progress, f->not_before, e->msg);
+	}
+}
+
+/* Under the lock: what the try wrote may be anything, so it comes again. */
+static void
+take_back(struct visit *v)
+{
+	struct transfer_file *f = v->job->f;
+	struct range *r = v->job->r;
+	uint64_t lost = 0;
+
+	if (!v->came)
+		return;
+	if (v->small) {
+		hash_restart(&f->hash, f->content.digest.kind, v->size);
+	} else {
+		lost = partial_forget_range(
+		    f->partial, v->began - v->began % PARTIAL_BLOCK, v->next);
+		f->rehash = true;
+	}
+	if (r) {
+		lost += r->at - r->begin;
+		r->at = r->begin;
+		r->sum = 0;
+	}
+	progress_lost(v->q->t->progress, v->shown, lost);
+	/* It was no progress either. */
+	f->failed = f->failed > v->failed ? f->failed : v->failed;
+}
+
+/* Under the lock: the range is still ours. */
+static void
+leave(struct visit *v, enum fetch_end end, struct err *e)
+{
+	struct transfer_job *j = v->job;
+	struct transfer_file *f = j->f;
+
+	if (end == FETCH_DOUBTFUL)
+		take_back(v);
+	if (j->r)
+		ranges_put(&f->ranges, j->r);
+	f->users--;
+	f->resolving = false;
+	f->unanswered = !v->answered;
+	if (v->small && partial_here(f->partial) == v->size) {
+		hash_final(&f->hash, &f->found);
+		f->hashed = true;
+	} else if (end != FETCH_OK) {
+		range_failed(v->q, f, end, e);
+	}
+	/* Under the lock: as soon as it is given up, f may be gone. */
+	if (!v->small)
+		hasher_poke(f->hashing);
+	/* A small one that is complete is finished by this worker, next. */
+	if (!f->hashed || !v->small)
+		crew_changed(&v->q->crew);
+}
+
+void
+transfer_range(
+    struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
+{
+	struct visit v = {.q = q, .job = j, .buffer = *buffer};
+	enum fetch_end end;
+	struct err e;
+
+	crew_lock(&q->crew);
+	if (j->f) {
+		v.i = j->f->i;
+		v.size = j->f->content.size;
+		v.shown = j->f->shown;
+		v.small = transfer_small(j->f);
+		v.failed = j->f->failed;
+	}
+	crew_unlock(&q->crew);
+	end = visit(&v, &e);
+	*buffer = v.buffer;
+	crew_lock(&q->crew);
+	if (j->f)
+		leave(&v, end, &e);
+	crew_unlock(&q->crew);
+}
+
+/* --- The threads. --- */
+
+/*
+ * transfer: the threads, and what they do for each other. What is to be done is
+ * in transfer_queue, how it is done in transfer_range and transfer_file.
+ */
 
 static void
 do_job(struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
@@ -194,8 +869,8 @@ written(void *file, uint64_t offset)
 	return end;
 }
 
-/* A block that was read back is not what was written: it is fetched again. A disk
- * that does so again and again is of no use. */
+/* A block that was read back is not what was written: it is fetched again. A
+ * disk that does so again and again is of no use. */
 static void
 hash_differs(void *file, uint64_t bytes, bool old)
 {

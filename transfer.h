@@ -12,8 +12,8 @@
  * dropped. Hashing runs beside the transfer, in order; a file is read back only
  * for what came out of order or in an earlier run. Bytes are written once, by
  * the one connection that has their range; a connection that stands still loses
- * it and is left. The address that a redirect leads to is kept for all ranges of
- * a file, and asked for anew before it lapses and on 401, 403 and 404 of a
+ * it and is left. The address that a redirect leads to is kept for all ranges
+ * of a file, and asked for anew before it lapses and on 401, 403 and 404 of a
  * foreign host.
  *
  * No file gets its name before its bytes are on the disk. Small ones go there
@@ -25,19 +25,19 @@
 #include <stdint.h>
 
 #include "hash.h"
+#include "queue.h"
 
 struct client;
 struct err;
 struct http_head;
 struct partial;
 struct progress;
+struct transfer_file;
+struct transfer_job;
+struct transfer_queue;
 struct url;
 
-struct content {
-	const char *name; /* for messages and the display */
-	uint64_t size;
-	struct digest digest;
-};
+/* --- The threads. --- */
 
 struct transfer_ops {
 	/* What content i is. The name must last for the run. */
@@ -74,5 +74,38 @@ struct transfer {
  * stop the others, but what concerns all (disk full, stopped by a signal, not
  * allowed) does. Returns -1 with that, else 0. */
 int transfer_run(const struct transfer *t, struct err *e);
+
+/* --- Begin and end of a file. --- */
+
+/*
+ * The beginning and the end of a file that is fetched: by one worker, without
+ * the lock.
+ */
+
+/* Content i becomes active, or has failed. */
+void transfer_begin(struct transfer_queue *q, size_t i);
+
+/* A file that is hashed or given up, and that nobody else is at: it gets its
+ * name, waits for that, comes again, or has failed. */
+void transfer_finish(struct transfer_queue *q, struct transfer_file *f);
+
+/* Files from transfer_harvest(), which may be none: to the disk, then to their
+ * names. */
+void transfer_settle(struct transfer_queue *q, struct transfer_file *list);
+
+/* Closes and frees a file that is no longer active. */
+void transfer_file_close(struct transfer_file *f, bool published);
+
+/* --- One range. --- */
+
+/*
+ * One request for a range of a file: its answer to the file's place and to the
+ * hash, and what a failure means for the file and for all.
+ */
+
+/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and
+ * give another one. */
+void transfer_range(
+    struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer);
 
 #endif

@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "date.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 
 static bool
 unreserved(char c)

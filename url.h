@@ -51,9 +51,9 @@ bool url_same_origin(const struct url *a, const struct url *b);
  * on behind it with '/'. */
 bool url_is_below(const struct url *u, const struct url *base);
 
-/* Takes url, which free() takes. Where base has a path, and url is at its origin
- * but not below it, and url's path begins with start: url with base's path
- * before its own. Else url as it is. */
+/* Takes url, which free() takes. Where base has a path, and url is at its
+ * origin but not below it, and url's path begins with start: url with base's
+ * path before its own. Else url as it is. */
 char *url_put_below(const struct url *base, const char *start, char *url);
 
 /* "localhost", 127.0.0.0/8 or [::1]: clear text stays on this machine. */

@@ -16,7 +16,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct err;
+#include "err.h"
+
+/* --- Time and signals. --- */
 
 #define WAIT_FOREVER UINT64_MAX
 
@@ -54,9 +56,9 @@ int wait_no_reader(struct err *e);
  * the thread was cancelled. */
 int wait_check(struct err *e);
 
-/* From now on the waits of the calling thread also end, with ERR_NET, soon after
- * *flag is true; NULL: not any more. A connection that nobody needs any more is
- * left in this way, wherever it waits. */
+/* From now on the waits of the calling thread also end, with ERR_NET, soon
+ * after *flag is true; NULL: not any more. A connection that nobody needs any
+ * more is left in this way, wherever it waits. */
 void wait_cancel_by(const atomic_bool *flag);
 
 /* True once after each SIGUSR1. */
@@ -83,5 +85,60 @@ int wait_entropy(void *p, size_t n, uint64_t deadline, struct err *e);
 /* 64 random bits for jitter and names, not for keys: they are always there, at
  * worst made of the clock and the process's number. */
 uint64_t wait_random(void);
+
+/* --- Workers around one lock. --- */
+
+/*
+ * A fixed set of workers around one lock: threads that do what is left until
+ * nothing is, or until the run ends early. The first reason for that counts.
+ *
+ * The lock guards also what the crew's owner lets the workers share. It is held
+ * for moments only, never over I/O.
+ */
+
+struct crew {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* something that the lock guards */
+	size_t left;            /* work that is neither done nor failed */
+	bool over;              /* ends early, for the reason in why */
+	struct err why;
+	pthread_t *thread; /* these are the main thread's, without the lock */
+	unsigned count, max;
+};
+
+/* Room for max workers; none is started. */
+void crew_init(struct crew *c, size_t left, unsigned max);
+/* No thread may be left. */
+void crew_release(struct crew *c);
+
+/* Starts n workers more; fewer are enough, but it fails if there are none at
+ * all. arg is what work gets. */
+int crew_start(struct crew *c, unsigned n, void *(*work)(void *), void *arg,
+    struct err *e);
+
+void crew_lock(struct crew *c);
+void crew_unlock(struct crew *c);
+
+/* Under the lock: whether to go on. */
+bool crew_busy(const struct crew *c);
+
+/* Under the lock: wakes all who wait. */
+void crew_changed(struct crew *c);
+
+/* Under the lock, which is given up meanwhile: waits for a change, but not
+ * longer than ms, since work comes by the clock, too. */
+void crew_wait(struct crew *c, unsigned ms);
+
+/* Under the lock: ends the run early. */
+void crew_end(struct crew *c, const struct err *why);
+
+/* For the main thread, until the crew is no longer busy: calls tick, without
+ * the lock, after each change and ten times a second at the least. A signal, or
+ * a tick that fails, ends the run. */
+void crew_watch(
+    struct crew *c, int (*tick)(void *ctx, struct err *e), void *ctx);
+
+/* Waits for all workers; fails with the reason if the run ended early. */
+int crew_join(struct crew *c, struct err *e);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-#include "completion.h"
 #include "err.h"
+#include "option.h"
 #include "str.h"
 
 int

@@ -11,10 +11,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "anchor.h"
 #include "cert.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 
 #define FILE_MAX 1048576
 

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "hash_impl.h"
-#include "mem.h"
+#include "hash_cpu.h"
+#include "str.h"
 
 enum { RUNS = 9, BYTES = 1 << 20, TIMES = 24 };
 

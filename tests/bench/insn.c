@@ -15,8 +15,7 @@
 
 #include "err.h"
 #include "hash.h"
-#include "hash_impl.h"
-#include "mem.h"
+#include "hash_cpu.h"
 #include "str.h"
 
 /* The longest that TLS has; a header and a nonce before, a tag after. */

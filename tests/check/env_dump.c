@@ -4,7 +4,7 @@
 #include "env.h"
 #include "err.h"
 #include "json.h"
-#include "mem.h"
+#include "str.h"
 
 #include <stdio.h>
 #include <stdlib.h>

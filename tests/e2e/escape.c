@@ -19,9 +19,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "confine.h"
 #include "http.h"
-#include "mem.h"
+#include "sandbox.h"
+#include "str.h"
 
 /* The names are the linker's. */
 int __real_http_head_parse(

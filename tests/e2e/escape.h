@@ -324,7 +324,7 @@ escape_32(void)
 
 #define ESCAPE_NEVER 99
 
-/* With glibc everything can be read (confine.c). */
+/* With glibc everything can be read (sandbox.c). */
 #ifdef __GLIBC__
 #define ESCAPE_READ ESCAPE_NEVER
 #else

@@ -1,9 +1,7 @@
 /* What the Hub answers: listings, descriptions, the answer to preupload, and
  * errors. A head may stand before the body. */
 
-#include "answer.h"
-#include "commit.h"
-#include "preupload.h"
+#include "api.h"
 #include "tests/fuzz/fuzz.h"
 
 static int

@@ -1,7 +1,6 @@
 /* A certificate in DER, a name inside one, and packed anchors. */
 
 #include "cert.h"
-#include "anchor.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

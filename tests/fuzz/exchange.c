@@ -6,7 +6,6 @@
 
 #include "exchange.h"
 #include "conn.h"
-#include "meter.h"
 #include "tests/fuzz/fuzz.h"
 
 /* Stands in for conn.c. */

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
 #include "str.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);

@@ -1,6 +1,6 @@
 /* Two lines: a pattern, and a path. */
 
-#include "glob.h"
+#include "path.h"
 #include "tests/fuzz/fuzz.h"
 
 /* A pattern for exactly this text. */

@@ -9,9 +9,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "file.h"
-#include "multipart.h"
-#include "record.h"
 #include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -1,6 +1,6 @@
 /* Metadata files of the official client's --local-dir. */
 
-#include "localdir.h"
+#include "plan.h"
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -1,7 +1,7 @@
 /* The parts of a content: 16 bytes of sizes, the address that completes it,
  * then a line for each part, its address and, after a tab, its etag. */
 
-#include "multipart.h"
+#include "batch.h"
 #include "json.h"
 #include "tests/fuzz/fuzz.h"
 

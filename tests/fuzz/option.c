@@ -1,7 +1,6 @@
 /* Command lines, an argument a line; and the first one as a rate. */
 
 #include "option.h"
-#include "rate.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ARGS_MAX 64

@@ -1,6 +1,6 @@
 /* PEM texts of roots of trust. */
 
-#include "anchor.h"
+#include "cert.h"
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -1,6 +1,6 @@
 /* Three lines: a proxy, the no_proxy list, and the target. */
 
-#include "proxy.h"
+#include "conn.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -1,6 +1,6 @@
 /* Lines of an upload's journal, with the sum that is right and as they are. */
 
-#include "record.h"
+#include "journal.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* What names a repository. */
 
-#include "repoid.h"
+#include "api.h"
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -1,7 +1,7 @@
 /* The answers to the Git LFS batch call, and of the storage. A head may stand
  * before the body. */
 
-#include "lfs_batch.h"
+#include "batch.h"
 #include "tests/fuzz/fuzz.h"
 
 static uint64_t

@@ -2,7 +2,6 @@
  * is static there, hence the files themselves. */
 
 #include "../../token.c"
-#include "../../dotenv.c"
 
 #include "tests/fuzz/fuzz.h"
 

@@ -1,11 +1,11 @@
-#include "anchor.h"
+#include "cert.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
 #include "roots.h"
+#include "str.h"
 #include "tests/unit/pem.h"
 #include "tests/unit/test.h"
 

@@ -1,8 +1,7 @@
-#include "bytes.h"
+#include "str.h"
 
 #include <string.h>
 
-#include "mem.h"
 #include "tests/unit/test.h"
 
 /* What is put stands where it is to, and nothing beside it is touched. */

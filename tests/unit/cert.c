@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/pem.h"
 #include "tests/unit/test.h"
 

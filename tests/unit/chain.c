@@ -1,11 +1,11 @@
-#include "chain.h"
+#include "tls.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "anchor.h"
+#include "cert.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/pem.h"
 #include "tests/unit/test.h"
 

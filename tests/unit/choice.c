@@ -1,10 +1,10 @@
-#include "choice.h"
+#include "download.h"
 
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
 #include "option.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* A list of words, one blank between them, in room. */

@@ -1,6 +1,6 @@
-#include "clock.h"
+#include "tls.h"
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define YEAR ((int64_t)365 * 86400)

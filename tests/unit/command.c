@@ -1,8 +1,6 @@
-#include "command.h"
-
-#include "mem.h"
 #include "option.h"
-#include "spelling.h"
+
+#include "str.h"
 #include "tests/unit/test.h"
 
 static bool

@@ -1,7 +1,7 @@
-#include "commit.h"
+#include "api.h"
 #include "err.h"
 #include "json.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <fcntl.h>

@@ -1,11 +1,9 @@
-#include "completion.h"
+#include "option.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
 #include "err.h"
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/test.h"
 

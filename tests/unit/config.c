@@ -1,7 +1,7 @@
 #include "config.h"
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/table.h"
 

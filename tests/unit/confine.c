@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* chroot(), process_vm_readv() */
 
-#include "confine.h"
+#include "sandbox.h"
 
 #include <netdb.h>
 #include <pthread.h>
@@ -8,7 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/e2e/escape.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"

@@ -1,13 +1,12 @@
-#include "crew.h"
+#include "wait.h"
 
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
-#include "wait.h"
 
 #define WORKERS 4
 #define FAR_MS (600 * 1000)

@@ -1,5 +1,4 @@
-#include "date.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 int

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* An address as text, in a static buffer. */

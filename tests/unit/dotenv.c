@@ -1,7 +1,6 @@
-#include "dotenv.h"
+#include "token.h"
 
 #include "err.h"
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/table.h"

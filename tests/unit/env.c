@@ -1,6 +1,6 @@
 #include "env.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <stdlib.h>

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

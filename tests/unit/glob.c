@@ -1,5 +1,5 @@
-#include "glob.h"
-#include "mem.h"
+#include "path.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <stdlib.h>

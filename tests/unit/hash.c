@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hash_impl.h"
-#include "mem.h"
+#include "hash_cpu.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* From the examples to FIPS 180-4 and from `git hash-object --stdin`. */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
 #include "partial.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

@@ -1,8 +1,7 @@
-#include "help.h"
+#include "option.h"
 
 #include <string.h>
 
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/test.h"
 

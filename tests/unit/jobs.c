@@ -1,9 +1,9 @@
-#include "jobs.h"
+#include "config.h"
 
 #include <string.h>
 #include <sys/resource.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define NONE UINT64_MAX

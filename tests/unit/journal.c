@@ -7,11 +7,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "err.h"
 #include "file.h"
-#include "mem.h"
-#include "multipart.h"
-#include "record.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

@@ -1,6 +1,6 @@
 #include "json.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <dirent.h>

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* flock, CLOCK_BOOTTIME */
 
-#include "lease.h"
+#include "state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 #include "wait.h"
@@ -35,7 +35,7 @@ lock_or_not(int fd, int how)
 }
 
 #define flock lock_or_not
-#include "../../lease.c"
+#include "../../state.c"
 #undef flock
 
 struct place {

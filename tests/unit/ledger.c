@@ -1,10 +1,10 @@
-#include "ledger.h"
+#include "journal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
-#include "multipart.h"
+#include "batch.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define DAY ((uint64_t)24 * 3600)

@@ -1,10 +1,10 @@
-#include "lfs_batch.h"
+#include "batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

@@ -1,9 +1,9 @@
-#include "lfs_object.h"
+#include "lfs.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* Contents by letter. */

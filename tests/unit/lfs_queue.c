@@ -1,8 +1,8 @@
-#include "lfs_queue.h"
+#include "lfs.h"
 
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define NOW 1000

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* flock */
 
-#include "litter.h"
+#include "partial.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "err.h"
 #include "file.h"
 #include "hash.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 #include "wait.h"

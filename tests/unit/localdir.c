@@ -1,6 +1,6 @@
-#include "localdir.h"
 #include "err.h"
-#include "mem.h"
+#include "plan.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

@@ -1,9 +1,9 @@
-#include "meter.h"
+#include "exchange.h"
 
 #include <stdlib.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 #include "wait.h"
 

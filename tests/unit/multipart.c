@@ -1,8 +1,7 @@
-#include "multipart.h"
+#include "batch.h"
 
 #include <string.h>
 
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/test.h"
 

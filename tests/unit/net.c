@@ -1,4 +1,4 @@
-#include "net.h"
+#include "conn.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

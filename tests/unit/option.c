@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/test.h"
 

@@ -1,10 +1,10 @@
-#include "output.h"
+#include "session.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define LINES 10000

@@ -1,4 +1,4 @@
-#include "owner.h"
+#include "state.h"
 
 #include <string.h>
 #include <sys/wait.h>

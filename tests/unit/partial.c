@@ -15,9 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bytes.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 #include "wait.h"

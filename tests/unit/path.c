@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 static bool

@@ -1,4 +1,4 @@
-#include "place.h"
+#include "journal.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 
 #include "err.h"
 #include "file.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

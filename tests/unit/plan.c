@@ -1,9 +1,8 @@
 #include "plan.h"
 #include "err.h"
-#include "localdir.h"
-#include "mem.h"
 #include "partial.h"
 #include "progress.h"
+#include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

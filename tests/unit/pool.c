@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "client.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,11 +1,11 @@
-#include "preupload.h"
+#include "api.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
 #include "json.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define COMMIT "87f3c7095f3c62d911500958878d8b8287c4a2ee"

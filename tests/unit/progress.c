@@ -14,7 +14,7 @@
 
 #include "err.h"
 #include "json.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 #include "wait.h"
 

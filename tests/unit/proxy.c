@@ -1,6 +1,6 @@
-#include "proxy.h"
+#include "conn.h"
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <string.h>

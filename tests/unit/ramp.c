@@ -1,5 +1,5 @@
-#include "ramp.h"
-#include "mem.h"
+#include "queue.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* Seconds of work at given rates for each count of connections. */

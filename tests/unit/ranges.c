@@ -1,5 +1,5 @@
-#include "ranges.h"
-#include "mem.h"
+#include "queue.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
-#include "rate.h"
+#include "option.h"
 
 #include <stdlib.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 static void

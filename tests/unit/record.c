@@ -1,9 +1,9 @@
-#include "record.h"
+#include "journal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define KEY "00112233445566778899aabbccddeeff"

@@ -1,9 +1,8 @@
-#include "report.h"
+#include "session.h"
 
 #include <string.h>
 
-#include "mem.h"
-#include "repoid.h"
+#include "api.h"
 #include "str.h"
 #include "tests/unit/test.h"
 

@@ -1,4 +1,4 @@
-#include "scan.h"
+#include "changes.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"

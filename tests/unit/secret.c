@@ -1,9 +1,8 @@
-#include "secret.h"
+#include "token.h"
 
 #include <errno.h>
 #include <fcntl.h>
 
-#include "mem.h"
 #include "str.h"
 #include "tests/unit/scratch.h"
 

@@ -1,9 +1,9 @@
-#include "spelling.h"
+#include "option.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 static void

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bytes.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 #define BLOCK ((uint64_t)STATE_BLOCK)

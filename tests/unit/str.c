@@ -1,6 +1,5 @@
 #include "str.h"
 #include "err.h"
-#include "mem.h"
 #include "tests/unit/test.h"
 
 #include <errno.h>

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mem.h"
-#include "variable.h"
+#include "env.h"
+#include "str.h"
 
 #define TABLE_MAX 16
 

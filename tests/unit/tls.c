@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
 #include "roots.h"
+#include "str.h"
 #include "tests/unit/pem.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include "err.h"
-#include "mem.h"
 #include "option.h"
 #include "str.h"
 #include "tests/unit/scratch.h"

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE /* unshare, for a small file system of our own */
 
-#include "traits.h"
+#include "file.h"
 
 #include <sched.h>
 #include <stdlib.h>
@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "file.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 

@@ -1,9 +1,10 @@
-#include "transfer_queue.h"
+#include "queue.h"
 
 #include <string.h>
 
 #include "partial.h"
 #include "tests/unit/test.h"
+#include "transfer.h"
 
 #define NOW 100000
 #define COUNT 200

@@ -1,4 +1,4 @@
-#include "variable.h"
+#include "env.h"
 
 #include "err.h"
 #include "tests/unit/table.h"

@@ -1,13 +1,17 @@
-#include "version.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 #include "err.h"
 #include "json.h"
-#include "mem.h"
 #include "roots.h"
+#include "str.h"
 #include "tests/unit/test.h"
+
+/* The program, but for its main(). */
+#define main hub_main
+int hub_main(int argc, char **argv);
+#include "../../hub.c"
+#undef main
 
 static void
 test_text(void)

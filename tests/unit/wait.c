@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "err.h"
-#include "mem.h"
+#include "str.h"
 #include "tests/unit/test.h"
 
 /* The unit is asked with a wall clock that is an hour ahead of what the system

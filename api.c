@@ -1,0 +1,1167 @@
+#include "api.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "err.h"
+#include "file.h"
+#include "json.h"
+#include "str.h"
+#include "url.h"
+
+/* --- Names of repositories. --- */
+
+/* A token has 37 characters, or more. */
+#define TOKEN_MIN 30
+
+#define NAME_MAX_LENGTH 96
+#define REVISION_MAX 255
+#define PATH_MAX_LENGTH 4096
+
+/* One line a type, in the order of enum repo_type. */
+static const struct {
+	const char *name, *plural, *prefix;
+} types[] = {
+    {"model", "models", ""},
+    {"dataset", "datasets", "datasets/"},
+    {"space", "spaces", "spaces/"},
+    {"kernel", "kernels", "kernels/"},
+};
+
+const char *
+repo_type_name(enum repo_type t)
+{
+	return types[t].name;
+}
+
+const char *
+repo_type_plural(enum repo_type t)
+{
+	return types[t].plural;
+}
+
+const char *
+repo_type_prefix(enum repo_type t)
+{
+	return types[t].prefix;
+}
+
+int
+repo_type_parse(const char *text, enum repo_type *out, struct err *e)
+{
+	for (size_t i = 0; i < countof(types); i++)
+		if (strcmp(text, types[i].name) == 0) {
+			*out = (enum repo_type)i;
+			return 0;
+		}
+	err_set(e, ERR_USAGE, "'%s' is no repository type", text);
+	return err_hint(e, "-t model, -t dataset, -t space or -t kernel");
+}
+
+static bool
+word_char(char c)
+{
+	return chr_alpha(c) || chr_digit(c) || c == '_';
+}
+
+/* A namespace or a name: word characters, '-' and '.', a word character at
+ * both ends. */
+static bool
+is_part(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!word_char(s.s[i]) && s.s[i] != '-' && s.s[i] != '.')
+			return false;
+	return s.n && word_char(s.s[0]) && word_char(s.s[s.n - 1]);
+}
+
+static int
+refuse(struct err *e, const char *id, const char *why)
+{
+	err_set(e, ERR_USAGE, "'%s' is no repository: %s", id, why);
+	return err_hint(e, "a repository is written namespace/name");
+}
+
+/* Most often the type was written in front, as in the Hub's addresses. */
+static int
+too_deep(struct err *e, const char *id)
+{
+	refuse(e, id, "it has more than one '/'");
+	for (size_t i = 0; i < countof(types); i++) {
+		struct str all = str_of(id), type, rest;
+
+		if (str_cut(all, '/', &type, &rest) &&
+		    str_eq(type, types[i].plural))
+			return err_hint(
+			    e, "-r %.*s -t %s", STRF(rest), types[i].name);
+	}
+	return -1;
+}
+
+/* As browsers show an address of the Hub. */
+static bool
+is_bare_address(struct str text)
+{
+	return str_starts(text, "huggingface.co/") ||
+	       str_starts(text, "hf.co/");
+}
+
+int
+repoid_check(const char *id, struct err *e)
+{
+	struct str space, name = str_of(id), rest;
+
+	if (!*id)
+		return refuse(e, id, "it is empty");
+	/* Else it would stand in an address, for the server's log. */
+	if (str_token_length(name) == name.n && name.n >= TOKEN_MIN)
+		return refuse(e, id, "it looks like a token");
+	/* Given without hf://, it would name another repository. */
+	if (is_bare_address(name))
+		return refuse(e, id, "it reads as an address of the Hub");
+	if (str_cut(name, '/', &space, &name)) {
+		if (str_cut(name, '/', &rest, &rest))
+			return too_deep(e, id);
+		if (!is_part(space))
+			return refuse(e, id,
+			    "the part before '/' is letters, "
+			    "digits, '_', '-' and '.', and neither begins nor "
+			    "ends with '-' or '.'");
+	}
+	if (!is_part(name))
+		return refuse(e, id,
+		    "a name is letters, digits, '_', '-' and "
+		    "'.', and neither begins nor ends with '-' or '.'");
+	if (name.n > NAME_MAX_LENGTH)
+		return refuse(e, id, "the name is longer than 96 characters");
+	if (strstr(id, "--") || strstr(id, ".."))
+		return refuse(e, id, "it has '--' or '..' in it");
+	if (str_ends(name, ".git"))
+		return refuse(e, id, "it ends in '.git'");
+	return 0;
+}
+
+bool
+commit_valid(const char *s)
+{
+	return str_is_hex(str_of(s), 40);
+}
+
+int
+revision_check(const char *rev, struct err *e)
+{
+	size_t n = strlen(rev);
+
+	if (!n || n > REVISION_MAX)
+		return err_set(e, ERR_USAGE,
+		    n ? "the revision is too long" : "the revision is empty");
+	for (size_t i = 0; i < n; i++)
+		if ((unsigned char)rev[i] <= ' ' || rev[i] == 0x7f)
+			return err_set(e, ERR_USAGE,
+			    "'%s' is no revision: it has blanks or control "
+			    "characters in it",
+			    rev);
+	return 0;
+}
+
+void
+repoid_release(struct repoid *id)
+{
+	free(id->id);
+	free(id->revision);
+	free(id->path);
+	*id = (struct repoid){.id = NULL};
+}
+
+/* Takes the next part of a path. */
+static struct str
+take_part(struct str *rest)
+{
+	struct str part = *rest, after = str_of("");
+
+	str_cut(*rest, '/', &part, &after);
+	*rest = after;
+	return part;
+}
+
+/* Decodes %XX into a string of the caller's; NULL if it is broken. */
+static char *
+unquoted(struct str s)
+{
+	struct buf b = buf_make(PATH_MAX_LENGTH);
+
+	if (url_unquote(s, &b) < 0 || b.full) {
+		buf_release(&b);
+		return NULL;
+	}
+	return buf_detach(&b);
+}
+
+static int
+set_type(enum repo_type t, const enum repo_type *given, struct repoid *out,
+    const char *text, struct err *e)
+{
+	if (given && *given != t)
+		return err_set(e, ERR_USAGE, "'%s' is a %s, and -t says %s",
+		    text, types[t].name, types[*given].name);
+	out->type = t;
+	return 0;
+}
+
+/* "datasets/..." and "models/..." say the type; without, it is a model. */
+static int
+take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
+    const char *text, struct err *e)
+{
+	struct str after = *rest, part = take_part(&after);
+
+	for (size_t i = 0; i < countof(types); i++)
+		if (str_eq(part, types[i].plural)) {
+			*rest = after;
+			return set_type((enum repo_type)i, given, out, text, e);
+		}
+	/* Else it would be taken for the namespace of a model. */
+	if (str_eq(part, "buckets"))
+		return err_set(e, ERR_USAGE,
+		    "'%s' is a bucket, which is no repository", text);
+	return set_type(REPO_MODEL, given, out, text, e);
+}
+
+/* A revision of hf:// ends at the next '/', but for "refs/pr/N" and
+ * "refs/convert/NAME", which are taken whole. */
+static struct str
+take_revision(struct str *rest)
+{
+	struct str text = *rest;
+	bool special =
+	    str_starts(text, "refs/pr/") || str_starts(text, "refs/convert/");
+	size_t slashes = special ? 3 : 1, n = 0;
+
+	while (n < text.n && (text.s[n] != '/' || --slashes))
+		n++;
+	*rest =
+	    n < text.n ? str_make(text.s + n + 1, text.n - n - 1) : str_of("");
+	return str_make(text.s, n);
+}
+
+/* hf://[TYPE/]NAMESPACE/NAME[@REVISION][/PATH] */
+static int
+parse_hf(const char *text, struct str rest, const enum repo_type *given,
+    struct repoid *out, struct err *e)
+{
+	struct str space, name, at, id;
+	const char *begin;
+
+	if (take_type(&rest, given, out, text, e) < 0)
+		return -1;
+	begin = rest.s;
+	space = take_part(&rest);
+	if (str_cut(rest, '@', &name, &at) && !memchr(name.s, '/', name.n)) {
+		id = str_make(begin, space.n + 1 + name.n);
+		rest = at;
+		at = take_revision(&rest);
+		out->revision = unquoted(at);
+		if (!out->revision)
+			return refuse(e, text, "its revision is broken");
+	} else {
+		name = take_part(&rest);
+		id = str_make(begin, space.n + 1 + name.n);
+	}
+	if (!space.n || !name.n)
+		return refuse(e, text, "namespace or name is missing");
+	out->id = str_dup(id);
+	out->path = rest.n ? str_dup(rest) : NULL;
+	return 0;
+}
+
+static bool
+is_view(struct str part)
+{
+	return str_eq(part, "tree") || str_eq(part, "blob") ||
+	       str_eq(part, "resolve") || str_eq(part, "raw");
+}
+
+/* [/TYPE]/NAMESPACE/NAME[/tree|blob|resolve|raw/REVISION[/PATH]]; a legacy
+ * name has no namespace. */
+static int
+parse_web(const char *text, struct str rest, const enum repo_type *given,
+    struct repoid *out, struct err *e)
+{
+	struct str space, name, after;
+	struct buf id = buf_make(URL_MAX);
+
+	while (str_starts(rest, "/"))
+		rest = str_make(rest.s + 1, rest.n - 1);
+	if (take_type(&rest, given, out, text, e) < 0)
+		return -1;
+	space = take_part(&rest);
+	after = rest;
+	name = take_part(&after);
+	buf_str_add(&id, space);
+	if (name.n && !is_view(name)) {
+		buf_putc(&id, '/');
+		buf_str_add(&id, name);
+		rest = after;
+	}
+	out->id = buf_detach(&id);
+	if (!rest.n)
+		return 0;
+	if (!is_view(take_part(&rest)))
+		return refuse(e, text,
+		    "this page is neither a repository nor "
+		    "a file in one");
+	after = take_revision(&rest);
+	if (after.n)
+		out->revision = unquoted(after);
+	if (rest.n)
+		out->path = unquoted(rest);
+	if ((after.n && !out->revision) || (rest.n && !out->path))
+		return refuse(e, text, "it has a broken '%' in it");
+	return 0;
+}
+
+/* The Hub's own addresses, or the endpoint's with its path before all. */
+static bool
+is_hub(const struct url *u, const struct url *endpoint, struct str *path)
+{
+	struct str prefix = endpoint->path;
+
+	*path = u->path;
+	if (str_eq_nocase(u->host, "huggingface.co") ||
+	    str_eq_nocase(u->host, "hf.co"))
+		return true;
+	if (!url_same_origin(u, endpoint))
+		return false;
+	while (str_ends(prefix, "/"))
+		prefix.n--;
+	if (u->path.n < prefix.n || memcmp(u->path.s, prefix.s, prefix.n) != 0)
+		return false;
+	*path = str_make(u->path.s + prefix.n, u->path.n - prefix.n);
+	return !path->n || path->s[0] == '/';
+}
+
+/* "https://huggingface.co/" and the like name no repository at all. A folder
+ * may end in '/', as a browser shows it. */
+static int
+tidy(const char *text, struct repoid *id, struct err *e)
+{
+	if (!*id->id)
+		return refuse(e, text, *text ? "it names none" : "it is empty");
+	if (id->path)
+		for (size_t n = strlen(id->path); n && id->path[n - 1] == '/';
+		     n--)
+			id->path[n - 1] = '\0';
+	if (id->path && !*id->path) {
+		free(id->path);
+		id->path = NULL;
+	}
+	return 0;
+}
+
+static int
+parse_any(const char *text, const enum repo_type *given,
+    const struct url *endpoint, struct repoid *out, struct err *e)
+{
+	struct str all = str_of(text), path;
+	struct url u;
+
+	if (str_starts(all, "hf://"))
+		return parse_hf(
+		    text, str_make(all.s + 5, all.n - 5), given, out, e);
+	if (is_bare_address(all)) {
+		str_cut(all, '/', &path, &all);
+		return parse_web(text, all, given, out, e);
+	}
+	if (strstr(text, "://")) {
+		if (url_parse(all, &u, e) < 0) {
+			e->kind = ERR_USAGE;
+			return -1;
+		}
+		if (!is_hub(&u, endpoint, &path))
+			return refuse(e, text,
+			    "its host is not the Hub; "
+			    "--endpoint would name another one");
+		return parse_web(text, path, given, out, e);
+	}
+	out->type = given ? *given : REPO_MODEL;
+	out->id = xstrdup(text);
+	return 0;
+}
+
+int
+repoid_parse(const char *text, const enum repo_type *given_type,
+    const struct url *endpoint, struct repoid *out, struct err *e)
+{
+	*out = (struct repoid){.id = NULL};
+	if (parse_any(text, given_type, endpoint, out, e) == 0 &&
+	    tidy(text, out, e) == 0 && repoid_check(out->id, e) == 0 &&
+	    (!out->revision || revision_check(out->revision, e) == 0))
+		return 0;
+	repoid_release(out);
+	return -1;
+}
+
+/* --- Answers. --- */
+
+/* The official client's and the Hub's own texts are below that. */
+#define TEXT_MAX 400
+
+/* --- Listings and descriptions. --- */
+
+static int
+not_a_listing(struct err *e, const char *what)
+{
+	return err_set(e, ERR_CONTENT, "the listing is broken: %s", what);
+}
+
+static int
+parse(struct str text, struct json *out, struct err *e)
+{
+	if (json_parse(text, out, e) == 0)
+		return 0;
+	/* A cut answer may be whole the next time. */
+	e->kind = ERR_NET;
+	return err_in(e, "the Hub's answer is no JSON");
+}
+
+/* The digest that names a content: the LFS pointer's where there is one. In a
+ * listing it is "oid", in a description "sha256" (hub-protocol.md, 3.1). */
+static int
+entry_digest(
+    const struct json *entry, const struct json *lfs, struct digest *out)
+{
+	bool is_lfs = lfs->type == JSON_OBJECT;
+	char *hex = is_lfs ? json_get_strdup(lfs, "oid", 64)
+			   : json_get_strdup(entry, "oid", 40);
+	int rv = -1;
+
+	if (is_lfs && !hex)
+		hex = json_get_strdup(lfs, "sha256", 64);
+	if (hex && digest_parse(str_of(hex), out) == 0 &&
+	    out->kind == (is_lfs ? HASH_SHA256 : HASH_GIT))
+		rv = 0;
+	free(hex);
+	return rv;
+}
+
+/* A size may be missing: *size stays. */
+static int
+entry_size(const struct json *v, uint64_t *size)
+{
+	struct json item;
+
+	if (!json_get(v, "size", &item))
+		return 0;
+	return json_uint(&item, REPO_FILE_MAX, size);
+}
+
+static int
+read_entry(const struct json *entry, struct repo_file *out, struct err *e)
+{
+	struct json lfs = {.type = JSON_NULL};
+
+	out->path = json_get_strdup(entry, "path", REPO_PATH_MAX);
+	if (!out->path)
+		return not_a_listing(e, "an entry has no usable path");
+	out->size = 0;
+	json_get(entry, "lfs", &lfs);
+	/* The pointer's own size counts where both are given. */
+	if (entry_size(entry, &out->size) < 0 ||
+	    entry_size(&lfs, &out->size) < 0)
+		return not_a_listing(e, "an entry has an impossible size");
+	if (entry_digest(entry, &lfs, &out->digest) < 0)
+		return not_a_listing(e, "an entry has no hash of its content");
+	return 0;
+}
+
+static int
+give_entry(const struct json *entry,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct repo_file f = {.path = NULL};
+	struct json type;
+	int rv;
+
+	if (entry->type != JSON_OBJECT)
+		return not_a_listing(e, "an entry is no object");
+	/* Passing over what may be a file would be a silent loss. */
+	if (!json_get(entry, "type", &type) || type.type != JSON_STRING)
+		return not_a_listing(e, "an entry does not say what it is");
+	if (!json_is(&type, "file"))
+		return 0;
+	rv = read_entry(entry, &f, e);
+	if (rv == 0)
+		rv = each(ctx, &f, e);
+	else if (f.path)
+		err_in(e, "'%s'", f.path);
+	free(f.path);
+	return rv;
+}
+
+int
+answer_tree(struct str text,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e)
+{
+	struct json all, entry;
+	struct json_iter it;
+
+	if (parse(text, &all, e) < 0)
+		return -1;
+	if (all.type != JSON_ARRAY)
+		return not_a_listing(e, "it is no list");
+	it = json_iter(&all);
+	while (json_next(&it, NULL, &entry))
+		if (give_entry(&entry, each, ctx, e) < 0)
+			return -1;
+	return 0;
+}
+
+char *
+answer_url(const struct json *v, const char *name)
+{
+	char *text = json_get_strdup(v, name, URL_MAX);
+	struct url url;
+	struct err ignored;
+
+	if (text && url_parse(str_of(text), &url, &ignored) == 0 && !url.user.n)
+		return text;
+	free(text);
+	return NULL;
+}
+
+int
+answer_commit(struct str text, char commit[41], struct err *e)
+{
+	struct json all;
+	char *sha;
+	int rv = 0;
+
+	if (parse(text, &all, e) < 0)
+		return -1;
+	sha = json_get_strdup(&all, "sha", 40);
+	if (sha && str_is_hex(str_of(sha), 40))
+		memcpy(commit, sha, 41);
+	else
+		rv =
+		    err_set(e, ERR_CONTENT, "the Hub's answer names no commit");
+	free(sha);
+	return rv;
+}
+
+/* --- Errors. --- */
+
+/* Appends text to the sentences of b, unless it is there already. Runs of white
+ * space become one blank: bodies have line ends. */
+static void
+add_text(struct buf *b, struct str text)
+{
+	struct buf line = buf_make(TEXT_MAX);
+
+	for (size_t i = 0; i < text.n; i++) {
+		bool white = text.s[i] == ' ' ||
+			     (text.s[i] >= '\t' && text.s[i] <= '\r');
+
+		if (!white)
+			buf_putc(&line, text.s[i]);
+		else if (line.len && line.s[line.len - 1] != ' ')
+			buf_putc(&line, ' ');
+	}
+	if (line.len && line.s[line.len - 1] == ' ')
+		line.s[--line.len] = '\0';
+	if (line.len && !strstr(buf_cstr(b), line.s)) {
+		buf_puts(b, b->len ? "; " : "");
+		buf_puts(b, line.s);
+	}
+	buf_release(&line);
+}
+
+static void
+add_string(struct buf *b, const struct json *v)
+{
+	struct buf text = buf_make(v->text.n + 1); /* decoded, it is shorter */
+
+	if (json_string(v, &text) == 0)
+		add_text(b, buf_str(&text));
+	buf_release(&text);
+}
+
+static void
+add_member(struct buf *b, const struct json *v, const char *name)
+{
+	struct json item;
+
+	if (json_get(v, name, &item))
+		add_string(b, &item);
+}
+
+/* The shapes of section 6.1: a string or a list of strings in "error", with
+ * "error_description"; a list of objects in "errors". */
+static void
+add_json(struct buf *b, const struct json *all)
+{
+	struct json v, item;
+	struct json_iter it;
+
+	if (json_get(all, "error", &v)) {
+		add_string(b, &v);
+		it = json_iter(&v);
+		while (v.type == JSON_ARRAY && json_next(&it, NULL, &item))
+			add_string(b, &item);
+	}
+	add_member(b, all, "error_description");
+	if (json_get(all, "errors", &v)) {
+		it = json_iter(&v);
+		while (v.type == JSON_ARRAY && json_next(&it, NULL, &item))
+			add_member(b, &item, "message");
+	}
+}
+
+/* Pages of a proxy are no words for people at a terminal, nor is the XML of a
+ * store, which may repeat what was signed. */
+static bool
+is_words(const struct http_head *h, struct str body)
+{
+	while (body.n && (unsigned char)body.s[0] <= ' ')
+		body = str_make(body.s + 1, body.n - 1);
+	return !str_starts(body, "<") && !str_starts(body, "{") &&
+	       !http_type_is(h, "text/html") && utf8_valid(body);
+}
+
+/* What the Hub says of it, in its own words. */
+static void
+add_words(struct buf *b, const struct http_head *h, struct str body)
+{
+	struct str message;
+	struct json all;
+	struct err ignored;
+
+	if (http_get(h, "x-error-message", &message))
+		add_text(b, message);
+	if (json_parse(body, &all, &ignored) == 0)
+		add_json(b, &all);
+	else if (is_words(h, body))
+		add_text(b, body);
+}
+
+static bool
+header_is(const struct http_head *h, const char *name, const char *value)
+{
+	struct str v;
+
+	return http_get(h, name, &v) && str_eq(v, value);
+}
+
+static bool
+code_is(const struct http_head *h, const char *code)
+{
+	return header_is(h, "x-error-code", code);
+}
+
+/* What to do where a token may help and none was sent; set is that for who has
+ * given none. */
+static int
+hint_token(const struct answer_about *a, const char *set, struct err *e)
+{
+	return err_hint(e, "%s",
+	    a->withheld ? "use an https:// address as --endpoint: the token is "
+			  "not sent in clear text"
+			: set);
+}
+
+static int
+absent_revision(const struct answer_about *a, struct err *e)
+{
+	return err_set(e, ERR_ABSENT, "there is no revision '%s' in '%s'",
+	    a->revision ? a->revision : "main", a->id);
+}
+
+static int
+absent_entry(const struct answer_about *a, struct err *e)
+{
+	if (!a->path)
+		return err_set(
+		    e, ERR_ABSENT, "there is no such file in '%s'", a->id);
+	return err_set(
+	    e, ERR_ABSENT, "there is no '%s' in '%s'", a->path, a->id);
+}
+
+static int
+gated(const struct answer_about *a, struct err *e)
+{
+	err_set(e, ERR_AUTH, "'%s' is gated: %s", a->id,
+	    a->has_token ? "access has not been granted to this token"
+			 : "it is only for those who are logged in and "
+			   "have been granted access");
+	if (a->has_token)
+		return err_hint(e, "ask for access at %s/%s%s", a->endpoint,
+		    a->type_prefix, a->id);
+	if (a->withheld)
+		return hint_token(a, NULL, e);
+	return err_hint(e, "ask for access at %s/%s%s, then set HF_TOKEN",
+	    a->endpoint, a->type_prefix, a->id);
+}
+
+/* A repository that is missing looks like one that is private. */
+static int
+absent_repo(const struct answer_about *a, struct err *e)
+{
+	if (a->has_token) {
+		err_set(e, ERR_ABSENT,
+		    "there is no %s '%s', or the token has no access to it",
+		    a->type, a->id);
+		return err_hint(e, "look at the spelling, and at -t (model, "
+				   "dataset, space or kernel)");
+	}
+	err_set(e, ERR_ABSENT,
+	    "there is no %s '%s', or it is private or gated and no token was "
+	    "%s",
+	    a->type, a->id, a->withheld ? "sent" : "given");
+	return hint_token(
+	    a, "look at the spelling and at -t, or set HF_TOKEN", e);
+}
+
+static int
+bad_token(struct err *e)
+{
+	err_set(e, ERR_AUTH, "the Hub does not accept the token");
+	return err_hint(e, "make a new one at the Hub (Settings, Access "
+			   "Tokens); -v says where the token came from");
+}
+
+static int
+forbidden(const struct answer_about *a, struct err *e)
+{
+	err_set(e, ERR_AUTH, "the Hub does not allow it");
+	if (!a->has_token)
+		return hint_token(a, "set HF_TOKEN to a token that may", e);
+	return err_hint(e, "the token may lack a right; -v says where it came "
+			   "from");
+}
+
+/* Two kinds of 429: a window that opens again, which is waited for, and other
+ * quotas, for which neither waiting seconds nor trying again helps (6.5). */
+static int
+too_many(const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	uint64_t remaining, seconds;
+
+	if (http_ratelimit(h, &remaining, &seconds) == 0 && remaining &&
+	    !http_asked_wait(h))
+		return err_set(e, ERR_OTHER, "a quota of the Hub is used up");
+	err_set(e, ERR_NET, "the Hub's rate limit is reached");
+	if (http_asked_wait(h))
+		err_set(e, ERR_NET,
+		    "the Hub's rate limit is reached for the next %u s",
+		    http_asked_wait(h));
+	if (!a->has_token)
+		hint_token(a, "a token raises the limit: set HF_TOKEN", e);
+	return -1;
+}
+
+static bool
+names_credentials(const struct http_head *h)
+{
+	struct str message;
+
+	return http_get(h, "x-error-message", &message) &&
+	       str_starts(message, "Invalid credentials in Authorization");
+}
+
+/* What a status means where the Hub gave no word for it. */
+static int
+by_status(
+    const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	switch (h->status) {
+	case 401:
+		return names_credentials(h) ? bad_token(e) : absent_repo(a, e);
+	case 402:
+		return err_set(e, ERR_AUTH, "the Hub wants a paid plan for it");
+	case 403:
+		return forbidden(a, e);
+	case 404:
+		return err_set(
+		    e, ERR_ABSENT, "'%s' was not found at the endpoint", a->id);
+	case 412:
+		return err_set(e, ERR_REFUSED,
+		    "'%s' has changed since it was looked at", a->id);
+	case 429:
+		return too_many(h, a, e);
+	default:
+		return err_set(e,
+		    http_status_transient(h->status) ? ERR_NET : ERR_OTHER,
+		    "the Hub answered with status %u", h->status);
+	}
+}
+
+/* The decision order of section 6.2. */
+static int
+decide(const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	if (code_is(h, "RevisionNotFound"))
+		return absent_revision(a, e);
+	if (code_is(h, "EntryNotFound"))
+		return absent_entry(a, e);
+	if (code_is(h, "GatedRepo"))
+		return gated(a, e);
+	if (header_is(
+		h, "x-error-message", "Access to this resource is disabled."))
+		return err_set(
+		    e, ERR_AUTH, "'%s' was disabled by the Hub", a->id);
+	if (code_is(h, "RepoNotFound"))
+		return absent_repo(a, e);
+	return by_status(h, a, e);
+}
+
+static bool
+request_id(const struct http_head *h, struct str *id)
+{
+	return http_get(h, "x-request-id", id) ||
+	       http_get(h, "x-amzn-trace-id", id) ||
+	       http_get(h, "x-amz-cf-id", id);
+}
+
+int
+answer_error(const struct http_head *h, struct str body,
+    const struct answer_about *about, struct err *e)
+{
+	struct buf words = buf_make(2048);
+	struct err cause;
+	struct str id = str_of("");
+
+	decide(h, about, &cause);
+	add_words(&words, h, body);
+	request_id(h, &id);
+	err_set(e, cause.kind, "%s%s%.*s%s%s%.*s%s", cause.msg,
+	    words.len ? ": \"" : "", STRF(buf_str(&words)),
+	    words.len ? "\"" : "", id.n ? " (request " : "", STRF(id),
+	    id.n ? ")" : "");
+	e->wait = e->kind == ERR_NET ? http_asked_wait(h) : 0;
+	memcpy(e->hint, cause.hint, sizeof(e->hint));
+	buf_release(&words);
+	return -1;
+}
+
+/* --- How each file is to be sent. --- */
+
+#define ASK_PATH_MAX 8192
+
+void
+preupload_begin(struct buf *b)
+{
+	buf_puts(b, "{\"files\":[");
+}
+
+void
+preupload_add(struct buf *b, const char *path, uint64_t size,
+    const void *sample, size_t n)
+{
+	if (b->len && b->s[b->len - 1] != '[')
+		buf_putc(b, ',');
+	buf_puts(b, "{\"path\":");
+	json_put_string(b, str_of(path));
+	buf_printf(b, ",\"size\":%" PRIu64 ",\"sample\":\"", size);
+	buf_base64(b, sample, n);
+	buf_puts(b, "\"}");
+}
+
+static void
+put_member(struct buf *b, const char *name, const char *value)
+{
+	if (!value)
+		return;
+	buf_printf(b, ",\"%s\":", name);
+	json_put_string(b, str_of(value));
+}
+
+void
+preupload_end(struct buf *b, const char *ignore, const char *attributes)
+{
+	buf_putc(b, ']');
+	put_member(b, "gitIgnore", ignore);
+	put_member(b, "gitAttributes", attributes);
+	buf_putc(b, '}');
+}
+
+static int
+broken(struct err *e)
+{
+	return err_set(
+	    e, ERR_CONTENT, "the Hub's answer does not say how to send a file");
+}
+
+static int
+give(const struct json *item,
+    void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
+    struct err *e)
+{
+	struct preupload_mode m = {.path = NULL};
+	char *path = json_get_strdup(item, "path", ASK_PATH_MAX);
+	char *oid = json_get_strdup(item, "oid", 64);
+	struct json mode;
+	int rv = -1;
+
+	if (path && json_get(item, "uploadMode", &mode) &&
+	    (json_is(&mode, "lfs") || json_is(&mode, "regular"))) {
+		m.path = path;
+		m.lfs = json_is(&mode, "lfs");
+		m.ignored = json_get_bool(item, "shouldIgnore", false);
+		m.known = oid && digest_parse(str_of(oid), &m.there) == 0;
+		each(ctx, &m);
+		rv = 0;
+	}
+	free(path);
+	free(oid);
+	return rv < 0 ? broken(e) : 0;
+}
+
+int
+preupload_parse(struct str text,
+    void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
+    char commit[41], struct err *e)
+{
+	struct json all, files, item;
+	struct json_iter it;
+	char *head;
+
+	if (json_parse(text, &all, e) < 0) {
+		e->kind = ERR_NET;
+		return err_in(e, "the Hub's answer is no JSON");
+	}
+	if (!json_get(&all, "files", &files) || files.type != JSON_ARRAY)
+		return broken(e);
+	head = json_get_strdup(&all, "commitOid", 40);
+	commit[0] = '\0';
+	if (head && str_is_hex(str_of(head), 40))
+		memcpy(commit, head, 41);
+	free(head);
+	it = json_iter(&files);
+	while (json_next(&it, NULL, &item))
+		if (give(&item, each, ctx, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* --- The body of a commit. --- */
+
+/* A path has at most 1000 bytes, a message what the user wrote. */
+#define LINE_MAX_LENGTH ((size_t)1 << 20)
+
+/* Raw bytes that are encoded at once; a multiple of 3. */
+#define RAW 12288
+
+static uint64_t
+encoded(uint64_t size)
+{
+	return (size + 2) / 3 * 4;
+}
+
+static void
+put_header(struct buf *b, const struct commit *c)
+{
+	buf_puts(b, "{\"key\":\"header\",\"value\":{\"summary\":");
+	json_put_string(b, str_of(c->summary));
+	buf_puts(b, ",\"description\":");
+	json_put_string(b, str_of(c->description));
+	if (c->parent)
+		buf_printf(b, ",\"parentCommit\":\"%s\"", c->parent);
+	buf_puts(b, "}}\n");
+}
+
+/* Writes the line of an operation; *split gets where a content would stand. */
+static void
+put_op(struct buf *b, const struct commit_op *op, size_t *split)
+{
+	static const char *const key[] = {"file", "lfsFile", "deletedFile"};
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	buf_printf(b, "{\"key\":\"%s\",\"value\":{\"path\":", key[op->kind]);
+	json_put_string(b, str_of(op->path));
+	if (op->kind == COMMIT_LFS) {
+		digest_hex(&op->digest, hex);
+		buf_printf(b,
+		    ",\"algo\":\"sha256\",\"oid\":\"%s\",\"size\":%" PRIu64,
+		    hex, op->size);
+	} else if (op->kind == COMMIT_FILE) {
+		buf_puts(b, ",\"encoding\":\"base64\",\"content\":\"");
+		*split = b->len;
+		buf_putc(b, '"');
+	}
+	buf_puts(b, "}}\n");
+}
+
+/* The text of line i; returns the length of the line with its content. */
+static uint64_t
+put_line(struct buf *b, const struct commit *c, size_t i, size_t *split)
+{
+	buf_clear(b);
+	*split = SIZE_MAX;
+	if (i == 0)
+		put_header(b, c);
+	else
+		put_op(b, &c->op[i - 1], split);
+	if (i == 0 || c->op[i - 1].kind != COMMIT_FILE)
+		return b->len;
+	return b->len + encoded(c->op[i - 1].size);
+}
+
+uint64_t
+commit_length(const struct commit *c)
+{
+	struct buf b = buf_make(LINE_MAX_LENGTH);
+	uint64_t length = 0;
+	size_t split;
+
+	for (size_t i = 0; i <= c->n; i++)
+		length += put_line(&b, c, i, &split);
+	buf_release(&b);
+	return length;
+}
+
+static void
+close_file(struct commit_reader *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+}
+
+void
+commit_reader_init(struct commit_reader *r, const struct commit *c)
+{
+	*r = (struct commit_reader){
+	    .c = c,
+	    .text = buf_make(LINE_MAX_LENGTH),
+	    .fd = -1,
+	};
+}
+
+void
+commit_reader_release(struct commit_reader *r)
+{
+	close_file(r);
+	buf_release(&r->text);
+}
+
+/* Goes to the line that offset is in; the length of that line. */
+static uint64_t
+seek(struct commit_reader *r, uint64_t offset)
+{
+	uint64_t length;
+
+	if (offset < r->begin || !r->text.len) {
+		close_file(r);
+		r->i = 0;
+		r->begin = 0;
+	}
+	length = put_line(&r->text, r->c, r->i, &r->split);
+	while (offset - r->begin >= length && r->i < r->c->n) {
+		close_file(r);
+		r->begin += length;
+		r->i++;
+		length = put_line(&r->text, r->c, r->i, &r->split);
+	}
+	return length;
+}
+
+/* Encodes the content of a file from place at of its base64 text on. */
+static int
+read_content(struct commit_reader *r, uint64_t at, char *p, size_t cap,
+    size_t *n, struct err *e)
+{
+	const struct commit_op *op = &r->c->op[r->i - 1];
+	uint64_t from = at / 4 * 3, left = op->size - from;
+	/* No more groups than what is asked for lies in. */
+	size_t max = cap / 4 < RAW / 3 - 2 ? (cap / 4 + 2) * 3 : RAW;
+	size_t raw = left < max ? (size_t)left : max;
+	size_t skip = (size_t)(at % 4);
+	unsigned char *bytes = xmalloc(RAW);
+	struct buf text = buf_make(RAW / 3 * 4);
+	int rv = 0;
+
+	if (r->fd < 0)
+		r->fd = r->c->open(r->c->ctx, op->file, e);
+	if (r->fd < 0)
+		rv = -1;
+	if (rv == 0)
+		rv = file_pread(r->fd, bytes, raw, from, op->path, e);
+	if (rv == 0) {
+		buf_base64(&text, bytes, raw);
+		*n = text.len - skip < cap ? text.len - skip : cap;
+		memcpy(p, text.s + skip, *n);
+		if (at + *n == encoded(op->size))
+			rv = r->c->check(r->c->ctx, op->file, r->fd, e);
+	}
+	if (rv < 0)
+		r->c->failed(r->c->ctx, op->file, e);
+	buf_release(&text);
+	free(bytes);
+	return rv;
+}
+
+/* Some bytes from offset on, of one line; *n is 0 at the end. */
+static int
+read_some(struct commit_reader *r, uint64_t offset, char *p, size_t cap,
+    size_t *n, struct err *e)
+{
+	uint64_t length = seek(r, offset), at = offset - r->begin;
+	uint64_t content = length - r->text.len;
+	size_t place, end = r->text.len;
+
+	*n = 0;
+	if (at >= length)
+		return 0;
+	if (content && at >= r->split && at < r->split + content)
+		return read_content(r, at - r->split, p, cap, n, e);
+	if (content && at < r->split)
+		end = r->split;
+	place = (size_t)(content && at >= r->split ? at - content : at);
+	*n = end - place < cap ? end - place : cap;
+	memcpy(p, r->text.s + place, *n);
+	return 0;
+}
+
+int
+commit_read(
+    void *ctx, uint64_t offset, void *p, size_t cap, size_t *n, struct err *e)
+{
+	size_t some = 1;
+
+	for (*n = 0; *n < cap && some; *n += some)
+		if (read_some(ctx, offset + *n, (char *)p + *n, cap - *n, &some,
+			e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+commit_answer_parse(struct str text, struct commit_answer *out, struct err *e)
+{
+	struct json all;
+	char *oid;
+
+	*out = (struct commit_answer){.url = NULL};
+	if (json_parse(text, &all, e) < 0) {
+		e->kind = ERR_NET;
+		return err_in(e, "the Hub's answer is no JSON");
+	}
+	oid = json_get_strdup(&all, "commitOid", 40);
+	if (oid && str_is_hex(str_of(oid), 40))
+		memcpy(out->oid, oid, 41);
+	free(oid);
+	if (!*out->oid)
+		return err_set(e, ERR_NET, "the Hub's answer names no commit");
+	out->url = answer_url(&all, "commitUrl");
+	return 0;
+}
+
+void
+commit_answer_release(struct commit_answer *a)
+{
+	free(a->url);
+	*a = (struct commit_answer){.url = NULL};
+}

@@ -1,0 +1,228 @@
+#ifndef HUB_API_H
+#define HUB_API_H
+
+/*
+ * The Hub's names, questions and answers as text: JSON bodies, headers and
+ * statuses to structs and errors, and requests to JSON. Pure: no I/O.
+ *
+ * Nothing in an answer is trusted: sizes are limited, hashes must be hashes.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hash.h"
+#include "http.h"
+#include "json.h"
+#include "str.h"
+#include "url.h"
+
+struct err;
+
+/* --- Names of repositories. --- */
+
+/*
+ * What names a repository: "namespace/name", "hf://datasets/org/name@rev/path",
+ * a pasted web address; and the quoting of names in the Hub's URLs
+ * (hub-protocol.md, 1.2 to 1.7). Pure.
+ */
+
+enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE, REPO_KERNEL };
+
+struct repoid {
+	enum repo_type type;
+	char *id;       /* "namespace/name" or "name" */
+	char *revision; /* NULL if the text named none */
+	char *path;     /* file or folder inside; NULL if the text named none */
+};
+
+/* Model if the text does not say otherwise; given_type is a pointer to what -t
+ * said, or NULL. A type in the text that contradicts -t is an error. Web
+ * addresses are those of the endpoint, and of huggingface.co and hf.co, of
+ * which the "https://" may be missing: /ID, /datasets/ID, /spaces/ID,
+ * /kernels/ID, each with /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH;
+ * query and fragment are ignored. ERR_USAGE. */
+int repoid_parse(const char *text, const enum repo_type *given_type,
+    const struct url *endpoint, struct repoid *out, struct err *e);
+void repoid_release(struct repoid *id);
+
+/* What -t takes: "model", "dataset", "space", "kernel"; else ERR_USAGE. */
+int repo_type_parse(const char *text, enum repo_type *out, struct err *e);
+const char *repo_type_name(enum repo_type t);   /* "model" */
+const char *repo_type_plural(enum repo_type t); /* "models", as after /api/ */
+const char *repo_type_prefix(enum repo_type t); /* "", "datasets/", "spaces/" */
+
+/* The rules of section 1.5. ERR_USAGE, and the sentence names the rule. */
+int repoid_check(const char *id, struct err *e);
+
+/* Exactly 40 lower-case hexadecimal digits. */
+bool commit_valid(const char *s);
+
+/* Revisions: all outside A-Z a-z 0-9 _ . - ~ encoded, '/' too. Refused
+ * (ERR_USAGE): empty, control characters, over 255 bytes. */
+int revision_check(const char *rev, struct err *e);
+
+/* --- Answers. --- */
+
+/*
+ * What the Hub answers, as structs and errors: JSON bodies, headers, statuses
+ * (hub-protocol.md, sections 3, 6, 9). Pure. Everything in an answer is a
+ * stranger's word: sizes are limited, hashes must be hashes.
+ */
+
+/* Largest file that is believed: 2^53, what a JSON number holds exactly. */
+#define REPO_FILE_MAX ((uint64_t)1 << 53)
+
+/* Longest path that is believed, in bytes. */
+#define REPO_PATH_MAX 8192
+
+struct repo_file {
+	char *path;
+	uint64_t size;
+	struct digest
+	    digest; /* SHA-256 of LFS and Xet files, else git blob id */
+};
+
+/*
+ * A page of a listing: calls each() for each file in it; folders and unknown
+ * types are passed over. path of the entry given is borrowed; a failure of
+ * each() ends it. ERR_NET if the text is no JSON (a cut answer may be whole the
+ * next time), ERR_CONTENT if it is not a listing.
+ */
+int answer_tree(struct str text,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    struct err *e);
+
+/* The member called name, if it is an address (url_parse) without a login: what
+ * is shown may be printed, too. NULL if it is none; the caller frees. */
+char *answer_url(const struct json *v, const char *name);
+
+/* "sha" of a repository's description: 40 hex digits and '\0'. ERR_NET if the
+ * text is no JSON, ERR_CONTENT if it names none. */
+int answer_commit(struct str text, char commit[41], struct err *e);
+
+/* What an error is about, for its sentence. */
+struct answer_about {
+	const char *id, *type;   /* "org/name", "model" */
+	const char *type_prefix; /* "", "datasets/", "spaces/" */
+	const char *revision;    /* or NULL */
+	const char *path;        /* or NULL */
+	bool has_token;          /* and it is sent */
+	const char *endpoint;
+	bool withheld; /* there is one that is not sent in clear text */
+};
+
+/*
+ * A status of 400 or more to a sentence and its kind, by the decision order of
+ * section 6.2: RevisionNotFound, EntryNotFound, RepoNotFound, GatedRepo,
+ * disabled, 401, 403, 429 (with the wait), transient ones ERR_NET, the rest.
+ * The Hub's own message and request id are part of it, a hint says what to do.
+ * body is the text of the answer, possibly empty, JSON or plain; HTML is left
+ * out. Always returns -1.
+ */
+int answer_error(const struct http_head *h, struct str body,
+    const struct answer_about *about, struct err *e);
+
+/* --- How each file is to be sent. --- */
+
+/*
+ * The question how each file is to be sent, and the Hub's answer
+ * (hub-protocol.md, 9.4). Pure.
+ */
+
+/* So many files are asked for at once, and so much of each is shown. */
+#define PREUPLOAD_MAX 256
+#define PREUPLOAD_SAMPLE 512
+
+/* The question, file by file: begin, add each, end. */
+void preupload_begin(struct buf *b);
+void preupload_add(struct buf *b, const char *path, uint64_t size,
+    const void *sample, size_t n);
+/* The contents of a .gitignore and a .gitattributes that are part of the
+ * upload: they count before they are there. NULL: none. */
+void preupload_end(struct buf *b, const char *ignore, const char *attributes);
+
+struct preupload_mode {
+	const char *path; /* borrowed for the call */
+	bool lfs;
+	bool ignored; /* the repository's .gitignore leaves it out */
+	bool known;   /* the path is there now, with the content there */
+	struct digest there;
+};
+
+/* Calls each() for each file of the answer, in the Hub's order. commit gets
+ * the head at that time (40 digits and '\0'), "" if it was not said. ERR_NET if
+ * the text is no JSON, ERR_CONTENT if it is no such answer. */
+int preupload_parse(struct str text,
+    void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
+    char commit[41], struct err *e);
+
+/* --- The body of a commit. --- */
+
+/*
+ * The body of a commit (hub-protocol.md, 9.8): lines of JSON whose length is
+ * known before the first is written, so that it can be streamed; the contents
+ * of regular files are read and encoded as they are sent, never held.
+ */
+
+enum commit_kind {
+	COMMIT_FILE,   /* the content itself */
+	COMMIT_LFS,    /* by its SHA-256; the storage has the content */
+	COMMIT_DELETE, /* a file that is there */
+};
+
+struct commit_op {
+	enum commit_kind kind;
+	const char *path; /* in the repository */
+	uint64_t size;
+	struct digest digest; /* LFS */
+	void *file;           /* FILE: what open() gets */
+};
+
+struct commit {
+	const char *summary, *description; /* "" if none */
+	const char *parent;                /* 40 digits, or NULL */
+	const struct commit_op *op;
+	size_t n;
+	/* Opens the content of a file; looks, when all of it was read, that it
+	 * is still the one that was opened; hears that one of these failed, or
+	 * that it cannot be read. */
+	int (*open)(void *ctx, void *file, struct err *e);
+	int (*check)(void *ctx, void *file, int fd, struct err *e);
+	void (*failed)(void *ctx, void *file, const struct err *why);
+	void *ctx;
+};
+
+/* The length of the whole body. */
+uint64_t commit_length(const struct commit *c);
+
+/* Reads the body in order; it may be begun again at 0. All zero but c is the
+ * start; commit_reader_release() closes what is open. */
+struct commit_reader {
+	const struct commit *c;
+	size_t i;        /* the line: 0 is the header, op[i - 1] the others */
+	uint64_t begin;  /* where the line begins */
+	struct buf text; /* of the line; a FILE's without its content */
+	size_t split;    /* a FILE's content stands at that place of text */
+	int fd;          /* of it, or -1 */
+};
+
+void commit_reader_init(struct commit_reader *r, const struct commit *c);
+void commit_reader_release(struct commit_reader *r);
+
+/* For struct request: ctx is a reader. */
+int commit_read(
+    void *ctx, uint64_t offset, void *p, size_t cap, size_t *n, struct err *e);
+
+/* What the Hub answers. Strings are the caller's to free; NULL if not said. An
+ * answer that names no commit is ERR_NET, as one that was lost. */
+struct commit_answer {
+	char oid[41];
+	char *url;
+};
+int commit_answer_parse(
+    struct str text, struct commit_answer *out, struct err *e);
+void commit_answer_release(struct commit_answer *a);
+
+#endif

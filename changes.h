@@ -1,0 +1,192 @@
+#ifndef HUB_CHANGES_H
+#define HUB_CHANGES_H
+
+/*
+ * The local files of an upload, and which of them differ from what the
+ * repository has.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "file.h"
+#include "hash.h"
+#include "path.h"
+
+struct err;
+struct journal;
+struct progress;
+struct repo;
+
+/* --- The local files. --- */
+
+/*
+ * What is to be uploaded: one local file, or the files below a folder, in the
+ * order of their paths. Symbolic links to files are followed, those to folders
+ * are not (hub-protocol.md, 9.10). ".git" and ".cache/huggingface" are passed
+ * over wherever they stand.
+ */
+
+/* What the Hub takes (hub-protocol.md, 11.2 and 9.8). */
+#define SCAN_FOLDER_MAX 10000
+#define SCAN_PATH_MAX 1000
+#define SCAN_FILE_MAX ((uint64_t)500 * 1000 * 1000 * 1000)
+
+struct scan_file {
+	char *path;         /* below the folder, parts joined by '/' */
+	struct stamp stamp; /* all zero if it cannot be sent */
+	bool link;          /* it is a symbolic link to the file */
+	char *why;          /* it cannot be sent for that reason; or NULL */
+};
+
+/* What stands there and is not sent, and no failure. */
+enum scan_kind {
+	SCAN_TO_FOLDER, /* symbolic links to folders */
+	SCAN_SPECIAL,   /* pipes, sockets and devices */
+	SCAN_DOTENV,    /* ".env" and ".env.*", which nobody named */
+	SCAN_TOKEN,     /* the files that hold tokens of this run */
+	SCAN_KINDS
+};
+
+struct scan_passed {
+	char *path;
+	enum scan_kind kind;
+};
+
+struct scan {
+	struct scan_file *file;
+	size_t n, cap;
+	uint64_t size; /* of all */
+	struct scan_passed *passed;
+	size_t passed_n;
+	/* Links that lead out of the folder, and the first of them in the order
+	 * of the folders; NULL if there is none. */
+	size_t outside;
+	char *outside_first;
+};
+
+struct scan_rules {
+	struct glob_list include, exclude;
+	/* Paths of files that are never sent, by whatever name they are found;
+	 * one that is not there is fine. */
+	const char *const *secret;
+	size_t secret_n;
+};
+
+/*
+ * Lists the files of f that the patterns keep. A link that leads nowhere, and
+ * one that somebody else made (neither this user, nor root, nor the owner of
+ * f), is a file that cannot be sent. ".env" and ".env.*" are sent if a pattern
+ * of include names them, without a wildcard in its last part.
+ *
+ * Refused (ERR_USAGE), with the path in the sentence: names that are not UTF-8
+ * or have control characters, a part ".git" or ".cache" (beyond what is passed
+ * over anyway), a path, a folder or a file that is more than the Hub takes.
+ */
+int scan_folder(const struct folder *f, const struct scan_rules *rules,
+    struct scan *out, struct err *e);
+
+/* The same of one path, as it is to be in the repository: what the Hub would
+ * refuse in the middle is refused at the start. */
+int scan_path_check(const char *path, struct err *e);
+
+/* The one file name in f; refused as above, and if it is never sent. The
+ * patterns do not count. */
+int scan_one(const struct folder *f, const char *name,
+    const struct scan_rules *rules, struct scan *out, struct err *e);
+
+void scan_release(struct scan *s);
+
+/* Opens a file that was listed, to read it: returns a descriptor. ERR_CONTENT
+ * if it is not the one that was seen, ERR_FILE if it cannot be opened; the
+ * sentences do not name it. */
+int scan_open(const struct folder *f, const struct scan_file *s, struct err *e);
+
+/* 0 if the file is still as it was seen, under its name, and fd (-1: none is
+ * open) is that file; else ERR_CONTENT. */
+int scan_unchanged(
+    const struct folder *f, int fd, const struct scan_file *s, struct err *e);
+
+/* --- Which of them differ. --- */
+
+/*
+ * The files of an upload: what is there locally, where each goes, how the Hub
+ * wants it, and whether it differs from what the Hub has.
+ */
+
+enum offer_fate {
+	OFFER_SEND,    /* to be sent and committed */
+	OFFER_SAME,    /* the Hub has it, at that path */
+	OFFER_IGNORED, /* the repository's .gitignore leaves it out */
+	OFFER_COMMITTED,
+	OFFER_FAILED, /* why says why */
+	OFFER_FATES
+};
+
+struct offer_file {
+	const struct scan_file *local;
+	char *path;          /* in the repository */
+	bool asked;          /* the Hub said how it wants it */
+	bool lfs;            /* its content goes to the storage */
+	bool known;          /* the path is there now, with the content there */
+	struct digest there; /* known */
+	bool hashed;
+	bool remembered;      /* the hash was taken in an earlier run */
+	struct digest digest; /* hashed: SHA-256 for LFS, else git id */
+	enum offer_fate fate;
+	struct err *why;
+};
+
+/* In the order of the paths. */
+struct offer {
+	struct folder folder; /* where the local files are */
+	bool single;          /* one file, not a folder */
+	const char *token;    /* no file may hold it; or NULL */
+	struct scan scan;
+	struct offer_file *file;
+	size_t n;
+};
+
+/*
+ * Lists the file or the folder at path, and where it goes: below to, or, for a
+ * single file and a to without '/' at its end, to is its path. token (borrowed,
+ * or NULL) is what no file may hold. ERR_USAGE for what cannot be uploaded,
+ * ERR_FILE for what cannot be read; o is to be released all the same.
+ */
+int offer_open(struct offer *o, const char *path, const char *to,
+    const struct scan_rules *rules, const char *token, struct err *e);
+void offer_release(struct offer *o);
+
+/* The folder in the repository that a folder goes to, with its '/', or "": the
+ * caller frees. */
+char *offer_prefix(const char *to);
+
+/* The file that goes to path; NULL if none does. */
+struct offer_file *offer_find(const struct offer *o, const char *path);
+
+/* Asks the Hub how each is to be sent. head gets the head of the revision at
+ * the first answer, if the Hub tells. A file that cannot be read, or that the
+ * Hub says nothing of, fails alone. */
+int offer_ask(struct offer *o, const struct repo *r, const char *revision,
+    bool new_pr, char head[41], struct progress *p, struct err *e);
+
+/* Hashes what has to be, several files beside each other, and finds out what
+ * does not differ; dry: only what may not differ, since nothing will be sent.
+ * Looks for the token in what does differ and is no larger than
+ * OFFER_TOKEN_MAX. Fails only when a signal came; a file that cannot be read,
+ * or that holds the token, fails alone. */
+#define OFFER_TOKEN_MAX ((uint64_t)10 << 20)
+int offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
+    struct err *e);
+
+/* Hashes a file anew, whatever the journal says. */
+int offer_hash_again(struct offer *o, struct offer_file *f, struct journal *j,
+    struct progress *p, struct err *e);
+
+/* Marks a file as failed for that reason; p (NULL: it has been) shows it. */
+void offer_fail(
+    struct offer_file *f, const struct err *why, struct progress *p);
+
+#endif

@@ -1,0 +1,503 @@
+#include "queue.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "partial.h"
+#include "str.h"
+#include "transfer.h"
+
+/* --- Ranges of one file. --- */
+
+static struct range *
+add(struct ranges *s, uint64_t begin, uint64_t end, void *holder)
+{
+	struct range *r = xcalloc(1, sizeof(*r));
+
+	*r = (struct range){.begin = begin,
+	    .at = begin,
+	    .end = end,
+	    .holder = holder,
+	    .next = s->first};
+	s->first = r;
+	return r;
+}
+
+/* Moves *first behind the range that covers it, and *end before the range that
+ * begins next. True if *first was moved. */
+static bool
+avoid(const struct ranges *s, uint64_t *first, uint64_t *end)
+{
+	for (const struct range *r = s->first; r; r = r->next) {
+		if (*first >= r->begin && *first < r->end) {
+			*first = r->end;
+			return true;
+		}
+		if (r->begin > *first && r->begin < *end)
+			*end = r->begin;
+	}
+	return false;
+}
+
+static struct range *
+lowest_waiting(struct ranges *s, uint64_t from)
+{
+	struct range *low = NULL;
+
+	for (struct range *r = s->first; r; r = r->next)
+		if (!r->holder && r->at >= from && (!low || r->at < low->at))
+			low = r;
+	return low;
+}
+
+struct range *
+ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
+    ranges_missing *missing, void *ctx, void *holder)
+{
+	struct range *waiting = lowest_waiting(s, from);
+	uint64_t first = from, end;
+
+	while (missing(ctx, first, limit, &first, &end))
+		if (!avoid(s, &first, &end)) {
+			if (waiting && waiting->at < first)
+				break;
+			return add(s, first, end, holder);
+		}
+	if (waiting)
+		waiting->holder = holder;
+	return waiting;
+}
+
+struct range *
+ranges_split(struct ranges *s, uint64_t least, void *holder)
+{
+	struct range *most = NULL;
+	uint64_t left, cut, end;
+
+	for (struct range *r = s->first; r; r = r->next)
+		if (r->holder &&
+		    (!most || r->end - r->at > most->end - most->at))
+			most = r;
+	if (!most)
+		return NULL;
+	left = most->end - most->at;
+	cut = most->at + left / 2;
+	cut += (least - cut % least) % least;
+	if (left / 2 < least || cut >= most->end)
+		return NULL;
+	end = most->end;
+	most->end = cut;
+	return add(s, cut, end, holder);
+}
+
+struct range *
+ranges_stalled(struct ranges *s, uint64_t before)
+{
+	for (struct range *r = s->first; r; r = r->next)
+		if (r->holder && !r->pinned && r->moved < before &&
+		    r->at < r->end)
+			return r;
+	return NULL;
+}
+
+void
+ranges_advance(struct range *r, uint64_t n, uint64_t block)
+{
+	uint64_t begin;
+
+	assert(n <= r->end - r->at);
+	r->at += n;
+	begin = r->at - r->at % block;
+	if (begin > r->begin)
+		r->begin = begin;
+}
+
+void
+ranges_put(struct ranges *s, struct range *r)
+{
+	assert(r->holder && !r->pinned);
+	r->holder = NULL;
+	if (r->at < r->end)
+		return;
+	for (struct range **p = &s->first; *p; p = &(*p)->next)
+		if (*p == r) {
+			*p = r->next;
+			free(r);
+			return;
+		}
+}
+
+uint64_t
+ranges_written(const struct ranges *s, uint64_t offset)
+{
+	for (const struct range *r = s->first; r; r = r->next)
+		if (offset >= r->begin && offset < r->at)
+			return r->at;
+	return offset;
+}
+
+unsigned
+ranges_held(const struct ranges *s)
+{
+	unsigned n = 0;
+
+	for (const struct range *r = s->first; r; r = r->next)
+		n += r->holder != NULL;
+	return n;
+}
+
+void
+ranges_release(struct ranges *s)
+{
+	while (s->first) {
+		struct range *r = s->first;
+
+		assert(!r->holder);
+		s->first = r->next;
+		free(r);
+	}
+}
+
+/* --- How many connections. --- */
+
+struct ramp
+ramp_make(unsigned max, uint64_t now)
+{
+	return (struct ramp){
+	    .allowed = max < RAMP_START ? max : RAMP_START,
+	    .max = max,
+	    .looked = now,
+	};
+}
+
+struct ramp
+ramp_make_careful(unsigned max, uint64_t now)
+{
+	struct ramp r = ramp_make(max, now);
+
+	r.allowed = r.before = 1;
+	r.retreats = true;
+	return r;
+}
+
+static void
+grow(struct ramp *r, uint64_t now, unsigned to)
+{
+	if (to > r->max)
+		to = r->max;
+	if (to == r->allowed)
+		return;
+	r->before = r->allowed;
+	r->grown = now;
+	r->allowed = to;
+}
+
+/* Whether the last growth has still to show a gain. */
+static bool
+is_tried(const struct ramp *r)
+{
+	return r->retreats && r->allowed > r->before;
+}
+
+static void
+halve(struct ramp *r, uint64_t now)
+{
+	if (r->allowed > 1)
+		r->allowed /= 2;
+	r->before = r->allowed;
+	r->best = 0;
+	r->hold = now + RAMP_HOLD;
+}
+
+unsigned
+ramp_step(struct ramp *r, uint64_t now, uint64_t work)
+{
+	uint64_t ms = now - r->looked;
+
+	if (ms < RAMP_PERIOD)
+		return r->allowed;
+	r->rate = (work - r->work) / ms * 1000;
+	r->looked = now;
+	r->work = work;
+	if (r->rate < r->best / 2) {
+		halve(r, now);
+	} else if (r->rate >= r->best + r->best / 10) {
+		r->best = r->rate;
+		r->before = r->allowed;
+		if (now >= r->hold && r->rate)
+			grow(r, now, 2 * r->allowed);
+	} else if (is_tried(r)) {
+		if (now >= r->grown + RAMP_TRIAL) {
+			r->allowed = r->before;
+			r->probe = now + RAMP_HOLD;
+		}
+	} else if (now >= r->hold && now >= r->probe) {
+		/* Lines change: one more now and then. */
+		r->probe = now + RAMP_HOLD;
+		grow(r, now, r->allowed + 1);
+	}
+	return r->allowed;
+}
+
+void
+ramp_back(struct ramp *r, uint64_t now)
+{
+	/* One refusal often comes on several connections at once. */
+	if (now + RAMP_HOLD - RAMP_PERIOD < r->hold)
+		return;
+	halve(r, now);
+}
+
+/* --- Ranges of all files. --- */
+
+/* The longest range of one request while several connections share a file. */
+#define REQUEST_MAX ((uint64_t)64 << 20)
+#define REQUEST_MIN ((uint64_t)8 << 20)
+
+/* A connection on which nothing came for so long loses its range to one that
+ * has nothing else to do. */
+#define RESCUE_MS 4000
+
+#define SPLIT_SECONDS 2
+
+/* Small files wait until so many are there, or so many bytes, or nothing else
+ * is to be done, and go to the disk together: on a journaling file system the
+ * first one brings the others along. A kill costs no more than a block of
+ * them. The disk is asked for so many of these heaps at a time. */
+#define RIPE_MAX 64
+#define RIPE_BYTES PARTIAL_BLOCK
+#define SETTLING_MAX 2
+
+/* Each that waits has a file open. */
+static unsigned
+ripe_max(void)
+{
+	long n = sysconf(_SC_OPEN_MAX);
+
+	if (n < 0 || n > 16 * RIPE_MAX)
+		n = 16 * RIPE_MAX;
+	return n < 16 ? 1 : (unsigned)n / 16;
+}
+
+void
+transfer_queue_init(
+    struct transfer_queue *q, const struct transfer *t, uint64_t now)
+{
+	*q = (struct transfer_queue){.t = t, .ripe_max = ripe_max()};
+	q->ripe_end = &q->ripe;
+	q->ramp = ramp_make(t->jobs, now);
+	hash_init(&q->fresh, HASH_GIT, 0);
+	crew_init(&q->crew, t->count, t->jobs);
+}
+
+bool
+transfer_small(const struct transfer_file *f)
+{
+	return !f->hashing;
+}
+
+void
+transfer_give_up(struct transfer_file *f, const struct err *why)
+{
+	if (f->given_up)
+		return;
+	f->given_up = true;
+	f->why = *why;
+}
+
+static bool
+missing(
+    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
+{
+	return partial_missing(ctx, from, limit, first, end);
+}
+
+/* How much one request asks for: all that is missing where files are many or
+ * the connection is alone, else shares of what is left. */
+static uint64_t
+request_limit(const struct transfer_queue *q, const struct transfer_file *f)
+{
+	uint64_t left, share;
+
+	if (q->ramp.allowed == 1 || q->begun < q->t->count ||
+	    partial_in_order(f->partial))
+		return UINT64_MAX;
+	left = partial_size(f->partial) - partial_here(f->partial);
+	share = left / (2 * (uint64_t)q->ramp.allowed);
+	share -= share % PARTIAL_BLOCK;
+	if (share < REQUEST_MIN)
+		return REQUEST_MIN;
+	return share < REQUEST_MAX ? share : REQUEST_MAX;
+}
+
+/* Who finds the address goes alone; so does one whose server knows no ranges,
+ * and one that is to be written in order. */
+static bool
+alone(const struct transfer_file *f)
+{
+	return f->resolving || f->whole || partial_in_order(f->partial);
+}
+
+static bool
+usable(
+    const struct transfer_queue *q, const struct transfer_file *f, uint64_t now)
+{
+	return !f->given_up && !f->hashed && now >= f->not_before &&
+	       now >= q->not_before && !(f->users && alone(f));
+}
+
+/* shared: also files that other workers are at. */
+static bool
+pick_range(
+    struct transfer_queue *q, uint64_t now, bool shared, struct transfer_job *j)
+{
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (!usable(q, f, now) || (f->users && !shared))
+			continue;
+		j->r = ranges_take(
+		    &f->ranges, 0, request_limit(q, f), missing, f->partial, j);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+/* Takes the range as it is: its holder learns that when it wakes up. */
+static struct range *
+rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
+{
+	struct range *r = ranges_stalled(&f->ranges, before);
+	struct transfer_job *old;
+
+	if (!r)
+		return NULL;
+	old = r->holder;
+	old->f = NULL;
+	old->r = NULL;
+	old->cancelled = true;
+	f->users--;
+	r->holder = j;
+	return r;
+}
+
+/* Near the end: half of a long range, or all of one that does not move. */
+static bool
+pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+{
+	/* What a connection brings in some seconds is not worth a new request,
+	 * nor what the old one has sent already and is thrown away. */
+	uint64_t least = q->ramp.rate / q->ramp.allowed * SPLIT_SECONDS;
+	bool known = q->ramp.rate > 0;
+
+	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (!usable(q, f, now) || transfer_small(f))
+			continue;
+		j->r = rescue(f, now > RESCUE_MS ? now - RESCUE_MS : 0, j);
+		if (!j->r && known && !q->t->limited)
+			j->r = ranges_split(&f->ranges, least, j);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_finish(struct transfer_queue *q, struct transfer_job *j)
+{
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (f->users || f->tended || !(f->hashed || f->given_up))
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+struct transfer_file *
+transfer_harvest(struct transfer_queue *q)
+{
+	struct transfer_file *f = q->ripe;
+
+	q->settling++;
+	q->ripe = NULL;
+	q->ripe_end = &q->ripe;
+	q->ripened = 0;
+	q->ripe_bytes = 0;
+	return f;
+}
+
+void
+transfer_ripen(struct transfer_queue *q, struct transfer_file *f)
+{
+	f->next = NULL;
+	*q->ripe_end = f;
+	q->ripe_end = &f->next;
+	q->ripened++;
+	q->ripe_bytes += f->content.size;
+}
+
+static bool
+ripe_full(const struct transfer_queue *q)
+{
+	return q->ripened >= q->ripe_max || q->ripe_bytes >= RIPE_BYTES;
+}
+
+bool
+transfer_pick_ripe(struct transfer_queue *q, struct transfer_job *j)
+{
+	if (!q->ripe || q->settling >= SETTLING_MAX)
+		return false;
+	j->task = TRANSFER_SETTLE;
+	j->f = transfer_harvest(q);
+	return true;
+}
+
+/* Files that are begun together are bounded, also while all of them wait, or
+ * wait for the disk. */
+static bool
+may_begin(const struct transfer_queue *q, uint64_t now)
+{
+	unsigned n = 0;
+
+	if (q->begun == q->t->count || now < q->not_before || ripe_full(q))
+		return false;
+	for (const struct transfer_file *f = q->active; f; f = f->next)
+		n++;
+	return n < 2 * q->ramp.allowed;
+}
+
+bool
+transfer_pick(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+{
+	j->task = TRANSFER_FINISH;
+	j->f = NULL;
+	j->r = NULL;
+	j->cancelled = false;
+	if (pick_finish(q, j)) {
+		j->f->users++;
+		return true;
+	}
+	if (ripe_full(q) && transfer_pick_ripe(q, j))
+		return true;
+	j->task = TRANSFER_RANGE;
+	if (!pick_range(q, now, false, j)) {
+		if (may_begin(q, now)) {
+			j->task = TRANSFER_BEGIN;
+			j->i = q->begun++;
+			return true;
+		}
+		if (!pick_range(q, now, true, j) && !pick_help(q, now, j))
+			return transfer_pick_ripe(q, j);
+	}
+	j->r->moved = now;
+	j->f->users++;
+	j->f->resolving = j->f->resolving || !j->f->direct;
+	return true;
+}

@@ -1,0 +1,244 @@
+#ifndef HUB_QUEUE_H
+#define HUB_QUEUE_H
+
+/*
+ * The contents that are being fetched, and what there is to do next for them.
+ * A content is active from transfer_begin() on, with ranges that any number of
+ * workers is at. It is finished, or given up, by one worker, when nobody else
+ * is at it. Small ones that are right wait until some are synced together.
+ *
+ * All of it is guarded by the crew's lock, under which these functions are
+ * called. The hasher and the partial files have locks of their own, which are
+ * taken after this one, never before it.
+ */
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "hash.h"
+#include "wait.h"
+
+struct hasher;
+struct hashing;
+struct partial;
+struct transfer;
+
+/* --- Ranges of one file. --- */
+
+/*
+ * The byte ranges of one file that are being fetched, or were begun and wait
+ * for a connection. Pure; the caller locks.
+ *
+ * A range belongs to one holder, who alone writes the bytes from at on. When it
+ * is rescued it goes over to another holder as it is, so no byte is written by
+ * two; never while it is pinned, that is, while a write is in flight.
+ *
+ * Invariants: begin <= at <= end; ranges do not overlap; bytes from begin to at
+ * were written in this run; a range without a holder has at < end.
+ */
+
+struct range {
+	uint64_t begin, at, end;
+	uint64_t sum;   /* the caller's, about the bytes from begin to at */
+	uint64_t moved; /* ms, when a byte last came; kept by the caller */
+	void *holder;   /* NULL: it waits */
+	bool pinned;
+	struct range *next;
+};
+
+/* All zero is the empty set. */
+struct ranges {
+	struct range *first;
+};
+
+/* The first missing range at or after from, at most limit bytes long, as
+ * partial_missing() gives it; false if there is none. */
+typedef bool ranges_missing(
+    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end);
+
+/* A range to fetch, which goes to holder: the lowest that waits at from or
+ * later, or the first missing bytes there that no range covers, at most limit
+ * of them; whichever is lower. NULL if there is none. It belongs to the set. */
+struct range *ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
+    ranges_missing *missing, void *ctx, void *holder);
+
+/* Takes over the second half of the held range that has most left, if that is
+ * at least 2 * least bytes; cut at a multiple of least. The range it is taken
+ * from ends earlier from then on. NULL if there is none. */
+struct range *ranges_split(struct ranges *s, uint64_t least, void *holder);
+
+/* A held range on which nothing has come since the time before; NULL if there
+ * is none. The caller gives it another holder. */
+struct range *ranges_stalled(struct ranges *s, uint64_t before);
+
+/* n bytes were written at r->at. begin follows by whole blocks: what is before
+ * it is here by other means. */
+void ranges_advance(struct range *r, uint64_t n, uint64_t block);
+
+/* Its holder is done with it: it is removed if complete, else it waits. */
+void ranges_put(struct ranges *s, struct range *r);
+
+/* The end of the bytes written without a gap from offset on, as far as one of
+ * the ranges knows; offset if none does. */
+uint64_t ranges_written(const struct ranges *s, uint64_t offset);
+
+/* How many have a holder. */
+unsigned ranges_held(const struct ranges *s);
+
+/* Drops all; none may be held. */
+void ranges_release(struct ranges *s);
+
+/* --- How many connections. --- */
+
+/*
+ * How many connections to use: starts with few, adds while the sum of their
+ * rates grows by a tenth or more, halves when it collapses or when the server
+ * says that it is too much. Pure: time and work are given.
+ */
+
+#define RAMP_START 4
+#define RAMP_PERIOD 500 /* ms between two looks */
+#define RAMP_HOLD 5000  /* ms without growth after a look that found no gain */
+#define RAMP_TRIAL 3000 /* ms in which growth must show a gain, if it must */
+
+struct ramp {
+	unsigned allowed, max;
+	uint64_t looked, work; /* at the last look */
+	uint64_t best;         /* work a second that justified allowed */
+	uint64_t rate;         /* work a second between the last two looks */
+	uint64_t hold;         /* no growth before: the server refused */
+	uint64_t probe;        /* no growth without a gain before */
+	/* Growth that brings no gain is taken back: each connection holds work
+	 * that an interruption loses. */
+	bool retreats;
+	unsigned before; /* what was allowed before the last growth */
+	uint64_t grown;  /* when that was */
+};
+
+struct ramp ramp_make(unsigned max, uint64_t now);
+
+/* One that begins with a single connection, and retreats. */
+struct ramp ramp_make_careful(unsigned max, uint64_t now);
+
+/* work: units done so far (bytes, with something added for each file, since
+ * small files cost round trips). Returns the connections to use from now on,
+ * 1..max. */
+unsigned ramp_step(struct ramp *r, uint64_t now, uint64_t work);
+
+/* The server refused: too many. */
+void ramp_back(struct ramp *r, uint64_t now);
+
+/* --- Ranges of all files. --- */
+
+/* A content that came wrong this many times, all of it in this run, is given
+ * up. */
+#define TRANSFER_WRONG_MAX 3
+
+struct content {
+	const char *name; /* for messages and the display */
+	uint64_t size;
+	struct digest digest;
+};
+
+/* A content that was begun. All fields are guarded by the crew's lock, but
+ * those which transfer_begin() sets and nobody changes, and those of a file
+ * that is no longer active, which is one thread's. */
+struct transfer_file {
+	struct transfer_file *next;
+	struct transfer_queue *q;
+	size_t i;
+	struct content content;
+	struct partial *partial;
+	struct hashing *hashing; /* NULL: small, hashed by its worker */
+	struct hash hash; /* of a small one; only its worker touches it */
+	const char *name; /* of the partial, once it is on the disk */
+	char *url;
+	char *direct;    /* where url led to; NULL: not known */
+	uint64_t lapses; /* Unix seconds when direct does; 0: not known */
+	struct ranges ranges;
+	unsigned users;      /* workers at it */
+	unsigned failed;     /* tries in a row without FETCH_PROGRESS */
+	unsigned wrong;      /* times that the hash was wrong */
+	unsigned lost;       /* blocks of this run that read back differently */
+	uint64_t not_before; /* no try before (ms) */
+	unsigned shown;      /* its number in the display */
+	bool resolving;      /* one worker finds out direct, others wait */
+	bool whole;          /* the server ignores ranges */
+	bool hashed;         /* all of it; found says what */
+	bool rehash;         /* bytes that were hashed came again since */
+	bool unanswered;     /* the last try got no answer at all */
+	bool given_up;       /* why says why */
+	bool tended;         /* the tender is at it */
+	struct digest found;
+	struct err why;
+};
+
+struct transfer_queue {
+	const struct transfer *t;
+	struct crew crew; /* left: contents that are not yet done or failed */
+	struct hasher *hasher;
+	struct hash fresh; /* what the hashes of small ones begin as */
+	struct transfer_file *active;
+	struct transfer_file *spare; /* closed, to be used again */
+	size_t begun;                /* contents */
+	struct transfer_file
+	    *ripe; /* right, and not yet on the disk; oldest first */
+	struct transfer_file **ripe_end;
+	unsigned ripened; /* so many */
+	uint64_t ripe_bytes;
+	unsigned ripe_max;   /* so many are enough */
+	unsigned settling;   /* threads that are at some of them */
+	unsigned lost;       /* contents given up so in a row */
+	uint64_t not_before; /* the server asked all to wait (ms) */
+	uint64_t work;       /* for ramp */
+	struct ramp ramp;
+	unsigned numbers; /* of workers, given so far */
+};
+
+enum transfer_task {
+	TRANSFER_BEGIN,
+	TRANSFER_RANGE,
+	TRANSFER_FINISH,
+	TRANSFER_SETTLE
+};
+
+/* What a worker does. It is the holder of its range: one that is rescued takes
+ * the range away from it, and then f and r are NULL. */
+struct transfer_job {
+	enum transfer_task task;
+	size_t i;
+	struct transfer_file *f;
+	struct range *r;
+	atomic_bool cancelled; /* its waits end soon; see wait_cancel_by() */
+};
+
+/* Without hasher; ripe_max follows the limit of open files. */
+void transfer_queue_init(
+    struct transfer_queue *q, const struct transfer *t, uint64_t now);
+
+/* Whether its worker hashes it, since it comes in one piece. */
+bool transfer_small(const struct transfer_file *f);
+
+/* The first reason counts. */
+void transfer_give_up(struct transfer_file *f, const struct err *why);
+
+/* The next job for a worker at that time (ms): a file each as long as there are
+ * files, then several connections to one. False if there is none now. *j stays
+ * where it is for as long as the job takes. */
+bool transfer_pick(
+    struct transfer_queue *q, uint64_t now, struct transfer_job *j);
+
+/* Those that are right and wait for their sync, if there are any, and not too
+ * many others on their way to the disk. */
+bool transfer_pick_ripe(struct transfer_queue *q, struct transfer_job *j);
+
+/* All of these, in any case; NULL: none. */
+struct transfer_file *transfer_harvest(struct transfer_queue *q);
+
+/* Puts one there. */
+void transfer_ripen(struct transfer_queue *q, struct transfer_file *f);
+
+#endif
