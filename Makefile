@@ -122,7 +122,8 @@ $O/commit: FORCE
 	@mkdir -p $(@D)
 	@echo '$(COMMIT)' | cmp -s - $@ || echo '$(COMMIT)' >$@
 
-$O/tls.o: OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
+$O/tls.o $O/tests/unit/chain.o $O/tests/unit/clock.o $O/tests/unit/tls.o: \
+    OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
 $O/hash.o $O/hash_cpu.o: CFLAGS += -O2
 

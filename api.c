@@ -108,7 +108,8 @@ is_bare_address(struct str text)
 	       str_starts(text, "hf.co/");
 }
 
-int
+/* The rules of section 1.5. ERR_USAGE, and the sentence names the rule. */
+static int
 repoid_check(const char *id, struct err *e)
 {
 	struct str space, name = str_of(id), rest;

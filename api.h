@@ -53,9 +53,6 @@ const char *repo_type_name(enum repo_type t);   /* "model" */
 const char *repo_type_plural(enum repo_type t); /* "models", as after /api/ */
 const char *repo_type_prefix(enum repo_type t); /* "", "datasets/", "spaces/" */
 
-/* The rules of section 1.5. ERR_USAGE, and the sentence names the rule. */
-int repoid_check(const char *id, struct err *e);
-
 /* Exactly 40 lower-case hexadecimal digits. */
 bool commit_valid(const char *s);
 

@@ -602,7 +602,10 @@ is_strong(const br_x509_pkey *key)
 	       key->key.rsa.nlen >= CERT_RSA_MIN / 8;
 }
 
-int
+/* Adds a certificate, once. One with a key that BearSSL cannot use, or an RSA
+ * key of less than 2048 bits, is passed over (*added stays as it was); one that
+ * is no certificate is ERR_USAGE. */
+static int
 anchors_add_der(struct anchors *list, const void *der, size_t n, size_t *added,
     struct err *e)
 {

@@ -90,12 +90,6 @@ void anchors_release(struct anchors *list);
  * additions. False, and nothing added from there on, where they are broken. */
 bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
 
-/* Adds a certificate, once. One with a key that BearSSL cannot use, or an RSA
- * key of less than 2048 bits, is passed over (*added stays as it was); one that
- * is no certificate is ERR_USAGE. */
-int anchors_add_der(struct anchors *list, const void *der, size_t n,
-    size_t *added, struct err *e);
-
 /* Adds all certificates of a PEM text (RFC 7468, or what copying and
  * concatenation make of it), passes over all that is between them, and counts
  * them in *added. ERR_USAGE, with the line of the first one, if some are

@@ -61,7 +61,9 @@ refuse(const char *path, const char *why, struct err *e)
 	    cut ? "..." : "", why);
 }
 
-int
+/* The same of one path, as it is to be in the repository: what the Hub would
+ * refuse in the middle is refused at the start. */
+static int
 scan_path_check(const char *path, struct err *e)
 {
 	struct str rest = str_of(path), part;

@@ -88,10 +88,6 @@ struct scan_rules {
 int scan_folder(const struct folder *f, const struct scan_rules *rules,
     struct scan *out, struct err *e);
 
-/* The same of one path, as it is to be in the repository: what the Hub would
- * refuse in the middle is refused at the start. */
-int scan_path_check(const char *path, struct err *e);
-
 /* The one file name in f; refused as above, and if it is never sent. The
  * patterns do not count. */
 int scan_one(const struct folder *f, const char *name,

@@ -37,7 +37,7 @@ struct pool {
 	size_t session_next;                  /* which one gives way */
 };
 
-struct pool *
+static struct pool *
 pool_open(void)
 {
 	struct pool *p = xcalloc(1, sizeof(*p));
@@ -77,7 +77,9 @@ take_youngest(struct pool *p, const char *key, uint64_t *since)
 	return c;
 }
 
-struct conn *
+/* The connection that was idle for the shortest time and is still alive, now
+ * the caller's; NULL if there is none. */
+static struct conn *
 pool_take(struct pool *p, const char *key)
 {
 	uint64_t since = 0;
@@ -91,7 +93,8 @@ pool_take(struct pool *p, const char *key)
 	return NULL;
 }
 
-void
+/* Takes c over; the longest idle one makes room for it. */
+static void
 pool_put(struct pool *p, const char *key, struct conn *c)
 {
 	struct conn *old = NULL;
@@ -113,7 +116,7 @@ find_session(struct pool *p, const char *key)
 	return NULL;
 }
 
-void
+static void
 pool_session(struct pool *p, const char *key, struct tls_resume *out)
 {
 	const struct session *s;
@@ -126,7 +129,8 @@ pool_session(struct pool *p, const char *key, struct tls_resume *out)
 	pthread_mutex_unlock(&p->lock);
 }
 
-void
+/* The session kept for key; all zero if there is none. */
+static void
 pool_keep_session(
     struct pool *p, const char *key, const struct tls_resume *session)
 {
@@ -143,7 +147,7 @@ pool_keep_session(
 	pthread_mutex_unlock(&p->lock);
 }
 
-void
+static void
 pool_close(struct pool *p)
 {
 	if (!p)

@@ -79,7 +79,10 @@ lists(struct str list, const char *word)
 	return str_eq(rest, word);
 }
 
-bool
+/* The path of the memory controller's group in the text of /proc/self/cgroup:
+ * of version 2 (*old is false), else of version 1. False if there is none.
+ * Pure. */
+static bool
 jobs_group_path(struct str text, struct str *path, bool *old)
 {
 	struct str line, number, kinds;
@@ -183,7 +186,9 @@ process_limit(void)
 	return space < data ? space : data;
 }
 
-struct jobs_machine
+/* Looks at this machine. Needs no /proc and no /sys, but finds the limit of a
+ * control group only with them. */
+static struct jobs_machine
 jobs_look(void)
 {
 	long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);

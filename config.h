@@ -63,10 +63,6 @@ struct jobs_machine {
 	unsigned cores;   /* 0: not known */
 };
 
-/* Looks at this machine. Needs no /proc and no /sys, but finds the limit of a
- * control group only with them. */
-struct jobs_machine jobs_look(void);
-
 struct jobs_choice {
 	unsigned n; /* 1..JOBS_MOST */
 	const char *why;
@@ -75,11 +71,6 @@ struct jobs_choice {
 /* Pure. */
 struct jobs_choice jobs_choose(
     const struct jobs_machine *m, enum jobs_ground ground);
-
-/* The path of the memory controller's group in the text of /proc/self/cgroup:
- * of version 2 (*old is false), else of version 1. False if there is none.
- * Pure. */
-bool jobs_group_path(struct str text, struct str *path, bool *old);
 
 /* --- The settings. --- */
 

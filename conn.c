@@ -158,7 +158,12 @@ entry_covers(struct str entry, const struct url *u)
 	    !u->ipv6 && !is_ipv4(host) && !str_eq_nocase(host, "localhost"));
 }
 
-bool
+/* True if the no_proxy list covers the host and port of u: "*" alone in the
+ * list; "example.com" itself and its subdomains; ".example.com" only
+ * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
+ * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
+ * "host:port" only that port; "scheme://host" only that scheme. */
+static bool
 proxy_excluded(const char *no, const struct url *u)
 {
 	struct str list = str_of(no);
@@ -1165,7 +1170,13 @@ race_run(struct race *r, uint64_t deadline, struct err *e)
 	}
 }
 
-int
+/*
+ * Connects to a name or an address, by the files of this machine: IPv6 and IPv4
+ * raced (RFC 8305: the next address after 250 ms, families in turn). The socket
+ * is non-blocking, close-on-exec and has TCP_NODELAY. Returns the descriptor,
+ * or -1.
+ */
+static int
 net_connect(const char *host, unsigned port, enum net_family family,
     uint64_t deadline, struct err *e)
 {
@@ -1186,7 +1197,9 @@ net_connect(const char *host, unsigned port, enum net_family family,
 	return fd;
 }
 
-int
+/* Receives what is there, up to cap bytes; waits for the first. *n is 0 at the
+ * end of the stream. */
+static int
 net_read(
     int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e)
 {
@@ -1207,7 +1220,8 @@ net_read(
 	}
 }
 
-int
+/* Sends all n bytes. */
+static int
 net_write(int fd, const void *p, size_t n, uint64_t deadline, struct err *e)
 {
 	const char *from = p;

@@ -57,24 +57,6 @@ int net_lookup(const struct net_names *names, const char *host,
     enum net_family family, uint64_t deadline, struct net_addresses *out,
     struct err *e);
 
-/*
- * Connects to a name or an address, by the files of this machine: IPv6 and IPv4
- * raced (RFC 8305: the next address after 250 ms, families in turn). The socket
- * is non-blocking, close-on-exec and has TCP_NODELAY. Returns the descriptor,
- * or -1.
- */
-int net_connect(const char *host, unsigned port, enum net_family family,
-    uint64_t deadline, struct err *e);
-
-/* Receives what is there, up to cap bytes; waits for the first. *n is 0 at the
- * end of the stream. */
-int net_read(
-    int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e);
-
-/* Sends all n bytes. */
-int net_write(
-    int fd, const void *p, size_t n, uint64_t deadline, struct err *e);
-
 /* --- The connection. --- */
 
 /* Where what goes over a connection is put together, both ways. It lasts as
@@ -151,12 +133,5 @@ struct proxy_rules {
  */
 int proxy_for(const struct proxy_rules *rules, const struct url *target,
     struct buf *buf, struct url *proxy, struct err *e);
-
-/* True if the no_proxy list covers the host and port of u: "*" alone in the
- * list; "example.com" itself and its subdomains; ".example.com" only
- * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
- * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
- * "host:port" only that port; "scheme://host" only that scheme. */
-bool proxy_excluded(const char *no, const struct url *u);
 
 #endif

@@ -77,7 +77,7 @@ check_single(const struct choice *c, const struct options *o, struct err *e)
 	return 0;
 }
 
-int
+static int
 choice_init(struct choice *c, const struct options *o, const char *path,
     const char *target, struct err *e)
 {
@@ -109,7 +109,10 @@ choice_init(struct choice *c, const struct options *o, const char *path,
 	return 0;
 }
 
-void
+/* By the options; path is what the repository's address names, or NULL, and
+ * target the name of the local file, for -f. Borrows all strings. Fails with
+ * ERR_USAGE; is to be released all the same. */
+static void
 choice_release(struct choice *c)
 {
 	free(c->name);
@@ -117,7 +120,9 @@ choice_release(struct choice *c)
 	*c = (struct choice){.name = NULL};
 }
 
-bool
+/* Whether the names are so few, and of files by their looks, that each can be
+ * asked for. */
+static bool
 choice_is_few_files(const struct choice *c)
 {
 	for (size_t i = 0; i < c->n; i++)
@@ -138,7 +143,8 @@ covers(const struct choice *c, const char *name, const char *path)
 	return path[n] == '/' && !c->single;
 }
 
-bool
+/* Whether a file of the repository is wanted; notes that its name is there. */
+static bool
 choice_takes(struct choice *c, const char *path)
 {
 	bool named = c->n == 0;
@@ -152,7 +158,10 @@ choice_takes(struct choice *c, const char *path)
 	return named && glob_kept(&c->include, &c->exclude, path);
 }
 
-int
+/* After all files were asked about: a name that the repository does not have,
+ * or patterns that leave nothing (some: they left something), are the user's to
+ * mend. ERR_ABSENT. */
+static int
 choice_check(const struct choice *c, bool some, const char *id, struct err *e)
 {
 	for (size_t i = 0; i < c->n; i++)
@@ -191,7 +200,8 @@ note_here(const struct download_report *r, size_t kept, size_t proved)
 		    "%zu of %zu file%s in place, verified now", here, all, are);
 }
 
-void
+/* What is here, left and refused. */
+static void
 download_report_plan(const struct download_report *r)
 {
 	const struct plan *p = r->plan;
@@ -378,7 +388,9 @@ sum_up(const struct download_report *r, struct err *e)
 	return -1;
 }
 
-int
+/* The end. rv and e are how the run ended; returns -1 with e also if it went
+ * through, but files failed. */
+static int
 download_report_end(
     const struct download_report *r, int rv, struct output *out, struct err *e)
 {

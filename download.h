@@ -47,26 +47,6 @@ struct choice {
 	struct glob_list include, exclude;
 };
 
-/* By the options; path is what the repository's address names, or NULL, and
- * target the name of the local file, for -f. Borrows all strings. Fails with
- * ERR_USAGE; is to be released all the same. */
-int choice_init(struct choice *c, const struct options *o, const char *path,
-    const char *target, struct err *e);
-void choice_release(struct choice *c);
-
-/* Whether the names are so few, and of files by their looks, that each can be
- * asked for. */
-bool choice_is_few_files(const struct choice *c);
-
-/* Whether a file of the repository is wanted; notes that its name is there. */
-bool choice_takes(struct choice *c, const char *path);
-
-/* After all files were asked about: a name that the repository does not have,
- * or patterns that leave nothing (some: they left something), are the user's to
- * mend. ERR_ABSENT. */
-int choice_check(
-    const struct choice *c, bool some, const char *id, struct err *e);
-
 /* --- What is reported. --- */
 
 /*
@@ -83,13 +63,5 @@ struct download_report {
 	bool by_file;     /* paths: of the files, not of the folder */
 	uint64_t started; /* ms */
 };
-
-/* What is here, left and refused. */
-void download_report_plan(const struct download_report *r);
-
-/* The end. rv and e are how the run ended; returns -1 with e also if it went
- * through, but files failed. */
-int download_report_end(
-    const struct download_report *r, int rv, struct output *out, struct err *e);
 
 #endif

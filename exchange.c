@@ -34,7 +34,7 @@ bucket_top(const struct bucket *b)
 	return b->rate < 8 ? 1 : b->rate / 8;
 }
 
-struct bucket
+static struct bucket
 bucket_make(uint64_t rate, uint64_t now)
 {
 	struct bucket b = {.rate = rate < RATE_MAX ? rate : 0, .at = now};
@@ -58,7 +58,7 @@ bucket_fill(struct bucket *b, uint64_t now)
 		b->level = top;
 }
 
-uint64_t
+static uint64_t
 bucket_delay(struct bucket *b, uint64_t now)
 {
 	if (!b->rate)
@@ -70,7 +70,8 @@ bucket_delay(struct bucket *b, uint64_t now)
 	return ((uint64_t)-b->level + b->rate) / b->rate;
 }
 
-void
+/* Milliseconds until something may be transferred; 0: now. */
+static void
 bucket_spend(struct bucket *b, uint64_t n)
 {
 	if (b->rate)
@@ -96,7 +97,7 @@ meter_close(struct meter *m)
 	free(m);
 }
 
-int
+static int
 meter_wait(struct meter *m, size_t *cap, struct err *e)
 {
 	for (;;) {
@@ -115,7 +116,10 @@ meter_wait(struct meter *m, size_t *cap, struct err *e)
 	}
 }
 
-void
+/* Waits for the turn; *cap is made smaller if so much at once would make the
+ * flow jerk. Then comes the transfer, then meter_spend() with what it moved.
+ * Fails only with ERR_STOPPED. */
+static void
 meter_spend(struct meter *m, uint64_t n)
 {
 	pthread_mutex_lock(&m->lock);
@@ -123,7 +127,7 @@ meter_spend(struct meter *m, uint64_t n)
 	pthread_mutex_unlock(&m->lock);
 }
 
-void
+static void
 meter_add(struct meter *m, uint64_t received, uint64_t sent)
 {
 	pthread_mutex_lock(&m->lock);

@@ -14,7 +14,7 @@ from(struct str s, size_t i)
 	return str_make(s.s + i, s.n - i);
 }
 
-bool
+static bool
 http_is_token(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++) {
@@ -147,7 +147,8 @@ http_head_parse(struct str text, struct http_head *out, struct err *e)
 	return check_fields(out->fields, e);
 }
 
-bool
+/* Takes the next field off *rest (start with head.fields); false at the end. */
+static bool
 http_next(struct str *rest, struct http_field *f)
 {
 	struct str line;

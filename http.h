@@ -45,9 +45,6 @@ struct http_field {
 	struct str name, value;
 };
 
-/* Takes the next field off *rest (start with head.fields); false at the end. */
-bool http_next(struct str *rest, struct http_field *f);
-
 /* The first field of that name, in any case; false if there is none. */
 bool http_get(const struct http_head *h, const char *name, struct str *value);
 
@@ -115,7 +112,5 @@ int http_date(struct str s, uint64_t *seconds);
  * gateways and mirrors answer when the server behind them does not (520 to 530,
  * 598, 599). */
 bool http_status_transient(unsigned status);
-
-bool http_is_token(struct str s); /* RFC 9110, 5.6.2 */
 
 #endif

@@ -132,7 +132,9 @@ parse_fields(struct str rest, struct record *out)
 	return rest.s ? -1 : 0;
 }
 
-int
+/* Reads a line, given without its end; text points into it. -1 if it is none of
+ * ours, whole and with the right sum. */
+static int
 record_parse(struct str line, struct record *out)
 {
 	struct str sum, rest;
@@ -175,7 +177,9 @@ put_field(struct buf *b, const struct field *f, const struct record *r)
 	}
 }
 
-int
+/* Appends the line with its end. Nothing is added if the text cannot be in a
+ * line, or is too long: then -1. */
+static int
 record_put(struct buf *b, const struct record *r)
 {
 	char kind = (char)r->kind;
@@ -419,7 +423,7 @@ load_text(struct ledger *l, const struct record *r)
 	*at = str_dup(r->text);
 }
 
-void
+static void
 ledger_take(struct ledger *l, const struct record *r)
 {
 	switch (r->kind) {
@@ -462,21 +466,27 @@ drop_unusable(struct ledger *l, uint64_t now)
 			upload_remove(p);
 }
 
-void
+/* Forgets what a later record replaces, what is too old at that time (Unix
+ * seconds), and uploads that are not whole, or lapse soon. */
+static void
 ledger_settle(struct ledger *l, uint64_t now)
 {
 	table_settle(&l->hashed, now);
 	drop_unusable(l, now);
 }
 
-void
+static void ledger_end_uploads(struct ledger *l);
+
+static void
 ledger_release(struct ledger *l)
 {
 	table_release(&l->hashed);
 	ledger_end_uploads(l);
 }
 
-bool
+/* The digest of a file, if it is as in want (a RECORD_HASH, of the kind in its
+ * digest). */
+static bool
 ledger_hash(
     const struct ledger *l, const struct record *want, struct digest *out)
 {
@@ -491,7 +501,8 @@ ledger_hash(
 	return true;
 }
 
-bool
+/* Its number. */
+static bool
 ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
     const struct digest *d, uint64_t *number)
 {
@@ -502,7 +513,9 @@ ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
 	return p != NULL;
 }
 
-bool
+/* What is known of it is the caller's now; the number stays. False if that was
+ * taken, or the size is another. */
+static bool
 ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
     const struct digest *d, uint64_t size, struct multipart *out)
 {
@@ -515,13 +528,13 @@ ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
 	return true;
 }
 
-void
+static void
 ledger_end_upload(struct ledger *l, uint64_t number)
 {
 	upload_remove(upload_by_number(l, number));
 }
 
-void
+static void
 ledger_end_uploads(struct ledger *l)
 {
 	while (l->uploads)
@@ -588,7 +601,9 @@ put_hashed(const struct ledger_table *t, const struct ledger_sink *sink)
 	}
 }
 
-void
+/* A new one, which goes to the sink as records. Where m does not say when it
+ * lapses, a time after now (Unix seconds) is taken. */
+static void
 ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
     const struct digest *d, const struct multipart *m, uint64_t now,
     const struct ledger_sink *sink)
@@ -596,7 +611,9 @@ ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
 	put_upload(upload_add(l, l->next++, key, d), m, now, sink);
 }
 
-void
+/* All of it, as the rest of a file whose first record is there; the uploads get
+ * new numbers. */
+static void
 ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink)
 {
 	put_hashed(&l->hashed, sink);
@@ -630,7 +647,7 @@ shown(const char *folder, const char *dir, const char *name)
 	return buf_detach(&b);
 }
 
-int
+static int
 place_find(struct place *at, const struct folder *f, const char *dir,
     const char *name, struct err *e)
 {
@@ -649,7 +666,8 @@ place_find(struct place *at, const struct folder *f, const char *dir,
 	return 0;
 }
 
-void
+/* A file called name in dir ("": itself) below f. */
+static void
 place_release(struct place *at)
 {
 	if (at->dir >= 0)
@@ -695,7 +713,9 @@ open_old(const struct place *at, bool *busy)
 	return fd;
 }
 
-int
+/* The file as it is, to be read, with its lock; *busy: another process has
+ * that. -1 if there is none, or none of ours. */
+static int
 place_open(const struct place *at, bool *busy)
 {
 	int fd = open_old(at, busy);
@@ -707,7 +727,8 @@ place_open(const struct place *at, bool *busy)
 	return open_old(at, busy);
 }
 
-void
+/* Gives it another name (with ".old" behind it), if it is there. */
+static void
 place_set_aside(const struct place *at)
 {
 	char *aside = suffixed(at->name, OLD_SUFFIX);
@@ -716,7 +737,9 @@ place_set_aside(const struct place *at)
 	free(aside);
 }
 
-int
+/* The file anew: what write() writes, under the name when that is complete.
+ * Returns it, to be appended to, with its lock. */
+static int
 place_replace(const struct place *at, int (*write)(void *ctx, int fd),
     void *ctx, struct err *e)
 {

@@ -141,14 +141,6 @@ struct record {
 	struct str text;
 };
 
-/* Reads a line, given without its end; text points into it. -1 if it is none of
- * ours, whole and with the right sum. */
-int record_parse(struct str line, struct record *out);
-
-/* Appends the line with its end. Nothing is added if the text cannot be in a
- * line, or is too long: then -1. */
-int record_put(struct buf *b, const struct record *r);
-
 /* --- What it says, in memory. --- */
 
 /*
@@ -170,48 +162,13 @@ struct ledger {
 	uint64_t next; /* number of an upload */
 };
 
-void ledger_release(struct ledger *l);
-
-void ledger_take(struct ledger *l, const struct record *r);
-
-/* Forgets what a later record replaces, what is too old at that time (Unix
- * seconds), and uploads that are not whole, or lapse soon. */
-void ledger_settle(struct ledger *l, uint64_t now);
-
-/* The digest of a file, if it is as in want (a RECORD_HASH, of the kind in its
- * digest). */
-bool ledger_hash(
-    const struct ledger *l, const struct record *want, struct digest *out);
-
 /* --- Uploads under way, by the repository's key and the content. --- */
-
-/* Its number. */
-bool ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, uint64_t *number);
-
-/* What is known of it is the caller's now; the number stays. False if that was
- * taken, or the size is another. */
-bool ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, uint64_t size, struct multipart *out);
 
 /* Where records go. */
 struct ledger_sink {
 	void (*put)(void *ctx, const struct record *r);
 	void *ctx;
 };
-
-/* A new one, which goes to the sink as records. Where m does not say when it
- * lapses, a time after now (Unix seconds) is taken. */
-void ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, const struct multipart *m, uint64_t now,
-    const struct ledger_sink *sink);
-
-void ledger_end_upload(struct ledger *l, uint64_t number);
-void ledger_end_uploads(struct ledger *l);
-
-/* All of it, as the rest of a file whose first record is there; the uploads get
- * new numbers. */
-void ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink);
 
 /* --- The file. --- */
 
@@ -227,22 +184,5 @@ struct place {
 	char *name, *shown;
 	bool network;
 };
-
-/* A file called name in dir ("": itself) below f. */
-int place_find(struct place *at, const struct folder *f, const char *dir,
-    const char *name, struct err *e);
-void place_release(struct place *at);
-
-/* The file as it is, to be read, with its lock; *busy: another process has
- * that. -1 if there is none, or none of ours. */
-int place_open(const struct place *at, bool *busy);
-
-/* Gives it another name (with ".old" behind it), if it is there. */
-void place_set_aside(const struct place *at);
-
-/* The file anew: what write() writes, under the name when that is complete.
- * Returns it, to be appended to, with its lock. */
-int place_replace(const struct place *at, int (*write)(void *ctx, int fd),
-    void *ctx, struct err *e);
 
 #endif

@@ -33,7 +33,7 @@ compare(const void *a, const void *b)
 	return c ? c : (x->i > y->i) - (x->i < y->i);
 }
 
-void
+static void
 lfs_copies_init(struct lfs_copies *c, const struct lfs_object *object, size_t n)
 {
 	struct name *name = xcalloc(n, sizeof(name[0]));
@@ -61,7 +61,8 @@ lfs_copies_init(struct lfs_copies *c, const struct lfs_object *object, size_t n)
 	free(name);
 }
 
-void
+/* Finds them among n objects. */
+static void
 lfs_copies_release(struct lfs_copies *c)
 {
 	free(c->next);
@@ -74,7 +75,10 @@ lfs_copies_release(struct lfs_copies *c)
 /* Uploads that turn out to be no more so often are given up. */
 #define RENEWALS_MAX 3
 
-struct lfs_job *
+static void lfs_job_renew(struct lfs_job *j, struct multipart *m);
+
+/* A job for object i; takes *m. */
+static struct lfs_job *
 lfs_job_make(size_t i, struct multipart *m, bool known)
 {
 	struct lfs_job *j = xcalloc(1, sizeof(*j));
@@ -86,7 +90,8 @@ lfs_job_make(size_t i, struct multipart *m, bool known)
 	return j;
 }
 
-void
+/* The caller has closed its file. */
+static void
 lfs_job_free(struct lfs_job *j)
 {
 	multipart_release(&j->m);
@@ -94,7 +99,8 @@ lfs_job_free(struct lfs_job *j)
 	free(j);
 }
 
-void
+/* The first reason counts. */
+static void
 lfs_job_give_up(struct lfs_job *j, const struct err *why)
 {
 	if (j->given_up)
@@ -103,7 +109,9 @@ lfs_job_give_up(struct lfs_job *j, const struct err *why)
 	j->why = *why;
 }
 
-void
+/* The storage, or the Hub, knows nothing of the upload: it must be renewed, but
+ * that is not done for ever. */
+static void
 lfs_job_forgotten(struct lfs_job *j, const struct err *why)
 {
 	if (++j->renewals > RENEWALS_MAX)
@@ -111,7 +119,8 @@ lfs_job_forgotten(struct lfs_job *j, const struct err *why)
 	j->stale = true;
 }
 
-void
+/* What took the place of the upload; takes *m. */
+static void
 lfs_job_renew(struct lfs_job *j, struct multipart *m)
 {
 	multipart_release(&j->m);
@@ -122,7 +131,8 @@ lfs_job_renew(struct lfs_job *j, struct multipart *m)
 	j->complete = j->stale = false;
 }
 
-void
+/* Takes over a job that is not begun. */
+static void
 lfs_queue_add(struct lfs_queue *q, struct lfs_job *j)
 {
 	struct lfs_job **end = &q->first;
@@ -133,7 +143,8 @@ lfs_queue_add(struct lfs_queue *q, struct lfs_job *j)
 	q->waiting++;
 }
 
-void
+/* A job that was begun leaves it; the caller frees it. */
+static void
 lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
 {
 	struct lfs_job **p = &q->first;
@@ -144,7 +155,9 @@ lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
 	q->begun--;
 }
 
-void
+/* A job that was begun begins once more, with the file of object i; the caller
+ * has closed the last one, and leaves it. */
+static void
 lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
 {
 	j->fd = -1;
@@ -225,7 +238,9 @@ pick_ask(struct lfs_queue *q, struct lfs_work *w)
 	return true;
 }
 
-bool
+/* What is to be done next, if anything is, at that time (ms, and Unix seconds).
+ * The caller is one of the job's users now, or the one who asks. */
+static bool
 lfs_queue_next(
     struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
 {
@@ -274,7 +289,9 @@ post(const struct repo *r, const char *url, const struct buf *body,
 	return client_call(r->client, &q, text, e);
 }
 
-int
+/* Asks what is to be done with the objects of a question (lfs_batch_begin() to
+ * _end()), with the retry rule; ops as lfs_batch_parse() takes them. */
+static int
 lfs_call_batch(const struct repo *r, const char *revision,
     const struct buf *question, const struct lfs_batch_ops *ops, void *ctx,
     struct err *e)
@@ -323,7 +340,9 @@ judge(struct response *resp, char **etag, struct err *e)
 	return v;
 }
 
-enum lfs_verdict
+/* One try to send a part. ARRIVED: *etag, verbatim, is the caller's; NULL if
+ * there was none. A failure of read() is REFUSED, with its own error. */
+static enum lfs_verdict
 lfs_call_put(const struct repo *r, const char *url, const struct lfs_body *body,
     char **etag, struct err *e)
 {
@@ -351,7 +370,10 @@ lost(const struct err *e)
 	return e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED;
 }
 
-enum lfs_verdict
+/* Says that all parts are there, with the retry rule. AGAIN: nobody knows
+ * whether it is complete. RENEW: the Hub will have none of it, perhaps since it
+ * is complete already and only the answer was lost. */
+static enum lfs_verdict
 lfs_call_complete(const struct repo *r, const struct multipart *m,
     const struct digest *d, struct err *e)
 {
@@ -376,7 +398,9 @@ lfs_call_complete(const struct repo *r, const struct multipart *m,
 	return v;
 }
 
-enum lfs_verdict
+/* Has the Hub look at what it got, with the retry rule. RENEW: it is not
+ * there. */
+static enum lfs_verdict
 lfs_call_verify(const struct repo *r, const struct multipart *m,
     const struct digest *d, struct err *e)
 {
@@ -479,7 +503,9 @@ put(struct part_sending *s, char **etag, struct err *e)
 	return LFS_REFUSED;
 }
 
-enum lfs_verdict
+/* One try. ARRIVED: *etag is the caller's, "" if the storage needs none. What
+ * did not arrive is taken back from the display. */
+static enum lfs_verdict
 lfs_part_send(const struct lfs_part *p, char **etag, struct err *e)
 {
 	struct part_sending s = {
@@ -672,7 +698,9 @@ group_ask(struct group *g, struct err *e)
 	return 0;
 }
 
-int
+/* One group of objects, from *next on: each is told to ops, unless it fails.
+ * *next becomes the first one behind them. */
+static int
 lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e)
 {
 	struct group g = {.ask = a};
@@ -749,7 +777,9 @@ single_ask(const struct lfs_ask *a, struct single *s, struct err *e)
 	return s->action == LFS_ERROR ? -1 : 0;
 }
 
-int
+/* Object i alone: LFS_STORED, or LFS_SEND and *m, which is the caller's. Fails
+ * for LFS_ERROR, too. *m is all zero but for LFS_SEND. */
+static int
 lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
     struct multipart *m, struct err *e)
 {

@@ -46,11 +46,6 @@ struct lfs_copies {
 	uint64_t bytes; /* of these */
 };
 
-/* Finds them among n objects. */
-void lfs_copies_init(
-    struct lfs_copies *c, const struct lfs_object *object, size_t n);
-void lfs_copies_release(struct lfs_copies *c);
-
 /* --- The threads. --- */
 
 struct lfs_ops {
@@ -141,47 +136,12 @@ struct lfs_work {
 	size_t part;
 };
 
-/* A job for object i; takes *m. */
-struct lfs_job *lfs_job_make(size_t i, struct multipart *m, bool known);
-/* The caller has closed its file. */
-void lfs_job_free(struct lfs_job *j);
-
-/* The first reason counts. */
-void lfs_job_give_up(struct lfs_job *j, const struct err *why);
-
-/* The storage, or the Hub, knows nothing of the upload: it must be renewed, but
- * that is not done for ever. */
-void lfs_job_forgotten(struct lfs_job *j, const struct err *why);
-
-/* What took the place of the upload; takes *m. */
-void lfs_job_renew(struct lfs_job *j, struct multipart *m);
-
-/* Takes over a job that is not begun. */
-void lfs_queue_add(struct lfs_queue *q, struct lfs_job *j);
-/* A job that was begun leaves it; the caller frees it. */
-void lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j);
-
-/* A job that was begun begins once more, with the file of object i; the caller
- * has closed the last one, and leaves it. */
-void lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i);
-
-/* What is to be done next, if anything is, at that time (ms, and Unix seconds).
- * The caller is one of the job's users now, or the one who asks. */
-bool lfs_queue_next(
-    struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w);
-
 /* --- One request. --- */
 
 /*
  * The requests of an upload by Git LFS, one by one: what is missing, a part,
  * all parts are there, it is the right content. lfs.h decides which and when.
  */
-
-/* Asks what is to be done with the objects of a question (lfs_batch_begin() to
- * _end()), with the retry rule; ops as lfs_batch_parse() takes them. */
-int lfs_call_batch(const struct repo *r, const char *revision,
-    const struct buf *question, const struct lfs_batch_ops *ops, void *ctx,
-    struct err *e);
 
 /* The bytes of a part: as body_read of struct request. */
 struct lfs_body {
@@ -190,22 +150,6 @@ struct lfs_body {
 	    struct err *e);
 	void *ctx;
 };
-
-/* One try to send a part. ARRIVED: *etag, verbatim, is the caller's; NULL if
- * there was none. A failure of read() is REFUSED, with its own error. */
-enum lfs_verdict lfs_call_put(const struct repo *r, const char *url,
-    const struct lfs_body *body, char **etag, struct err *e);
-
-/* Says that all parts are there, with the retry rule. AGAIN: nobody knows
- * whether it is complete. RENEW: the Hub will have none of it, perhaps since it
- * is complete already and only the answer was lost. */
-enum lfs_verdict lfs_call_complete(const struct repo *r,
-    const struct multipart *m, const struct digest *d, struct err *e);
-
-/* Has the Hub look at what it got, with the retry rule. RENEW: it is not
- * there. */
-enum lfs_verdict lfs_call_verify(const struct repo *r,
-    const struct multipart *m, const struct digest *d, struct err *e);
 
 /* --- One part. --- */
 
@@ -228,11 +172,6 @@ struct lfs_part {
 	int (*check)(void *ctx, struct err *e);
 	void *ctx;
 };
-
-/* One try. ARRIVED: *etag is the caller's, "" if the storage needs none. What
- * did not arrive is taken back from the display. */
-enum lfs_verdict lfs_part_send(
-    const struct lfs_part *p, char **etag, struct err *e);
 
 /* --- What is missing. --- */
 
@@ -265,14 +204,5 @@ struct lfs_ask {
 	const struct lfs_ask_ops *ops;
 	void *ctx;
 };
-
-/* One group of objects, from *next on: each is told to ops, unless it fails.
- * *next becomes the first one behind them. */
-int lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e);
-
-/* Object i alone: LFS_STORED, or LFS_SEND and *m, which is the caller's. Fails
- * for LFS_ERROR, too. *m is all zero but for LFS_SEND. */
-int lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
-    struct multipart *m, struct err *e);
 
 #endif

@@ -29,7 +29,8 @@ same_letters(struct str word, const char *name, size_t n)
 	return true;
 }
 
-bool
+/* True if word is name; never for NULL. */
+static bool
 spelling_same(struct str word, const char *name)
 {
 	return name && word.n == strlen(name) &&
@@ -80,13 +81,16 @@ begins(struct str word, const char *name)
 	return word.n < strlen(name) && same_letters(word, name, word.n);
 }
 
-struct spelling
+static struct spelling
 spelling_make(struct str word)
 {
 	return (struct spelling){.word = word, .distance = WORD_MAX};
 }
 
-void
+/* Keeps name, if it is nearer to the word than those before it and begins with
+ * it, or at most a third of the letters are wrong: missing, too many, other
+ * ones, or swapped with their neighbour. NULL is like nothing. */
+static void
 spelling_try(struct spelling *s, const char *name)
 {
 	size_t n = name ? strlen(name) : 0, d;
@@ -102,6 +106,8 @@ spelling_try(struct spelling *s, const char *name)
 }
 
 /* --- Rates: "500K" and the like. --- */
+
+/* A number of bytes a second, as people write it. Pure. */
 
 #define RATE_MAX UINT64_C(1000000000000000) /* 1 PB a second */
 
@@ -154,7 +160,9 @@ rate_number(struct str s, uint64_t unit, uint64_t *out)
 	return *out ? 0 : -1;
 }
 
-int
+/* "500K", "2M", "1.5G", plain bytes: SI units, an "iB" suffix means binary.
+ * From 1 to 10^15; else ERR_USAGE. */
+static int
 rate_parse(const char *text, uint64_t *out, struct err *e)
 {
 	struct str s = str_of(text);
@@ -281,7 +289,8 @@ static const struct command_row commands[] = {
 	"that it contacts.\n"},
 };
 
-const struct command_row *
+/* What the table says of a command; NULL: COMMAND_NONE is none. */
+static const struct command_row *
 command_row(enum command c)
 {
 	for (size_t i = 0; i < countof(commands); i++)
@@ -290,13 +299,16 @@ command_row(enum command c)
 	return NULL;
 }
 
-const struct command_row *
+/* Command number at, from 0 on, in the order of the help; NULL at the end. */
+static const struct command_row *
 command_next(size_t at)
 {
 	return at < countof(commands) ? &commands[at] : NULL;
 }
 
-const struct option_row *
+/* Steps through the options of c, and the headings between them, in the order
+ * of the help, from *at = 0; NULL at the end. */
+static const struct option_row *
 command_option_next(enum command c, size_t *at)
 {
 	while (*at < countof(options) && !(options[*at].commands & ON(c)))
@@ -304,7 +316,9 @@ command_option_next(enum command c, size_t *at)
 	return *at < countof(options) ? &options[(*at)++] : NULL;
 }
 
-const char *
+/* All values there are, with a blank between; NULL: any. Those of
+ * OPTION_PROGRESS are in the order of enum progress_mode. */
+static const char *
 command_option_words(const struct option_row *r)
 {
 	switch ((int)r->type) {

@@ -43,12 +43,6 @@ struct command_row {
 	const char *usage, *text; /* NULL: there is nothing more to say */
 };
 
-/* What the table says of a command; NULL: COMMAND_NONE is none. */
-const struct command_row *command_row(enum command c);
-
-/* Command number at, from 0 on, in the order of the help; NULL at the end. */
-const struct command_row *command_next(size_t at);
-
 /* What an option's value is, and so what it goes to in struct options. */
 enum option_type {
 	OPTION_FLAG, /* bool; there is no value */
@@ -76,14 +70,6 @@ struct option_row {
 	size_t at; /* where in struct options it goes */
 	const char *help;
 };
-
-/* Steps through the options of c, and the headings between them, in the order
- * of the help, from *at = 0; NULL at the end. */
-const struct option_row *command_option_next(enum command c, size_t *at);
-
-/* All values there are, with a blank between; NULL: any. Those of
- * OPTION_PROGRESS are in the order of enum progress_mode. */
-const char *command_option_words(const struct option_row *r);
 
 /* --- The parser. --- */
 
@@ -126,29 +112,11 @@ void options_release(struct options *o); /* wipes the token */
  * and of a name that there is not, which one was meant. Pure.
  */
 
-/* True if word is name; never for NULL. */
-bool spelling_same(struct str word, const char *name);
-
 struct spelling {
 	struct str word;  /* borrowed */
 	const char *best; /* of the names so far; NULL: none is like it */
 	size_t distance;  /* letters that are wrong in it */
 };
-
-struct spelling spelling_make(struct str word);
-
-/* Keeps name, if it is nearer to the word than those before it and begins with
- * it, or at most a third of the letters are wrong: missing, too many, other
- * ones, or swapped with their neighbour. NULL is like nothing. */
-void spelling_try(struct spelling *s, const char *name);
-
-/* --- Rates: "500K" and the like. --- */
-
-/* A number of bytes a second, as people write it. Pure. */
-
-/* "500K", "2M", "1.5G", plain bytes: SI units, an "iB" suffix means binary.
- * From 1 to 10^15; else ERR_USAGE. */
-int rate_parse(const char *text, uint64_t *out, struct err *e);
 
 /* --- Help. --- */
 

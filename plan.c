@@ -66,7 +66,7 @@ parse_stamp(struct str line, struct stamp *out)
 	return true;
 }
 
-int
+static int
 localdir_meta_parse(struct str text, struct localdir_meta *out)
 {
 	struct str commit = next_line(&text), etag = next_line(&text);
@@ -82,7 +82,7 @@ localdir_meta_parse(struct str text, struct localdir_meta *out)
 	return str_num(time, 10, INT64_MAX, &out->seconds);
 }
 
-void
+static void
 localdir_meta_format(
     struct buf *b, const struct localdir_meta *m, unsigned microseconds)
 {
@@ -153,7 +153,13 @@ read_own(const struct folder *f, const char *meta, uid_t owner, struct buf *b)
 	return rv;
 }
 
-bool
+/*
+ * True if path, which is a file like st, is unchanged since its content was
+ * found to have that hash: our own stamp in its metadata says so, the metadata
+ * belongs to owner (folder_traits), and the times are fine enough to show each
+ * change. The clock is not asked. Nothing is read but the metadata.
+ */
+static bool
 localdir_has(const struct folder *f, const char *path, const struct stat *st,
     const struct digest *d, uid_t owner)
 {

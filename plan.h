@@ -149,22 +149,10 @@ struct localdir_meta {
 	bool stamped;
 	struct stamp stamp; /* its device is 0 */
 };
-int localdir_meta_parse(struct str text, struct localdir_meta *out);
-void localdir_meta_format(
-    struct buf *b, const struct localdir_meta *m, unsigned microseconds);
 
 /* Makes the tool's own folder with its .gitignore and CACHEDIR.TAG, where they
  * are missing. */
 int localdir_prepare(const struct folder *f, struct err *e);
-
-/*
- * True if path, which is a file like st, is unchanged since its content was
- * found to have that hash: our own stamp in its metadata says so, the metadata
- * belongs to owner (folder_traits), and the times are fine enough to show each
- * change. The clock is not asked. Nothing is read but the metadata.
- */
-bool localdir_has(const struct folder *f, const char *path,
-    const struct stat *st, const struct digest *d, uid_t owner);
 
 /* Notes that path has that content as of commit. st is by fstat() of the file
  * whose content was verified, after it got its name: a rename changes its

@@ -122,7 +122,8 @@ letter_columns(uint32_t c)
 	return among(c, wide, countof(wide)) ? 2 : 1;
 }
 
-unsigned
+/* Columns of printable text. */
+static unsigned
 display_columns(struct str s)
 {
 	unsigned columns = 0;
@@ -152,7 +153,9 @@ printable(const char *name)
 	return copy;
 }
 
-unsigned
+/* Appends name, printable, in at most width columns: what is too long loses
+ * its beginning, since the end of a path says more. Returns the columns. */
+static unsigned
 display_name(const char *name, unsigned width, struct buf *out)
 {
 	char *copy = printable(name);
@@ -219,6 +222,8 @@ add_bytes(const struct display *d, const char *between, struct buf *line)
 	part_add(line, between, text);
 }
 
+static void duration_show(uint64_t seconds, char out[16]);
+
 static void
 add_speed(const struct display *d, const char *between, struct buf *line)
 {
@@ -281,7 +286,8 @@ add_totals(const struct display *d, const char *between, struct buf *line)
 	add_counts(d, between, line);
 }
 
-void
+/* The totals as one line without '\n'. */
+static void
 display_status(const struct display *d, struct buf *out)
 {
 	struct buf line = buf_make(512);
@@ -340,7 +346,13 @@ draw_more(size_t files, unsigned width, struct buf *out)
 	return (unsigned)strlen(text);
 }
 
-size_t
+/*
+ * The live display: a line of totals, then one for each file in flight, or for
+ * as many as fit; each ends with '\n' and is shorter than width, none if there
+ * is no room. columns gets the width of each line. Returns their number, at
+ * most height and DISPLAY_LINES.
+ */
+static size_t
 display_draw(const struct display *d, unsigned width, unsigned height,
     unsigned columns[DISPLAY_LINES], struct buf *out)
 {
@@ -361,7 +373,8 @@ display_draw(const struct display *d, unsigned width, unsigned height,
 	return n;
 }
 
-unsigned
+/* The rows of a terminal that lines take which were drawn on a wider one. */
+static unsigned
 display_rows(const unsigned *columns, size_t n, unsigned width)
 {
 	unsigned rows = 0;
@@ -371,7 +384,8 @@ display_rows(const unsigned *columns, size_t n, unsigned width)
 	return rows;
 }
 
-void
+/* At time now bytes had come in all; call it some times a second. */
+static void
 speed_add(struct speed *s, uint64_t now, uint64_t bytes)
 {
 	uint64_t last = s->last > s->start ? s->last : s->start;
@@ -393,7 +407,8 @@ speed_add(struct speed *s, uint64_t now, uint64_t bytes)
 	s->bytes = bytes;
 }
 
-void
+/* So many milliseconds are to be left out: the process stood still. */
+static void
 speed_skip(struct speed *s, uint64_t ms)
 {
 	s->start += ms;
@@ -437,7 +452,8 @@ size_show(uint64_t bytes, char out[16])
 				return;
 }
 
-void
+/* "1:02:03", "4:05", "12 s". */
+static void
 duration_show(uint64_t seconds, char out[16])
 {
 	uint64_t hours = seconds / 3600;
@@ -454,7 +470,8 @@ duration_show(uint64_t seconds, char out[16])
 		snprintf(out, 16, "%u s", s);
 }
 
-void
+/* For a sentence: "90 s", "25 min"; never less than it is. */
+static void
 duration_say(uint64_t seconds, char out[16])
 {
 	if (seconds < 120)

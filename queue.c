@@ -70,7 +70,10 @@ ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
 	return waiting;
 }
 
-struct range *
+/* Takes over the second half of the held range that has most left, if that is
+ * at least 2 * least bytes; cut at a multiple of least. The range it is taken
+ * from ends earlier from then on. NULL if there is none. */
+static struct range *
 ranges_split(struct ranges *s, uint64_t least, void *holder)
 {
 	struct range *most = NULL;
@@ -92,7 +95,9 @@ ranges_split(struct ranges *s, uint64_t least, void *holder)
 	return add(s, cut, end, holder);
 }
 
-struct range *
+/* A held range on which nothing has come since the time before; NULL if there
+ * is none. The caller gives it another holder. */
+static struct range *
 ranges_stalled(struct ranges *s, uint64_t before)
 {
 	for (struct range *r = s->first; r; r = r->next)
@@ -162,7 +167,7 @@ ranges_release(struct ranges *s)
 
 /* --- How many connections. --- */
 
-struct ramp
+static struct ramp
 ramp_make(unsigned max, uint64_t now)
 {
 	return (struct ramp){

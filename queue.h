@@ -65,15 +65,6 @@ typedef bool ranges_missing(
 struct range *ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
     ranges_missing *missing, void *ctx, void *holder);
 
-/* Takes over the second half of the held range that has most left, if that is
- * at least 2 * least bytes; cut at a multiple of least. The range it is taken
- * from ends earlier from then on. NULL if there is none. */
-struct range *ranges_split(struct ranges *s, uint64_t least, void *holder);
-
-/* A held range on which nothing has come since the time before; NULL if there
- * is none. The caller gives it another holder. */
-struct range *ranges_stalled(struct ranges *s, uint64_t before);
-
 /* n bytes were written at r->at. begin follows by whole blocks: what is before
  * it is here by other means. */
 void ranges_advance(struct range *r, uint64_t n, uint64_t block);
@@ -117,8 +108,6 @@ struct ramp {
 	unsigned before; /* what was allowed before the last growth */
 	uint64_t grown;  /* when that was */
 };
-
-struct ramp ramp_make(unsigned max, uint64_t now);
 
 /* One that begins with a single connection, and retreats. */
 struct ramp ramp_make_careful(unsigned max, uint64_t now);

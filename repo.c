@@ -33,7 +33,7 @@ repo_about(const struct repo *r, const char *revision, const char *path)
 	};
 }
 
-struct buf
+static struct buf
 repo_api_url(const struct repo *r)
 {
 	struct buf b = buf_make(URL_MAX);
@@ -43,7 +43,7 @@ repo_api_url(const struct repo *r)
 	return b;
 }
 
-void
+static void
 repo_add_quoted(struct buf *b, const char *before, const char *segment)
 {
 	buf_puts(b, before);
@@ -118,7 +118,7 @@ check_page(const struct repo *r, const struct response *resp, struct err *e)
 	return blame_address(r, response_url(resp), e);
 }
 
-int
+static int
 repo_call(const struct repo *r, const struct request *req,
     const struct answer_about *what, struct buf *text, struct repo_next *next,
     struct err *e)

@@ -72,11 +72,6 @@ struct repo_next {
 	char *url;     /* NULL: there is none; the caller frees */
 	bool no_token; /* another host named it */
 };
-struct buf repo_api_url(const struct repo *r);
-void repo_add_quoted(struct buf *b, const char *before, const char *segment);
-int repo_call(const struct repo *r, const struct request *req,
-    const struct answer_about *what, struct buf *text, struct repo_next *next,
-    struct err *e);
 
 /* The error that this answer is, a status of 300 or more: answer_error(), and
  * which other host sent it, if one did. Returns -1. */

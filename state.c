@@ -50,7 +50,7 @@ owner_self(struct owner *o)
 		o->pids = st.st_ino;
 }
 
-bool
+static bool
 owner_knows_boot(const struct owner *o)
 {
 	static const unsigned char unknown[16];
@@ -58,7 +58,8 @@ owner_knows_boot(const struct owner *o)
 	return memcmp(o->boot, unknown, 16) != 0;
 }
 
-bool
+/* Both on the same kernel, not started anew between them. False if unknown. */
+static bool
 owner_same_boot(const struct owner *a, const struct owner *b)
 {
 	return owner_knows_boot(a) && memcmp(a->boot, b->boot, 16) == 0;
@@ -150,7 +151,8 @@ state_parse_head(struct state *s, const unsigned char head[STATE_HEAD])
 	return memcmp(head, again, STATE_HEAD) == 0 ? 0 : -1;
 }
 
-int
+/* The owner alone, whatever content the head is about; -1 if it is no head. */
+static int
 state_owner(const unsigned char head[STATE_HEAD], struct owner *out)
 {
 	if (memcmp(head + HEAD_MAGIC, magic, sizeof(magic)) != 0 ||
@@ -160,7 +162,8 @@ state_owner(const unsigned char head[STATE_HEAD], struct owner *out)
 	return 0;
 }
 
-void
+/* Makes o the owner in a head. Nothing happens to what is no head. */
+static void
 state_sign(unsigned char head[STATE_HEAD], const struct owner *o)
 {
 	struct owner old;

@@ -39,11 +39,6 @@ struct owner {
 /* This process, with nonce 0; what /proc does not say is unknown. */
 void owner_self(struct owner *o);
 
-bool owner_knows_boot(const struct owner *o);
-
-/* Both on the same kernel, not started anew between them. False if unknown. */
-bool owner_same_boot(const struct owner *a, const struct owner *b);
-
 /* --- The text of a state file. --- */
 
 #define STATE_BLOCK (1u << 20)
@@ -72,12 +67,6 @@ void state_format_head(const struct state *s, unsigned char out[STATE_HEAD]);
 /* s says which content and size are expected and gets the owner; -1 if the head
  * is not whole or is about another content. */
 int state_parse_head(struct state *s, const unsigned char head[STATE_HEAD]);
-
-/* The owner alone, whatever content the head is about; -1 if it is no head. */
-int state_owner(const unsigned char head[STATE_HEAD], struct owner *out);
-
-/* Makes o the owner in a head. Nothing happens to what is no head. */
-void state_sign(unsigned char head[STATE_HEAD], const struct owner *o);
 
 /* A set of blocks, one bit each. */
 struct blocks {

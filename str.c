@@ -650,7 +650,10 @@ bytes_get_be(const unsigned char *p, size_t n)
 
 /* --- Dates. --- */
 
-int64_t
+/* Days from 1970-01-01 to a date, negative before it; year 1..9999, month
+ * 1..12, day 1..31 (a day that the month does not have counts on into the
+ * next). */
+static int64_t
 date_days(unsigned year, unsigned month, unsigned day)
 {
 	/* Years that begin in March have the leap day as their last. */

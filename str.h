@@ -182,11 +182,6 @@ uint64_t bytes_get_be(const unsigned char *p, size_t n);
 
 /* Dates of the Gregorian calendar to Unix time. Pure. */
 
-/* Days from 1970-01-01 to a date, negative before it; year 1..9999, month
- * 1..12, day 1..31 (a day that the month does not have counts on into the
- * next). */
-int64_t date_days(unsigned year, unsigned month, unsigned day);
-
 /* The same in seconds, at a time of that day. */
 int64_t date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
     unsigned minute, unsigned second);

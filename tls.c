@@ -30,7 +30,9 @@ struct clock {
 	uint64_t seen_at;     /* by wait_now() */
 };
 
-struct clock_time
+/* Pure. seen: what the endpoint has said, and the time since then; 0: nothing
+ * so far. */
+static struct clock_time
 clock_judge(int64_t system, int64_t build, int64_t seen)
 {
 	struct clock_time t = {.system = system, .now = system};
@@ -43,7 +45,10 @@ clock_judge(int64_t system, int64_t build, int64_t seen)
 	return t;
 }
 
-bool
+/* True if a time that came with a certificate which lapses at until may be
+ * believed: it is not before the build, and the certificate was valid then.
+ * Pure. */
+static bool
 clock_believes(int64_t date, int64_t build, int64_t until)
 {
 	return date >= build && date <= until;
@@ -55,7 +60,7 @@ clock_build(void)
 	return HUB_BUILD_TIME;
 }
 
-struct clock *
+static struct clock *
 clock_open(void)
 {
 	struct clock *c = xcalloc(1, sizeof(*c));
@@ -64,7 +69,7 @@ clock_open(void)
 	return c;
 }
 
-void
+static void
 clock_close(struct clock *c)
 {
 	if (!c)
@@ -122,6 +127,8 @@ of(const br_x509_class **ctx)
 {
 	return (struct chain *)(void *)ctx;
 }
+
+static const char *chain_name(const struct chain *c);
 
 static void
 start_chain(const br_x509_class **ctx, const char *server_name)
@@ -266,7 +273,7 @@ set_address(struct chain *c)
 		c->ip_len = 16;
 }
 
-void
+static void
 chain_init(struct chain *c, const struct anchors *anchors, const char *host,
     struct clock_time time)
 {
@@ -288,13 +295,21 @@ chain_init(struct chain *c, const struct anchors *anchors, const char *host,
 	set_time(c);
 }
 
-void
+/*
+ * host must not be empty and stays valid. Dates are checked for time.now. Where
+ * that is only the earliest that it can be (the machine has no clock), it moves
+ * to the day from which a certificate is valid, if that is later: who issued it
+ * knew the day. This holds for the chain, which is refused if it is not
+ * trusted.
+ */
+static void
 chain_release(struct chain *c)
 {
 	buf_release(&c->der);
 }
 
-const char *
+/* The name for SNI; NULL for an address, which has none (RFC 6066, 3). */
+static const char *
 chain_name(const struct chain *c)
 {
 	return c->ip_len ? NULL : c->host;
@@ -389,7 +404,8 @@ explain_weakness(const struct chain *c, int code, struct err *e)
 	    e, "asking who runs the server (or a proxy before it) to renew it");
 }
 
-int
+/* Sets the sentence for an error of BR_ERR_X509_*; returns -1. */
+static int
 chain_explain(const struct chain *c, int code, struct err *e)
 {
 	if (explain_weakness(c, code, e) < 0)
@@ -594,7 +610,7 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 }
 
 /* From the first on or, where AES is fast, from the third on. */
-const uint16_t *
+static const uint16_t *
 tls_suites(bool aes)
 {
 	static const uint16_t suites[TLS_SUITES + 2] = {

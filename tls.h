@@ -53,7 +53,6 @@ int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 /* The cipher suites, best first, for BearSSL with or without AES instructions
  * of the CPU. */
 #define TLS_SUITES 6
-const uint16_t *tls_suites(bool aes);
 
 struct clock *tls_trust_clock(const struct tls_trust *t);
 
@@ -121,20 +120,8 @@ struct clock_time {
 	bool at_least;  /* it is then or later: nothing says more */
 };
 
-/* Pure. seen: what the endpoint has said, and the time since then; 0: nothing
- * so far. */
-struct clock_time clock_judge(int64_t system, int64_t build, int64_t seen);
-
-/* True if a time that came with a certificate which lapses at until may be
- * believed: it is not before the build, and the certificate was valid then.
- * Pure. */
-bool clock_believes(int64_t date, int64_t build, int64_t until);
-
 /* One for a run, for all threads. */
 struct clock;
-
-struct clock *clock_open(void);
-void clock_close(struct clock *c); /* takes NULL */
 
 /* Takes NULL: nobody has said anything. */
 struct clock_time clock_read(struct clock *c);
@@ -179,22 +166,5 @@ struct chain {
 	char short_key[96]; /* ... and whose it is */
 	char sha1[96];      /* the first that is signed with SHA-1 */
 };
-
-/*
- * host must not be empty and stays valid. Dates are checked for time.now. Where
- * that is only the earliest that it can be (the machine has no clock), it moves
- * to the day from which a certificate is valid, if that is later: who issued it
- * knew the day. This holds for the chain, which is refused if it is not
- * trusted.
- */
-void chain_init(struct chain *c, const struct anchors *roots, const char *host,
-    struct clock_time time);
-void chain_release(struct chain *c);
-
-/* The name for SNI; NULL for an address, which has none (RFC 6066, 3). */
-const char *chain_name(const struct chain *c);
-
-/* Sets the sentence for an error of BR_ERR_X509_*; returns -1. */
-int chain_explain(const struct chain *c, int code, struct err *e);
 
 #endif

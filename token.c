@@ -201,7 +201,8 @@ read_found(struct buf *notes, struct buf *text)
 	return rv;
 }
 
-const char *
+/* The name of the file, for a sentence; it belongs to d. */
+static const char *
 dotenv_name(const struct dotenv *d)
 {
 	return d->path ? d->path : ".env";
@@ -306,7 +307,12 @@ read_env(struct dotenv *d, const struct load *l, struct err *e)
 	return 0;
 }
 
-int
+static void dotenv_release(struct dotenv *d);
+
+/* config_path is that of the configuration file, NULL for none. notes gets a
+ * line for each thing that is ignored, and with verbose one for what was read.
+ * Errors are ERR_USAGE: a file that was named cannot be read or parsed. */
+static int
 dotenv_load(struct dotenv *d, const struct variables *v,
     const char *config_path, bool verbose, struct buf *notes, struct err *e)
 {
@@ -320,7 +326,8 @@ dotenv_load(struct dotenv *d, const struct variables *v,
 	return -1;
 }
 
-void
+/* Wipes and frees. */
+static void
 dotenv_release(struct dotenv *d)
 {
 	env_release(&d->env);

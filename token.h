@@ -85,16 +85,4 @@ struct dotenv {
 	char *path;     /* what the configuration names; NULL: nothing */
 };
 
-/* config_path is that of the configuration file, NULL for none. notes gets a
- * line for each thing that is ignored, and with verbose one for what was read.
- * Errors are ERR_USAGE: a file that was named cannot be read or parsed. */
-int dotenv_load(struct dotenv *d, const struct variables *v,
-    const char *config_path, bool verbose, struct buf *notes, struct err *e);
-
-/* The name of the file, for a sentence; it belongs to d. */
-const char *dotenv_name(const struct dotenv *d);
-
-/* Wipes and frees. */
-void dotenv_release(struct dotenv *d);
-
 #endif

@@ -17,6 +17,11 @@
 
 /* --- Begin and end of a file. --- */
 
+/*
+ * The beginning and the end of a file that is fetched: by one worker, without
+ * the lock.
+ */
+
 /* After this many contents in a row that got no answer, or were refused to us,
  * the line is dead, or the repository closed: the rest need not be tried. */
 #define LOST_IN_A_ROW 3
@@ -91,7 +96,8 @@ file_free(struct transfer_file *f)
 	crew_unlock(&q->crew);
 }
 
-void
+/* Content i becomes active, or has failed. */
+static void
 transfer_begin(struct transfer_queue *q, size_t i)
 {
 	const struct transfer *t = q->t;
@@ -119,8 +125,12 @@ transfer_begin(struct transfer_queue *q, size_t i)
 	crew_unlock(&q->crew);
 }
 
-/* Closes a file that is no longer active. */
-void
+/*
+ * Closes and frees a file that is no longer active.
+ *
+ * Closes a file that is no longer active.
+ */
+static void
 transfer_file_close(struct transfer_file *f, bool published)
 {
 	if (f->hashing)
@@ -250,7 +260,9 @@ settle(struct transfer_queue *q, struct transfer_file *list)
 	}
 }
 
-void
+/* Files from transfer_harvest(), which may be none: to the disk, then to their
+ * names. */
+static void
 transfer_settle(struct transfer_queue *q, struct transfer_file *list)
 {
 	settle(q, list);
@@ -269,7 +281,9 @@ ripen(struct transfer_queue *q, struct transfer_file *f)
 	crew_unlock(&q->crew);
 }
 
-void
+/* A file that is hashed or given up, and that nobody else is at: it gets its
+ * name, waits for that, comes again, or has failed. */
+static void
 transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 {
 	struct err e;
@@ -290,6 +304,11 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 }
 
 /* --- One range. --- */
+
+/*
+ * One request for a range of a file: its answer to the file's place and to the
+ * hash, and what a failure means for the file and for all.
+ */
 
 /* Waits between tries: full jitter below these. */
 #define BACKOFF_BASE 500
@@ -660,7 +679,9 @@ leave(struct visit *v, enum fetch_end end, struct err *e)
 		crew_changed(&v->q->crew);
 }
 
-void
+/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and
+ * give another one. */
+static void
 transfer_range(
     struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
 {

@@ -37,8 +37,6 @@ struct transfer_job;
 struct transfer_queue;
 struct url;
 
-/* --- The threads. --- */
-
 struct transfer_ops {
 	/* What content i is. The name must last for the run. */
 	void (*content)(void *ctx, size_t i, struct content *out);
@@ -74,38 +72,5 @@ struct transfer {
  * stop the others, but what concerns all (disk full, stopped by a signal, not
  * allowed) does. Returns -1 with that, else 0. */
 int transfer_run(const struct transfer *t, struct err *e);
-
-/* --- Begin and end of a file. --- */
-
-/*
- * The beginning and the end of a file that is fetched: by one worker, without
- * the lock.
- */
-
-/* Content i becomes active, or has failed. */
-void transfer_begin(struct transfer_queue *q, size_t i);
-
-/* A file that is hashed or given up, and that nobody else is at: it gets its
- * name, waits for that, comes again, or has failed. */
-void transfer_finish(struct transfer_queue *q, struct transfer_file *f);
-
-/* Files from transfer_harvest(), which may be none: to the disk, then to their
- * names. */
-void transfer_settle(struct transfer_queue *q, struct transfer_file *list);
-
-/* Closes and frees a file that is no longer active. */
-void transfer_file_close(struct transfer_file *f, bool published);
-
-/* --- One range. --- */
-
-/*
- * One request for a range of a file: its answer to the file's place and to the
- * hash, and what a failure means for the file and for all.
- */
-
-/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and
- * give another one. */
-void transfer_range(
-    struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer);
 
 #endif

@@ -551,7 +551,10 @@ commit_once_more(struct batch *b, struct err *e)
 	return -1;
 }
 
-int
+/* Sends and commits all that is to be sent. Files that fail alone are marked
+ * (OFFER_FAILED) and do not make it fail; what concerns all ends it, with the
+ * kind that it has (err.h). */
+static int
 deliver(struct delivery *d, struct err *e)
 {
 	struct batch b = {.d = d};

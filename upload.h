@@ -62,9 +62,4 @@ struct delivery {
 	unsigned step;  /* of the scale; set by deliver() */
 };
 
-/* Sends and commits all that is to be sent. Files that fail alone are marked
- * (OFFER_FAILED) and do not make it fail; what concerns all ends it, with the
- * kind that it has (err.h). */
-int deliver(struct delivery *d, struct err *e);
-
 #endif

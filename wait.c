@@ -178,7 +178,8 @@ wait_until(uint64_t deadline, struct err *e)
 	}
 }
 
-void
+/* A condition for wait_cond(), to be destroyed as any other. */
+static void
 wait_cond_init(pthread_cond_t *c)
 {
 	pthread_condattr_t attr;
@@ -189,7 +190,10 @@ wait_cond_init(pthread_cond_t *c)
 	pthread_condattr_destroy(&attr);
 }
 
-void
+/* Waits until the condition is signalled, not beyond the deadline, and perhaps
+ * ends without a reason; the caller holds the lock, which is given up
+ * meanwhile. A signal does not end it: the deadline is to be near. */
+static void
 wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline)
 {
 	const struct timespec t = {

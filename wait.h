@@ -31,14 +31,6 @@ int wait_fd(int fd, short events, uint64_t deadline, struct err *e);
 /* Sleeps until the deadline; fails only with ERR_STOPPED. */
 int wait_until(uint64_t deadline, struct err *e);
 
-/* A condition for wait_cond(), to be destroyed as any other. */
-void wait_cond_init(pthread_cond_t *c);
-
-/* Waits until the condition is signalled, not beyond the deadline, and perhaps
- * ends without a reason; the caller holds the lock, which is given up
- * meanwhile. A signal does not end it: the deadline is to be near. */
-void wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline);
-
 /* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
  * the flag that every wait looks at, the second ends the process at once (with
  * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails

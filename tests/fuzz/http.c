@@ -1,6 +1,7 @@
 /* Heads of responses, and the values of their fields. */
 
-#include "http.h"
+#include "../../http.c"
+
 #include "tests/fuzz/fuzz.h"
 
 /* However a head arrives, its end is found at the same place. */

@@ -5,7 +5,7 @@
  * is old; what follows is the file itself. Else it is laid over a good one.
  */
 
-#include "state.h"
+#include "../../state.c"
 
 #include <sys/stat.h>
 

@@ -1,6 +1,7 @@
 /* Metadata files of the official client's --local-dir. */
 
-#include "plan.h"
+#include "../../plan.c"
+
 #include "tests/fuzz/fuzz.h"
 
 int

@@ -1,6 +1,7 @@
 /* Command lines, an argument a line; and the first one as a rate. */
 
-#include "option.h"
+#include "../../option.c"
+
 #include "tests/fuzz/fuzz.h"
 
 #define ARGS_MAX 64

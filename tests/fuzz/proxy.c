@@ -1,6 +1,7 @@
 /* Three lines: a proxy, the no_proxy list, and the target. */
 
-#include "conn.h"
+#include "../../conn.c"
+
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -1,6 +1,7 @@
 /* What names a repository. */
 
-#include "api.h"
+#include "../../api.c"
+
 #include "tests/fuzz/fuzz.h"
 
 static void

@@ -5,7 +5,8 @@
  * content.
  */
 
-#include "state.h"
+#include "../../state.c"
+
 #include "tests/fuzz/fuzz.h"
 
 static void

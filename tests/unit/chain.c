@@ -1,4 +1,5 @@
-#include "tls.h"
+
+#include "../../tls.c"
 
 #include <stdlib.h>
 #include <string.h>

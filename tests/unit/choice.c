@@ -1,4 +1,5 @@
-#include "download.h"
+
+#include "../../download.c"
 
 #include <string.h>
 

@@ -1,4 +1,5 @@
-#include "tls.h"
+
+#include "../../tls.c"
 
 #include "str.h"
 #include "tests/unit/test.h"

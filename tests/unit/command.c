@@ -1,4 +1,5 @@
-#include "option.h"
+
+#include "../../option.c"
 
 #include "str.h"
 #include "tests/unit/test.h"

@@ -1,4 +1,5 @@
-#include "option.h"
+
+#include "../../option.c"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,7 @@
 
 /* The real shells read them in tests/e2e/pack.py. */
 
-static const char *const shells[] = {"bash", "zsh", "fish"};
+static const char *const shell_names[] = {"bash", "zsh", "fish"};
 
 static char *
 script(const char *shell)
@@ -26,8 +27,8 @@ script(const char *shell)
 static void
 test_complete(void)
 {
-	for (size_t i = 0; i < countof(shells); i++) {
-		char *text = script(shells[i]);
+	for (size_t i = 0; i < countof(shell_names); i++) {
+		char *text = script(shell_names[i]);
 		const struct command_row *c;
 		const struct option_row *r;
 

@@ -1,4 +1,5 @@
-#include "str.h"
+#include "../../str.c"
+
 #include "tests/unit/test.h"
 
 int

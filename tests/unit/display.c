@@ -1,4 +1,5 @@
-#include "progress.h"
+
+#include "../../progress.c"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-#include "token.h"
+
+#include "../../token.c"
 
 #include "err.h"
 #include "str.h"
@@ -13,7 +14,7 @@ struct run {
 };
 
 static int
-load(struct run *r, const char *env, const char *config_path, bool verbose)
+load_file(struct run *r, const char *env, const char *config_path, bool verbose)
 {
 	struct table t = table_of(env);
 	struct variables v = table_variables(&t);
@@ -107,7 +108,7 @@ test_config_file(void)
 		int rv;
 
 		scratch_write("c.json", t[i].text);
-		rv = load(&r, "S=sub\nHOME=.", "c.json", false);
+		rv = load_file(&r, "S=sub\nHOME=.", "c.json", false);
 		CHECK_ROW(i, rv == (t[i].msg ? -1 : 0));
 		CHECK_ROW(i, test_same(token(&r), t[i].token));
 		CHECK_ROW(i, test_same(r.e.msg, t[i].msg ? t[i].msg : ""));
@@ -115,9 +116,10 @@ test_config_file(void)
 		release(&r);
 	}
 	scratch_write("c.json", "{\"app\": {\"env\": \"~/sub/env\"}}");
-	CHECK(load(&r, "", "c.json", false) < 0 && strstr(r.e.msg, "HOME"));
+	CHECK(
+	    load_file(&r, "", "c.json", false) < 0 && strstr(r.e.msg, "HOME"));
 	release(&r);
-	CHECK(load(&r, "", "none.json", false) < 0);
+	CHECK(load_file(&r, "", "none.json", false) < 0);
 	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "'none.json'"));
 	release(&r);
 	unlink(".env");
@@ -133,7 +135,7 @@ test_ignored_lines(void)
 	    "HF_ENDPOINT=https://evil.example\nhttps_proxy=http://evil\n"
 	    "SSL_CERT_FILE=evil.pem\nHF_HOME=evil\nOTHER=1\nHF_TOKEN=t\n"
 	    "HF_TOKEN_PATH=evil\nCURL_CA_BUNDLE\n");
-	CHECK(load(&r, "HF_HOME=mine", NULL, false) == 0);
+	CHECK(load_file(&r, "HF_HOME=mine", NULL, false) == 0);
 	CHECK(test_same(token(&r), "t"));
 	CHECK(noted(&r, "HF_ENDPOINT in '.env' is ignored"));
 	CHECK(noted(&r, "https_proxy in '.env' is ignored"));
@@ -142,7 +144,7 @@ test_ignored_lines(void)
 	CHECK(!noted(&r, "HF_HOME") && !noted(&r, "OTHER"));
 	CHECK(!noted(&r, "evil") && !noted(&r, "was read"));
 	release(&r);
-	CHECK(load(&r, "", NULL, true) == 0);
+	CHECK(load_file(&r, "", NULL, true) == 0);
 	CHECK(noted(&r, "'.env' was read\n"));
 	release(&r);
 	unlink(".env");
@@ -155,24 +157,24 @@ test_foreign_env(void)
 
 	scratch_write(".env", "HF_TOKEN=t");
 	CHECK(chmod(".env", 0644) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
+	CHECK(load_file(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
 	CHECK(!r.notes.len);
 	release(&r);
 	CHECK(chmod(".env", 0646) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+	CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 	CHECK(noted(&r, "'.env' is ignored: others"));
 	release(&r);
 	CHECK(chmod(".env", 0664) == 0 &&
 	      chown(".env", geteuid(), getegid()) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
+	CHECK(load_file(&r, "", NULL, false) == 0 && test_same(token(&r), "t"));
 	release(&r);
 	/* To give a file away one must be root. */
 	if (geteuid() == 0) {
 		CHECK(chown(".env", 0, 12345) == 0);
-		CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+		CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 		release(&r);
 		CHECK(chmod(".env", 0600) == 0 && chown(".env", 12345, 0) == 0);
-		CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+		CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 		CHECK(noted(&r, "'.env' is ignored: others"));
 		release(&r);
 	}
@@ -185,7 +187,7 @@ test_bad_env(void)
 	struct run r;
 
 	scratch_write(".env", "A=1\nHF_TOKEN='secret");
-	CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+	CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 	CHECK(noted(&r, "'.env' is ignored: line 2: the quote"));
 	CHECK(!noted(&r, "secret"));
 	release(&r);
@@ -193,10 +195,10 @@ test_bad_env(void)
 
 	/* A virtual environment, and a pipe that nobody writes to. */
 	CHECK(mkdir(".env", 0700) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && !r.notes.len);
+	CHECK(load_file(&r, "", NULL, false) == 0 && !r.notes.len);
 	release(&r);
 	CHECK(rmdir(".env") == 0 && mkfifo(".env", 0600) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+	CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 	release(&r);
 	unlink(".env");
 }
@@ -209,18 +211,20 @@ test_variables(void)
 	struct run r;
 
 	scratch_write(".env", "MINE=own\nX=${OTHER}\nHF_TOKEN=${MINE}");
-	CHECK(load(&r, "OTHER=secret", NULL, false) == 0);
+	CHECK(load_file(&r, "OTHER=secret", NULL, false) == 0);
 	CHECK(test_same(token(&r), "own") && !r.notes.len);
 	release(&r);
-	CHECK(load(&r, env, NULL, false) == 0 && test_same(token(&r), "own"));
+	CHECK(load_file(&r, env, NULL, false) == 0 &&
+	      test_same(token(&r), "own"));
 	CHECK(noted(&r, "HF_TOKEN in '.env' names a variable"));
 	release(&r);
 	scratch_write(".env", "HF_TOKEN=a${OTHER:-b}${NONE:-c}");
-	CHECK(load(&r, env, NULL, false) == 0 && test_same(token(&r), "abc"));
+	CHECK(load_file(&r, env, NULL, false) == 0 &&
+	      test_same(token(&r), "abc"));
 	CHECK(noted(&r, "names a variable") && !noted(&r, "secret"));
 	release(&r);
 	scratch_write("c.json", "{\"app\": {\"env\": \".env\"}}");
-	CHECK(load(&r, env, "c.json", false) == 0);
+	CHECK(load_file(&r, env, "c.json", false) == 0);
 	CHECK(test_same(token(&r), "asecretc") && !r.notes.len);
 	release(&r);
 	unlink(".env");
@@ -233,7 +237,7 @@ test_too_large(void)
 
 	scratch_write(".env", "HF_TOKEN=t\n#");
 	CHECK(truncate(".env", 100000) == 0);
-	CHECK(load(&r, "", NULL, false) == 0 && !token(&r));
+	CHECK(load_file(&r, "", NULL, false) == 0 && !token(&r));
 	CHECK(noted(&r, "'.env' is ignored: File too large"));
 	release(&r);
 	unlink(".env");

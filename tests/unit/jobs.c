@@ -1,4 +1,5 @@
-#include "config.h"
+
+#include "../../config.c"
 
 #include <string.h>
 #include <sys/resource.h>

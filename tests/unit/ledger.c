@@ -1,4 +1,5 @@
-#include "journal.h"
+
+#include "../../journal.c"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-#include "lfs.h"
+
+#include "../../lfs.c"
 
 #include <string.h>
 

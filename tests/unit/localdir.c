@@ -1,5 +1,6 @@
+#include "../../plan.c"
+
 #include "err.h"
-#include "plan.h"
 #include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
@@ -170,7 +171,7 @@ has(const struct place *p, const struct stat *st)
 }
 
 static void
-note(const struct place *p, const struct stat *st)
+own_note(const struct place *p, const struct stat *st)
 {
 	struct err e;
 
@@ -189,7 +190,7 @@ test_folder(void)
 	CHECK(localdir_prepare(&p.f, &e) == 0);
 	st = stat_of(&p);
 	CHECK(!has(&p, &st));
-	note(&p, &st);
+	own_note(&p, &st);
 	CHECK(has(&p, &st));
 	other = p.d;
 	other.b[3] ^= 1;
@@ -208,7 +209,7 @@ test_changes(void)
 
 	place_make(&p);
 	st = stat_of(&p);
-	note(&p, &st);
+	own_note(&p, &st);
 	now = st;
 	now.st_dev++;
 	CHECK(has(&p, &now));
@@ -230,10 +231,10 @@ test_changes(void)
 	/* Of coarse times none is believed. */
 	now = st;
 	now.st_ctim.tv_nsec = 0;
-	note(&p, &now);
+	own_note(&p, &now);
 	CHECK(!has(&p, &now));
 	/* A note is replaced. */
-	note(&p, &st);
+	own_note(&p, &st);
 	CHECK(has(&p, &st));
 	place_release(&p);
 }
@@ -259,7 +260,7 @@ test_metadata_of_others(void)
 		CHECK(folder_write(&p.f, LOCALDIR_PREFIX "/a/b.metadata",
 			  str_of(t[i]), false, &e) == 0);
 		CHECK_ROW(i, !has(&p, &st));
-		note(&p, &st);
+		own_note(&p, &st);
 		CHECK_ROW(i, has(&p, &st));
 	}
 	place_release(&p);

@@ -1,4 +1,5 @@
-#include "exchange.h"
+
+#include "../../exchange.c"
 
 #include <stdlib.h>
 

@@ -1,4 +1,5 @@
-#include "conn.h"
+
+#include "../../conn.c"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
-#include "option.h"
+
+#include "../../option.c"
 
 #include <stdlib.h>
 #include <string.h>

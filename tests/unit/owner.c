@@ -1,4 +1,5 @@
-#include "state.h"
+
+#include "../../state.c"
 
 #include <string.h>
 #include <sys/wait.h>

@@ -1,4 +1,5 @@
-#include "journal.h"
+
+#include "../../journal.c"
 
 #include <fcntl.h>
 #include <stdlib.h>

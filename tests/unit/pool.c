@@ -1,4 +1,5 @@
-#include "client.h"
+
+#include "../../client.c"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -1,4 +1,5 @@
-#include "conn.h"
+#include "../../conn.c"
+
 #include "err.h"
 #include "str.h"
 #include "tests/unit/test.h"

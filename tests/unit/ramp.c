@@ -1,4 +1,5 @@
-#include "queue.h"
+#include "../../queue.c"
+
 #include "str.h"
 #include "tests/unit/test.h"
 

@@ -1,4 +1,5 @@
-#include "queue.h"
+#include "../../queue.c"
+
 #include "str.h"
 #include "tests/unit/test.h"
 
@@ -16,7 +17,7 @@ struct file {
 
 /* As partial_missing() does it: whole blocks, from the next one on. */
 static bool
-missing(
+missing_bytes(
     void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
 {
 	const struct file *f = ctx;
@@ -85,12 +86,12 @@ test_take(void)
 	struct range *a, *b, *c;
 
 	f.here[1] = f.here[5] = true;
-	a = ranges_take(&s, 0, ALL, missing, &f, &who[0]);
-	b = ranges_take(&s, 0, 30, missing, &f, &who[1]);
-	c = ranges_take(&s, 0, ALL, missing, &f, &who[2]);
+	a = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[0]);
+	b = ranges_take(&s, 0, 30, missing_bytes, &f, &who[1]);
+	c = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[2]);
 	CHECK(is(a, 0, 0, 10, &who[0]) && is(b, 20, 20, 50, &who[1]));
 	CHECK(is(c, 60, 60, SIZE, &who[2]));
-	CHECK(!ranges_take(&s, 0, ALL, missing, &f, &who[3]));
+	CHECK(!ranges_take(&s, 0, ALL, missing_bytes, &f, &who[3]));
 	CHECK(ranges_held(&s) == 3 && sane(&s));
 	/* What was begun is continued, with its beginning and sum. */
 	ranges_advance(b, 15, BLOCK);
@@ -100,7 +101,7 @@ test_take(void)
 	CHECK(ranges_held(&s) == 2 && is(b, 30, 35, 50, NULL) && sane(&s));
 	CHECK(ranges_written(&s, 30) == 35 && ranges_written(&s, 34) == 35);
 	CHECK(ranges_written(&s, 35) == 35 && ranges_written(&s, 29) == 29);
-	CHECK(ranges_take(&s, 0, 1, missing, &f, &who[3]) == b);
+	CHECK(ranges_take(&s, 0, 1, missing_bytes, &f, &who[3]) == b);
 	CHECK(is(b, 30, 35, 50, &who[3]) && b->sum == 99);
 	/* A complete one is gone. */
 	ranges_advance(a, 10, BLOCK);
@@ -122,8 +123,8 @@ test_take_from(void)
 	struct ranges s = {0};
 	struct range *a, *b, *c;
 
-	a = ranges_take(&s, 0, 100, missing, &f, &who[0]);
-	b = ranges_take(&s, 500, 100, missing, &f, &who[0]);
+	a = ranges_take(&s, 0, 100, missing_bytes, &f, &who[0]);
+	b = ranges_take(&s, 500, 100, missing_bytes, &f, &who[0]);
 	CHECK(is(a, 0, 0, 100, &who[0]) && is(b, 500, 500, 600, &who[0]));
 	ranges_advance(a, 33, BLOCK);
 	ranges_advance(b, 7, BLOCK);
@@ -131,21 +132,21 @@ test_take_from(void)
 	ranges_put(&s, a);
 	ranges_put(&s, b);
 	/* a waits at 33: from 34 on it is behind, though some of it is not. */
-	c = ranges_take(&s, 34, 50, missing, &f, &who[1]);
+	c = ranges_take(&s, 34, 50, missing_bytes, &f, &who[1]);
 	CHECK(is(c, 100, 100, 150, &who[1]) && sane(&s));
 	ranges_put(&s, c);
-	CHECK(ranges_take(&s, 33, 50, missing, &f, &who[1]) == a);
-	CHECK(ranges_take(&s, 0, 50, missing, &f, &who[2]) == c);
+	CHECK(ranges_take(&s, 33, 50, missing_bytes, &f, &who[1]) == a);
+	CHECK(ranges_take(&s, 0, 50, missing_bytes, &f, &who[2]) == c);
 	/* b is lower than what is free behind it. */
-	CHECK(is(ranges_take(&s, 0, 350, missing, &f, &who[3]), 150, 150, 500,
-	    &who[3]));
-	CHECK(ranges_take(&s, 0, 50, missing, &f, &who[4]) == b);
+	CHECK(is(ranges_take(&s, 0, 350, missing_bytes, &f, &who[3]), 150, 150,
+	    500, &who[3]));
+	CHECK(ranges_take(&s, 0, 50, missing_bytes, &f, &who[4]) == b);
 	ranges_put(&s, b);
-	c = ranges_take(&s, 508, ALL, missing, &f, &who[4]);
+	c = ranges_take(&s, 508, ALL, missing_bytes, &f, &who[4]);
 	CHECK(is(c, 600, 600, SIZE, &who[4]));
-	CHECK(!ranges_take(&s, 508, ALL, missing, &f, &who[5]));
-	CHECK(!ranges_take(&s, SIZE, ALL, missing, &f, &who[5]));
-	CHECK(ranges_take(&s, 507, ALL, missing, &f, &who[5]) == b);
+	CHECK(!ranges_take(&s, 508, ALL, missing_bytes, &f, &who[5]));
+	CHECK(!ranges_take(&s, SIZE, ALL, missing_bytes, &f, &who[5]));
+	CHECK(ranges_take(&s, 507, ALL, missing_bytes, &f, &who[5]) == b);
 	CHECK(sane(&s) && ranges_held(&s) == 5);
 	complete(&s);
 }
@@ -156,12 +157,12 @@ test_take_between(void)
 {
 	struct file f = {0};
 	struct ranges s = {0};
-	struct range *a = ranges_take(&s, 1, ALL, missing, &f, &who[0]);
+	struct range *a = ranges_take(&s, 1, ALL, missing_bytes, &f, &who[0]);
 
 	CHECK(is(a, 10, 10, SIZE, &who[0]));
-	CHECK(is(
-	    ranges_take(&s, 0, ALL, missing, &f, &who[1]), 0, 0, 10, &who[1]));
-	CHECK(!ranges_take(&s, SIZE - 1, ALL, missing, &f, &who[1]));
+	CHECK(is(ranges_take(&s, 0, ALL, missing_bytes, &f, &who[1]), 0, 0, 10,
+	    &who[1]));
+	CHECK(!ranges_take(&s, SIZE - 1, ALL, missing_bytes, &f, &who[1]));
 	complete(&s);
 }
 
@@ -178,7 +179,7 @@ test_advance(void)
 	struct range *r;
 
 	f.here[0] = f.here[1] = true;
-	r = ranges_take(&s, 0, 80, missing, &f, &who[0]);
+	r = ranges_take(&s, 0, 80, missing_bytes, &f, &who[0]);
 	for (size_t i = 0; i < countof(t); i++) {
 		ranges_advance(r, t[i].n, BLOCK);
 		CHECK_ROW(i, is(r, t[i].begin, t[i].at, 100, &who[0]));
@@ -187,7 +188,7 @@ test_advance(void)
 	ranges_put(&s, r);
 	CHECK(!s.first);
 	/* The end of a file lies within its last block. */
-	r = ranges_take(&s, 980, 10, missing, &f, &who[0]);
+	r = ranges_take(&s, 980, 10, missing_bytes, &f, &who[0]);
 	r->end = 987;
 	ranges_advance(r, 7, BLOCK);
 	CHECK(is(r, 980, 987, 987, &who[0]));
@@ -204,7 +205,7 @@ test_split(void)
 	struct range *a, *b;
 
 	CHECK(!ranges_split(&s, BLOCK, &who[0]));
-	a = ranges_take(&s, 0, ALL, missing, &f, &who[0]);
+	a = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[0]);
 	ranges_advance(a, 503, BLOCK);
 	a->sum = 5;
 	b = ranges_split(&s, BLOCK, &who[1]);
@@ -232,8 +233,8 @@ test_split_anywhere(void)
 		for (uint64_t least = BLOCK; least <= 300; least += 290) {
 			struct file f = {0};
 			struct ranges s = {0};
-			struct range *b,
-			    *a = ranges_take(&s, 0, ALL, missing, &f, &who[0]);
+			struct range *b, *a = ranges_take(&s, 0, ALL,
+					     missing_bytes, &f, &who[0]);
 
 			ranges_advance(a, at, BLOCK);
 			b = ranges_split(&s, least, &who[1]);
@@ -256,9 +257,9 @@ test_split_longest(void)
 	struct ranges s = {0};
 	struct range *a, *b, *c;
 
-	a = ranges_take(&s, 0, 500, missing, &f, &who[0]);
-	b = ranges_take(&s, 0, 300, missing, &f, &who[1]);
-	c = ranges_take(&s, 0, ALL, missing, &f, &who[2]);
+	a = ranges_take(&s, 0, 500, missing_bytes, &f, &who[0]);
+	b = ranges_take(&s, 0, 300, missing_bytes, &f, &who[1]);
+	c = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[2]);
 	ranges_put(&s, a);
 	CHECK(is(ranges_split(&s, BLOCK, &who[3]), 650, 650, 800, &who[3]));
 	CHECK(is(b, 500, 500, 650, &who[1]) && is(a, 0, 0, 500, NULL));
@@ -278,8 +279,8 @@ test_stalled(void)
 	struct range *a, *b;
 
 	CHECK(!ranges_stalled(&s, ALL));
-	a = ranges_take(&s, 0, 500, missing, &f, &who[0]);
-	b = ranges_take(&s, 0, 500, missing, &f, &who[1]);
+	a = ranges_take(&s, 0, 500, missing_bytes, &f, &who[0]);
+	b = ranges_take(&s, 0, 500, missing_bytes, &f, &who[1]);
 	a->moved = 100;
 	b->moved = 200;
 	ranges_advance(a, 33, BLOCK);
@@ -374,7 +375,7 @@ find_work(struct model *m, void *holder)
 	uint64_t from = chance(m, 3) ? 0 : chance(m, SIZE);
 	uint64_t limit = (1 + chance(m, 12)) * BLOCK;
 	struct range *r =
-	    ranges_take(&m->s, from, limit, missing, &m->f, holder);
+	    ranges_take(&m->s, from, limit, missing_bytes, &m->f, holder);
 
 	if (r)
 		m->wrong += r->at < from;
@@ -427,7 +428,8 @@ finish(struct model *m)
 			ranges_put(&m->s, m->of[i]);
 		}
 	memset(m->of, 0, sizeof(m->of));
-	while ((r = ranges_take(&m->s, 0, ALL, missing, &m->f, &m->of[0]))) {
+	while (
+	    (r = ranges_take(&m->s, 0, ALL, missing_bytes, &m->f, &m->of[0]))) {
 		while (r->at < r->end)
 			write_some(m, r);
 		ranges_put(&m->s, r);

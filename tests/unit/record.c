@@ -1,4 +1,5 @@
-#include "journal.h"
+
+#include "../../journal.c"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +7,7 @@
 #include "str.h"
 #include "tests/unit/test.h"
 
-#define KEY "00112233445566778899aabbccddeeff"
+#define SOME_KEY "00112233445566778899aabbccddeeff"
 #define SHA "344408a72f0bc14a380c0a156b94a21ddc668a535be8b892aed91115d8ca61b7"
 #define GIT "abb2df387e7bc8ebf002c540492ce260b10a6b5d"
 
@@ -17,9 +18,9 @@ static const struct {
 } rows[] = {
     {"J 1", true},
     {"J 18446744073709551615", true},
-    {"H " KEY " 1 2 3 4 5 6 " SHA, true},
-    {"H " KEY " 0 18446744073709551615 999999999 0 0 0 " GIT, true},
-    {"U 7 " KEY " 30 10 1787514895 " SHA " https://hub/c?a=b c", true},
+    {"H " SOME_KEY " 1 2 3 4 5 6 " SHA, true},
+    {"H " SOME_KEY " 0 18446744073709551615 999999999 0 0 0 " GIT, true},
+    {"U 7 " SOME_KEY " 30 10 1787514895 " SHA " https://hub/c?a=b c", true},
     {"V 7 https://hub/verify", true},
     {"P 7 1 https://s3/x?X-Amz-Signature=1", true},
     {"E 7 1 \"3ed8\"", true},
@@ -39,18 +40,18 @@ static const struct {
     {"j 1", false},
     {"JJ 1", false},
     {"X 1", false},
-    {"H " KEY " 1 2 3 4 5 " SHA, false},
-    {"H " KEY " 1 2 3 4 5 6 7 " SHA, false},
-    {"H " KEY " 1 2 3 4 5 6", false},
-    {"H " KEY " 1 2 3 4 5 6 " SHA " ", false},
-    {"H " KEY " 1 2 3 4 5 6 " SHA "0", false},
-    {"H " KEY "0 1 2 3 4 5 6 " SHA, false},
+    {"H " SOME_KEY " 1 2 3 4 5 " SHA, false},
+    {"H " SOME_KEY " 1 2 3 4 5 6 7 " SHA, false},
+    {"H " SOME_KEY " 1 2 3 4 5 6", false},
+    {"H " SOME_KEY " 1 2 3 4 5 6 " SHA " ", false},
+    {"H " SOME_KEY " 1 2 3 4 5 6 " SHA "0", false},
+    {"H " SOME_KEY "0 1 2 3 4 5 6 " SHA, false},
     {"H 0 1 2 3 4 5 6 " SHA, false},
-    {"S " KEY " 1 2 " SHA, false},
-    {"H " KEY " 1 2 3 4 5 6 "
+    {"S " SOME_KEY " 1 2 " SHA, false},
+    {"H " SOME_KEY " 1 2 3 4 5 6 "
      "ABB2DF387E7BC8EBF002C540492CE260B10A6B5D",
 	false},
-    {"H " KEY " 1 2 3 4 5 6 x", false},
+    {"H " SOME_KEY " 1 2 3 4 5 6 x", false},
     {"V 7", false},
     {"V 7 ", false},
     {"V 7 a\tb", false},
@@ -125,7 +126,7 @@ test_damage(void)
 static void
 test_fields(void)
 {
-	char *line = line_of("U 7 " KEY " 30 10 99 " SHA " https://h/c d");
+	char *line = line_of("U 7 " SOME_KEY " 30 10 99 " SHA " https://h/c d");
 	struct digest d;
 	struct record r;
 
@@ -136,7 +137,7 @@ test_fields(void)
 	CHECK(digest_same(&r.digest, &d) && r.key[1] == 0x11);
 	CHECK(str_eq(r.text, "https://h/c d"));
 	free(line);
-	line = line_of("H " KEY " 1 2 3 4 5 6 " GIT);
+	line = line_of("H " SOME_KEY " 1 2 3 4 5 6 " GIT);
 	CHECK(!record_parse(str_of(line), &r));
 	CHECK(r.size == 1 && r.mtime == 2 && r.ctime == 3 && r.inode == 4 &&
 	      r.device == 5 && r.time == 6 && r.digest.kind == HASH_GIT);
@@ -144,7 +145,7 @@ test_fields(void)
 }
 
 static int
-put(struct buf *b, const char *text, size_t n)
+put_line(struct buf *b, const char *text, size_t n)
 {
 	struct record r = {.kind = RECORD_PART, .part = 1, .text = {text, n}};
 
@@ -159,13 +160,13 @@ test_texts(void)
 	struct record r;
 
 	memset(text, 'x', URL_MAX + 1);
-	CHECK(put(&b, text, URL_MAX + 1) < 0 && put(&b, text, 0) < 0);
-	CHECK(put(&b, "a\nb", 3) < 0 && put(&b, "a\0b", 3) < 0);
+	CHECK(put_line(&b, text, URL_MAX + 1) < 0 && put_line(&b, text, 0) < 0);
+	CHECK(put_line(&b, "a\nb", 3) < 0 && put_line(&b, "a\0b", 3) < 0);
 	CHECK(!b.len);
-	CHECK(!put(&b, text, URL_MAX) && b.len <= RECORD_MAX);
+	CHECK(!put_line(&b, text, URL_MAX) && b.len <= RECORD_MAX);
 	CHECK(!record_parse(str_make(b.s, b.len - 1), &r));
 	CHECK(r.text.n == URL_MAX);
-	CHECK(!put(&b, "\xff", 1));
+	CHECK(!put_line(&b, "\xff", 1));
 	free(text);
 	buf_release(&b);
 }

@@ -1,4 +1,5 @@
-#include "api.h"
+#include "../../api.c"
+
 #include "err.h"
 #include "str.h"
 #include "tests/unit/test.h"

@@ -1,4 +1,5 @@
-#include "state.h"
+
+#include "../../state.c"
 
 #include <stdlib.h>
 #include <string.h>

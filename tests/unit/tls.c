@@ -1,4 +1,5 @@
-#include "tls.h"
+
+#include "../../tls.c"
 
 #include <bearssl.h>
 #include <fcntl.h>
@@ -87,7 +88,7 @@ read_number(br_sslio_context *io)
 /* Not br_sslio_close(): that waits for the answer, and turns for ever if the
  * client has gone. */
 static void
-say_goodbye(struct server *s, br_ssl_engine_context *eng)
+send_goodbye(struct server *s, br_ssl_engine_context *eng)
 {
 	const unsigned char *p;
 	size_t n;
@@ -114,7 +115,7 @@ serve(struct server *s, br_sslio_context *io)
 		 br_sslio_write_all(io, p, n) == 0)
 		br_sslio_flush(io);
 	if (s->how == ECHO || s->how == ECHO_GONE)
-		say_goodbye(s, io->engine);
+		send_goodbye(s, io->engine);
 	free(p);
 }
 
