@@ -11,8 +11,8 @@ import subprocess
 import time
 import zlib
 
-from e2e_faults import need_strace
-from e2e_upload import ID, commits, folder, noise, puts, same, start, there, up, write
+from faults import need_strace
+from upload import ID, commits, folder, noise, puts, same, start, there, up, write
 from kit import MB, Skip, limit
 
 LONG = bool(os.environ.get("HUB_LONG"))
