@@ -292,7 +292,7 @@ def inject_all(way, faults, status=None):
 
 
 @hub_with(quotas=QUOTAS)
-@limit(3000 if LONG else 120)
+@limit(3000 if LONG else 240)
 def test_download_with_failing_files(k):
     inject_all(Download(k), FILE_FAULTS)
 
@@ -465,10 +465,10 @@ def test_folders_are_on_the_disk_at_the_end(k):
     repo, trace = k.hub.add_repo(ID, {"a/b/one": "1", "a/b/two": "2", "a/c/d/three": "3",
                                       "e/five": Generated(1, 2 * MB + 1)}), k.top / "trace"
     k.ok(k.download(repo, "-j", "2", "--exclude", ".*", env=environment(), wrap=traced(
-        "-y", "-s", "300", "-e", "trace=fsync,renameat", "-e", "signal=none", "-o", str(trace))))
+        "-y", "-s", "300", "-e", "trace=fsync,renameat,renameat2", "-e", "signal=none", "-o", str(trace))))
     named, synced = {}, {}
-    for n, (call, rest) in enumerate(finished(trace, "fsync|renameat")):
-        if call == "renameat":
+    for n, (call, rest) in enumerate(finished(trace, "fsync|renameat2?")):
+        if call != "fsync":
             named["/".join(re.search(r'.*<([^<>]*)>, "([^"]*)"', rest).groups())] = n
         else:
             synced[re.search(r"\d+<([^<>]*)>", rest).group(1)] = n
@@ -536,13 +536,13 @@ def test_small_files_that_were_killed_leave_nothing(k):
     need_strace()
     repo = many_small(k, 60)
     r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
-        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=20"))
+        "-o", "/dev/null", "-e", "inject=renameat2:signal=SIGKILL:when=20"))
     assert r.status == 137 and ours(k), r.status
     k.ok(k.download(repo))
     k.same(repo)
     assert not ours(k), ours(k)
     r = k.download(repo, "-f", "f001", to=k.top / "one", env=environment(), wrap=traced(
-        "-o", "/dev/null", "-e", "inject=renameat:signal=SIGKILL:when=1"))
+        "-o", "/dev/null", "-e", "inject=renameat2:signal=SIGKILL:when=1"))
     assert r.status == 137 and (k.top / ".hub-download").exists()
     k.ok(k.download(repo, "-f", "f001", to=k.top / "one"))
     assert not (k.top / ".hub-download").exists()

@@ -259,9 +259,13 @@ def test_places_that_block(k):
     for path in ("/proc", "/dev"):
         k.ok(k.download(repo, to=k.top / path[1:], env={"SSL_CERT_DIR": path, "REQUESTS_CA_BUNDLE": path},
                         timeout=20))
-    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": fifo}), 2, "holds no certificate")
-    k.ok(k.download(repo, env={"SSL_CERT_DIR": fifo}), 2, "not a directory")
-    k.ok(k.download(repo, env={"REQUESTS_CA_BUNDLE": "/dev/zero"}), 2, "larger than 16 MiB")
+    # What the environment names is passed over with a note, what an option names is an error.
+    for name, path, why in (("REQUESTS_CA_BUNDLE", fifo, "holds no certificate"),
+                            ("SSL_CERT_DIR", fifo, "not a directory"),
+                            ("REQUESTS_CA_BUNDLE", "/dev/zero", "larger than 16 MiB")):
+        k.ok(k.download(repo, env={name: path}), err=why)
+    k.ok(k.download(repo, "--ca-file", fifo), 2, "holds no certificate")
+    k.ok(k.download(repo, "--ca-file", "/dev/zero"), 2, "larger than 16 MiB")
     # A pipe to which somebody writes, as a shell makes it of <(...).
     reading, writing = os.pipe()
     late = threading.Timer(0.3, lambda: (os.write(writing, Path(k.hub.ca_file).read_bytes()), os.close(writing)))
