@@ -163,6 +163,19 @@ def test_login_page_at_first(k):
         assert "hash" not in r.err, "the text was taken for content"
 
 
+def test_right_bytes_that_are_in_doubt_come_again_wrong(k):
+    """A whole answer without a length ends early: its bytes were right and are hashed. They come
+    again, and one of them is wrong then: what decides is the hash of what is on the disk."""
+    for size, cut, wrong in ((3 * MB, 2500001, 5), (20 * MB + 1, 9000001, 1000000)):
+        repo = k.hub.add_repo("acme-lab/doubt%d" % size, {NAME: Generated(5, size)})
+        k.hub.rules.clear()
+        k.hub.fault(origin="cdn", ignore_range=True, headers={"Content-Length": None},
+                    no_length=True, edit=lambda body, n=cut: body[:n])
+        k.hub.fault(origin="cdn", corrupt_at=wrong)
+        k.dir = k.top / str(size)
+        end(k, repo, "-j", "1")
+
+
 def test_login_page_between_two_runs(k):
     repo = large(k, 30 * MB)
     stopped(k, repo, 9 * MB, "-j", "3")
