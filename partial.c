@@ -102,18 +102,21 @@ is_left(const struct litter *l, struct str name, const struct litter_end *end)
 	return is_orphan(l, hash, kind);
 }
 
-/* On a network file system only time tells that nobody uses it: *now is that
- * of the file system, in ms; 0: not asked yet. */
+/* Whether it is for us to remove. On a network file system only time tells that
+ * nobody uses it: *now is that of the file system, in ms; 0: not asked yet. */
 static bool
-is_old(const struct litter *l, const char *path, int64_t *now)
+is_ours(const struct litter *l, const char *path, int64_t *now)
 {
 	struct stat st;
 	struct err e;
 
+	if (folder_stat(l->f, path, &st, &e) != 0 || st.st_uid != l->uid)
+		return false;
+	if (!l->network)
+		return true;
 	if (!*now && lease_clock(l->f, l->prefix, now, &e) < 0)
 		return false;
-	return folder_stat(l->f, path, &st, &e) == 0 &&
-	       *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
+	return *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
 }
 
 /* Removes from the folder that prefix names what is left there; with temp_only
@@ -141,9 +144,8 @@ clean(const struct litter *l, const char *prefix, bool temp_only,
 			continue;
 		buf_clear(&path);
 		buf_printf(&path, "%s%s", prefix, x->d_name);
-		if (l->network && !is_old(l, buf_cstr(&path), &now))
-			continue;
-		if (folder_remove(l->f, buf_cstr(&path), &e) == 0)
+		if (is_ours(l, buf_cstr(&path), &now) &&
+		    folder_remove(l->f, buf_cstr(&path), &e) == 0)
 			removed = true;
 	}
 	if (d)
@@ -228,7 +230,7 @@ hold_clean(struct litter *l, const char *path, bool create, bool *removed)
 
 bool
 litter_enter(struct litter *l, const struct folder *f, const char *prefix,
-    bool network, bool create)
+    uid_t uid, bool network, bool create)
 {
 	struct buf path = buf_make(8192);
 	uint64_t end = wait_now() + WAIT_MS;
@@ -236,7 +238,7 @@ litter_enter(struct litter *l, const struct folder *f, const char *prefix,
 	struct err e;
 	enum held held = NO_LOCKS;
 
-	*l = (struct litter){f, prefix, network, -1};
+	*l = (struct litter){f, prefix, uid, network, -1};
 	buf_printf(&path, "%s.", prefix);
 	while (!network) {
 		held = hold_clean(l, buf_cstr(&path), create, &removed);
