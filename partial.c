@@ -43,6 +43,14 @@ is_temp(struct str name)
 	       str_is_hex(str_make(name.s + 5, 16), 16);
 }
 
+/* "names-RANDOM": the folder in which plan.c tries names. */
+static bool
+is_trial(struct str name)
+{
+	return name.n == 22 && str_starts(name, "names-") &&
+	       str_is_hex(str_make(name.s + 6, 16), 16);
+}
+
 /* A name under which nobody continues: HASH.RANDOM.KIND, HASH.claim,
  * .RANDOM.tmp (state.h), and copy-RANDOM of earlier versions. */
 static bool
@@ -50,7 +58,7 @@ is_private(struct str name)
 {
 	struct str hash, random, kind;
 
-	if (is_temp(name))
+	if (is_temp(name) || is_trial(name))
 		return true;
 	if (str_starts(name, "copy-"))
 		return str_is_hex(str_make(name.s + 5, name.n - 5), 16);
@@ -119,6 +127,26 @@ is_ours(const struct litter *l, const char *path, int64_t *now)
 	return *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
 }
 
+/* With the files in it, which are empty. */
+static bool
+remove_trial(const struct litter *l, const char *path)
+{
+	struct err e;
+	int fd = folder_openat(l->f, path, O_RDONLY | O_DIRECTORY, &e);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *x;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while ((x = readdir(d)))
+		unlinkat(fd, x->d_name, 0);
+	closedir(d);
+	return unlinkat(l->f->fd, path, AT_REMOVEDIR) == 0;
+}
+
 /* Removes from the folder that prefix names what is left there; with temp_only
  * nothing but temporary files. */
 static bool
@@ -144,8 +172,11 @@ clean(const struct litter *l, const char *prefix, bool temp_only,
 			continue;
 		buf_clear(&path);
 		buf_printf(&path, "%s%s", prefix, x->d_name);
-		if (is_ours(l, buf_cstr(&path), &now) &&
-		    folder_remove(l->f, buf_cstr(&path), &e) == 0)
+		if (!is_ours(l, buf_cstr(&path), &now))
+			continue;
+		if (is_trial(name)
+			? remove_trial(l, buf_cstr(&path))
+			: folder_remove(l->f, buf_cstr(&path), &e) == 0)
 			removed = true;
 	}
 	if (d)

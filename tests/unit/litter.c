@@ -151,6 +151,25 @@ test_kinds(void)
 	}
 }
 
+/* The folder in which names were tried. */
+static void
+test_trial(void)
+{
+	const char *name = "names-" RANDOM;
+	struct place p;
+	struct litter l;
+
+	place_make(&p);
+	close(make(&p.f, "names-" RANDOM "/a:b", false));
+	litter_enter(&l, &p.f, PREFIX, geteuid() + 1, false, false);
+	leave(&l, true, false);
+	CHECK(is_there(&p.f, name));
+	CHECK(litter_enter(&l, &p.f, PREFIX, geteuid(), false, false));
+	CHECK(!is_there(&p.f, name));
+	leave(&l, true, false);
+	place_release(&p);
+}
+
 /* What is another user's stays, whatever its name. */
 static void
 test_foreign(void)
@@ -311,6 +330,7 @@ int
 main(void)
 {
 	test_kinds();
+	test_trial();
 	test_foreign();
 	test_two();
 	test_waits();
