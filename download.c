@@ -1056,8 +1056,9 @@ enter(struct download *d, struct err *e)
 {
 	if (partial_setup(&d->folder, &d->ground, e) < 0)
 		return -1;
-	if (d->o->dry_run || !litter_enter(&d->litter, &d->folder, d->prefix,
-				 d->ground.traits.network, false))
+	if (d->o->dry_run ||
+	    !litter_enter(&d->litter, &d->folder, d->prefix,
+		d->ground.traits.maker.uid, d->ground.traits.network, false))
 		return 0;
 	/* There is more room now. */
 	return partial_setup(&d->folder, &d->ground, e);
@@ -1125,7 +1126,7 @@ transfer_all(struct download *d, struct err *e)
 		return -1;
 	if (d->litter.fd < 0 && !d->litter.network && d->plan.to_fetch)
 		litter_enter(&d->litter, &d->folder, d->prefix,
-		    d->ground.traits.network, true);
+		    d->ground.traits.maker.uid, d->ground.traits.network, true);
 	rv = fetch_all(d, e);
 	if (rv == 0)
 		rv = copy_all(d, e);

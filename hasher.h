@@ -63,7 +63,7 @@ void *hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset);
 /* More may have been written out of order: look. */
 void hasher_poke(struct hashing *s);
 
-/* Starts over at the first byte; nobody may be offering. */
+/* Starts over at the first byte. */
 void hasher_restart(struct hashing *s);
 
 /* Ends it, complete or not. */

@@ -43,6 +43,14 @@ is_temp(struct str name)
 	       str_is_hex(str_make(name.s + 5, 16), 16);
 }
 
+/* "names-RANDOM": the folder in which plan.c tries names. */
+static bool
+is_trial(struct str name)
+{
+	return name.n == 22 && str_starts(name, "names-") &&
+	       str_is_hex(str_make(name.s + 6, 16), 16);
+}
+
 /* A name under which nobody continues: HASH.RANDOM.KIND, HASH.claim,
  * .RANDOM.tmp (state.h), and copy-RANDOM of earlier versions. */
 static bool
@@ -50,7 +58,7 @@ is_private(struct str name)
 {
 	struct str hash, random, kind;
 
-	if (is_temp(name))
+	if (is_temp(name) || is_trial(name))
 		return true;
 	if (str_starts(name, "copy-"))
 		return str_is_hex(str_make(name.s + 5, name.n - 5), 16);
@@ -102,18 +110,41 @@ is_left(const struct litter *l, struct str name, const struct litter_end *end)
 	return is_orphan(l, hash, kind);
 }
 
-/* On a network file system only time tells that nobody uses it: *now is that
- * of the file system, in ms; 0: not asked yet. */
+/* Whether it is for us to remove. On a network file system only time tells that
+ * nobody uses it: *now is that of the file system, in ms; 0: not asked yet. */
 static bool
-is_old(const struct litter *l, const char *path, int64_t *now)
+is_ours(const struct litter *l, const char *path, int64_t *now)
 {
 	struct stat st;
 	struct err e;
 
+	if (folder_stat(l->f, path, &st, &e) != 0 || st.st_uid != l->uid)
+		return false;
+	if (!l->network)
+		return true;
 	if (!*now && lease_clock(l->f, l->prefix, now, &e) < 0)
 		return false;
-	return folder_stat(l->f, path, &st, &e) == 0 &&
-	       *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
+	return *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
+}
+
+/* With the files in it, which are empty. */
+static bool
+remove_trial(const struct litter *l, const char *path)
+{
+	struct err e;
+	int fd = folder_openat(l->f, path, O_RDONLY | O_DIRECTORY, &e);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *x;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return false;
+	}
+	while ((x = readdir(d)))
+		unlinkat(fd, x->d_name, 0);
+	closedir(d);
+	return unlinkat(l->f->fd, path, AT_REMOVEDIR) == 0;
 }
 
 /* Removes from the folder that prefix names what is left there; with temp_only
@@ -141,9 +172,11 @@ clean(const struct litter *l, const char *prefix, bool temp_only,
 			continue;
 		buf_clear(&path);
 		buf_printf(&path, "%s%s", prefix, x->d_name);
-		if (l->network && !is_old(l, buf_cstr(&path), &now))
+		if (!is_ours(l, buf_cstr(&path), &now))
 			continue;
-		if (folder_remove(l->f, buf_cstr(&path), &e) == 0)
+		if (is_trial(name)
+			? remove_trial(l, buf_cstr(&path))
+			: folder_remove(l->f, buf_cstr(&path), &e) == 0)
 			removed = true;
 	}
 	if (d)
@@ -228,7 +261,7 @@ hold_clean(struct litter *l, const char *path, bool create, bool *removed)
 
 bool
 litter_enter(struct litter *l, const struct folder *f, const char *prefix,
-    bool network, bool create)
+    uid_t uid, bool network, bool create)
 {
 	struct buf path = buf_make(8192);
 	uint64_t end = wait_now() + WAIT_MS;
@@ -236,7 +269,7 @@ litter_enter(struct litter *l, const struct folder *f, const char *prefix,
 	struct err e;
 	enum held held = NO_LOCKS;
 
-	*l = (struct litter){f, prefix, network, -1};
+	*l = (struct litter){f, prefix, uid, network, -1};
 	buf_printf(&path, "%s.", prefix);
 	while (!network) {
 		held = hold_clean(l, buf_cstr(&path), create, &removed);
@@ -474,7 +507,7 @@ note(struct partial *p, size_t block, uint32_t sum, struct err *e)
 		return 0;
 	bytes_put_le(text, sum, 4);
 	return file_pwrite(
-	    p->lease.fd, text, 4, state_at(block), p->lease.path, e);
+	    p->lease.fd, text, 4, state_at(block), p->f->path, e);
 }
 
 /* The block is no longer here. Under the lock. */
@@ -491,7 +524,7 @@ drop(struct partial *p, size_t block, struct err *e)
 }
 
 /* The same for all that are in the set, which may be one of ours; gives the
- * bytes of them. A note that cannot be changed is the caller's to remove. */
+ * bytes of them. A note that cannot be changed is the caller's to spoil. */
 static uint64_t
 drop_all(struct partial *p, const struct blocks *set, bool *noted)
 {
@@ -506,6 +539,20 @@ drop_all(struct partial *p, const struct blocks *set, bool *noted)
 	return had - p->bytes;
 }
 
+static int
+set_length(int fd, uint64_t length, const char *folder, struct err *e)
+{
+	int rv;
+
+	do
+		rv = ftruncate(fd, (off_t)length);
+	while (rv < 0 && errno == EINTR);
+	if (rv == 0)
+		return 0;
+	return err_sys(
+	    e, ERR_FILE, "cannot set the length of a file in '%s'", folder);
+}
+
 /* Without a note there is nothing to look at. */
 static void
 remove_note(struct partial *p)
@@ -514,6 +561,20 @@ remove_note(struct partial *p)
 
 	if (!p->is_private)
 		folder_remove(p->f, p->lease.path, &e);
+}
+
+/* To the next run a note of another length says nothing (is_about), while this
+ * one goes on with it. The file keeps its name, and with it our lock: were it
+ * removed, another run could have the same file of bytes. */
+static void
+spoil_note(struct partial *p)
+{
+	uint64_t length = (uint64_t)state_length(p->size) + 1;
+	struct err e;
+
+	if (!p->is_private &&
+	    set_length(p->lease.fd, length, p->f->path, &e) < 0)
+		remove_note(p);
 }
 
 static int
@@ -539,7 +600,7 @@ fall_back(struct partial *p)
 	drop_all(p, &p->fresh, &noted);
 	pthread_mutex_unlock(&p->lock);
 	if (!p->is_private && (!noted || sync_fd(p->lease.fd) < 0))
-		remove_note(p);
+		spoil_note(p);
 }
 
 static int
@@ -550,7 +611,7 @@ sync_bytes(struct partial *p, struct err *e)
 	if (sync_fd(p->fd) == 0)
 		return 0;
 	error = errno;
-	err_sys(e, ERR_FILE, "cannot write '%s'", p->name);
+	err_sys(e, ERR_FILE, "cannot write in '%s'", p->f->path);
 	if (error == ENOSPC || error == EDQUOT)
 		err_hint(e, "make room and run again with -d: what reached the "
 			    "disk is kept");
@@ -625,28 +686,15 @@ partial_hashed(struct partial *p, uint64_t end)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static int
-set_length(int fd, uint64_t length, const char *name, struct err *e)
-{
-	int rv;
-
-	do
-		rv = ftruncate(fd, (off_t)length);
-	while (rv < 0 && errno == EINTR);
-	if (rv == 0)
-		return 0;
-	return err_sys(e, ERR_FILE, "cannot set the length of '%s'", name);
-}
-
 /* A note that says nothing is here, in our name. */
 static int
 new_note(struct partial *p, struct err *e)
 {
-	const char *name = p->lease.path;
+	const char *folder = p->f->path;
 
-	if (set_length(p->lease.fd, STATE_HEAD, name, e) < 0)
+	if (set_length(p->lease.fd, STATE_HEAD, folder, e) < 0)
 		return -1;
-	return set_length(p->lease.fd, state_length(p->size), name, e);
+	return set_length(p->lease.fd, state_length(p->size), folder, e);
 }
 
 static int
@@ -656,7 +704,7 @@ sign_note(struct partial *p, const struct digest *want, struct err *e)
 	unsigned char head[STATE_HEAD];
 
 	state_format_head(&s, head);
-	return file_pwrite(p->lease.fd, head, STATE_HEAD, 0, p->lease.path, e);
+	return file_pwrite(p->lease.fd, head, STATE_HEAD, 0, p->f->path, e);
 }
 
 /* Who must not write into it cannot open it either. Where only we can write
@@ -698,7 +746,8 @@ open_data(struct partial *p, struct stat *st, struct err *e)
 	if (p->fd < 0)
 		return -1;
 	if (fstat(p->fd, st) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
+		return err_sys(
+		    e, ERR_FILE, "cannot look into '%s'", p->f->path);
 	if (!maker_made(&p->maker, st))
 		return 1;
 	/* That of an earlier version, or of another tool. */
@@ -778,12 +827,12 @@ fix_length(struct partial *p, const struct stat *st, struct err *e)
 	uint64_t length = (uint64_t)st->st_size;
 
 	/* Nothing of it counts: its space is given back. */
-	if (!p->bytes && length && set_length(p->fd, 0, p->name, e) < 0)
+	if (!p->bytes && length && set_length(p->fd, 0, p->f->path, e) < 0)
 		return -1;
 	if (!p->bytes)
 		length = 0;
 	if (length > p->size || (p->sparse && length < p->size))
-		return set_length(p->fd, p->size, p->name, e);
+		return set_length(p->fd, p->size, p->f->path, e);
 	return 0;
 }
 
@@ -1018,10 +1067,9 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 	const unsigned char *from = bytes;
 
 	if (offset > p->size || n > p->size - offset)
-		return err_set(
-		    e, ERR_OTHER, "bytes for '%s' lie outside of it", p->name);
+		return err_set(e, ERR_OTHER, "bytes lie outside of their file");
 	if (check_owner(p, e) < 0 ||
-	    file_pwrite(p->fd, bytes, n, offset, p->name, e) < 0)
+	    file_pwrite(p->fd, bytes, n, offset, p->f->path, e) < 0)
 		return -1;
 	while (n) {
 		size_t block = (size_t)(offset / STATE_BLOCK);
@@ -1048,7 +1096,7 @@ int
 partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e)
 {
-	return file_pread(p->fd, bytes, n, offset, p->name, e);
+	return file_pread(p->fd, bytes, n, offset, p->f->path, e);
 }
 
 uint64_t
@@ -1123,7 +1171,7 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 	struct stat st;
 
 	if (partial_here(p) != p->size)
-		return err_set(e, ERR_OTHER, "'%s' is not complete", p->name);
+		return err_set(e, ERR_OTHER, "the file is not complete");
 	if (check_owner(p, e) < 0 || sync_bytes(p, e) < 0)
 		return -1;
 	leave_cache(p, p->size);
@@ -1140,7 +1188,7 @@ partial_stat(const struct partial *p, struct stat *st, struct err *e)
 {
 	if (fstat(p->fd, st) == 0)
 		return 0;
-	return err_sys(e, ERR_FILE, "cannot look at '%s'", p->name);
+	return err_sys(e, ERR_FILE, "cannot look into '%s'", p->f->path);
 }
 
 uint64_t
@@ -1155,7 +1203,7 @@ partial_forget(struct partial *p)
 		drop_all(p, &p->here, &noted);
 	pthread_mutex_unlock(&p->lock);
 	if (!noted)
-		remove_note(p);
+		spoil_note(p);
 	return old;
 }
 
@@ -1196,6 +1244,8 @@ end_shared(struct partial *p, bool published)
 	struct err e;
 
 	if (!published && p->bytes) {
+		/* partial_finish() may have opened it to others. */
+		(void)fchmod(p->fd, p->maker.private);
 		keep(p);
 	} else if (check_owner(p, &e) == 0) {
 		if (!published)

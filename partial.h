@@ -193,12 +193,14 @@ void partial_close(struct partial *p, bool published);
  * older than a week is removed there.
  *
  * HASH.part and HASH.state can be continued: they stay, unless their content
- * is in place. What this unit does not know stays, too.
+ * is in place. What this unit does not know stays, too, and what is another
+ * user's.
  */
 
 struct litter {
 	const struct folder *f; /* borrowed, as is prefix */
 	const char *prefix; /* of the partial files, with a '/' at its end */
+	uid_t uid;          /* that files of our own have there */
 	bool network;       /* or where there are no locks */
 	int fd;             /* of the locked folder; -1: not held */
 };
@@ -210,7 +212,7 @@ struct litter {
  * lock. True if something was removed. Never fails.
  */
 bool litter_enter(struct litter *l, const struct folder *f, const char *prefix,
-    bool network, bool create);
+    uid_t uid, bool network, bool create);
 
 /* What is known at the end of a run. */
 struct litter_end {

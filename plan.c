@@ -394,25 +394,49 @@ note(const struct plan_how *how, const char *target, int fd,
 		    how->folder, target, how->commit, d, &st, &ignored);
 }
 
+static bool
+stamp_at(int fd, struct stamp *out)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	stamp_of(&st, out);
+	return true;
+}
+
+/* The same for one that others may change meanwhile: what was read of it then is
+ * nothing that it ever was. One that is changed all the time is not right. */
+static int
+hash_unchanged(const struct plan_how *how, int fd, const struct plan_file *f,
+    const char *target, struct stamp *was, struct err *e)
+{
+	struct stamp now;
+
+	for (int i = 0; i < 3; i++) {
+		int rv =
+		    stamp_at(fd, was) ? hash_file(how, fd, f, target, e) : 0;
+
+		if (rv <= 0 || (stamp_at(fd, &now) && stamp_same(was, &now)))
+			return rv;
+	}
+	return 0;
+}
+
 /* Compares the content of a file that has the right size. 1: it is what is
  * wanted; 0: it is not, or cannot be read. */
 static int
 compare(const struct plan_how *how, const char *target,
     const struct plan_file *f, struct err *e)
 {
-	int fd = folder_openat(how->folder, target, O_RDONLY, e), rv = -1;
+	int fd = folder_openat(how->folder, target, O_RDONLY, e), rv;
 	struct stamp was;
-	struct stat st;
 
 	if (fd < 0)
 		return 0;
-	e->kind = ERR_FILE;
-	if (fstat(fd, &st) == 0)
-		rv = hash_file(how, fd, f, target, e);
-	if (rv > 0) {
-		stamp_of(&st, &was);
+	rv = hash_unchanged(how, fd, f, target, &was, e);
+	if (rv > 0)
 		note(how, target, fd, &was, &f->file.digest);
-	}
 	close(fd);
 	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;
 }

@@ -157,7 +157,7 @@ struct transfer_file {
 	bool resolving;      /* one worker finds out direct, others wait */
 	bool whole;          /* the server ignores ranges */
 	bool hashed;         /* all of it; found says what */
-	bool rehash;         /* bytes that were hashed came again since */
+	bool rehash;         /* bytes that were hashed come again since */
 	bool unanswered;     /* the last try got no answer at all */
 	bool given_up;       /* why says why */
 	bool tended;         /* the tender is at it */

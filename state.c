@@ -301,9 +301,10 @@ lease_clock(
 
 	if (fd >= 0) {
 		/* The time of a file that is made may be that of the client. */
-		rv = file_pwrite(fd, "", 1, 0, name, e);
+		rv = file_pwrite(fd, "", 1, 0, f->path, e);
 		if (rv == 0 && fstat(fd, &st) < 0)
-			rv = err_sys(e, ERR_FILE, "cannot look at '%s'", name);
+			rv = err_sys(
+			    e, ERR_FILE, "cannot look into '%s'", f->path);
 		if (rv == 0)
 			*ms = mtime(&st);
 		close(fd);
@@ -339,7 +340,8 @@ look(const struct lease *l, const char *path, struct found *x, struct err *e)
 		return errno == ENOENT ? 1 : -1;
 	if (fstat(x->fd, &x->st) < 0) {
 		found_release(x);
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+		return err_sys(
+		    e, ERR_FILE, "cannot look into '%s'", l->f->path);
 	}
 	x->has_head = pread(x->fd, x->head, STATE_HEAD, 0) == STATE_HEAD;
 	return 0;
@@ -451,13 +453,13 @@ copy_signed(const struct lease *l, int from, int to, struct err *e)
 	while ((n = pread(from, piece, sizeof(piece), (off_t)at)) > 0) {
 		if (at == 0 && n >= STATE_HEAD)
 			state_sign(piece, &l->self);
-		if (file_pwrite(to, piece, (size_t)n, at, l->path, e) < 0)
+		if (file_pwrite(to, piece, (size_t)n, at, l->f->path, e) < 0)
 			return -1;
 		at += (uint64_t)n;
 	}
 	if (n < 0)
-		return err_sys(e, ERR_FILE, "cannot read '%s'", l->path);
-	return file_sync(to, l->path, e);
+		return err_sys(e, ERR_FILE, "cannot read in '%s'", l->f->path);
+	return file_sync(to, l->f->path, e);
 }
 
 /* Puts a copy of the file in its place, in our name, and holds that. */
@@ -650,9 +652,9 @@ lease_check(struct lease *l, struct err *e)
 		return 0;
 	}
 	err_set(e, ERR_FILE,
-	    "cannot continue '%s': another hub process took it over while this "
+	    "cannot continue in '%s': another hub process took over while this "
 	    "one slept",
-	    l->path);
+	    l->f->path);
 	return err_hint(e, "run again with -d");
 }
 

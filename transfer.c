@@ -186,26 +186,35 @@ forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 	return 0;
 }
 
-/* Not what its hash says: hashes it again, once the bytes that may be wrong
- * came again, from a fresh address. */
+/* Not what its hash says, or no longer what was hashed: hashes it again, once
+ * the bytes that may be wrong came again, from a fresh address. */
 static int
 again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 {
 	if (!f->rehash && forget(q, f, e) < 0)
 		return -1;
-	f->rehash = false;
-	if (f->hashing)
-		hasher_restart(f->hashing);
+	/* Before the hasher starts: it may be through at once. */
 	crew_lock(&q->crew);
-	f->hashed = false;
+	f->rehash = f->hashed = false;
 	if (!f->hashing)
 		start_hash(q, f);
 	free(f->direct);
 	f->direct = NULL;
+	crew_unlock(&q->crew);
+	if (f->hashing)
+		hasher_restart(f->hashing);
+	crew_lock(&q->crew);
 	f->users--;
 	crew_changed(&q->crew);
 	crew_unlock(&q->crew);
 	return 0;
+}
+
+/* Whether what was hashed is what is wanted, and is what is on the disk. */
+static bool
+is_right(const struct transfer_file *f)
+{
+	return !f->rehash && digest_same(&f->found, &f->content.digest);
 }
 
 static void
@@ -288,7 +297,7 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 {
 	struct err e;
 
-	if (!f->given_up && !digest_same(&f->found, &f->content.digest)) {
+	if (!f->given_up && !is_right(f)) {
 		if (again(q, f, &e) == 0)
 			return;
 		transfer_give_up(f, &e);

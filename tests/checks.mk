@@ -89,6 +89,10 @@ fuzz:
 fuzz_run: $(FUZZ:%=$O/fuzz_%)
 	tests/fuzz/run $T $^
 
+# Whether the tests notice small faults; see the head of tests/check/mutants.
+mutants:
+	tests/check/mutants
+
 # Our reader of .env files against python-dotenv.
 env_compare: $O/env_dump
 	tests/check/env_compare.py $O/env_dump
@@ -158,4 +162,4 @@ fmt:
 	clang-format -i *.[ch] tests/*/*.[ch] tools/*.c
 
 .PHONY: asan tsan tsan_run tsan_all tsan_all_run valgrind valgrind_run \
-        valgrind_all valgrind_all_run fuzz fuzz_run env_compare lint fmt
+        valgrind_all valgrind_all_run fuzz fuzz_run mutants env_compare lint fmt

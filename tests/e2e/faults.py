@@ -459,6 +459,22 @@ def test_source_of_a_copy_is_changed(k):
 
 
 @hub_with(quotas=QUOTAS)
+def test_changed_while_it_is_hashed(k):
+    """What was read of it before and after was right, and what it is now is not."""
+    need_strace()
+    repo, trace = k.hub.add_repo(ID, {"a.bin": Generated(9, 3 * MB + 1)}), k.top / "trace"
+    k.ok(k.download(repo, env=environment()))
+    (k.dir / ".cache/huggingface/download/a.bin.metadata").unlink()
+    process = k.start("download", "-r", ID, "-p", k.dir, env=environment(), wrap=traced(
+        "-y", "-e", "trace=pread64", "-e", "inject=pread64:delay_exit=2000000:when=20", "-o", str(trace)))
+    k.wait_for(lambda: trace.exists() and trace.read_text().count("a.bin>") >= 19, what="the 19th read")
+    with open(str(k.dir / "a.bin"), "r+b") as f:
+        f.write(b"??")
+    k.ok(k.finish(process))
+    k.same(repo)
+
+
+@hub_with(quotas=QUOTAS)
 def test_folders_are_on_the_disk_at_the_end(k):
     """A name is lasting once the folder that it is in is synced after it, and so is the folder's."""
     need_strace()

@@ -547,6 +547,37 @@ test_heirs(void)
 	}
 }
 
+/* Between a look at a dead owner and the claim another one has followed it. */
+static void
+test_followed_meanwhile(void)
+{
+	struct place p;
+	struct lease a, b, c;
+	struct found x;
+	struct err e;
+
+	place_init(&p);
+	a = mine(&p, true);
+	b = mine(&p, true);
+	c = mine(&p, true);
+	CHECK(take(&a) == 0);
+	put(&a);
+	lease_drop(&a);
+	CHECK(look(&b, b.path, &x, &e) == 0 && judge_owner(&b, &x) == DEAD);
+	CHECK(take(&c) == 0);
+	CHECK(follow(&b, &x, &e) == 1 && b.fd < 0);
+	CHECK(holds(&c, false));
+	found_release(&x);
+	lease_release(&c);
+	/* Nobody has. */
+	CHECK(look(&b, b.path, &x, &e) == 0);
+	CHECK(follow(&b, &x, &e) == 0 && holds(&b, false));
+	found_release(&x);
+	lease_release(&b);
+	lease_release(&a);
+	place_release(&p);
+}
+
 /* The same with locks: one who has it is killed. */
 static void
 test_killed(void)
@@ -637,6 +668,7 @@ main(void)
 	test_maker();
 	test_no_gap();
 	test_heirs();
+	test_followed_meanwhile();
 	test_killed();
 	test_claim();
 	test_clock();

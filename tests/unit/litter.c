@@ -139,16 +139,52 @@ test_kinds(void)
 
 		place_make(&p);
 		close(make(&p.f, name, false));
-		CHECK_ROW(i, litter_enter(&l, &p.f, PREFIX, false, false) ==
-				 !kinds[i].stays);
+		CHECK_ROW(i, litter_enter(&l, &p.f, PREFIX, geteuid(), false,
+				 false) == !kinds[i].stays);
 		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
 		leave(&l, false, false);
 		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
-		litter_enter(&l, &p.f, PREFIX, false, false);
+		litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
 		leave(&l, true, false);
 		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays_placed);
 		place_release(&p);
 	}
+}
+
+/* The folder in which names were tried. */
+static void
+test_trial(void)
+{
+	const char *name = "names-" RANDOM;
+	struct place p;
+	struct litter l;
+
+	place_make(&p);
+	close(make(&p.f, "names-" RANDOM "/a:b", false));
+	litter_enter(&l, &p.f, PREFIX, geteuid() + 1, false, false);
+	leave(&l, true, false);
+	CHECK(is_there(&p.f, name));
+	CHECK(litter_enter(&l, &p.f, PREFIX, geteuid(), false, false));
+	CHECK(!is_there(&p.f, name));
+	leave(&l, true, false);
+	place_release(&p);
+}
+
+/* What is another user's stays, whatever its name. */
+static void
+test_foreign(void)
+{
+	struct place p;
+	struct litter l;
+
+	place_make(&p);
+	close(make(&p.f, HEX64 ".part", true));
+	close(make(&p.f, HEX64 "." RANDOM ".part", true));
+	litter_enter(&l, &p.f, PREFIX, geteuid() + 1, false, false);
+	leave(&l, true, false);
+	CHECK(is_there(&p.f, HEX64 ".part"));
+	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
+	place_release(&p);
 }
 
 /* While another run is there nothing is touched; the last one cleans. */
@@ -159,19 +195,20 @@ test_two(void)
 	struct litter a, b;
 
 	place_make(&p);
-	litter_enter(&a, &p.f, PREFIX, false, true);
+	litter_enter(&a, &p.f, PREFIX, geteuid(), false, true);
 	CHECK(a.fd >= 0);
 	close(make(&p.f, HEX64 "." RANDOM ".part", true));
 	close(make(&p.f, HEX64 ".part", true));
 	close(make(&p.f, HEX64 ".state", true));
-	CHECK(!litter_enter(&b, &p.f, PREFIX, false, true) && b.fd >= 0);
+	CHECK(!litter_enter(&b, &p.f, PREFIX, geteuid(), false, true) &&
+	      b.fd >= 0);
 	leave(&a, true, false);
 	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
 	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
 	leave(&b, false, false);
 	CHECK(!is_there(&p.f, HEX64 "." RANDOM ".part"));
 	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
-	litter_enter(&a, &p.f, PREFIX, false, false);
+	litter_enter(&a, &p.f, PREFIX, geteuid(), false, false);
 	leave(&a, true, false);
 	CHECK(!is_there(&p.f, HEX64 ".part"));
 	CHECK(!is_there(&p.f, HEX64 ".state"));
@@ -187,10 +224,11 @@ test_waits(void)
 	struct litter a, b;
 
 	place_make(&p);
-	litter_enter(&a, &p.f, PREFIX, false, true);
+	litter_enter(&a, &p.f, PREFIX, geteuid(), false, true);
 	CHECK(flock(a.fd, LOCK_EX | LOCK_NB) == 0);
 	close(make(&p.f, HEX64 "." RANDOM ".part", true));
-	CHECK(!litter_enter(&b, &p.f, PREFIX, false, true) && b.fd < 0);
+	CHECK(!litter_enter(&b, &p.f, PREFIX, geteuid(), false, true) &&
+	      b.fd < 0);
 	CHECK(wait_now() - began >= 1000);
 	leave(&b, true, false);
 	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
@@ -210,11 +248,11 @@ test_state_with_file(void)
 	place_make(&p);
 	close(make(&p.f, HEX64 ".part", true));
 	fd = make(&p.f, HEX64 ".state", true);
-	litter_enter(&l, &p.f, "none/such/", false, false);
+	litter_enter(&l, &p.f, "none/such/", geteuid(), false, false);
 	CHECK(l.fd < 0);
 	leave(&l, true, false);
 	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
-	litter_enter(&l, &p.f, PREFIX, false, false);
+	litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
 	leave(&l, false, false);
 	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
 	close(fd);
@@ -232,7 +270,8 @@ test_network(void)
 		place_make(&p);
 		for (size_t i = 0; i < countof(kinds); i++)
 			close(make(&p.f, kinds[i].name, old));
-		CHECK(litter_enter(&l, &p.f, PREFIX, true, false) == old);
+		CHECK(litter_enter(&l, &p.f, PREFIX, geteuid(), true, false) ==
+		      old);
 		CHECK(l.fd < 0);
 		leave(&l, true, false);
 		for (size_t i = 0; i < countof(kinds); i++) {
@@ -257,13 +296,13 @@ test_folder_goes(void)
 	struct err e;
 
 	place_make(&p);
-	litter_enter(&a, &p.f, "top/", false, true);
-	litter_enter(&b, &p.f, "top/", false, true);
+	litter_enter(&a, &p.f, "top/", geteuid(), false, true);
+	litter_enter(&b, &p.f, "top/", geteuid(), false, true);
 	leave(&a, false, true);
 	CHECK(folder_stat(&p.f, "top", &st, &e) == 0);
 	leave(&b, false, true);
 	CHECK(folder_stat(&p.f, "top", &st, &e) == 1);
-	litter_enter(&a, &p.f, "top/", false, true);
+	litter_enter(&a, &p.f, "top/", geteuid(), false, true);
 	CHECK(a.fd >= 0 && folder_stat(&p.f, "top", &st, &e) == 0);
 	leave(&a, false, true);
 	place_release(&p);
@@ -279,7 +318,7 @@ test_sweep(void)
 	place_make(&p);
 	close(make(&p.f, "sub/.hub-" RANDOM ".tmp", false));
 	close(make(&p.f, "sub/" HEX64 "." RANDOM ".part", false));
-	litter_enter(&l, &p.f, PREFIX, false, false);
+	litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
 	CHECK(is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
 	leave(&l, false, false);
 	CHECK(!is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
@@ -291,6 +330,8 @@ int
 main(void)
 {
 	test_kinds();
+	test_trial();
+	test_foreign();
 	test_two();
 	test_waits();
 	test_state_with_file();
