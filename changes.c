@@ -154,30 +154,39 @@ is_secret(const struct walk *w, const struct stat *st)
 	return false;
 }
 
+/* A pattern may have backslashes in the place of slashes. */
 static const char *
 last_part(const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	const char *last = path;
 
-	return slash ? slash + 1 : path;
+	for (; *path; path++)
+		if (*path == '/' || *path == '\\')
+			last = path + 1;
+	return last;
 }
 
+/* Where a file system folds case, ".ENV" is ".env". */
 static bool
 is_dotenv(const char *path)
 {
 	struct str name = str_of(last_part(path));
 
-	return str_eq(name, ".env") || str_starts(name, ".env.");
+	if (name.n > 4 && name.s[4] == '.')
+		name.n = 4;
+	return str_eq_nocase(name, ".env");
 }
 
-/* Whether a pattern names the file, and does not just match it. */
+/* Whether a pattern names the file, and does not just match it: "sub/" is every
+ * file below sub, and names none. */
 static bool
 is_named(const struct glob_list *include, const char *path)
 {
 	for (size_t i = 0; i < include->n; i++) {
 		const char *p = include->pattern[i];
 
-		if (!strpbrk(last_part(p), "*?[") && glob_match(p, path))
+		if (strcmp(last_part(p), last_part(path)) == 0 &&
+		    glob_match(p, path))
 			return true;
 	}
 	return false;
@@ -195,15 +204,15 @@ is_below(const char *path, const char *real)
 	       (path[n] == '/' || (n && real[n - 1] == '/'));
 }
 
-/* Where a link leads to, with the path of the walk; the caller frees. NULL if
- * that is not known. */
+/* Where a path of the folder leads to; the caller frees. NULL if that is not
+ * known. */
 static char *
-target(const struct walk *w)
+target(const struct folder *f, const char *path)
 {
-	struct buf b = buf_make(2 * w->path.max);
+	struct buf b = buf_make(8192);
 	char *real;
 
-	buf_printf(&b, "%s/%s", w->folder->path, w->path.s);
+	buf_printf(&b, "%s/%s", f->path, path);
 	real = b.full ? NULL : realpath(buf_cstr(&b), NULL);
 	buf_release(&b);
 	return real;
@@ -214,7 +223,7 @@ static bool
 judge_link(struct walk *w)
 {
 	struct scan *s = w->out;
-	char *real = target(w);
+	char *real = target(w->folder, buf_cstr(&w->path));
 	bool secret = real && is_dotenv(real);
 
 	if (!secret && !(real && w->real && is_below(real, w->real)) &&
@@ -413,6 +422,16 @@ scan_folder(const struct folder *f, const struct scan_rules *rules,
 	return rv;
 }
 
+static bool
+leads_to_dotenv(const struct folder *f, const char *name)
+{
+	char *real = target(f, name);
+	bool leads = real && is_dotenv(real);
+
+	free(real);
+	return leads;
+}
+
 int
 scan_one(const struct folder *f, const char *name,
     const struct scan_rules *rules, struct scan *out, struct err *e)
@@ -432,6 +451,10 @@ scan_one(const struct folder *f, const char *name,
 	free(w.secret);
 	if (secret)
 		return refuse(name, "it holds the token, and is never sent", e);
+	if (!is_dotenv(name) && leads_to_dotenv(f, name)) {
+		refuse(name, "it is a link to a .env file", e);
+		return err_hint(e, "give the path of that file to send it");
+	}
 	if (scan_path_check(name, e) < 0)
 		return -1;
 	return add(out, name, &st, false, e);
