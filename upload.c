@@ -638,11 +638,19 @@ static int
 meet(struct upload *u, bool *fresh, struct err *e)
 {
 	const struct repo *r = &u->s.repo;
-	bool there;
+	bool there, is_public;
 
 	*fresh = false;
-	if (repo_exists(r, &there, e) < 0)
+	if (repo_exists(r, &there, &is_public, e) < 0)
 		return -1;
+	if (is_public && u->o->is_private) {
+		err_set(e, ERR_USAGE,
+		    "the %s is there, and it is public: --private makes only a "
+		    "new one private",
+		    repo_type_name(r->type));
+		return err_hint(e, "make it private at the Hub, or leave out "
+				   "--private");
+	}
 	*fresh = !there && u->o->dry_run;
 	if (*fresh)
 		return 0;

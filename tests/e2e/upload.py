@@ -139,6 +139,17 @@ def test_private(k):
     folder(k)
     k.ok(up(k, "--private"))
     assert k.hub.find_repo("model", ID).private
+    k.ok(up(k, "--private"), err="nothing to do")
+
+
+def test_private_and_there_in_public(k):
+    """Nothing that was meant to be private is published."""
+    folder(k)
+    k.hub.add_repo(ID, {"README.md": "x"})
+    for words in ([], ["--dry-run"]):
+        k.ok(up(k, "--private", *words), 2, err="it is public")
+    assert not k.hub.asked(method="POST")
+    k.ok(up(k))
 
 
 def test_include_exclude(k):
