@@ -652,6 +652,58 @@ offer_release(struct offer *o)
 	folder_close(&o->folder);
 }
 
+/* --- The token does not go out in a file. --- */
+
+static bool
+holds(const char *p, size_t n, const char *token, size_t length)
+{
+	const char *end = p + n, *at = p;
+
+	while ((size_t)(end - at) >= length &&
+	       (at = memchr(at, *token, (size_t)(end - at) - length + 1))) {
+		if (memcmp(at, token, length) == 0)
+			return true;
+		at++;
+	}
+	return false;
+}
+
+/* In the first end bytes. Pieces overlap, so that it is found across their
+ * border. */
+static int
+look_for_token(int fd, const struct scan_file *l, const char *token,
+    uint64_t end, struct err *e)
+{
+	size_t length = strlen(token), room = TOKEN_PIECE + length, n;
+	char *piece = xmalloc(room);
+	int rv = 0;
+
+	for (uint64_t at = 0; rv == 0 && at + length <= end;
+	     at += TOKEN_PIECE) {
+		uint64_t left = end - at;
+
+		n = left < room ? (size_t)left : room;
+		rv = file_pread(fd, piece, n, at, l->path, e);
+		if (rv == 0 && holds(piece, n, token, length)) {
+			rv = err_set(e, ERR_USAGE,
+			    "it holds the token that is in use, and is not "
+			    "sent");
+			err_hint(e, "take the token out of it, or leave the "
+				    "file out with --exclude");
+		}
+	}
+	mem_wipe(piece, room);
+	free(piece);
+	return rv;
+}
+
+static bool
+wants_look(const struct offer *o, const struct offer_file *f)
+{
+	return o->token && f->fate == OFFER_SEND &&
+	       f->local->stamp.size <= OFFER_TOKEN_MAX;
+}
+
 /* --- How the Hub wants them. --- */
 
 static int
@@ -692,7 +744,8 @@ read_rules(const struct offer *o, const char *path)
 	struct buf b = buf_make(RULES_MAX);
 	struct err ignored;
 
-	if (f && folder_read(&o->folder, f->local->path, &b, &ignored) == 0)
+	if (f && folder_read(&o->folder, f->local->path, &b, &ignored) == 0 &&
+	    !(o->token && strstr(buf_cstr(&b), o->token)))
 		return buf_detach(&b);
 	buf_release(&b);
 	return NULL;
@@ -713,6 +766,20 @@ check_empty(int fd, struct err *e)
 	    "it is no ordinary file: its size is 0, and there are bytes in it");
 }
 
+/* What the question tells of a file must not be of the token either. */
+static int
+check_sample(
+    const struct offer *o, const struct offer_file *f, int fd, struct err *e)
+{
+	uint64_t size = f->local->stamp.size, end;
+
+	if (!wants_look(o, f))
+		return 0;
+	end = PREUPLOAD_SAMPLE + strlen(o->token);
+	return look_for_token(
+	    fd, f->local, o->token, size < end ? size : end, e);
+}
+
 static int
 add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
     struct err *e)
@@ -726,6 +793,8 @@ add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
 		return -1;
 	rv = size ? file_pread(fd, sample, n, 0, f->local->path, e)
 		  : check_empty(fd, e);
+	if (rv == 0)
+		rv = check_sample(o, f, fd, e);
 	close(fd);
 	if (rv == 0)
 		preupload_add(b, f->path, size, sample, n);
@@ -909,56 +978,7 @@ hash_file(struct hashing *h, struct offer_file *f, struct err *e)
 	return 0;
 }
 
-/* --- The token does not go out in a file. --- */
-
-static bool
-holds(const char *p, size_t n, const char *token, size_t length)
-{
-	const char *end = p + n, *at = p;
-
-	while ((size_t)(end - at) >= length &&
-	       (at = memchr(at, *token, (size_t)(end - at) - length + 1))) {
-		if (memcmp(at, token, length) == 0)
-			return true;
-		at++;
-	}
-	return false;
-}
-
-/* Pieces overlap, so that it is found across their border. */
-static int
-look_for_token(
-    int fd, const struct scan_file *l, const char *token, struct err *e)
-{
-	size_t length = strlen(token), room = TOKEN_PIECE + length, n;
-	char *piece = xmalloc(room);
-	int rv = 0;
-
-	for (uint64_t at = 0; rv == 0 && at + length <= l->stamp.size;
-	     at += TOKEN_PIECE) {
-		uint64_t left = l->stamp.size - at;
-
-		n = left < room ? (size_t)left : room;
-		rv = file_pread(fd, piece, n, at, l->path, e);
-		if (rv == 0 && holds(piece, n, token, length)) {
-			rv = err_set(e, ERR_USAGE,
-			    "it holds the token that is in use, and is not "
-			    "sent");
-			err_hint(e, "take the token out of it, or leave the "
-				    "file out with --exclude");
-		}
-	}
-	mem_wipe(piece, room);
-	free(piece);
-	return rv;
-}
-
-static bool
-wants_look(const struct offer *o, const struct offer_file *f)
-{
-	return o->token && f->fate == OFFER_SEND &&
-	       f->local->stamp.size <= OFFER_TOKEN_MAX;
-}
+/* --- The token in the rest of a file. --- */
 
 static int
 check_token(const struct offer *o, struct offer_file *f, struct err *e)
@@ -967,7 +987,7 @@ check_token(const struct offer *o, struct offer_file *f, struct err *e)
 
 	if (fd < 0)
 		return -1;
-	rv = look_for_token(fd, f->local, o->token, e);
+	rv = look_for_token(fd, f->local, o->token, f->local->stamp.size, e);
 	close(fd);
 	return rv;
 }
