@@ -579,8 +579,7 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 	/* Somebody else may have been faster: mirrors answer that with 400, and
 	 * a token may write where it may not create. */
 	if (e->kind != ERR_STOPPED &&
-	    repo_exists(r, &there, &is_public, &ignored) == 0 && there &&
-	    !(is_private && is_public))
+	    repo_exists(r, &there, &is_public, &ignored) == 0 && there)
 		return 0;
 	return err_in(e, "cannot create '%s'", r->id);
 }

@@ -149,6 +149,9 @@ def test_private_and_there_in_public(k):
     for words in ([], ["--dry-run"]):
         k.ok(up(k, "--private", *words), 2, err="it is public")
     assert not k.hub.asked(method="POST")
+    k.hub.fault(path="expand=private", status=404, headers={"X-Error-Code": "RepoNotFound"})
+    k.ok(up(k, "--private"), 2, err="it is public")  # somebody else was faster
+    assert not k.hub.asked(path="/preupload/")
     k.ok(up(k))
 
 
