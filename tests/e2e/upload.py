@@ -456,6 +456,16 @@ def test_lost_commit_is_found(k):
     assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out
 
 
+def test_lost_commit_that_is_seen_late(k):
+    """The first look does not show it, and the second try finds the branch moved: by ourselves."""
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    k.hub.fault(path="/commits/", status=404)
+    r = k.ok(up(k))
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out
+
+
 def test_last_answer_is_lost(k):
     """Nothing is left to try: it is looked up nevertheless."""
     folder(k, {"a.txt": "a"})
