@@ -173,6 +173,15 @@ def test_bad_digest_makes_it_hash_again(k):
     same(k)
 
 
+def test_storage_answers_before_it_has_all(k):
+    """Such a part is sent again before anything is said about it to the Hub."""
+    folder(k, {"w.bin": noise(1, 9 * MB + 1)})
+    k.hub.fault(origin="upload", status=200, headers={"ETag": '"0"'})
+    k.ok(up(k))
+    same(k)
+    assert len(puts(k)) > 1 and all(e["status"] < 300 for e in k.hub.asked(method="POST"))
+
+
 # 4: secrets
 
 def source(k, files):
