@@ -560,7 +560,7 @@ answer_commit(struct str text, char commit[41], struct err *e)
 static void
 add_text(struct buf *b, struct str text)
 {
-	struct buf line = buf_make(TEXT_MAX);
+	struct buf line = buf_make(text.n + 1);
 
 	for (size_t i = 0; i < text.n; i++) {
 		bool white = text.s[i] == ' ' ||
@@ -573,6 +573,11 @@ add_text(struct buf *b, struct str text)
 	}
 	if (line.len && line.s[line.len - 1] == ' ')
 		line.s[--line.len] = '\0';
+	/* Before the cut: what is left of a token is not known as one. */
+	if (line.len)
+		str_mask_tokens(line.s);
+	if (line.len > TEXT_MAX)
+		line.s[TEXT_MAX] = '\0';
 	if (line.len && !strstr(buf_cstr(b), line.s)) {
 		buf_puts(b, b->len ? "; " : "");
 		buf_puts(b, line.s);

@@ -154,30 +154,39 @@ is_secret(const struct walk *w, const struct stat *st)
 	return false;
 }
 
+/* A pattern may have backslashes in the place of slashes. */
 static const char *
 last_part(const char *path)
 {
-	const char *slash = strrchr(path, '/');
+	const char *last = path;
 
-	return slash ? slash + 1 : path;
+	for (; *path; path++)
+		if (*path == '/' || *path == '\\')
+			last = path + 1;
+	return last;
 }
 
+/* Where a file system folds case, ".ENV" is ".env". */
 static bool
 is_dotenv(const char *path)
 {
 	struct str name = str_of(last_part(path));
 
-	return str_eq(name, ".env") || str_starts(name, ".env.");
+	if (name.n > 4 && name.s[4] == '.')
+		name.n = 4;
+	return str_eq_nocase(name, ".env");
 }
 
-/* Whether a pattern names the file, and does not just match it. */
+/* Whether a pattern names the file, and does not just match it: "sub/" is every
+ * file below sub, and names none. */
 static bool
 is_named(const struct glob_list *include, const char *path)
 {
 	for (size_t i = 0; i < include->n; i++) {
 		const char *p = include->pattern[i];
 
-		if (!strpbrk(last_part(p), "*?[") && glob_match(p, path))
+		if (strcmp(last_part(p), last_part(path)) == 0 &&
+		    glob_match(p, path))
 			return true;
 	}
 	return false;
@@ -195,15 +204,15 @@ is_below(const char *path, const char *real)
 	       (path[n] == '/' || (n && real[n - 1] == '/'));
 }
 
-/* Where a link leads to, with the path of the walk; the caller frees. NULL if
- * that is not known. */
+/* Where a path of the folder leads to; the caller frees. NULL if that is not
+ * known. */
 static char *
-target(const struct walk *w)
+target(const struct folder *f, const char *path)
 {
-	struct buf b = buf_make(2 * w->path.max);
+	struct buf b = buf_make(8192);
 	char *real;
 
-	buf_printf(&b, "%s/%s", w->folder->path, w->path.s);
+	buf_printf(&b, "%s/%s", f->path, path);
 	real = b.full ? NULL : realpath(buf_cstr(&b), NULL);
 	buf_release(&b);
 	return real;
@@ -214,7 +223,7 @@ static bool
 judge_link(struct walk *w)
 {
 	struct scan *s = w->out;
-	char *real = target(w);
+	char *real = target(w->folder, buf_cstr(&w->path));
 	bool secret = real && is_dotenv(real);
 
 	if (!secret && !(real && w->real && is_below(real, w->real)) &&
@@ -413,6 +422,16 @@ scan_folder(const struct folder *f, const struct scan_rules *rules,
 	return rv;
 }
 
+static bool
+leads_to_dotenv(const struct folder *f, const char *name)
+{
+	char *real = target(f, name);
+	bool leads = real && is_dotenv(real);
+
+	free(real);
+	return leads;
+}
+
 int
 scan_one(const struct folder *f, const char *name,
     const struct scan_rules *rules, struct scan *out, struct err *e)
@@ -432,6 +451,10 @@ scan_one(const struct folder *f, const char *name,
 	free(w.secret);
 	if (secret)
 		return refuse(name, "it holds the token, and is never sent", e);
+	if (!is_dotenv(name) && leads_to_dotenv(f, name)) {
+		refuse(name, "it is a link to a .env file", e);
+		return err_hint(e, "give the path of that file to send it");
+	}
 	if (scan_path_check(name, e) < 0)
 		return -1;
 	return add(out, name, &st, false, e);
@@ -629,6 +652,58 @@ offer_release(struct offer *o)
 	folder_close(&o->folder);
 }
 
+/* --- The token does not go out in a file. --- */
+
+static bool
+holds(const char *p, size_t n, const char *token, size_t length)
+{
+	const char *end = p + n, *at = p;
+
+	while ((size_t)(end - at) >= length &&
+	       (at = memchr(at, *token, (size_t)(end - at) - length + 1))) {
+		if (memcmp(at, token, length) == 0)
+			return true;
+		at++;
+	}
+	return false;
+}
+
+/* In the first end bytes. Pieces overlap, so that it is found across their
+ * border. */
+static int
+look_for_token(int fd, const struct scan_file *l, const char *token,
+    uint64_t end, struct err *e)
+{
+	size_t length = strlen(token), room = TOKEN_PIECE + length, n;
+	char *piece = xmalloc(room);
+	int rv = 0;
+
+	for (uint64_t at = 0; rv == 0 && at + length <= end;
+	     at += TOKEN_PIECE) {
+		uint64_t left = end - at;
+
+		n = left < room ? (size_t)left : room;
+		rv = file_pread(fd, piece, n, at, l->path, e);
+		if (rv == 0 && holds(piece, n, token, length)) {
+			rv = err_set(e, ERR_USAGE,
+			    "it holds the token that is in use, and is not "
+			    "sent");
+			err_hint(e, "take the token out of it, or leave the "
+				    "file out with --exclude");
+		}
+	}
+	mem_wipe(piece, room);
+	free(piece);
+	return rv;
+}
+
+static bool
+wants_look(const struct offer *o, const struct offer_file *f)
+{
+	return o->token && f->fate == OFFER_SEND &&
+	       f->local->stamp.size <= OFFER_TOKEN_MAX;
+}
+
 /* --- How the Hub wants them. --- */
 
 static int
@@ -669,7 +744,8 @@ read_rules(const struct offer *o, const char *path)
 	struct buf b = buf_make(RULES_MAX);
 	struct err ignored;
 
-	if (f && folder_read(&o->folder, f->local->path, &b, &ignored) == 0)
+	if (f && folder_read(&o->folder, f->local->path, &b, &ignored) == 0 &&
+	    !(o->token && strstr(buf_cstr(&b), o->token)))
 		return buf_detach(&b);
 	buf_release(&b);
 	return NULL;
@@ -690,6 +766,20 @@ check_empty(int fd, struct err *e)
 	    "it is no ordinary file: its size is 0, and there are bytes in it");
 }
 
+/* What the question tells of a file must not be of the token either. */
+static int
+check_sample(
+    const struct offer *o, const struct offer_file *f, int fd, struct err *e)
+{
+	uint64_t size = f->local->stamp.size, end;
+
+	if (!wants_look(o, f))
+		return 0;
+	end = PREUPLOAD_SAMPLE + strlen(o->token);
+	return look_for_token(
+	    fd, f->local, o->token, size < end ? size : end, e);
+}
+
 static int
 add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
     struct err *e)
@@ -703,6 +793,8 @@ add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
 		return -1;
 	rv = size ? file_pread(fd, sample, n, 0, f->local->path, e)
 		  : check_empty(fd, e);
+	if (rv == 0)
+		rv = check_sample(o, f, fd, e);
 	close(fd);
 	if (rv == 0)
 		preupload_add(b, f->path, size, sample, n);
@@ -886,56 +978,7 @@ hash_file(struct hashing *h, struct offer_file *f, struct err *e)
 	return 0;
 }
 
-/* --- The token does not go out in a file. --- */
-
-static bool
-holds(const char *p, size_t n, const char *token, size_t length)
-{
-	const char *end = p + n, *at = p;
-
-	while ((size_t)(end - at) >= length &&
-	       (at = memchr(at, *token, (size_t)(end - at) - length + 1))) {
-		if (memcmp(at, token, length) == 0)
-			return true;
-		at++;
-	}
-	return false;
-}
-
-/* Pieces overlap, so that it is found across their border. */
-static int
-look_for_token(
-    int fd, const struct scan_file *l, const char *token, struct err *e)
-{
-	size_t length = strlen(token), room = TOKEN_PIECE + length, n;
-	char *piece = xmalloc(room);
-	int rv = 0;
-
-	for (uint64_t at = 0; rv == 0 && at + length <= l->stamp.size;
-	     at += TOKEN_PIECE) {
-		uint64_t left = l->stamp.size - at;
-
-		n = left < room ? (size_t)left : room;
-		rv = file_pread(fd, piece, n, at, l->path, e);
-		if (rv == 0 && holds(piece, n, token, length)) {
-			rv = err_set(e, ERR_USAGE,
-			    "it holds the token that is in use, and is not "
-			    "sent");
-			err_hint(e, "take the token out of it, or leave the "
-				    "file out with --exclude");
-		}
-	}
-	mem_wipe(piece, room);
-	free(piece);
-	return rv;
-}
-
-static bool
-wants_look(const struct offer *o, const struct offer_file *f)
-{
-	return o->token && f->fate == OFFER_SEND &&
-	       f->local->stamp.size <= OFFER_TOKEN_MAX;
-}
+/* --- The token in the rest of a file. --- */
 
 static int
 check_token(const struct offer *o, struct offer_file *f, struct err *e)
@@ -944,7 +987,7 @@ check_token(const struct offer *o, struct offer_file *f, struct err *e)
 
 	if (fd < 0)
 		return -1;
-	rv = look_for_token(fd, f->local, o->token, e);
+	rv = look_for_token(fd, f->local, o->token, f->local->stamp.size, e);
 	close(fd);
 	return rv;
 }

@@ -773,10 +773,11 @@ plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
 			continue;
 		size_show(f->file.size, want);
 		size_show(t->max_file, have);
-		return err_set(e, ERR_FILE,
-		    "'%s' has %s, and this file system holds files of %s at "
-		    "the most",
+		err_set(e, ERR_FILE,
+		    "'%s' has %s, and files can have %s at the most here",
 		    f->file.path, want, have);
+		return err_hint(e, "another folder, or a higher ulimit -f if "
+				   "that is the limit");
 	}
 	if (p->new_files > t->free_files) {
 		err_set(e, ERR_FILE,

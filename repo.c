@@ -471,18 +471,23 @@ post(const struct repo *r, struct buf *url, const struct buf *body,
 }
 
 int
-repo_exists(const struct repo *r, bool *there, struct err *e)
+repo_exists(const struct repo *r, bool *there, bool *is_public, struct err *e)
 {
 	struct answer_about what = repo_about(r, NULL, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(TEXT_MAX);
 	struct request req = {.method = "GET"};
+	struct err ignored;
+	struct json all;
 	int rv;
 
 	/* Else the names of all files come, too. */
-	buf_puts(&url, "?expand=sha");
+	buf_puts(&url, "?expand=private");
 	req.url = buf_cstr(&url);
 	rv = repo_call(r, &req, &what, &text, NULL, e);
 	*there = rv == 0;
+	*is_public = *there &&
+		     json_parse(buf_str(&text), &all, &ignored) == 0 &&
+		     !json_get_bool(&all, "private", true);
 	buf_release(&url);
 	buf_release(&text);
 	return rv < 0 && e->kind != ERR_ABSENT ? -1 : 0;
@@ -565,7 +570,7 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 	struct buf url = buf_make(URL_MAX), body = buf_make(TITLE_MAX);
 
 	struct err ignored;
-	bool there;
+	bool there, is_public;
 
 	buf_printf(&url, "%s/api/repos/create", r->endpoint);
 	put_create(r, is_private, &body);
@@ -573,8 +578,8 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 		return 0;
 	/* Somebody else may have been faster: mirrors answer that with 400, and
 	 * a token may write where it may not create. */
-	if (e->kind != ERR_STOPPED && repo_exists(r, &there, &ignored) == 0 &&
-	    there)
+	if (e->kind != ERR_STOPPED &&
+	    repo_exists(r, &there, &is_public, &ignored) == 0 && there)
 		return 0;
 	return err_in(e, "cannot create '%s'", r->id);
 }

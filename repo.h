@@ -101,8 +101,10 @@ int repo_check_file(const struct repo *r, const struct repo_file *f,
  * sections 9 and 10). All want a token.
  */
 
-/* *there: the repository exists and the token may see it. */
-int repo_exists(const struct repo *r, bool *there, struct err *e);
+/* *there: the repository exists and the token may see it. *is_public: and the
+ * Hub says that all others may, too. */
+int repo_exists(
+    const struct repo *r, bool *there, bool *is_public, struct err *e);
 
 /* Creates it; one that exists is fine, however the Hub says so. A Space is a
  * static one: the others need a paid plan on free accounts. */

@@ -634,25 +634,55 @@ meet_branch(struct upload *u, bool *fresh, struct err *e)
 	return repo_commit(r, u->s.revision, u->d.head, e);
 }
 
+/* What is meant to be private is not published. */
+static int
+check_private(const struct upload *u, bool is_public, struct err *e)
+{
+	if (!is_public || !u->o->is_private)
+		return 0;
+	err_set(e, ERR_USAGE,
+	    "the %s is there, and it is public: --private makes only a new one "
+	    "private",
+	    repo_type_name(u->s.id.type));
+	return err_hint(
+	    e, "make it private at the Hub, or leave out --private");
+}
+
+/* Makes the repository. Somebody else may have been faster, and a mirror may
+ * not know what private is. */
+static int
+create(const struct upload *u, struct err *e)
+{
+	const struct repo *r = &u->s.repo;
+	bool there, is_public;
+
+	if (repo_create(r, u->o->is_private, e) < 0)
+		return -1;
+	if (u->o->is_private && (repo_exists(r, &there, &is_public, e) < 0 ||
+				    check_private(u, is_public, e) < 0))
+		return -1;
+	progress_note(u->s.progress, "created the %s '%s'%s",
+	    repo_type_name(r->type), r->id,
+	    u->o->is_private ? " (private)" : "");
+	return 0;
+}
+
 static int
 meet(struct upload *u, bool *fresh, struct err *e)
 {
 	const struct repo *r = &u->s.repo;
-	bool there;
+	bool there, is_public;
 
 	*fresh = false;
-	if (repo_exists(r, &there, e) < 0)
+	if (repo_exists(r, &there, &is_public, e) < 0)
+		return -1;
+	if (check_private(u, is_public, e) < 0)
 		return -1;
 	*fresh = !there && u->o->dry_run;
 	if (*fresh)
 		return 0;
-	if (!there) {
-		if (repo_create(r, u->o->is_private, e) < 0)
-			return -1;
-		progress_note(u->s.progress, "created the %s '%s'%s",
-		    repo_type_name(r->type), r->id,
-		    u->o->is_private ? " (private)" : "");
-	}
+	if (!there && create(u, e) < 0)
+		return -1;
 	return meet_branch(u, fresh, e);
 }
 

@@ -824,7 +824,7 @@ def check_upload(k, r):
 
 FEWER = [None, -1, 1 << 64, "\x1b[31m\u009b\0", [[]], {"a": 1}]
 
-UPLOAD_ANSWERS = ["/api/models/acme-lab/up$|expand=sha", "/repos/create", "/preupload/", "/objects/batch",
+UPLOAD_ANSWERS = ["/api/models/acme-lab/up$|expand=private", "/repos/create", "/preupload/", "/objects/batch",
                   "/complete_multipart", "/commit/"]
 
 

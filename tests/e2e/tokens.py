@@ -1,6 +1,8 @@
 """The token: nobody but the endpoint gets it, and nobody gets to see it. Each test_* takes a Kit
 (kit.py), which looks for tokens in all output and in all files that are left."""
 
+import hashlib
+import json
 import os
 import re
 import resource
@@ -155,6 +157,21 @@ def test_not_to_the_addresses_of_an_upload(k):
                 assert True not in sent(k, path="/lfs?") | sent(k, origin="cdn"), url
         nothing_in(k, *trap.seen)
         assert trap.seen
+    k.hub.violations.clear()
+
+
+def test_not_to_what_another_host_says_of_an_upload(k):
+    """It could name any address of the endpoint for the token to go to."""
+    source(k)
+    data = (k.top / "source" / "m.bin").read_bytes()
+    action = {"upload": {"href": k.hub.cdn_url + "/put"}, "verify": {"href": k.hub.endpoint + "/api/evil"}}
+    answer = {"transfer": "basic", "objects": [
+        {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "actions": action}]}
+    k.hub.fault(origin="hub", path="/batch", status=307, count=None,
+                headers={"Location": k.hub.cdn_url + "/batch"})
+    k.hub.fault(origin="cdn", status=200, body=json.dumps(answer), count=None)
+    k.ok(put(k), 1, err="another host than the endpoint")
+    assert not k.hub.asked(path="/api/evil") and not k.hub.asked(path="/put")
     k.hub.violations.clear()
 
 

@@ -139,6 +139,20 @@ def test_private(k):
     folder(k)
     k.ok(up(k, "--private"))
     assert k.hub.find_repo("model", ID).private
+    k.ok(up(k, "--private"), err="nothing to do")
+
+
+def test_private_and_there_in_public(k):
+    """Nothing that was meant to be private is published."""
+    folder(k)
+    k.hub.add_repo(ID, {"README.md": "x"})
+    for words in ([], ["--dry-run"]):
+        k.ok(up(k, "--private", *words), 2, err="it is public")
+    assert not k.hub.asked(method="POST")
+    k.hub.fault(path="expand=private", status=404, headers={"X-Error-Code": "RepoNotFound"})
+    k.ok(up(k, "--private"), 2, err="it is public")  # somebody else was faster
+    assert not k.hub.asked(path="/preupload/")
+    k.ok(up(k))
 
 
 def test_include_exclude(k):
@@ -437,6 +451,16 @@ def test_faults_that_last(k):
 def test_lost_commit_is_found(k):
     folder(k, {"a.txt": "a"})
     k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    r = k.ok(up(k))
+    repo = k.hub.find_repo("model", ID)
+    assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out
+
+
+def test_lost_commit_that_is_seen_late(k):
+    """The first look does not show it, and the second try finds the branch moved: by ourselves."""
+    folder(k, {"a.txt": "a"})
+    k.hub.fault(path="/commit/", method="POST", lose_answer=True)
+    k.hub.fault(path="/commits/", status=404)
     r = k.ok(up(k))
     repo = k.hub.find_repo("model", ID)
     assert len(list(repo.history(repo.head()))) == 2 and repo.head().oid in r.out

@@ -173,6 +173,15 @@ def test_bad_digest_makes_it_hash_again(k):
     same(k)
 
 
+def test_storage_answers_before_it_has_all(k):
+    """Such a part is sent again before anything is said about it to the Hub."""
+    folder(k, {"w.bin": noise(1, 9 * MB + 1)})
+    k.hub.fault(origin="upload", status=200, headers={"ETag": '"0"'})
+    k.ok(up(k))
+    same(k)
+    assert len(puts(k)) > 1 and all(e["status"] < 300 for e in k.hub.asked(method="POST"))
+
+
 # 4: secrets
 
 def source(k, files):
@@ -239,15 +248,16 @@ def test_env_files_that_nobody_named(k):
 def test_token_in_a_file(k):
     token = k.tokens["write"]
     at = source(k, {"a.txt": "a", "run.log": "x" * 65530 + token + "y", "end.txt": token,
-                    "w.bin": noise(1, 700001) + token.encode() + b"z", "almost.txt": token[:-1]})
-    r = k.ok(up(k, path=at), 9, err=("3 of 5 files", "run.log", "end.txt", "w.bin", "holds the token"))
+                    "w.bin": noise(1, 700001) + token.encode() + b"z", "almost.txt": token[:-1],
+                    "head.txt": "x" * 511 + token + "y", ".gitignore": "# " + token + "\n"})
+    r = k.ok(up(k, path=at), 9, err=("5 of 7 files", "run.log", "end.txt", "w.bin", "holds the token"))
     assert token not in r.err
     assert set(there(k)) == {".gitattributes", "a.txt", "almost.txt"}
     assert not puts(k)
     k.ok(up(k, path=at / "end.txt"), 2, err="holds the token")
     r = k.ok(up(k, "--dry-run", "--json", path=at), 9)
     assert {f["path"] for f in json.loads(r.out)["files"] if f["outcome"] == "failed"} == {
-        "run.log", "end.txt", "w.bin"}
+        "run.log", "end.txt", "w.bin", "head.txt", ".gitignore"}
 
 
 def test_token_in_a_large_file(k):

@@ -290,6 +290,34 @@ test_long(void)
 	buf_release(&body);
 }
 
+/* A text is cut, but not in the middle of the token of the run. */
+static void
+test_token_at_the_cut(void)
+{
+	static const char token[] = "api_org_0123456789.abcdefghijklmnop";
+	const struct answer_about about = {
+	    "a/b", "model", "", NULL, NULL, true, "https://hub.example", false};
+
+	str_hide(token);
+	for (size_t n = 300; n < 420; n++) {
+		struct buf body = buf_make(1000);
+		struct http_head h;
+		struct err e;
+
+		while (body.len < n)
+			buf_putc(&body, 'x');
+		buf_puts(&body, token);
+		buf_puts(&body, " is no good");
+		CHECK(http_head_parse(
+			  str_of("HTTP/1.1 500 x\r\nX-Request-Id: 7\r\n\r\n"),
+			  &h, &e) == 0);
+		CHECK_ROW(n, answer_error(&h, buf_str(&body), &about, &e) < 0);
+		CHECK_ROW(n, !strstr(e.msg, "xapi_"));
+		buf_release(&body);
+	}
+	str_hide(NULL);
+}
+
 /* A listing that ends anywhere is either refused, to be tried again, or it is
  * whole. */
 static void
@@ -325,6 +353,7 @@ main(void)
 	test_errors();
 	test_withheld();
 	test_long();
+	test_token_at_the_cut();
 	test_cut();
 	return test_end();
 }

@@ -114,7 +114,8 @@ make_answer(const struct message *q, const char *word, bool tcp, int server,
 		a->s[3] |= 4;
 	else if (is(word, "formerr") && edns)
 		a->s[3] |= 1;
-	else if (is(word, "few") || (is(word, "cut") && !tcp))
+	else if (is(word, "few") || is(word, "short") || is(word, "shorter") ||
+		 (is(word, "cut") && !tcp))
 		a->s[2] |= 2;
 	if (is(word, "formerr") && edns) {
 		a->n = 12;
@@ -131,7 +132,8 @@ make_answer(const struct message *q, const char *word, bool tcp, int server,
 		for (int i = 0; i < 60; i++)
 			put_address(a, "\xc0\x0c", 2, six, server);
 	if (is(word, "good") || is(word, "formerr") || is(word, "noedns") ||
-	    is(word, "case") || is(word, "few") || is(word, "liar"))
+	    is(word, "case") || is(word, "few") || is(word, "liar") ||
+	    (is(word, "short") && tcp))
 		if (!(a->s[3] & 15))
 			put_address(a, "\xc0\x0c", 2, six, server);
 	return true;
@@ -450,6 +452,12 @@ test_tcp(void)
 		CHECK_ROW(i, test_same(look(name[i], NET_IPV4), all));
 		CHECK_ROW(i, ns.by_tcp == i);
 	}
+	/* One that calls what it sends by TCP cut, too, is not asked on. */
+	CHECK(test_same(look("short.short", NET_IPV4), FOUR));
+	CHECK(ns.by_tcp == 1);
+	CHECK(test_same(look("shorter.shorter", NET_IPV4),
+	    NOT("shorter.shorter") "the name server fails to find it"));
+	CHECK(ns.by_tcp == 2); /* once in each round */
 }
 
 /* A server that drops EDNS is asked without it, in the second round. */

@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* strcasestr */
+
 #include "changes.h"
 
 #include <fcntl.h>
@@ -274,6 +276,13 @@ test_named(void)
 		bool named;
 	} row[] = {
 	    {".env", true},
+	    {"sub/.ENV.x", true},
+	    {"s*/.ENV.x", true},
+	    {"sub\\.ENV.x", true},
+	    {"sub/", false},
+	    {"sub\\", false},
+	    {"sub/.ENV.x/", false},
+	    {"s", false},
 	    {"sub/.env", false},
 	    {"*/.env", false},
 	    {"*.env", false},
@@ -288,9 +297,10 @@ test_named(void)
 		struct place p;
 		char *paths;
 
-		place_init(&p, "touch .env a");
+		place_init(&p, "mkdir sub && touch .env a sub/.ENV.x sub/b");
 		paths = found(&p, &in, &none);
-		CHECK_ROW(i, (strstr(paths, ".env") != NULL) == row[i].named);
+		CHECK_ROW(
+		    i, (strcasestr(paths, ".env") != NULL) == row[i].named);
 		free(paths);
 		place_release(&p);
 	}
@@ -329,6 +339,9 @@ test_secret(void)
 	scan_release(&s);
 	CHECK(scan_one(&p.f, ".env", &all, &s, &e) == 0);
 	scan_release(&s);
+	/* The path names the link, and not the file. */
+	CHECK(scan_one(&p.f, "soft", &all, &s, &e) < 0);
+	CHECK(e.kind == ERR_USAGE && strstr(e.msg, "'soft'"));
 	place_release(&p);
 }
 

@@ -241,6 +241,9 @@ class Receiver:
             raise Refused(400, "\"sample\" is no base64: " + path)
         if not isinstance(size, int) or size < 0 or len(sample) != min(512, size):
             raise Refused(400, "size or sample of %s are wrong" % path)
+        for text in (sample, (ignore or "").encode(), (attributes or "").encode()):
+            if any(t.text.encode() in text for t in self.hub.tokens.values()) and size <= 10 << 20:
+                self.hub.violation("a token in a question", "hub", path)
         lfs = repo.wants_lfs(path, size, sample, attributes, self.hub.lfs_from)
         answer = {"path": path, "uploadMode": "lfs" if lfs else "regular",
                   "shouldIgnore": store.is_ignored_by(ignore, path)}
