@@ -168,10 +168,6 @@ pool_close(struct pool *p)
 /* Bodies are asked for in such pieces. */
 #define BODY_READ 65536
 
-/* The waits of client_call(), in ms. */
-#define RETRY_BASE 1000
-#define RETRY_CAP 8000
-
 /* response_text() grows by that much. */
 #define TEXT_READ 16384
 
@@ -900,12 +896,11 @@ static int
 wait_for_retry(
     struct client *c, unsigned failed, const struct err *why, struct err *e)
 {
-	uint64_t ms = wait_backoff(
-	    failed, RETRY_BASE, RETRY_CAP, why->wait, wait_random());
+	uint64_t until = wait_retry(failed, why->wait);
 
 	if (c->o.waiting)
-		c->o.waiting(c->o.ctx, why, ms);
-	return wait_until(wait_now() + ms, e);
+		c->o.waiting(c->o.ctx, why, until);
+	return wait_until(until, e);
 }
 
 struct response *
@@ -926,7 +921,7 @@ client_call(
 			name_status(r, e);
 		response_close(r);
 		why = *e;
-		if (wait_for_retry(c, failed, &why, e))
+		if (wait_for_retry(c, failed + 1, &why, e))
 			return NULL;
 	}
 }

@@ -53,8 +53,8 @@ struct client_opts {
 	/* -v: one line a request, "GET https://host/path 206", never with a
 	 * query; called from any thread; NULL: silent. */
 	void (*log)(void *ctx, const char *line);
-	/* A retry is about to wait; for messages. May be NULL. */
-	void (*waiting)(void *ctx, const struct err *why, uint64_t ms);
+	/* A retry is about to wait until then; for messages. May be NULL. */
+	void (*waiting)(void *ctx, const struct err *why, uint64_t until);
 	void *ctx;
 };
 
@@ -143,9 +143,9 @@ void response_close(struct response *r);
 
 /*
  * A request with the retry rule, its answer in memory: tries again on ERR_NET
- * and on transient statuses, with full jitter from 1 s to 8 s, or as long as
- * the server asks. Gives the last answer, whatever its status: fails only where
- * there is none. *text is that of the body (limit: that of *text as given).
+ * and on transient statuses, at the times of wait_retry(). Gives the last
+ * answer, whatever its status: fails only where there is none. *text is that of
+ * the body (limit: that of *text as given).
  */
 struct response *client_call(
     struct client *c, const struct request *q, struct buf *text, struct err *e);

@@ -179,8 +179,6 @@ fetch(const struct fetch *f, struct err *e)
 /* --- A whole file, in order. --- */
 
 #define READ_SIZE ((size_t)64 << 10)
-#define BACKOFF_BASE 500
-#define BACKOFF_CAP 30000
 
 /* Contents that come wrong that often are given up. */
 #define WRONG_MAX 3
@@ -332,7 +330,7 @@ copy_all(struct state *t, struct err *e)
 	unsigned failed = 0, wrong = 0;
 
 	while (t->at < t->s->file->size) {
-		uint64_t had = t->at, ms;
+		uint64_t had = t->at, until;
 
 		if (try_once(t, e) == FETCH_OK)
 			continue;
@@ -341,10 +339,9 @@ copy_all(struct state *t, struct err *e)
 		failed = t->at - had >= FETCH_PROGRESS ? 1 : failed + 1;
 		if (failed > t->s->retries)
 			return -1;
-		ms = wait_backoff(failed - 1, BACKOFF_BASE, BACKOFF_CAP,
-		    e->wait, wait_random());
-		progress_wait(t->s->progress, wait_now() + ms, e->msg);
-		if (wait_until(wait_now() + ms, e) < 0)
+		until = wait_retry(failed, e->wait);
+		progress_wait(t->s->progress, until, e->msg);
+		if (wait_until(until, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -560,14 +560,6 @@ unanswered(struct err *e)
 	return err_set(e, ERR_CONTENT, "the Hub's answer says nothing of it");
 }
 
-static int
-wait_again(unsigned failed, struct err *e)
-{
-	return wait_until(wait_now() + wait_backoff(failed, LFS_BACKOFF_BASE,
-					   LFS_BACKOFF_CAP, 0, wait_random()),
-	    e);
-}
-
 /* --- Many. --- */
 
 /* The objects that are still without an answer, and those that are to be asked
@@ -713,7 +705,7 @@ lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e)
 		memcpy(g.i, g.again, sizeof(g.i));
 		g.n = g.again_n;
 		g.again_n = 0;
-		if (g.n && wait_again(failed, e) < 0)
+		if (g.n && wait_until(wait_retry(failed + 1, 0), e) < 0)
 			return -1;
 	}
 	return 0;
@@ -790,7 +782,7 @@ lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
 	for (unsigned failed = 0;
 	     rv < 0 && s.answered && e->kind == ERR_NET && failed < a->retries;
 	     failed++) {
-		rv = wait_again(failed, e);
+		rv = wait_until(wait_retry(failed + 1, 0), e);
 		if (rv == 0)
 			rv = single_ask(a, &s, e);
 	}
@@ -1192,11 +1184,7 @@ wanted(void *ctx)
 static void
 back_off(struct run *run, struct lfs_job *j, const struct err *e)
 {
-	uint64_t now = wait_now();
-
-	j->not_before =
-	    now + wait_backoff(j->failed ? j->failed - 1 : 0, LFS_BACKOFF_BASE,
-		      LFS_BACKOFF_CAP, e->wait, wait_random());
+	j->not_before = wait_retry(j->failed, e->wait);
 	if (!e->wait)
 		return;
 	run->queue.not_before = j->not_before;

@@ -189,10 +189,6 @@ struct lfs_ask_ops {
 	void (*refused)(void *ctx, size_t i, const struct err *why);
 };
 
-/* Waits between tries, in ms: full jitter below these. */
-#define LFS_BACKOFF_BASE 500
-#define LFS_BACKOFF_CAP 30000
-
 struct lfs_ask {
 	const struct repo *repo;
 	const char *revision; /* or NULL */

@@ -443,8 +443,6 @@ repo_check_file(const struct repo *r, const struct repo_file *f,
 #define PR_TITLE_MAX 200
 
 #define BUSY_TRIES 6
-#define BUSY_BASE 1000
-#define BUSY_CAP 8000
 
 static struct request
 post_of(const struct buf *url, const struct buf *body)
@@ -551,10 +549,7 @@ create_until(const struct repo *r, struct buf *url, struct buf *body,
 			rv = err_set(e, ERR_NET,
 			    "the Hub is busy with another operation on it");
 		if (rv == 0 && busy)
-			rv = wait_until(
-			    wait_now() + wait_backoff(failed, BUSY_BASE,
-					     BUSY_CAP, 0, wait_random()),
-			    e);
+			rv = wait_until(wait_retry(failed + 1, 0), e);
 		if (rv < 0 || !busy)
 			break;
 	}
@@ -835,10 +830,7 @@ repo_open_pull_request(const struct repo *r, const char *title,
 		if (e->kind != ERR_NET)
 			return err_in(e, "cannot open a pull request");
 		if (failed < retries &&
-		    wait_until(
-			wait_now() + wait_backoff(failed, BUSY_BASE, BUSY_CAP,
-					 e->wait, wait_random()),
-			&why) < 0) {
+		    wait_until(wait_retry(failed + 1, e->wait), &why) < 0) {
 			*e = why;
 			return -1;
 		}

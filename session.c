@@ -119,9 +119,9 @@ log_line(void *ctx, const char *line)
 }
 
 static void
-tell_waiting(void *ctx, const struct err *why, uint64_t ms)
+tell_waiting(void *ctx, const struct err *why, uint64_t until)
 {
-	progress_wait(ctx, wait_now() + ms, why->msg);
+	progress_wait(ctx, until, why->msg);
 }
 
 /* Of what the environment names all is a note that cannot be used, since the

@@ -319,10 +319,6 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
  * hash, and what a failure means for the file and for all.
  */
 
-/* Waits between tries: full jitter below these. */
-#define BACKOFF_BASE 500
-#define BACKOFF_CAP 30000
-
 /* A signed address is renewed this long before it lapses, in seconds. */
 #define RENEW_BEFORE 60
 
@@ -623,8 +619,7 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 	/* The first time, asking again at once is the cure. */
 	if (end == FETCH_REFUSED && f->failed == 1)
 		return;
-	f->not_before = now + wait_backoff(f->failed - 1, BACKOFF_BASE,
-				  BACKOFF_CAP, e->wait, wait_random());
+	f->not_before = wait_retry(f->failed, e->wait);
 	if (e->wait) {
 		/* The quota is the address's, not the file's. */
 		q->not_before = f->not_before;

@@ -33,9 +33,6 @@ static const unsigned scale[] = {
 #define SCALE_START 6
 #define COMMIT_MS 40000
 
-#define BACKOFF_BASE 1000
-#define BACKOFF_CAP 30000
-
 #define SUMMARY_MAX ((size_t)1 << 16)
 
 /* --- Sending and committing a batch. --- */
@@ -295,8 +292,7 @@ committed(struct delivery *d, struct commit_answer *a)
 static int
 wait_for_retry(const struct delivery *d, unsigned failed, struct err *e)
 {
-	uint64_t until = wait_now() + wait_backoff(failed, BACKOFF_BASE,
-					  BACKOFF_CAP, e->wait, wait_random());
+	uint64_t until = wait_retry(failed, e->wait);
 
 	progress_wait(d->progress, until, e->msg);
 	return wait_until(until, e);
@@ -324,7 +320,7 @@ send_commit(struct batch *b, const struct commit *c, struct err *e)
 		lost = lost || e->kind == ERR_NET;
 		if (e->kind != ERR_NET && !(lost && e->kind == ERR_REFUSED))
 			return -1;
-		if (failed < d->retries && wait_for_retry(d, failed, e) < 0)
+		if (failed < d->retries && wait_for_retry(d, failed + 1, e) < 0)
 			return -1;
 		found = look_for(d, c, &look);
 		if (found > 0)

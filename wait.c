@@ -204,26 +204,6 @@ wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline)
 	pthread_cond_timedwait(c, lock, &t);
 }
 
-/* base * 2^failed, at most cap. */
-static uint64_t
-backoff_limit(unsigned failed, uint64_t base, uint64_t cap)
-{
-	for (; failed && base < cap; failed--)
-		base = base > cap / 2 ? cap : base * 2;
-	return base < cap ? base : cap;
-}
-
-uint64_t
-wait_backoff(unsigned failed, uint64_t base, uint64_t cap, unsigned asked,
-    uint64_t random)
-{
-	uint64_t limit = backoff_limit(failed, base, cap);
-	uint64_t own = limit < UINT64_MAX ? random % (limit + 1) : random;
-	uint64_t theirs = asked ? (uint64_t)asked * 1000 + random % 1001 : 0;
-
-	return own > theirs ? own : theirs;
-}
-
 /* One read of the device, for kernels that have no getrandom(). */
 static ssize_t
 read_device(void *p, size_t n)
@@ -287,6 +267,28 @@ wait_random(void)
 	/* The odd number of Fibonacci hashing spreads the low bits upwards. */
 	r *= UINT64_C(0x9E3779B97F4A7C15);
 	return r ^ r >> 32;
+}
+
+#define RETRY_BASE 500
+#define RETRY_CAP 30000
+
+/* The wait in ms that an even random number chooses. */
+static uint64_t
+backoff(unsigned failed, unsigned asked, uint64_t random)
+{
+	uint64_t limit = RETRY_BASE, own;
+	uint64_t theirs = asked ? (uint64_t)asked * 1000 + random % 1001 : 0;
+
+	for (; failed > 1 && limit < RETRY_CAP; failed--)
+		limit *= 2;
+	own = random % ((limit < RETRY_CAP ? limit : RETRY_CAP) + 1);
+	return own > theirs ? own : theirs;
+}
+
+uint64_t
+wait_retry(unsigned failed, unsigned asked)
+{
+	return wait_now() + backoff(failed, asked, wait_random());
 }
 
 /* --- Workers around one lock. --- */

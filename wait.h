@@ -60,13 +60,13 @@ _Bool wait_status_asked(void);
 _Bool wait_continued(void);
 
 /*
- * The wait before the next try, in milliseconds: full jitter, that is an even
- * choice from 0 to base * 2^failed, capped at cap; but never less than what the
- * server asked for (asked, in seconds; to this up to one second of jitter is
- * added). random is an even random number.
+ * When to try again after failed failures in a row (0 counts as 1), as a
+ * deadline: the one rule for everything that is tried again. Full jitter: an
+ * even choice from 0 to 500 ms, twice that after each further failure, at most
+ * 30 s; but never less than what the server asked for (asked, in seconds; up to
+ * one second of jitter is added).
  */
-uint64_t wait_backoff(unsigned failed, uint64_t base, uint64_t cap,
-    unsigned asked, uint64_t random);
+uint64_t wait_retry(unsigned failed, unsigned asked);
 
 /* Fills p with n bytes fit for keys, from getrandom(), or from /dev/urandom on
  * kernels before 3.17. A system that has just started may have to gather them

@@ -33,35 +33,32 @@ static void
 test_backoff(void)
 {
 	static const struct {
-		unsigned failed;
-		uint64_t base, cap;
-		unsigned asked;
+		unsigned failed, asked;
 		uint64_t random, want;
 	} rows[] = {
-	    {0, 500, 8000, 0, 0, 0},
-	    {0, 500, 8000, 0, 500, 500},
-	    {0, 500, 8000, 0, 501, 0},
-	    {1, 500, 8000, 0, 1000, 1000},
-	    {3, 500, 8000, 0, 4000, 4000},
-	    {4, 500, 8000, 0, 8000, 8000},
-	    {5, 500, 8000, 0, 8000, 8000},
-	    {5, 500, 8000, 0, 8001, 0},
-	    {4000000000u, 500, 8000, 0, 8000, 8000},
-	    {64, 1, UINT64_MAX, 0, UINT64_MAX, UINT64_MAX},
-	    {63, 1, UINT64_MAX, 0, UINT64_C(1) << 63, UINT64_C(1) << 63},
-	    {9, 9000, 8000, 0, 8000, 8000}, /* base over the cap */
-	    {9, 0, 8000, 0, 7777, 0},
-	    {0, 500, 8000, 30, 0, 30000},
-	    {0, 500, 8000, 30, 1000, 31000},
-	    {0, 500, 8000, 30, 1001, 30000},
-	    {9, 500, 80000, 30, 70000, 70000}, /* own choice is longer */
-	    {0, 500, 8000, 4294967295u, 0, UINT64_C(4294967295000)},
+	    {0, 0, 500, 500},
+	    {0, 0, 501, 0},
+	    {1, 0, 0, 0},
+	    {1, 0, 500, 500},
+	    {1, 0, 501, 0},
+	    {2, 0, 1000, 1000},
+	    {6, 0, 16000, 16000},
+	    {6, 0, 16001, 0},
+	    {7, 0, 30000, 30000},
+	    {7, 0, 30001, 0},
+	    {4000000000u, 0, 30000, 30000},
+	    {1, 30, 0, 30000},
+	    {1, 30, 1000, 31000},
+	    {1, 30, 1001, 30000},
+	    {9, 20, 30000, 30000}, /* own choice is longer */
+	    {1, 4294967295u, 0, UINT64_C(4294967295000)},
 	};
+	uint64_t now = wait_now();
 
 	for (size_t i = 0; i < countof(rows); i++)
-		CHECK_ROW(
-		    i, wait_backoff(rows[i].failed, rows[i].base, rows[i].cap,
-			   rows[i].asked, rows[i].random) == rows[i].want);
+		CHECK_ROW(i, backoff(rows[i].failed, rows[i].asked,
+				 rows[i].random) == rows[i].want);
+	CHECK(wait_retry(1, 60) >= now + 60000);
 }
 
 static void
