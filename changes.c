@@ -247,25 +247,25 @@ follow_link(struct walk *w, int fd, const char *name, const struct stat *link,
     struct stat *st)
 {
 	const char *path = buf_cstr(&w->path);
-	struct buf why = buf_make(256);
+	struct err e = {.kind = ERR_NONE};
 	int rv;
 
 	rv = fstatat(fd, name, st, 0);
 	if (rv < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) {
-		buf_puts(&why, "it is a symbolic link that leads nowhere");
+		err_set(&e, ERR_PARTIAL,
+		    "it is a symbolic link that leads nowhere");
 	} else if (rv < 0) {
-		buf_printf(&why, "cannot follow the symbolic link: %s",
-		    strerror(errno));
+		err_sys(&e, ERR_PARTIAL, "cannot follow the symbolic link");
 	} else if (is_foreign(w, link) && !S_ISDIR(st->st_mode)) {
-		buf_printf(&why,
+		err_set(&e, ERR_PARTIAL,
 		    "it is a symbolic link that another user (%ju) made",
 		    (uintmax_t)link->st_uid);
-		rv = -1;
 	}
-	if (rv < 0)
-		add_entry(w->out, path)->why = buf_detach(&why);
-	buf_release(&why);
-	return rv == 0;
+	if (e.kind == ERR_NONE)
+		return true;
+	err_hint(&e, "leave it out with --exclude");
+	add_entry(w->out, path)->failure = failure_keep(&e);
+	return false;
 }
 
 /* --- The walk. --- */
@@ -465,7 +465,7 @@ scan_release(struct scan *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
 		free(s->file[i].path);
-		free(s->file[i].why);
+		free(s->file[i].failure);
 	}
 	for (size_t i = 0; i < s->passed_n; i++)
 		free(s->passed[i].path);
@@ -528,9 +528,8 @@ void
 offer_fail(struct offer_file *f, const struct err *why, struct progress *p)
 {
 	f->fate = OFFER_FAILED;
-	if (!f->why)
-		f->why = xmalloc(sizeof(*f->why));
-	*f->why = *why;
+	free(f->failure);
+	f->failure = failure_keep(why);
 	if (p)
 		progress_finish(p, progress_start(p, f->path, 0, 0),
 		    PROGRESS_FAILED, why->msg);
@@ -602,12 +601,10 @@ place(struct offer *o, const char *to, struct err *e)
 		rv = path_check(str_of(f->path), e);
 		if (rv == 0)
 			rv = scan_path_check(f->path, e);
-		if (rv == 0 && f->local->why) {
-			struct err why;
-
-			err_set(&why, ERR_PARTIAL, "%s", f->local->why);
-			err_hint(&why, "leave it out with --exclude");
-			offer_fail(f, &why, NULL);
+		if (f->local->failure) {
+			f->fate = OFFER_FAILED;
+			f->failure = f->local->failure;
+			o->scan.file[i].failure = NULL;
 		}
 	}
 	free(prefix);
@@ -643,7 +640,7 @@ offer_release(struct offer *o)
 {
 	for (size_t i = 0; i < o->n; i++) {
 		free(o->file[i].path);
-		free(o->file[i].why);
+		free(o->file[i].failure);
 	}
 	free(o->file);
 	o->file = NULL;

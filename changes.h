@@ -35,10 +35,10 @@ struct repo;
 #define SCAN_FILE_MAX ((uint64_t)500 * 1000 * 1000 * 1000)
 
 struct scan_file {
-	char *path;         /* below the folder, parts joined by '/' */
-	struct stamp stamp; /* all zero if it cannot be sent */
-	bool link;          /* it is a symbolic link to the file */
-	char *why;          /* it cannot be sent for that reason; or NULL */
+	char *path;              /* below the folder, parts joined by '/' */
+	struct stamp stamp;      /* all zero if it cannot be sent */
+	bool link;               /* it is a symbolic link to the file */
+	struct failure *failure; /* why it cannot be sent; or NULL */
 };
 
 /* What stands there and is not sent, and no failure. */
@@ -117,7 +117,7 @@ enum offer_fate {
 	OFFER_SAME,    /* the Hub has it, at that path */
 	OFFER_IGNORED, /* the repository's .gitignore leaves it out */
 	OFFER_COMMITTED,
-	OFFER_FAILED, /* why says why */
+	OFFER_FAILED, /* failure says why */
 	OFFER_FATES
 };
 
@@ -132,7 +132,7 @@ struct offer_file {
 	bool remembered;      /* the hash was taken in an earlier run */
 	struct digest digest; /* hashed: SHA-256 for LFS, else git id */
 	enum offer_fate fate;
-	struct err *why;
+	struct failure *failure; /* OFFER_FAILED */
 };
 
 /* In the order of the paths. */

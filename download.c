@@ -214,7 +214,7 @@ download_report_plan(const struct download_report *r)
 		proved += p->file[i].state == PLAN_PROVED;
 		if (p->file[i].state == PLAN_FAILED)
 			progress_note(progress, "refused: '%s': %s",
-			    p->file[i].file.path, p->file[i].failure->why);
+			    p->file[i].file.path, p->file[i].failure->msg);
 	}
 	note_here(r, kept, proved);
 	size_show(p->left, size);
@@ -267,7 +267,7 @@ put_file_json(struct buf *out, const struct plan_file *f)
 	report_file(out, f->file.path, f->file.size);
 	put_hash_json(out, f);
 	report_file_end(
-	    out, outcome(f), f->state == PLAN_FAILED ? f->failure->why : NULL);
+	    out, outcome(f), f->state == PLAN_FAILED ? f->failure->msg : NULL);
 }
 
 static void
@@ -333,7 +333,7 @@ put_dry_file(struct buf *out, const struct plan_file *f)
 
 	size_show(f->file.size, size);
 	report_line(out, word[f->state], size, f->file.path,
-	    f->state == PLAN_FAILED ? f->failure->why : "");
+	    f->state == PLAN_FAILED ? f->failure->msg : "");
 }
 
 static void
@@ -357,7 +357,7 @@ static int
 sum_up(const struct download_report *r, struct err *e)
 {
 	const struct plan_file *first = NULL;
-	const struct plan_failure *why;
+	const struct failure *why;
 	size_t failed_files = 0;
 
 	for (size_t i = 0; i < r->plan->n; i++) {
@@ -371,17 +371,14 @@ sum_up(const struct download_report *r, struct err *e)
 		return 0;
 	why = first->failure;
 	if (r->plan->n == 1)
-		err_set(e, (enum err_kind)why->kind,
-		    "cannot download '%.256s' from '%s': %s", first->file.path,
-		    r->s->id.id, why->why);
+		err_set(e, why->kind, "cannot download '%.256s' from '%s': %s",
+		    first->file.path, r->s->id.id, why->msg);
 	else
-		err_set(e,
-		    failed_files == r->plan->n ? (enum err_kind)why->kind
-					       : ERR_PARTIAL,
+		err_set(e, failed_files == r->plan->n ? why->kind : ERR_PARTIAL,
 		    "%zu of %zu files of '%s' failed; the first, '%.256s': %s",
 		    failed_files, r->plan->n, r->s->id.id, first->file.path,
-		    why->why);
-	if (why->hint)
+		    why->msg);
+	if (*why->hint)
 		return err_hint(e, "%s", why->hint);
 	if (why->kind == ERR_NET)
 		err_hint(e, "run again with -d: what is done is kept");
@@ -908,9 +905,10 @@ copy_all(struct download *d, struct err *e)
 		if (f->state != PLAN_COPY)
 			continue;
 		if (f->same->state != PLAN_DONE) {
-			err_set(&why, (enum err_kind)f->same->failure->kind,
+			err_set(&why, f->same->failure->kind,
 			    "its content is that of '%s', which failed",
 			    f->same->file.path);
+			err_hint(&why, "%s", f->same->failure->hint);
 			plan_fail(f, &why);
 		} else if (copy_shown(d, f, &why) < 0) {
 			if (why.kind == ERR_STOPPED) {

@@ -101,3 +101,15 @@ err_hint(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	return -1;
 }
+
+struct failure *
+failure_keep(const struct err *e)
+{
+	size_t msg = strlen(e->msg) + 1, hint = strlen(e->hint) + 1;
+	struct failure *f = xmalloc(sizeof(*f) + msg + hint);
+
+	f->kind = e->kind;
+	memcpy(f->msg, e->msg, msg);
+	f->hint = memcpy(f->msg + msg, e->hint, hint);
+	return f;
+}

@@ -57,4 +57,14 @@ int err_in(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 /* Sets what to do about it, and returns -1. */
 int err_hint(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 
+/* Why a file failed, kept until the end of the run: as small as its text, since
+ * 100,000 files may fail. One allocation, for free(). */
+struct failure {
+	enum err_kind kind;
+	const char *hint; /* in msg; "" if there is none */
+	char msg[];
+};
+
+struct failure *failure_keep(const struct err *e);
+
 #endif

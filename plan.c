@@ -286,24 +286,12 @@ plan_target(const struct plan *p, const struct plan_file *f)
 	return p->target ? p->target : f->file.path;
 }
 
-static void
-drop_failure(struct plan_file *f)
-{
-	if (f->state != PLAN_FAILED)
-		return;
-	free(f->failure->why);
-	free(f->failure->hint);
-	free(f->failure);
-}
-
 void
 plan_fail(struct plan_file *f, const struct err *why)
 {
-	drop_failure(f);
-	f->failure = xmalloc(sizeof(*f->failure));
-	f->failure->why = xstrdup(why->msg);
-	f->failure->hint = *why->hint ? xstrdup(why->hint) : NULL;
-	f->failure->kind = (int)why->kind;
+	if (f->state == PLAN_FAILED)
+		free(f->failure);
+	f->failure = failure_keep(why);
 	f->state = PLAN_FAILED;
 }
 
@@ -803,7 +791,8 @@ plan_release(struct plan *p)
 	struct plan_names *names;
 
 	for (size_t i = 0; i < p->n; i++)
-		drop_failure(&p->file[i]);
+		if (p->file[i].state == PLAN_FAILED)
+			free(p->file[i].failure);
 	while ((names = p->names)) {
 		p->names = names->next;
 		free(names);

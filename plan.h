@@ -27,21 +27,16 @@ enum plan_state {
 	PLAN_PROVED, /* in place, verified now */
 	PLAN_COPY,   /* same content as another one that is fetched */
 	PLAN_DONE,   /* fetched or copied, verified and in place */
-	PLAN_FAILED, /* refused or given up; why says why */
-};
-
-struct plan_failure {
-	int kind;         /* enum err_kind */
-	char *why, *hint; /* hint may be NULL */
+	PLAN_FAILED, /* refused or given up; failure says why */
 };
 
 /* Small: there may be a hundred thousand of them. */
 struct plan_file {
 	struct repo_file file;
 	union {
-		struct plan_file *same; /* PLAN_COPY: as which; it precedes in
+		struct plan_file *same;  /* PLAN_COPY: as which; it precedes in
 					 * order */
-		struct plan_failure *failure; /* PLAN_FAILED */
+		struct failure *failure; /* PLAN_FAILED */
 	};
 	enum plan_state state;
 	bool separate; /* fetched into a copy that no later run continues */

@@ -75,10 +75,9 @@ lfs_stored(void *ctx, size_t i, bool sent)
 
 /* The reason may be that the file is not what its hash says. */
 static bool
-blames_hash(const struct err *why)
+blames_hash(enum err_kind kind)
 {
-	return why->kind == ERR_CONTENT || why->kind == ERR_REFUSED ||
-	       why->kind == ERR_OTHER;
+	return kind == ERR_CONTENT || kind == ERR_REFUSED || kind == ERR_OTHER;
 }
 
 static void
@@ -87,7 +86,7 @@ lfs_failed(void *ctx, size_t i, const struct err *why)
 	struct batch *b = ctx;
 	struct offer_file *f = b->lfs[i];
 
-	if (blames_hash(why))
+	if (blames_hash(why->kind))
 		journal_forget_hash(b->d->journal, f->local->path, HASH_SHA256);
 	offer_fail(f, why, NULL);
 }
@@ -148,6 +147,8 @@ doubt(const struct batch *b, struct offer_file *f, bool *again, struct err *e)
 	if (digest_same(&f->digest, &old))
 		return 0;
 	*again = true;
+	free(f->failure);
+	f->failure = NULL;
 	f->fate = f->known && digest_same(&f->digest, &f->there) ? OFFER_SAME
 								 : OFFER_SEND;
 	return 0;
@@ -165,7 +166,7 @@ send_contents(struct batch *b, struct err *e)
 		struct offer_file *f = b->lfs[i];
 
 		if (f->fate == OFFER_FAILED && f->remembered &&
-		    blames_hash(f->why) && doubt(b, f, &again, e) < 0)
+		    blames_hash(f->failure->kind) && doubt(b, f, &again, e) < 0)
 			return -1;
 	}
 	return again ? send_lfs(b, e) : 0;
@@ -792,7 +793,7 @@ put_file(const struct offer_file *f, struct buf *out)
 		buf_printf(
 		    out, ",\"%s\":\"%s\"", f->lfs ? "sha256" : "git_oid", hex);
 	}
-	report_file_end(out, outcome(f), f->why ? f->why->msg : NULL);
+	report_file_end(out, outcome(f), f->failure ? f->failure->msg : NULL);
 }
 
 static const char *
@@ -872,8 +873,8 @@ put_dry_run(const struct upload *u, struct output *to)
 		const struct offer_file *f = &u->offer.file[i];
 
 		size_show(f->local->stamp.size, size);
-		report_line(
-		    out, outcome(f), size, f->path, f->why ? f->why->msg : "");
+		report_line(out, outcome(f), size, f->path,
+		    f->failure ? f->failure->msg : "");
 		output_more(to);
 		n += f->fate == OFFER_SEND;
 		bytes += f->fate == OFFER_SEND ? f->local->stamp.size : 0;
@@ -941,17 +942,17 @@ sum_up(const struct upload *u, struct err *e)
 	if (!first)
 		return 0;
 	if (o->n == 1)
-		err_set(e, first->why->kind,
+		err_set(e, first->failure->kind,
 		    "cannot upload '%.256s' to '%s': %s", first->path,
-		    u->s.id.id, first->why->msg);
+		    u->s.id.id, first->failure->msg);
 	else
-		err_set(e, failed == o->n ? first->why->kind : ERR_PARTIAL,
+		err_set(e, failed == o->n ? first->failure->kind : ERR_PARTIAL,
 		    "%zu of %zu files were not uploaded to '%s'; the first, "
 		    "'%.256s': %s",
-		    failed, o->n, u->s.id.id, first->path, first->why->msg);
+		    failed, o->n, u->s.id.id, first->path, first->failure->msg);
 	return err_hint(e, "%s",
-	    *first->why->hint ? first->why->hint
-			      : "run again: what is done is kept");
+	    *first->failure->hint ? first->failure->hint
+				  : "run again: what is done is kept");
 }
 
 /* --- The command. --- */
@@ -996,7 +997,7 @@ note_bad(const struct upload *u)
 		if (f->fate == OFFER_FAILED)
 			progress_finish(u->s.progress,
 			    progress_start(u->s.progress, f->path, 0, 0),
-			    PROGRESS_FAILED, f->why->msg);
+			    PROGRESS_FAILED, f->failure->msg);
 	}
 }
 

@@ -237,7 +237,7 @@ test_places(void)
 
 		CHECK_ROW(i, (f->state == PLAN_FAILED) == (t[i].why != NULL));
 		if (f->state == PLAN_FAILED)
-			CHECK_ROW(i, strstr(f->failure->why, t[i].why) &&
+			CHECK_ROW(i, strstr(f->failure->msg, t[i].why) &&
 					 f->failure->kind == ERR_FILE);
 	}
 	CHECK(p.new_files == 2 && find(&p, "file")->there);

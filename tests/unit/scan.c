@@ -66,7 +66,7 @@ found(const struct place *p, const struct glob_list *include,
 	}
 	for (size_t i = 0; i < s.n; i++)
 		buf_printf(&b, "%s%s%s", i ? " " : "", s.file[i].path,
-		    s.file[i].why ? "!" : "");
+		    s.file[i].failure ? "!" : "");
 	scan_release(&s);
 	return buf_detach(&b);
 }

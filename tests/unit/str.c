@@ -261,6 +261,7 @@ static void
 test_err(void)
 {
 	struct err e;
+	struct failure *kept;
 	char *big = xmalloc(2000);
 
 	CHECK(err_set(&e, ERR_NET, "cannot reach '%s'", "x\x1b[0m") == -1);
@@ -272,6 +273,10 @@ test_err(void)
 	CHECK(strcmp(e.msg, "file 'a': cannot reach 'x?[0m'") == 0);
 	CHECK(e.kind == ERR_NET && e.wait == 7);
 	CHECK(strcmp(e.hint, "look at 5") == 0);
+	kept = failure_keep(&e);
+	CHECK(kept->kind == ERR_NET && !strcmp(kept->msg, e.msg) &&
+	      !strcmp(kept->hint, "look at 5"));
+	free(kept);
 	errno = ENOSPC;
 	CHECK(err_sys(&e, ERR_FILE, "cannot write") == -1);
 	CHECK(strcmp(e.msg, "cannot write: No space left on device") == 0);
