@@ -67,47 +67,24 @@ jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
 	return least;
 }
 
-/* Whether the list "cpu,memory" has the word. */
+/* Cuts the next group that limits memory off the text of /proc/self/cgroup,
+ * lines "NUMBER:CONTROLLERS:/PATH": of version 1 (*old), where the controller is
+ * "memory", or of version 2, where none is named. Pure. */
 static bool
-lists(struct str list, const char *word)
-{
-	struct str one = list, rest = list;
-
-	while (str_cut(rest, ',', &one, &rest))
-		if (str_eq(one, word))
-			return true;
-	return str_eq(rest, word);
-}
-
-/* The path of the memory controller's group in the text of /proc/self/cgroup:
- * of version 2 (*old is false), else of version 1. False if there is none.
- * Pure. */
-static bool
-jobs_group_path(struct str text, struct str *path, bool *old)
+next_group(struct str *text, struct str *path, bool *old)
 {
 	struct str line, number, kinds;
-	bool found = false;
 
-	while (text.n) {
-		line = text;
-		if (!str_cut(text, '\n', &line, &text))
-			text = str_of("");
+	while (str_cut(*text, '\n', &line, text)) {
 		if (!str_cut(line, ':', &number, &line) ||
-		    !str_cut(line, ':', &kinds, &line) ||
-		    !str_starts(line, "/"))
+		    !str_cut(line, ':', &kinds, path) ||
+		    !str_starts(*path, "/"))
 			continue;
-		*old = kinds.n > 0;
-		if (*old && !lists(kinds, "memory"))
-			continue;
-		*path = line;
-		found = true;
-		/* With both, the memory is where version 1 says. */
-		if (*old)
+		*old = str_eq(kinds, "memory");
+		if (*old || !kinds.n)
 			return true;
 	}
-	if (found)
-		*old = false;
-	return found;
+	return false;
 }
 
 static bool
@@ -121,6 +98,12 @@ read_text(const char *path, struct buf *text)
 		close(fd);
 	buf_added(text, n > 0 ? (size_t)n : 0);
 	return n > 0;
+}
+
+static uint64_t
+lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
 }
 
 /* The limit of one group; "max" is none. */
@@ -143,27 +126,26 @@ limit_of(struct str group, bool old)
 	return limit;
 }
 
-/* The least of the group and of those that it is in. Inside a container the
- * path may be that outside; what is mounted at the top is the container's. */
+/* The least of all groups that it is in, with those around them. Inside a
+ * container the path may be that outside; what is mounted at the top is the
+ * container's. */
 static uint64_t
 group_limit(void)
 {
+	uint64_t least =
+	    lower(limit_of(str_of(""), false), limit_of(str_of(""), true));
 	struct buf text = buf_make(TEXT_MAX);
-	uint64_t least = UINT64_MAX, limit;
-	struct str path = {0};
-	bool old = false;
+	struct str rest, path;
+	bool old;
 
-	if (!read_text("/proc/self/cgroup", &text) ||
-	    !jobs_group_path(buf_str(&text), &path, &old))
-		path = str_of("");
-	do {
-		while (path.n && path.s[path.n - 1] == '/')
-			path.n--;
-		limit = limit_of(path, old);
-		least = limit < least ? limit : least;
-		while (path.n && path.s[path.n - 1] != '/')
-			path.n--;
-	} while (path.n);
+	read_text("/proc/self/cgroup", &text);
+	rest = buf_str(&text);
+	while (next_group(&rest, &path, &old))
+		while (path.n) {
+			least = lower(least, limit_of(path, old));
+			while (path.s[--path.n] != '/')
+				;
+		}
 	buf_release(&text);
 	return least;
 }
@@ -178,14 +160,6 @@ limit_on(int kind)
 		   : UINT64_MAX;
 }
 
-static uint64_t
-process_limit(void)
-{
-	uint64_t space = limit_on(RLIMIT_AS), data = limit_on(RLIMIT_DATA);
-
-	return space < data ? space : data;
-}
-
 /* Looks at this machine. Needs no /proc and no /sys, but finds the limit of a
  * control group only with them. */
 static struct jobs_machine
@@ -195,7 +169,7 @@ jobs_look(void)
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return (struct jobs_machine){
-	    .process = process_limit(),
+	    .process = lower(limit_on(RLIMIT_AS), limit_on(RLIMIT_DATA)),
 	    .group = group_limit(),
 	    .ram = pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size
 					 : UINT64_MAX,

@@ -62,40 +62,36 @@ test_choose(void)
 }
 
 static void
-test_group_path(void)
+test_next_group(void)
 {
 	static const struct {
-		const char *text, *path; /* NULL: none */
-		bool old;
+		const char *text,
+		    *found; /* paths, '1' before one of version 1 */
 	} t[] = {
-	    {"0::/\n", "/", false},
-	    {"0::/system.slice/x.service\n", "/system.slice/x.service", false},
-	    {"0::/a", "/a", false},
-	    {"12:cpu,cpuacct:/c\n5:memory:/m\n0::/u\n", "/m", true},
-	    {"5:hugetlb,memory:/m\n", "/m", true},
-	    {"5:memory,hugetlb:/m\n", "/m", true},
-	    {"1:name=systemd:/s\n0::/u\n", "/u", false},
-	    {"0::/u\n5:memory:/m\n", "/m", true},
-	    {"0::/u\n3:cpu:/c\n", "/u", false},
-	    {"0::/with:colon\n", "/with:colon", false},
-	    {"", NULL, false},
-	    {"\n\n", NULL, false},
-	    {"0::\n", NULL, false},
-	    {"0::u\n", NULL, false},
-	    {"0:/u\n", NULL, false},
-	    {"5:memoryx:/m\n", NULL, false},
-	    {"5:cpu:/m\n", NULL, false},
+	    {"0::/\n", " /"},
+	    {"0::/system.slice/x.service\n", " /system.slice/x.service"},
+	    {"12:cpu,cpuacct:/c\n5:memory:/m\n0::/u\n", "1/m /u"},
+	    {"1:name=systemd:/s\n0::/u\n", " /u"},
+	    {"0::/u\n5:memory:/m\n", " /u1/m"},
+	    {"0::/with:colon\n", " /with:colon"},
+	    {"", ""},
+	    {"\n\n", ""},
+	    {"0::\n0::u\n0:/u\n", ""},
+	    {"5:memoryx:/m\n5:cpu:/m\n", ""},
+	    {"0::/cut off", ""},
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
-		struct str path = {0};
-		bool old = false;
-		bool found = jobs_group_path(str_of(t[i].text), &path, &old);
+		struct str rest = str_of(t[i].text), path;
+		struct buf found = buf_make(100);
+		bool old;
 
-		CHECK_ROW(i, found == (t[i].path != NULL));
-		if (!found || !t[i].path)
-			continue;
-		CHECK_ROW(i, str_eq(path, t[i].path) && old == t[i].old);
+		while (next_group(&rest, &path, &old)) {
+			buf_puts(&found, old ? "1" : " ");
+			buf_str_add(&found, path);
+		}
+		CHECK_ROW(i, str_eq(buf_str(&found), t[i].found));
+		buf_release(&found);
 	}
 }
 
@@ -124,7 +120,7 @@ int
 main(void)
 {
 	test_choose();
-	test_group_path();
+	test_next_group();
 	test_look();
 	return test_end();
 }
