@@ -778,7 +778,7 @@ place_replace(const struct place *at, int (*write)(void *ctx, int fd),
 struct journal {
 	pthread_mutex_t lock; /* all that changes after it was opened */
 	int fd;               /* to append to; -1: nothing is remembered */
-	char *path, *why;
+	char *why;
 	unsigned char key[RECORD_KEY]; /* of the repository */
 	struct ledger ledger;
 };
@@ -968,8 +968,6 @@ take_place(struct journal *j, const struct place *at, struct err *e)
 	}
 	if (old >= 0)
 		close(old);
-	if (j->fd >= 0)
-		j->path = xstrdup(at->shown);
 	return busy || j->fd >= 0 ? 0 : -1;
 }
 
@@ -1069,16 +1067,9 @@ journal_close(struct journal *j)
 	if (j->fd >= 0)
 		close(j->fd);
 	ledger_release(&j->ledger);
-	free(j->path);
 	free(j->why);
 	pthread_mutex_destroy(&j->lock);
 	free(j);
-}
-
-const char *
-journal_path(const struct journal *j)
-{
-	return j->path;
 }
 
 const char *

@@ -54,8 +54,7 @@ struct journal_opts {
 struct journal *journal_open(const struct journal_opts *o);
 void journal_close(struct journal *j);
 
-/* Where it is; NULL if nothing is remembered, and then why, for -v. */
-const char *journal_path(const struct journal *j);
+/* Why nothing is remembered, for -v; NULL if it is. */
 const char *journal_why(const struct journal *j);
 
 /* The hash of that kind of the file at path below the source, if the file is

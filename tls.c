@@ -54,12 +54,6 @@ clock_believes(int64_t date, int64_t build, int64_t until)
 	return date >= build && date <= until;
 }
 
-int64_t
-clock_build(void)
-{
-	return HUB_BUILD_TIME;
-}
-
 static struct clock *
 clock_open(void)
 {
@@ -474,12 +468,6 @@ struct clock *
 tls_trust_clock(const struct tls_trust *t)
 {
 	return t->clock;
-}
-
-size_t
-tls_trust_count(const struct tls_trust *t)
-{
-	return t->anchors.n;
 }
 
 static int

@@ -56,9 +56,6 @@ int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 
 struct clock *tls_trust_clock(const struct tls_trust *t);
 
-/* How many roots there are in all. */
-size_t tls_trust_count(const struct tls_trust *t);
-
 /* What a later session to the same host can resume with (RFC 5246, 7.3). The
  * caller keeps one for each origin and locks it: a session is copied in and out
  * under lock by tls_open and tls_close. All zero is "none yet". */
@@ -128,9 +125,6 @@ struct clock_time clock_read(struct clock *c);
 
 /* The endpoint says that it is date, and its certificate lapses at until. */
 void clock_tell(struct clock *c, int64_t date, int64_t until);
-
-/* The day of the build. */
-int64_t clock_build(void);
 
 /* --- The server's certificates. --- */
 

@@ -155,12 +155,12 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	MUST(digest_parse(str_of(hex), &d) == 0);
 	write_journal(&at.f, fuzz_str(p, n));
 	j = journal_open(&o);
-	MUST(journal_path(j) && !journal_why(j));
+	MUST(!journal_why(j));
 	ask(j, &d, &once);
 	append(j, &d);
 	journal_close(j);
 	j = journal_open(&o);
-	MUST(journal_path(j));
+	MUST(!journal_why(j));
 	ask(j, &d, &twice);
 	MUST(str_same(buf_str(&once), buf_str(&twice)));
 	check_appended(j, &d);

@@ -70,8 +70,8 @@ test_tell(void)
 	struct clock_time first = clock_read(c), t;
 	int64_t later = first.now + YEAR;
 
-	CHECK(clock_build() > 0 && first.now >= clock_build());
-	CHECK(first.at_least == (first.system < clock_build()));
+	CHECK(HUB_BUILD_TIME > 0 && first.now >= HUB_BUILD_TIME);
+	CHECK(first.at_least == (first.system < HUB_BUILD_TIME));
 	/* Beyond the certificate, and without one. */
 	clock_tell(c, later, later - 1);
 	clock_tell(c, later, 0);

@@ -574,7 +574,7 @@ remember(struct bench *t)
 
 	journal_close(t->journal);
 	t->journal = journal_open(&o);
-	CHECK(journal_path(t->journal) != NULL);
+	CHECK(!journal_why(t->journal));
 }
 
 /* A run that dies after two parts, one that dies at the completion, and then
