@@ -335,21 +335,11 @@ client_withholds(const struct client *c)
 }
 
 static void
-put_host(struct buf *b, const struct url *u)
-{
-	buf_puts(b, u->ipv6 ? "[" : "");
-	buf_str_add(b, u->host);
-	buf_puts(b, u->ipv6 ? "]" : "");
-	if (u->port != (u->secure ? 443 : 80))
-		buf_printf(b, ":%u", u->port);
-}
-
-static void
 put_target(struct buf *b, const struct url *u, bool absolute)
 {
 	if (absolute) {
 		buf_puts(b, u->secure ? "https://" : "http://");
-		put_host(b, u);
+		url_put_host(b, u, false);
 	}
 	if (u->path.n)
 		buf_str_add(b, u->path);
@@ -399,7 +389,7 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	buf_printf(b, "%s ", r->method);
 	put_target(b, &r->url, absolute);
 	buf_puts(b, " HTTP/1.1\r\nHost: ");
-	put_host(b, &r->url);
+	url_put_host(b, &r->url, false);
 	buf_puts(b, "\r\n");
 	put_field(b, "User-Agent", c->o.user_agent);
 	if (c->o.endpoint_field && url_same_origin(&r->url, &c->endpoint))
@@ -600,7 +590,7 @@ put_key(struct response *r)
 {
 	buf_clear(&r->key);
 	buf_puts(&r->key, r->url.secure ? "https://" : "http://");
-	put_host(&r->key, &r->url);
+	url_put_host(&r->key, &r->url, false);
 	for (size_t i = 0; i < r->key.len; i++)
 		r->key.s[i] = chr_lower(r->key.s[i]);
 	if (!r->proxied)

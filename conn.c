@@ -1288,22 +1288,14 @@ conn_login(const struct url *proxy, struct buf *b, struct err *e)
 	return rc;
 }
 
-static void
-put_authority(struct buf *b, const struct url *u)
-{
-	buf_puts(b, u->ipv6 ? "[" : "");
-	buf_str_add(b, u->host);
-	buf_printf(b, "%s:%u", u->ipv6 ? "]" : "", u->port);
-}
-
 static int
 connect_request(struct buf *b, const struct url *target,
     const struct conn_how *how, struct err *e)
 {
 	buf_puts(b, "CONNECT ");
-	put_authority(b, target);
+	url_put_host(b, target, true);
 	buf_puts(b, " HTTP/1.1\r\nHost: ");
-	put_authority(b, target);
+	url_put_host(b, target, true);
 	buf_puts(b, "\r\n");
 	if (how->user_agent)
 		buf_printf(b, "User-Agent: %s\r\n", how->user_agent);

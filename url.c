@@ -216,15 +216,21 @@ put_cleaned(struct buf *b, struct str s)
 	}
 }
 
+void
+url_put_host(struct buf *b, const struct url *u, bool port)
+{
+	buf_puts(b, u->ipv6 ? "[" : "");
+	buf_str_add(b, u->host);
+	buf_puts(b, u->ipv6 ? "]" : "");
+	if (port || u->port != (u->secure ? 443 : 80))
+		buf_printf(b, ":%u", u->port);
+}
+
 static void
 put_authority(struct buf *b, const struct url *base)
 {
 	buf_puts(b, base->secure ? "https://" : "http://");
-	buf_puts(b, base->ipv6 ? "[" : "");
-	buf_str_add(b, base->host);
-	buf_puts(b, base->ipv6 ? "]" : "");
-	if (base->port != (base->secure ? 443u : 80u))
-		buf_printf(b, ":%u", base->port);
+	url_put_host(b, base, false);
 }
 
 /* The path that a relative reference is relative to: all up to the last '/'. */

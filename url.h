@@ -69,6 +69,10 @@ int url_unquote(struct str s, struct buf *out);
 /* The value of name in a query "a=1&b=2", still quoted; false if absent. */
 bool url_query_get(struct str query, const char *name, struct str *value);
 
+/* "host:port", as in a Host field: an IPv6 address in brackets; the port, unless
+ * asked for, only where it is not the default. */
+void url_put_host(struct buf *b, const struct url *u, bool port);
+
 /* "https://host:port/path" without user, query and fragment, for people: a
  * query may hold a signature. The port only where it is not the default. */
 void url_show(struct buf *b, const struct url *u);
