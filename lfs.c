@@ -522,7 +522,33 @@ lfs_part_send(const struct lfs_part *p, char **etag, struct err *e)
 	return v;
 }
 
+/* --- The run. --- */
+
+struct run {
+	const struct lfs *l;
+	const struct lfs_object *object;
+	struct lfs_copies copies;
+	struct crew crew; /* left: contents that are not settled */
+	struct lfs_queue queue;
+	struct ramp ramp;
+	unsigned numbers; /* of workers */
+	uint64_t work;    /* of contents that are settled, beyond their bytes */
+	unsigned lost;    /* objects given up in a row for the network */
+	pthread_mutex_t telling;
+};
+
+static void object_kept(struct run *run, size_t i);
+static void object_placed(
+    struct run *run, size_t i, struct multipart *m, bool known);
+static void object_refused(struct run *run, size_t i, const struct err *why);
+
 /* --- What is missing. --- */
+
+/*
+ * What is to be done with which object: asked of the Hub in groups, in every
+ * run, since only the Hub knows what it has. An upload that the journal knows
+ * goes on. The addresses that come out are ready to be used.
+ */
 
 /* So many bytes are asked for at once: addresses lapse, and take memory. */
 #define GROUP_BYTES ((uint64_t)4 << 30)
@@ -538,18 +564,18 @@ rewrite(const struct repo *r, char **url)
 
 /* Takes over what an answer says. */
 static struct multipart
-adopt(const struct lfs_ask *a, struct multipart *from)
+adopt(const struct run *run, struct multipart *from)
 {
 	struct multipart m = *from;
 
 	*from = (struct multipart){0};
-	rewrite(a->repo, &m.complete);
-	rewrite(a->repo, &m.verify);
+	rewrite(run->l->repo, &m.complete);
+	rewrite(run->l->repo, &m.verify);
 	for (size_t i = 0; i < m.count; i++)
-		rewrite(a->repo, &m.url[i]);
+		rewrite(run->l->repo, &m.url[i]);
 	multipart_find_expiry(&m);
 	/* A clock that is ahead makes every address look lapsed. */
-	if (multipart_lapses(&m, client_time(a->repo->client)))
+	if (multipart_lapses(&m, client_time(run->l->repo->client)))
 		m.expires = 0;
 	return m;
 }
@@ -565,7 +591,7 @@ unanswered(struct err *e)
 /* The objects that are still without an answer, and those that are to be asked
  * for once more. */
 struct group {
-	const struct lfs_ask *ask;
+	struct run *run;
 	size_t i[LFS_BATCH_MAX], again[LFS_BATCH_MAX];
 	size_t n, again_n;
 	uint64_t bytes;
@@ -577,7 +603,7 @@ static size_t
 group_find(const struct group *g, const struct digest *d)
 {
 	for (size_t k = 0; k < g->n; k++)
-		if (digest_same(&g->ask->object[g->i[k]].digest, d))
+		if (digest_same(&g->run->object[g->i[k]].digest, d))
 			return k;
 	return LFS_NONE;
 }
@@ -588,19 +614,19 @@ group_size_of(void *ctx, const struct digest *d)
 	const struct group *g = ctx;
 	size_t k = group_find(g, d);
 
-	return k == LFS_NONE ? 0 : g->ask->object[g->i[k]].size;
+	return k == LFS_NONE ? 0 : g->run->object[g->i[k]].size;
 }
 
 /* Puts the upload that the journal knows in the place of a new one. False if
  * it knows none, or one to somewhere else. */
 static bool
-resume(const struct lfs_ask *a, size_t i, struct multipart *m)
+resume(const struct run *run, size_t i, struct multipart *m)
 {
-	const struct lfs_object *o = &a->object[i];
+	const struct lfs_object *o = &run->object[i];
 	struct multipart old;
 
-	if (!a->journal || !m->complete ||
-	    !journal_take_multipart(a->journal, &o->digest, o->size, &old))
+	if (!run->l->journal || !m->complete ||
+	    !journal_take_multipart(run->l->journal, &o->digest, o->size, &old))
 		return false;
 	if (!multipart_same_object(&old, m)) {
 		multipart_release(&old);
@@ -615,7 +641,7 @@ static void
 group_each(void *ctx, struct lfs_answer *answer)
 {
 	struct group *g = ctx;
-	const struct lfs_ask *a = g->ask;
+	struct run *run = g->run;
 	size_t k = group_find(g, &answer->digest), i = g->i[k];
 	struct multipart m;
 	bool known;
@@ -623,18 +649,18 @@ group_each(void *ctx, struct lfs_answer *answer)
 	g->i[k] = g->i[--g->n];
 	switch (answer->action) {
 	case LFS_STORED:
-		a->ops->kept(a->ctx, i);
+		object_kept(run, i);
 		break;
 	case LFS_SEND:
-		m = adopt(a, &answer->m);
-		known = resume(a, i, &m);
-		a->ops->send(a->ctx, i, &m, known);
+		m = adopt(run, &answer->m);
+		known = resume(run, i, &m);
+		object_placed(run, i, &m, known);
 		break;
 	case LFS_ERROR:
 		if (answer->why->kind == ERR_NET && !g->last)
 			g->again[g->again_n++] = i;
 		else
-			a->ops->refused(a->ctx, i, answer->why);
+			object_refused(run, i, answer->why);
 		break;
 	}
 }
@@ -642,7 +668,7 @@ group_each(void *ctx, struct lfs_answer *answer)
 static bool
 group_has_room(const struct group *g, size_t i)
 {
-	uint64_t size = g->ask->object[i].size;
+	uint64_t size = g->run->object[i].size;
 
 	return !g->n || (g->n < LFS_BATCH_MAX && g->bytes < GROUP_BYTES &&
 			    size < GROUP_BYTES - g->bytes);
@@ -651,15 +677,15 @@ group_has_room(const struct group *g, size_t i)
 static size_t
 group_fill(struct group *g, size_t i)
 {
-	const struct lfs_ask *a = g->ask;
+	struct run *run = g->run;
 
-	for (; i < a->n; i++) {
-		if (a->later[i])
+	for (; i < run->queue.n; i++) {
+		if (run->copies.later[i])
 			continue;
 		if (!group_has_room(g, i))
 			break;
 		g->i[g->n++] = i;
-		g->bytes += a->object[i].size;
+		g->bytes += run->object[i].size;
 	}
 	return i;
 }
@@ -668,38 +694,39 @@ static int
 group_ask(struct group *g, struct err *e)
 {
 	static const struct lfs_batch_ops ops = {group_size_of, group_each};
-	const struct lfs_ask *a = g->ask;
+	struct run *run = g->run;
 	struct buf question = buf_make(QUESTION_MAX);
 	struct err why;
 	int rv;
 
-	lfs_batch_begin(&question, a->revision);
+	lfs_batch_begin(&question, run->l->revision);
 	for (size_t k = 0; k < g->n; k++) {
-		const struct lfs_object *o = &a->object[g->i[k]];
+		const struct lfs_object *o = &run->object[g->i[k]];
 
 		lfs_batch_add(&question, &o->digest, o->size);
 	}
 	lfs_batch_end(&question);
-	rv = lfs_call_batch(a->repo, a->revision, &question, &ops, g, e);
+	rv = lfs_call_batch(
+	    run->l->repo, run->l->revision, &question, &ops, g, e);
 	buf_release(&question);
 	if (rv < 0)
 		return -1;
 	unanswered(&why);
 	while (g->n)
-		a->ops->refused(a->ctx, g->i[--g->n], &why);
+		object_refused(run, g->i[--g->n], &why);
 	return 0;
 }
 
 /* One group of objects, from *next on: each is told to ops, unless it fails.
  * *next becomes the first one behind them. */
 static int
-lfs_ask_group(const struct lfs_ask *a, size_t *next, struct err *e)
+lfs_ask_group(struct run *run, size_t *next, struct err *e)
 {
-	struct group g = {.ask = a};
+	struct group g = {.run = run};
 
 	*next = group_fill(&g, *next);
 	for (unsigned failed = 0; g.n; failed++) {
-		g.last = failed >= a->retries;
+		g.last = failed >= run->l->retries;
 		if (group_ask(&g, e) < 0)
 			return -1;
 		memcpy(g.i, g.again, sizeof(g.i));
@@ -748,17 +775,18 @@ single_each(void *ctx, struct lfs_answer *answer)
 
 /* The error of an object is an error of the call. */
 static int
-single_ask(const struct lfs_ask *a, struct single *s, struct err *e)
+single_ask(const struct run *run, struct single *s, struct err *e)
 {
 	static const struct lfs_batch_ops ops = {single_size_of, single_each};
 	struct buf question = buf_make(QUESTION_MAX);
 	int rv;
 
 	s->answered = false;
-	lfs_batch_begin(&question, a->revision);
+	lfs_batch_begin(&question, run->l->revision);
 	lfs_batch_add(&question, &s->object->digest, s->object->size);
 	lfs_batch_end(&question);
-	rv = lfs_call_batch(a->repo, a->revision, &question, &ops, s, e);
+	rv = lfs_call_batch(
+	    run->l->repo, run->l->revision, &question, &ops, s, e);
 	buf_release(&question);
 	if (rv < 0)
 		return -1;
@@ -772,21 +800,21 @@ single_ask(const struct lfs_ask *a, struct single *s, struct err *e)
 /* Object i alone: LFS_STORED, or LFS_SEND and *m, which is the caller's. Fails
  * for LFS_ERROR, too. *m is all zero but for LFS_SEND. */
 static int
-lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
+lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
     struct multipart *m, struct err *e)
 {
-	struct single s = {.object = &a->object[i]};
-	int rv = single_ask(a, &s, e);
+	struct single s = {.object = &run->object[i]};
+	int rv = single_ask(run, &s, e);
 
 	/* A call that failed for the network was tried often enough. */
-	for (unsigned failed = 0;
-	     rv < 0 && s.answered && e->kind == ERR_NET && failed < a->retries;
+	for (unsigned failed = 0; rv < 0 && s.answered && e->kind == ERR_NET &&
+				  failed < run->l->retries;
 	     failed++) {
 		rv = wait_until(wait_retry(failed + 1, 0), e);
 		if (rv == 0)
-			rv = single_ask(a, &s, e);
+			rv = single_ask(run, &s, e);
 	}
-	*m = adopt(a, &s.m);
+	*m = adopt(run, &s.m);
 	*action = s.action;
 	if (rv < 0)
 		multipart_release(m);
@@ -810,20 +838,6 @@ lfs_ask_one(const struct lfs_ask *a, size_t i, enum lfs_action *action,
 /* So many objects given up in a row, without a part between them: the line is
  * dead, and the rest need not be tried. */
 #define LOST_MAX 3
-
-struct run {
-	const struct lfs *l;
-	const struct lfs_object *object;
-	struct lfs_copies copies;
-	struct lfs_ask ask;
-	struct crew crew; /* left: contents that are not settled */
-	struct lfs_queue queue;
-	struct ramp ramp;
-	unsigned numbers; /* of workers */
-	uint64_t work;    /* of contents that are settled, beyond their bytes */
-	unsigned lost;    /* objects given up in a row for the network */
-	pthread_mutex_t telling;
-};
 
 static const struct digest *
 digest_of(const struct run *run, const struct lfs_job *j)
@@ -867,9 +881,8 @@ settled(struct run *run)
 
 /* The Hub has the content already. */
 static void
-object_kept(void *ctx, size_t i)
+object_kept(struct run *run, size_t i)
 {
-	struct run *run = ctx;
 	const struct lfs_object *o = &run->object[i];
 	unsigned shown =
 	    progress_start(run->l->progress, o->name, o->size, o->size);
@@ -896,9 +909,8 @@ object_failed(struct run *run, size_t i, const struct err *why)
 
 /* Without a display line so far. */
 static void
-object_refused(void *ctx, size_t i, const struct err *why)
+object_refused(struct run *run, size_t i, const struct err *why)
 {
-	struct run *run = ctx;
 	const struct lfs_object *o = &run->object[i];
 	unsigned shown = progress_start(run->l->progress, o->name, o->size, 0);
 
@@ -908,9 +920,8 @@ object_refused(void *ctx, size_t i, const struct err *why)
 
 /* Its bytes are to go there. */
 static void
-object_placed(void *ctx, size_t i, struct multipart *m, bool known)
+object_placed(struct run *run, size_t i, struct multipart *m, bool known)
 {
-	struct run *run = ctx;
 	struct lfs_job *j = lfs_job_make(i, m, known);
 
 	crew_lock(&run->crew);
@@ -925,7 +936,7 @@ do_ask(struct run *run)
 	/* Only one worker at a time is here. */
 	size_t asked = run->queue.asked;
 	struct err e;
-	int rv = lfs_ask_group(&run->ask, &asked, &e);
+	int rv = lfs_ask_group(run, &asked, &e);
 
 	crew_lock(&run->crew);
 	if (rv < 0)
@@ -1072,7 +1083,7 @@ do_renew(struct run *run, struct lfs_job *j)
 	struct multipart m;
 	struct err e;
 
-	if (lfs_ask_one(&run->ask, j->i, &action, &m, &e) < 0) {
+	if (lfs_ask_one(run, j->i, &action, &m, &e) < 0) {
 		job_troubled(run, j, LFS_REFUSED, &e);
 	} else if (action == LFS_STORED) {
 		if (run->l->journal)
@@ -1093,7 +1104,7 @@ is_stored(struct run *run, const struct lfs_job *j)
 	enum lfs_action action;
 	struct multipart m;
 	struct err ignored;
-	int rv = lfs_ask_one(&run->ask, j->i, &action, &m, &ignored);
+	int rv = lfs_ask_one(run, j->i, &action, &m, &ignored);
 
 	multipart_release(&m);
 	return rv == 0 && action == LFS_STORED;
@@ -1360,22 +1371,9 @@ supervise(void *ctx, struct err *e)
 static void
 run_init(struct run *run, size_t n)
 {
-	static const struct lfs_ask_ops ops = {
-	    object_kept, object_placed, object_refused};
 	const struct lfs *l = run->l;
 
 	lfs_copies_init(&run->copies, run->object, n);
-	run->ask = (struct lfs_ask){
-	    .repo = l->repo,
-	    .revision = l->revision,
-	    .retries = l->retries,
-	    .journal = l->journal,
-	    .object = run->object,
-	    .n = n,
-	    .later = run->copies.later,
-	    .ops = &ops,
-	    .ctx = run,
-	};
 	run->queue = (struct lfs_queue){.n = n, .open_max = l->jobs};
 	run->ramp = ramp_make_careful(workers(run), wait_now());
 	run->ramp.work = client_sent(l->repo->client);

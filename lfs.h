@@ -173,32 +173,4 @@ struct lfs_part {
 	void *ctx;
 };
 
-/* --- What is missing. --- */
-
-/*
- * What is to be done with which object: asked of the Hub in groups, in every
- * run, since only the Hub knows what it has. An upload that the journal knows
- * goes on. The addresses that come out are ready to be used.
- */
-
-struct lfs_ask_ops {
-	/* The storage has object i already. */
-	void (*kept)(void *ctx, size_t i);
-	/* It is to be sent; *m is the callee's. known: the journal has it. */
-	void (*send)(void *ctx, size_t i, struct multipart *m, bool known);
-	void (*refused)(void *ctx, size_t i, const struct err *why);
-};
-
-struct lfs_ask {
-	const struct repo *repo;
-	const char *revision; /* or NULL */
-	unsigned retries; /* for objects that the Hub cannot answer for now */
-	struct journal *journal; /* or NULL */
-	const struct lfs_object *object;
-	size_t n;
-	const bool *later; /* objects that are passed over */
-	const struct lfs_ask_ops *ops;
-	void *ctx;
-};
-
 #endif
