@@ -543,27 +543,69 @@ ledger_end_uploads(struct ledger *l)
 
 /* --- As records. --- */
 
-static void
-put(const struct ledger_sink *sink, const struct record *r)
+#define WRITE_PIECE 65536
+
+/* Writes all of b with one call where it can be, and empties it. */
+static int
+write_out(int fd, struct buf *b)
 {
-	sink->put(sink->ctx, r);
+	if (file_write(fd, b->s, b->len) < 0)
+		return -1;
+	if (b->s)
+		mem_wipe(b->s, b->len);
+	buf_clear(b);
+	return 0;
+}
+
+/* Collects lines, and writes them in pieces of whole lines. */
+struct writer {
+	int fd;
+	struct buf b;
+	bool failed;
+};
+
+static struct writer
+writer_make(int fd)
+{
+	return (struct writer){fd, buf_make(WRITE_PIECE + RECORD_MAX), fd < 0};
+}
+
+/* A text that cannot be in a line is left out: then the upload is not whole,
+ * and the next run does not take it up. */
+static void
+writer_put(struct writer *w, const struct record *r)
+{
+	if (w->failed)
+		return;
+	(void)record_put(&w->b, r);
+	if (w->b.len >= WRITE_PIECE && write_out(w->fd, &w->b) < 0)
+		w->failed = true;
+}
+
+static int
+writer_end(struct writer *w)
+{
+	if (!w->failed && write_out(w->fd, &w->b) < 0)
+		w->failed = true;
+	buf_release(&w->b);
+	return w->failed ? -1 : 0;
 }
 
 static void
-put_text(const struct ledger_sink *sink, enum record_kind kind, uint64_t number,
-    size_t part, const char *text)
+put_text(struct writer *w, enum record_kind kind, uint64_t number, size_t part,
+    const char *text)
 {
 	struct record r = {
 	    .kind = kind, .upload = number, .part = part, .text = str_of(text)};
 
 	if (text)
-		put(sink, &r);
+		writer_put(w, &r);
 }
 
 /* m: what is known of it. */
 static void
 put_upload(const struct ledger_upload *p, const struct multipart *m,
-    uint64_t now, const struct ledger_sink *sink)
+    uint64_t now, struct writer *w)
 {
 	struct record r = {.kind = RECORD_UPLOAD,
 	    .upload = p->number,
@@ -574,16 +616,16 @@ put_upload(const struct ledger_upload *p, const struct multipart *m,
 	    .text = str_of(m->complete)};
 
 	memcpy(r.key, p->key, RECORD_KEY);
-	put(sink, &r);
-	put_text(sink, RECORD_VERIFY, p->number, 0, m->verify);
+	writer_put(w, &r);
+	put_text(w, RECORD_VERIFY, p->number, 0, m->verify);
 	for (size_t i = 0; i < m->count; i++) {
-		put_text(sink, RECORD_PART, p->number, i + 1, m->url[i]);
-		put_text(sink, RECORD_ETAG, p->number, i + 1, m->etag[i]);
+		put_text(w, RECORD_PART, p->number, i + 1, m->url[i]);
+		put_text(w, RECORD_ETAG, p->number, i + 1, m->etag[i]);
 	}
 }
 
 static void
-put_hashed(const struct ledger_table *t, const struct ledger_sink *sink)
+put_hashed(const struct ledger_table *t, struct writer *w)
 {
 	for (size_t i = 0; i < t->n; i++) {
 		const struct ledger_entry *en = &t->entry[i];
@@ -597,29 +639,29 @@ put_hashed(const struct ledger_table *t, const struct ledger_sink *sink)
 		    .digest = en->digest};
 
 		memcpy(r.key, en->key, RECORD_KEY);
-		put(sink, &r);
+		writer_put(w, &r);
 	}
 }
 
-/* A new one, which goes to the sink as records. Where m does not say when it
+/* A new one, which goes to the writer as records. Where m does not say when it
  * lapses, a time after now (Unix seconds) is taken. */
 static void
 ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
     const struct digest *d, const struct multipart *m, uint64_t now,
-    const struct ledger_sink *sink)
+    struct writer *w)
 {
-	put_upload(upload_add(l, l->next++, key, d), m, now, sink);
+	put_upload(upload_add(l, l->next++, key, d), m, now, w);
 }
 
 /* All of it, as the rest of a file whose first record is there; the uploads get
  * new numbers. */
 static void
-ledger_put(struct ledger *l, uint64_t now, const struct ledger_sink *sink)
+ledger_put(struct ledger *l, uint64_t now, struct writer *w)
 {
-	put_hashed(&l->hashed, sink);
+	put_hashed(&l->hashed, w);
 	for (struct ledger_upload *p = l->uploads; p; p = p->next) {
 		p->number = l->next++;
-		put_upload(p, &p->m, now, sink);
+		put_upload(p, &p->m, now, w);
 	}
 }
 
@@ -773,7 +815,6 @@ place_replace(const struct place *at, int (*write)(void *ctx, int fd),
 #define NS_PER_S INT64_C(1000000000)
 
 #define READ_PIECE 65536
-#define WRITE_PIECE 65536
 
 struct journal {
 	pthread_mutex_t lock; /* all that changes after it was opened */
@@ -867,56 +908,6 @@ load(struct journal *j, int fd, ino_t inode)
 	return rv;
 }
 
-/* --- Writing. --- */
-
-/* Writes all of b with one call where it can be, and empties it. */
-static int
-write_out(int fd, struct buf *b)
-{
-	if (file_write(fd, b->s, b->len) < 0)
-		return -1;
-	if (b->s)
-		mem_wipe(b->s, b->len);
-	buf_clear(b);
-	return 0;
-}
-
-/* Collects lines, and writes them in pieces of whole lines. */
-struct writer {
-	int fd;
-	struct buf b;
-	bool failed;
-};
-
-static struct writer
-writer_make(int fd)
-{
-	return (struct writer){fd, buf_make(WRITE_PIECE + RECORD_MAX), fd < 0};
-}
-
-/* A text that cannot be in a line is left out: then the upload is not whole,
- * and the next run does not take it up. */
-static void
-writer_put(void *ctx, const struct record *r)
-{
-	struct writer *w = ctx;
-
-	if (w->failed)
-		return;
-	(void)record_put(&w->b, r);
-	if (w->b.len >= WRITE_PIECE && write_out(w->fd, &w->b) < 0)
-		w->failed = true;
-}
-
-static int
-writer_end(struct writer *w)
-{
-	if (!w->failed && write_out(w->fd, &w->b) < 0)
-		w->failed = true;
-	buf_release(&w->b);
-	return w->failed ? -1 : 0;
-}
-
 /* All that is known, into a new file. */
 static int
 write_all(void *ctx, int fd)
@@ -924,14 +915,13 @@ write_all(void *ctx, int fd)
 	struct journal *j = ctx;
 	struct record first = {.kind = RECORD_JOURNAL};
 	struct writer w = writer_make(fd);
-	const struct ledger_sink sink = {writer_put, &w};
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return -1;
 	first.inode = (uint64_t)st.st_ino;
 	writer_put(&w, &first);
-	ledger_put(&j->ledger, now_s(), &sink);
+	ledger_put(&j->ledger, now_s(), &w);
 	return writer_end(&w);
 }
 
@@ -1199,10 +1189,9 @@ journal_put_multipart(
     struct journal *j, const struct digest *d, const struct multipart *m)
 {
 	struct writer w = begin(j);
-	const struct ledger_sink sink = {writer_put, &w};
 
 	put_done(j, d, &w);
-	ledger_begin_upload(&j->ledger, j->key, d, m, now_s(), &sink);
+	ledger_begin_upload(&j->ledger, j->key, d, m, now_s(), &w);
 	end(j, &w);
 }
 

@@ -163,12 +163,6 @@ struct ledger {
 
 /* --- Uploads under way, by the repository's key and the content. --- */
 
-/* Where records go. */
-struct ledger_sink {
-	void (*put)(void *ctx, const struct record *r);
-	void *ctx;
-};
-
 /* --- The file. --- */
 
 /*
