@@ -686,8 +686,7 @@ publish_again(
 
 	if (other)
 		return plan_same_name_error(other, e);
-	return folder_publish(
-	    &d->folder, from, plan_target(&d->plan, f), false, e);
+	return folder_publish(&d->folder, from, plan_target(&d->plan, f), e);
 }
 
 static int
@@ -698,7 +697,7 @@ take_name(
 	int rv;
 
 	if (f->there)
-		return folder_publish(&d->folder, from, to, false, e);
+		return folder_publish(&d->folder, from, to, e);
 	pthread_mutex_lock(&d->lock);
 	rv = folder_publish_new(&d->folder, from, to, e);
 	pthread_mutex_unlock(&d->lock);

@@ -30,7 +30,7 @@
  * Not derived from the file's name, which may already be as long as can be. */
 #define TEMP_NAME 32
 
-enum parents { PARENTS_FIND, PARENTS_MAKE, PARENTS_MAKE_LASTING };
+enum parents { PARENTS_FIND, PARENTS_MAKE };
 
 /* What to do about the failures that a user can do something about. */
 static void
@@ -153,8 +153,6 @@ enter(int at, const char *name, enum parents how)
 	if (fd >= 0 || errno != ENOENT || how == PARENTS_FIND)
 		return fd;
 	if (mkdirat(at, name, 0777) < 0 && errno != EEXIST)
-		return -1;
-	if (how == PARENTS_MAKE_LASTING && sync_folder(at) < 0)
 		return -1;
 	return open_step(at, name, O_NOFOLLOW);
 }
@@ -471,7 +469,6 @@ folder_make_parents(const struct folder *f, const char *path, struct err *e)
 /* Renames from to to as place() does, and returns what that does. */
 static int
 put_in_place(const struct folder *f, const char *from, const char *to,
-    enum parents how,
     int (*place)(int source, const char *old, int target, const char *new),
     struct err *e)
 {
@@ -480,11 +477,9 @@ put_in_place(const struct folder *f, const char *from, const char *to,
 
 	if (source < 0)
 		return -1;
-	target = walk(f, to, how, &new, e);
+	target = walk(f, to, PARENTS_MAKE, &new, e);
 	if (target >= 0) {
 		rv = place(source, old, target, new);
-		if (rv == 0 && how == PARENTS_MAKE_LASTING)
-			rv = sync_folder(target);
 		if (rv < 0)
 			fail(f, to, "put in place", e);
 		leave(f, target);
@@ -494,11 +489,10 @@ put_in_place(const struct folder *f, const char *from, const char *to,
 }
 
 int
-folder_publish(const struct folder *f, const char *from, const char *to,
-    bool sync, struct err *e)
+folder_publish(
+    const struct folder *f, const char *from, const char *to, struct err *e)
 {
-	return put_in_place(f, from, to,
-	    sync ? PARENTS_MAKE_LASTING : PARENTS_MAKE, renameat, e);
+	return put_in_place(f, from, to, renameat, e);
 }
 
 /* renameat2(2) that replaces nothing. Where the system or the file system has
@@ -526,7 +520,7 @@ int
 folder_publish_new(
     const struct folder *f, const char *from, const char *to, struct err *e)
 {
-	return put_in_place(f, from, to, PARENTS_MAKE, rename_new, e);
+	return put_in_place(f, from, to, rename_new, e);
 }
 
 /* What statx(2) tells and stat(2) does not; all 0 where that is not known. */
@@ -663,12 +657,10 @@ open_temp(int at, char name[TEMP_NAME])
 
 /* Writes the text and closes; leaves errno as the failure set it. */
 static int
-write_out(int fd, struct str text, bool lasting)
+write_out(int fd, struct str text)
 {
 	int rv = file_write(fd, text.s, text.n), saved;
 
-	if (rv == 0 && lasting)
-		rv = sync_file(fd);
 	saved = errno;
 	/* A network file system may tell only now that the disk is full. */
 	if (close(fd) < 0 && rv == 0 && errno != EINTR) {
@@ -691,33 +683,32 @@ drop(int at, const char *name)
 
 /* Leaves errno as the failure set it. */
 static int
-write_in(int at, const char *base, struct str text, bool lasting)
+write_in(int at, const char *base, struct str text)
 {
 	char name[TEMP_NAME];
 	int fd = open_temp(at, name), rv;
 
 	if (fd < 0)
 		return -1;
-	rv = write_out(fd, text, lasting);
+	rv = write_out(fd, text);
 	if (rv == 0)
 		rv = renameat(at, name, at, base);
 	if (rv == 0)
-		return lasting ? sync_folder(at) : 0;
+		return 0;
 	drop(at, name);
 	return -1;
 }
 
 int
-folder_write(const struct folder *f, const char *path, struct str text,
-    bool lasting, struct err *e)
+folder_write(
+    const struct folder *f, const char *path, struct str text, struct err *e)
 {
-	enum parents how = lasting ? PARENTS_MAKE_LASTING : PARENTS_MAKE;
 	const char *base;
-	int at = walk(f, path, how, &base, e), rv;
+	int at = walk(f, path, PARENTS_MAKE, &base, e), rv;
 
 	if (at < 0)
 		return -1;
-	rv = write_in(at, base, text, lasting);
+	rv = write_in(at, base, text);
 	if (rv < 0)
 		fail(f, path, "write", e);
 	leave(f, at);
@@ -732,7 +723,7 @@ folder_write_new(
 
 	if (fd < 0)
 		return errno == EEXIST ? 1 : -1;
-	if (write_out(fd, text, false) == 0)
+	if (write_out(fd, text) == 0)
 		return 0;
 	fail(f, path, "write", e);
 	folder_remove(f, path, &(struct err){0});

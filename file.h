@@ -73,12 +73,12 @@ int folder_make_parents(
  * Renames from to to, over what is there, both below the folder, after making
  * to's parents. The file must have been synced. A folder or symbolic link at
  * to: a link is replaced itself (its target is not touched), a folder is an
- * error. With sync the folder of to is synced, too.
+ * error. folder_sync() makes it last.
  */
-int folder_publish(const struct folder *f, const char *from, const char *to,
-    bool sync, struct err *e);
+int folder_publish(
+    const struct folder *f, const char *from, const char *to, struct err *e);
 
-/* The same, without sync, for a name that was not there: 1, and nothing is
+/* The same for a name that was not there: 1, and nothing is
  * changed, if it is there by now. Where the file system cannot do both at once
  * this holds for one caller at a time. */
 int folder_publish_new(
@@ -97,10 +97,9 @@ int folder_remove(const struct folder *f, const char *path, struct err *e);
 /* fsync of the folder that path is in. */
 int folder_sync(const struct folder *f, const char *path, struct err *e);
 
-/* Writes a small file whole: temporary name beside it, fsync if lasting,
- * rename. */
-int folder_write(const struct folder *f, const char *path, struct str text,
-    bool lasting, struct err *e);
+/* Writes a small file whole: temporary name beside it, rename. Not synced. */
+int folder_write(
+    const struct folder *f, const char *path, struct str text, struct err *e);
 
 /* The same for a file that is not there yet, under its name from the start: a
  * power cut can leave a part of it, so its reader must see that. 1 if there is

@@ -974,7 +974,7 @@ prepare_source(const struct folder *f, struct err *e)
 	rv = folder_stat(f, ignore, &st, e);
 	if (rv <= 0)
 		return rv;
-	return folder_write(f, ignore, str_of("*\n"), false, e);
+	return folder_write(f, ignore, str_of("*\n"), e);
 }
 
 static int

@@ -107,7 +107,7 @@ write_missing(
 
 	if (there <= 0)
 		return there;
-	return folder_write(f, path, text, false, e);
+	return folder_write(f, path, text, e);
 }
 
 int

@@ -471,7 +471,7 @@ succeed(struct lease *l, int old, struct err *e)
 	int rv = fd < 0 ? -1 : copy_signed(l, old, fd, e);
 
 	if (rv == 0)
-		rv = folder_publish(l->f, name, l->path, false, e);
+		rv = folder_publish(l->f, name, l->path, e);
 	if (rv == 0)
 		hold(l, fd);
 	else if (fd >= 0)
@@ -497,7 +497,7 @@ drop_stale(struct lease *l, const char *claim)
 	    clock - mtime(&st) < (int64_t)l->stale)
 		return;
 	moved = lease_name(l->stem, "old");
-	if (folder_publish(l->f, claim, moved, false, &e) == 0)
+	if (folder_publish(l->f, claim, moved, &e) == 0)
 		folder_remove(l->f, moved, &e);
 	free(moved);
 }

@@ -105,7 +105,7 @@ test_open(void)
 static int
 put(const struct folder *f, const char *path, const char *text, struct err *e)
 {
-	return folder_write(f, path, str_of(text), true, e);
+	return folder_write(f, path, str_of(text), e);
 }
 
 static bool
@@ -135,7 +135,7 @@ test_round(void)
 	CHECK(folder_remove(&p.in, "a/b/c", &e) == 0);
 	CHECK(put(&p.in, "a/b/c", "one", &e) == 0);
 	CHECK(holds(&p.in, "a/b/c", "one"));
-	CHECK(folder_write(&p.in, "a/b/c", str_of(""), false, &e) == 0);
+	CHECK(folder_write(&p.in, "a/b/c", str_of(""), &e) == 0);
 	CHECK(holds(&p.in, "a/b/c", ""));
 	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 0 && st.st_size == 0);
 	CHECK(folder_write_new(&p.in, "a/b/c", str_of("x"), &e) == 1);
@@ -147,11 +147,11 @@ test_round(void)
 	CHECK(folder_stat(&p.in, "new/nowhere", &st, &e) == 1);
 	CHECK(folder_write_new(&p.in, "new/n/m", str_of("x"), &e) < 0);
 	CHECK(e.kind == ERR_FILE);
-	CHECK(folder_publish(&p.in, "a/b/c", "d/e", true, &e) == 0);
+	CHECK(folder_publish(&p.in, "a/b/c", "d/e", &e) == 0);
 	CHECK(folder_stat(&p.in, "a/b/c", &st, &e) == 1);
 	CHECK(holds(&p.in, "d/e", ""));
 	CHECK(put(&p.in, "f", "new", &e) == 0);
-	CHECK(folder_publish(&p.in, "f", "d/e", false, &e) == 0);
+	CHECK(folder_publish(&p.in, "f", "d/e", &e) == 0);
 	CHECK(holds(&p.in, "d/e", "new"));
 	CHECK(put(&p.in, "f", "newer", &e) == 0);
 	CHECK(folder_publish_new(&p.in, "f", "d/e", &e) == 1);
@@ -161,7 +161,7 @@ test_round(void)
 	CHECK(folder_publish_new(&p.in, "none", "d/f", &e) < 0);
 	CHECK(e.kind == ERR_FILE);
 	CHECK(folder_sync(&p.in, "d/e", &e) == 0);
-	CHECK(folder_publish(&p.in, "none", "d/e", true, &e) < 0);
+	CHECK(folder_publish(&p.in, "none", "d/e", &e) < 0);
 	CHECK(e.kind == ERR_FILE && holds(&p.in, "d/e", "new"));
 	CHECK(folder_remove(&p.in, "d/e", &e) == 0);
 	CHECK(folder_remove(&p.in, "d/e", &e) == 0);
@@ -364,8 +364,8 @@ refuse_all(struct place *p, const char *path, bool is_last, long row)
 	CHECK_ROW(row, folder_make_parents(&p->in, path, &e) < 0);
 	CHECK_ROW(row, put(&p->in, path, "bad", &e) < 0);
 	CHECK_ROW(row, put(&p->in, "mine", "bad", &e) == 0);
-	CHECK_ROW(row, folder_publish(&p->in, "mine", path, true, &e) < 0);
-	CHECK_ROW(row, folder_publish(&p->in, path, "new", true, &e) < 0);
+	CHECK_ROW(row, folder_publish(&p->in, "mine", path, &e) < 0);
+	CHECK_ROW(row, folder_publish(&p->in, path, "new", &e) < 0);
 	CHECK_ROW(row, folder_remove(&p->in, path, &e) < 0);
 	CHECK_ROW(row, folder_sync(&p->in, path, &e) < 0);
 	CHECK_ROW(row, outside_is_whole(p));
@@ -427,7 +427,7 @@ test_link_replaced(void)
 	CHECK(folder_remove(&p.in, "l", &e) == 0 && outside_is_whole(&p));
 	CHECK(symlink("../out", name) == 0);
 	CHECK(put(&p.in, "n", "mine", &e) == 0);
-	CHECK(folder_publish(&p.in, "n", "l", true, &e) == 0);
+	CHECK(folder_publish(&p.in, "n", "l", &e) == 0);
 	CHECK(holds(&p.in, "l", "mine") && outside_is_whole(&p));
 	place_release(&p);
 }
@@ -454,7 +454,7 @@ test_not_files(void)
 	CHECK(folder_openat(&p.in, "dir", O_RDWR | O_CREAT, &e) < 0);
 	CHECK(folder_openat(&p.in, "dir/x", O_RDONLY | O_DIRECTORY, &e) < 0);
 	CHECK(put(&p.in, "dir", "x", &e) < 0);
-	CHECK(folder_publish(&p.in, "dir/x", "dir", true, &e) < 0);
+	CHECK(folder_publish(&p.in, "dir/x", "dir", &e) < 0);
 	CHECK(holds(&p.in, "dir/x", "x"));
 	CHECK(folder_stat(&p.in, "dir/x/y", &st, &e) < 0);
 	CHECK(strstr(e.msg, "'x' is a file, not a folder") != NULL);
@@ -618,7 +618,7 @@ try_full(struct place *p)
 		return 1;
 	if (put(&f, "a", "old", &e) < 0)
 		return 3;
-	if (folder_write(&f, "a", str_make(text, sizeof(text)), true, &e) == 0)
+	if (folder_write(&f, "a", str_make(text, sizeof(text)), &e) == 0)
 		return 4;
 	if (e.kind != ERR_FILE || !strstr(e.hint, "-d"))
 		return 5;
@@ -686,7 +686,7 @@ test_stamp_file(void)
 	int fd;
 
 	place_init(&p);
-	CHECK(folder_write(&p.in, "f", str_of("one"), false, &e) == 0);
+	CHECK(folder_write(&p.in, "f", str_of("one"), &e) == 0);
 	fd = folder_openat(&p.in, "f", O_RDWR, &e);
 	CHECK(fd >= 0 && fstat(fd, &st) == 0);
 	stamp_of(&st, &before);
@@ -703,7 +703,7 @@ test_stamp_file(void)
 	CHECK(after.size == before.size && after.mtime == before.mtime);
 	CHECK(!stamp_same(&before, &after));
 	close(fd);
-	CHECK(folder_write(&p.in, "f", str_of("one"), false, &e) == 0);
+	CHECK(folder_write(&p.in, "f", str_of("one"), &e) == 0);
 	CHECK(folder_stat(&p.in, "f", &st, &e) == 0);
 	stamp_of(&st, &after);
 	CHECK(after.inode != before.inode && !stamp_same(&before, &after));

@@ -306,8 +306,8 @@ test_broken(void)
 		uint64_t start;
 
 		place_init(&p);
-		CHECK(folder_write(&p.f, STEM ".state", str_make(text, n),
-			  false, &e) == 0);
+		CHECK(folder_write(
+			  &p.f, STEM ".state", str_make(text, n), &e) == 0);
 		b = mine(&p, true);
 		start = wait_now();
 		CHECK_ROW(n, take(&b) == 0);
@@ -625,7 +625,7 @@ test_claim(void)
 	CHECK(take(&a) == 0);
 	put(&a);
 	lease_drop(&a);
-	CHECK(folder_write(&p.f, STEM ".claim", str_of(""), false, &e) == 0);
+	CHECK(folder_write(&p.f, STEM ".claim", str_of(""), &e) == 0);
 	CHECK(take(&b) == 1);
 	CHECK(take(&b) == 1);
 	wait_until(wait_now() + p.old, &e);

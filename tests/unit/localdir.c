@@ -142,7 +142,7 @@ place_make(struct place *p)
 	scratch_make(p->path);
 	CHECK(folder_open(&p->f, p->path, false, &e) == 0);
 	CHECK(localdir_prepare(&p->f, &e) == 0);
-	CHECK(folder_write(&p->f, "a/b", str_of("abc"), false, &e) == 0);
+	CHECK(folder_write(&p->f, "a/b", str_of("abc"), &e) == 0);
 }
 
 static void
@@ -258,7 +258,7 @@ test_metadata_of_others(void)
 	st = stat_of(&p);
 	for (size_t i = 0; i < countof(t); i++) {
 		CHECK(folder_write(&p.f, LOCALDIR_PREFIX "/a/b.metadata",
-			  str_of(t[i]), false, &e) == 0);
+			  str_of(t[i]), &e) == 0);
 		CHECK_ROW(i, !has(&p, &st));
 		own_note(&p, &st);
 		CHECK_ROW(i, has(&p, &st));

@@ -361,7 +361,7 @@ complete(struct place *p, struct partial *part)
 		;
 	CHECK(partial_here(part) == p->size && is_true(p, part));
 	CHECK(partial_finish(part, &name, &e) == 0);
-	CHECK(folder_publish(&p->f, name, "done", false, &e) == 0);
+	CHECK(folder_publish(&p->f, name, "done", &e) == 0);
 	partial_close(part, true);
 	CHECK(folder_read(&p->f, "done", &b, &e) == 0);
 	CHECK(b.len == p->size && memcmp(b.s, p->bytes, b.len) == 0);

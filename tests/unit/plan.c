@@ -176,9 +176,9 @@ test_here(void)
 	hash_init(&h, HASH_SHA256, 3);
 	hash_update(&h, "abc", 3);
 	hash_final(&h, &abc);
-	CHECK(folder_write(&w.f, "same", str_of("abc"), false, &e) == 0);
-	CHECK(folder_write(&w.f, "other", str_of("abd"), false, &e) == 0);
-	CHECK(folder_write(&w.f, "longer", str_of("abcd"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "same", str_of("abc"), &e) == 0);
+	CHECK(folder_write(&w.f, "other", str_of("abd"), &e) == 0);
+	CHECK(folder_write(&w.f, "longer", str_of("abcd"), &e) == 0);
 	/* Not noted, noted, and what was hashed need not be again. */
 	for (int run = 0; run < 4; run++) {
 		bool force = run == 3;
@@ -225,7 +225,7 @@ test_places(void)
 	struct err e;
 
 	place_make(&w);
-	CHECK(folder_write(&w.f, "file", str_of("x"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "file", str_of("x"), &e) == 0);
 	CHECK(mkdirat(w.f.fd, "folder", 0777) == 0);
 	CHECK(symlinkat("folder", w.f.fd, "link") == 0);
 	CHECK(mkfifoat(w.f.fd, "pipe", 0666) == 0);
@@ -254,8 +254,8 @@ test_same_name(void)
 	struct err e;
 
 	place_make(&w);
-	CHECK(folder_write(&w.f, "a", str_of("abc"), false, &e) == 0);
-	CHECK(folder_write(&w.f, "c", str_of("abc"), false, &e) == 0);
+	CHECK(folder_write(&w.f, "a", str_of("abc"), &e) == 0);
+	CHECK(folder_write(&w.f, "c", str_of("abc"), &e) == 0);
 	CHECK(linkat(w.f.fd, "a", w.f.fd, "b", 0) == 0);
 	add(&p, "a", 3, 1);
 	add(&p, "b", 3, 2);
