@@ -198,15 +198,6 @@ struct response {
 	struct exchange x;
 };
 
-static bool
-clean(const char *s)
-{
-	for (; s && *s; s++)
-		if (*s < 0x20 || *s == 0x7f)
-			return false;
-	return true;
-}
-
 struct client *
 client_open(const struct client_opts *o, struct err *e)
 {
@@ -215,13 +206,6 @@ client_open(const struct client_opts *o, struct err *e)
 	c->o = *o;
 	if (url_parse(str_of(o->endpoint), &c->endpoint, e)) {
 		free(c);
-		return NULL;
-	}
-	/* A line end in these would be another field. */
-	if (!clean(o->token) || !clean(o->user_agent)) {
-		free(c);
-		err_set(e, ERR_USAGE,
-		    "the token contains characters that no token has");
 		return NULL;
 	}
 	c->pool = pool_open();

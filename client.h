@@ -37,9 +37,9 @@ struct tls_trust;
 
 /* Strings and trust are borrowed for the life of the client. Times in ms. */
 struct client_opts {
-	const char *endpoint; /* checked before: url_parse takes it */
-	const char *token;    /* NULL: none */
-	const char *user_agent;
+	const char *endpoint;       /* checked before: url_parse takes it */
+	const char *token;          /* fit for a field (token.h); NULL: none */
+	const char *user_agent;     /* the same */
 	const char *endpoint_field; /* "Name: value", for the endpoint only;
 				     * NULL: none */
 	const struct tls_trust *trust;
