@@ -323,6 +323,7 @@ def test_another_users_partial(k):
         stopped(k, repo, sent(k) + 4 * MB, "-j", "1")
         path, = ours(k, kind)
         os.chown(str(path), 12345, 12345)
+        os.link(str(path), str(k.top / ("link" + kind)))
         text, inode = path.read_bytes(), path.stat().st_ino
         with open(str(path), "r+b") as theirs:
             r = k.ok(download(k, repo), err="another user's")

@@ -23,11 +23,15 @@
 #define SIZE (9 * STATE_BLOCK)
 
 static bool no_locks;
+static const char *vanishes; /* before the next lock */
 
 /* Some file systems have no locks. */
 static int
 lock_or_not(int fd, int how)
 {
+	if (vanishes)
+		unlink(vanishes);
+	vanishes = NULL;
 	if (!no_locks)
 		return flock(fd, how);
 	errno = ENOLCK;
@@ -578,6 +582,23 @@ test_followed_meanwhile(void)
 	place_release(&p);
 }
 
+/* A file that was removed between open and lock is nobody's. */
+static void
+test_removed_meanwhile(void)
+{
+	char path[SCRATCH_PATH + 32];
+	struct place p;
+	struct lease a;
+
+	place_init(&p);
+	snprintf(path, sizeof(path), "%s/" STEM ".state", p.root);
+	a = mine(&p, false);
+	vanishes = path;
+	CHECK(take(&a) == 0 && is_at(&a, a.fd));
+	lease_release(&a);
+	place_release(&p);
+}
+
 /* The same with locks: one who has it is killed. */
 static void
 test_killed(void)
@@ -669,6 +690,7 @@ main(void)
 	test_no_gap();
 	test_heirs();
 	test_followed_meanwhile();
+	test_removed_meanwhile();
 	test_killed();
 	test_claim();
 	test_clock();
