@@ -801,7 +801,7 @@ fetch_all(struct download *d, struct err *e)
 	    .jobs = session_jobs(&d->s, ground_of(&d->ground.traits)),
 	    .retries = d->c->retries,
 	    .stall_ms = d->c->stall_ms,
-	    .limited = d->c->rate > 0,
+	    .rate = d->c->rate,
 	    .progress = d->s.progress,
 	    .ops = &ops,
 	    .ctx = d,

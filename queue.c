@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "hasher.h"
 #include "partial.h"
 #include "str.h"
 #include "transfer.h"
@@ -389,6 +390,16 @@ rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 	return r;
 }
 
+/* How long a connection may stand still. One of several that share a rate limit
+ * stands still for as long as a buffer takes each of them. */
+static uint64_t
+rescue_after(const struct transfer_queue *q)
+{
+	uint64_t all = (uint64_t)q->ramp.allowed * HASHER_BUFFER;
+
+	return RESCUE_MS + (q->t->rate ? all * 1000 / q->t->rate : 0);
+}
+
 /* Near the end: half of a long range, or all of one that does not move. */
 static bool
 pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
@@ -396,14 +407,16 @@ pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 	/* What a connection brings in some seconds is not worth a new request,
 	 * nor what the old one has sent already and is thrown away. */
 	uint64_t least = q->ramp.rate / q->ramp.allowed * SPLIT_SECONDS;
+	uint64_t after = rescue_after(q);
 	bool known = q->ramp.rate > 0;
 
 	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
 	for (struct transfer_file *f = q->active; f; f = f->next) {
 		if (!usable(q, f, now) || transfer_small(f))
 			continue;
-		j->r = rescue(f, now > RESCUE_MS ? now - RESCUE_MS : 0, j);
-		if (!j->r && known && !q->t->limited)
+		j->r = rescue(f, now > after ? now - after : 0, j);
+		/* Where a rate limit is the bottleneck, help is none. */
+		if (!j->r && known && !q->t->rate)
 			j->r = ranges_split(&f->ranges, least, j);
 		if (!j->r)
 			continue;

@@ -581,7 +581,7 @@ open_to_lock(const struct lease *l, bool *made, struct err *e)
 
 	*made = fd >= 0;
 	return fd < 0 && errno == EEXIST
-		   ? folder_openat(l->f, l->path, O_RDWR | O_CREAT, e)
+		   ? folder_openat(l->f, l->path, O_RDWR, e)
 		   : fd;
 }
 
@@ -592,6 +592,9 @@ take_by_lock(struct lease *l, struct err *e)
 		bool made;
 		int fd = open_to_lock(l, &made, e), busy;
 
+		/* Between two looks it may have gone. */
+		if (fd < 0 && errno == ENOENT)
+			continue;
 		if (fd < 0)
 			return -1;
 		busy = lock(fd);

@@ -622,7 +622,8 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 	f->not_before = wait_retry(f->failed, e->wait);
 	if (e->wait) {
 		/* The quota is the address's, not the file's. */
-		q->not_before = f->not_before;
+		if (q->not_before < f->not_before)
+			q->not_before = f->not_before;
 		ramp_back(&q->ramp, now);
 		progress_wait(q->t->progress, f->not_before, e->msg);
 	}

@@ -62,7 +62,7 @@ struct transfer {
 	unsigned
 	    retries; /* tries in a row without progress, for each content */
 	uint64_t stall_ms; /* a connection is judged over that time */
-	bool limited; /* a rate limit is the bottleneck: helping is no help */
+	uint64_t rate;     /* --limit-rate, in bytes a second; 0: none */
 	struct progress *progress;
 	const struct transfer_ops *ops;
 	void *ctx;

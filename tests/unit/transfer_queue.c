@@ -245,11 +245,11 @@ test_rescue_or_other(void)
 	ranges_put(&f.ranges, j.r);
 	CHECK(transfer_pick(&q, NOW + 60000, &third) && third.r == j.r);
 	CHECK(!old.cancelled);
-	transfer.limited = true;
+	transfer.rate = 1000000;
 	f.users = 2;
 	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r->at > 0);
 	CHECK(old.cancelled && f.users == 2 && !third.cancelled);
-	transfer.limited = false;
+	transfer.rate = 0;
 	ranges_put(&f.ranges, j.r);
 	ranges_put(&f.ranges, third.r);
 	end_stalled(&q, &f);
@@ -267,9 +267,9 @@ test_split(void)
 	stalled(&q, &f, &p, &old);
 	CHECK(!transfer_pick(&q, NOW, &j));
 	q.ramp.rate = 1000001;
-	transfer.limited = true;
+	transfer.rate = 1000000;
 	CHECK(!transfer_pick(&q, NOW, &j));
-	transfer.limited = false;
+	transfer.rate = 0;
 	CHECK(transfer_pick(&q, NOW, &j) && j.task == TRANSFER_RANGE);
 	CHECK(f.users == 2 && j.r->holder == &j && old.r->holder == &old);
 	CHECK(j.r->begin == old.r->end && j.r->end == p.size && !j.r->sum);
