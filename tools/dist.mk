@@ -1,7 +1,8 @@
 # Binaries for other CPUs, and the Debian package. Included by the Makefile.
 
 # Static binaries for other CPUs, with a compiler and libraries of tools/cross;
-# the same bytes wherever and whenever a commit is built. CPUS: for which.
+# the same bytes wherever and whenever a commit is built. CPUS: for which; all of
+# them together give the table in docs/machines.md.
 CPUS = x86_64 i686 aarch64 armv7 armv5 riscv64 mipsel s390x
 DIST_MAX = 600000
 CROSS = build/cross
@@ -15,6 +16,12 @@ dist: $(CPUS:%=dist-%)
 	@! find dist -name 'hub-*' -size +$(DIST_MAX)c | grep . || { \
 	    echo "larger than $(DIST_MAX) bytes" >&2; exit 1; }
 	cd dist && sha256sum hub-* >SHA256SUMS
+ifeq ($(origin CPUS),file)
+	{ echo '| CPU | bytes |'; echo '| --- | --: |'; \
+	    for c in $(CPUS); do stat -c "| $$c | %s |" dist/hub-$$c; done | \
+	    sed 's/\([0-9]\)\([0-9]\{3\}\) |$$/\1,\2 |/'; } | \
+	    tools/between docs/machines.md sizes
+endif
 
 $(CPUS:%=dist-%): dist-%: $(CROSS)/%/ready
 	$(MAKE) $(FOR_CPU) build/dist/$*/hub
@@ -66,6 +73,7 @@ deb: all
 	$(MAKE) install DESTDIR=$(abspath $O/deb) PREFIX=/usr \
 	    ZSHDIR=$(abspath $O/deb)/usr/share/zsh/vendor-completions
 	debian/build $O/deb $(DEB) $(VERSION) $(DEB_ARCH) $(BUILD_TIME)
+	@echo 'made $(DEB)'
 
 .PHONY: deb dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu \
         $(CPUS:%=twice-%) insn $(CPUS:%=insn-%)
