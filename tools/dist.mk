@@ -73,7 +73,6 @@ deb: all
 	$(MAKE) install DESTDIR=$(abspath $O/deb) PREFIX=/usr \
 	    ZSHDIR=$(abspath $O/deb)/usr/share/zsh/vendor-completions
 	debian/build $O/deb $(DEB) $(VERSION) $(DEB_ARCH) $(BUILD_TIME)
-	@echo 'made $(DEB)'
 
 .PHONY: deb dist $(CPUS:%=dist-%) test-all $(CPUS:%=test-%) test_cpu \
         $(CPUS:%=twice-%) insn $(CPUS:%=insn-%)
