@@ -153,6 +153,10 @@ bench: $O/hub $O/bench_run
 demo: hub
 	tools/demo
 
+# The README's picture, recorded anew: apt-get install asciinema termtosvg.
+picture: hub
+	tools/picture docs/download.svg
+
 # Where each shell looks for completions of what is installed in PREFIX.
 SHARE   = $(DESTDIR)$(PREFIX)/share
 BASHDIR = $(SHARE)/bash-completion/completions
@@ -177,5 +181,5 @@ clean:
 
 include tests/checks.mk tools/dist.mk
 
-.PHONY: all unit test bench demo install uninstall clean FORCE
+.PHONY: all unit test bench demo picture install uninstall clean FORCE
 .SECONDARY:

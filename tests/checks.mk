@@ -35,6 +35,14 @@ asan:
 	$(MAKE) test O=build/asan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=address,undefined -fno-sanitize-recover=all'
 
+# What takes hours: hundreds of kills, each system call that can fail, and the
+# code broken in each place that tests/check/mutants.txt names.
+LONG = faults. transfer. upload_truth.
+
+test-long: $O/hub
+	HUB_LONG=1 HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(LONG)
+	$(MAKE) mutants
+
 # The tests in which threads have most to do; `make tsan_all` runs all.
 UNIT_TSAN = client conn hasher journal lease lfs meter net pool progress wait
 E2E_TSAN = jobs interrupt ctrl_c large_and_many live_display progress_json \
@@ -103,9 +111,10 @@ env_compare: $O/env_dump
 L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*/*.c)
-SHELL_FILES = debian/build tools/cross tests/run tests/check/twice tools/demo tests/fuzz/run \
-              tests/*/*.sh .ci/run
-PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench tests/bench/insn)
+SHELL_FILES = debian/build tools/between tools/cross tools/demo tools/picture tests/run \
+              tests/check/bare tests/check/twice tests/fuzz/run tests/*/*.sh .ci/run
+PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench tests/bench/insn \
+               tests/check/mutants)
 
 # Each .c at the top has two callers, or a fuzzer or fake that stands on it, or a name
 # that a stranger would look for. One more needs its reason in the commit.
@@ -161,5 +170,5 @@ BANNED = sprintf|vsprintf|strcpy|strcat|strncpy|strncat|stpcpy|strtok|sscanf|$\
 fmt:
 	clang-format -i *.[ch] tests/*/*.[ch] tools/*.c
 
-.PHONY: asan tsan tsan_run tsan_all tsan_all_run valgrind valgrind_run \
-        valgrind_all valgrind_all_run fuzz fuzz_run mutants env_compare lint fmt
+.PHONY: test-long mutants asan tsan tsan_run tsan_all tsan_all_run valgrind valgrind_run \
+        valgrind_all valgrind_all_run fuzz fuzz_run env_compare lint fmt

@@ -1,7 +1,8 @@
 # Binaries for other CPUs, and the Debian package. Included by the Makefile.
 
 # Static binaries for other CPUs, with a compiler and libraries of tools/cross;
-# the same bytes wherever and whenever a commit is built. CPUS: for which.
+# the same bytes wherever and whenever a commit is built. CPUS: for which; all of
+# them together give the table in docs/machines.md.
 CPUS = x86_64 i686 aarch64 armv7 armv5 riscv64 mipsel s390x
 DIST_MAX = 600000
 CROSS = build/cross
@@ -15,6 +16,12 @@ dist: $(CPUS:%=dist-%)
 	@! find dist -name 'hub-*' -size +$(DIST_MAX)c | grep . || { \
 	    echo "larger than $(DIST_MAX) bytes" >&2; exit 1; }
 	cd dist && sha256sum hub-* >SHA256SUMS
+ifeq ($(origin CPUS),file)
+	{ echo '| CPU | bytes |'; echo '| --- | --: |'; \
+	    for c in $(CPUS); do stat -c "| $$c | %s |" dist/hub-$$c; done | \
+	    sed 's/\([0-9]\)\([0-9]\{3\}\) |$$/\1,\2 |/'; } | \
+	    tools/between docs/machines.md sizes
+endif
 
 $(CPUS:%=dist-%): dist-%: $(CROSS)/%/ready
 	$(MAKE) $(FOR_CPU) build/dist/$*/hub

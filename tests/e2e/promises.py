@@ -9,7 +9,7 @@ import subprocess
 import time
 
 from fakehub import Generated
-from kit import MB, Skip, hub_with, limit, sha256, tree
+from kit import MB, Skip, limit, tree
 
 ID = "acme-lab/large"
 NAME = "big.bin"

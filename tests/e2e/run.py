@@ -33,7 +33,9 @@ def main():
     with multiprocessing.Pool(jobs(), get_ready) as pool:
         for name, word, said, seconds in pool.imap(run_named, names):
             count[word] += 1
-            if word != "passed" or "-v" in sys.argv:
+            if word == "skipped":
+                print("skipped %s: %s" % (name, said.replace("\n", " ")), flush=True)
+            elif word != "passed" or "-v" in sys.argv:
                 print("%s %s (%.1f s)" % (word, name, seconds))
                 print(indent(said), end="", flush=True)
     print("%d passed, %d failed" % (count["passed"], count["FAILED"]))

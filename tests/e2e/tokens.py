@@ -238,10 +238,12 @@ def test_that_it_is_not_sent_is_said(k):
 def test_not_to_a_plain_proxy(k):
     """In absolute form the proxy sees every field; loopback or not."""
     k.hub.add_repo(ID, FILES)
-    hosts = {"hub.example": "127.0.0.1", "127.evil.example": "127.0.0.1", "localhost.example": "127.0.0.1"}
+    # "localhost", too: the proxy of the tests cannot find it where there is no hosts file.
+    hosts = {name: "127.0.0.1" for name in ("localhost", "hub.example", "127.evil.example",
+                                            "localhost.example")}
     port = k.hub.endpoint.rsplit(":", 1)[1]
     with Proxy(hosts=hosts) as proxy:
-        for host in ["127.0.0.1", "localhost", *hosts]:
+        for host in ["127.0.0.1", *hosts]:
             k.hub.forget()
             env = {"HF_ENDPOINT": "http://%s:%s" % (host, port), "http_proxy": proxy.url}
             k.ok(get(k, "config.json", "--force", env=env))
@@ -391,8 +393,6 @@ def test_not_in_the_arguments(k):
         process = slow(k, *words)
         line = read_proc(process, "cmdline")
         assert b"download" in line and b"hf_" not in line and read[3:].encode() not in line, line
-        shown = subprocess.run(["ps", "-o", "args=", "-p", str(process.pid)], stdout=subprocess.PIPE)
-        assert read[3:].encode() not in shown.stdout
         process.kill()
         k.finish(process)
         k.hub.forget()

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Draws the README's tables of wall time as bars: chart.py README.md OUT.svg
+
+Each table of the section that bench writes becomes a group of bars with a scale of its own."""
+
+import re
+import sys
+from html import escape
+from pathlib import Path
+
+LEFT_OUT = ("hf without Xet",)
+WIDTH, COLUMNS, MARGIN = 840, 2, 24
+LABEL, SECONDS = 150, 60    # width of a tool's name, and of what stands behind its bar
+ROW, BAR, HEAD = 22, 14, 34
+FONT = "font-family=\"'DejaVu Sans', Verdana, sans-serif\""
+
+
+def groups(text):
+    """(title, [(tool, seconds)]) for each table between the markers."""
+    text = text.partition("<!-- bench: begin -->\n")[2].partition("<!-- bench: end -->")[0]
+    found = []
+    for title, table in re.findall(r"^(.+):\n\n((?:\|.*\n)+)", text, re.M):
+        rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
+                for line in table.splitlines()]
+        wall = rows[0].index("wall s")
+        found.append((title, [(row[0], float(row[wall])) for row in rows[2:]
+                              if row[0] not in LEFT_OUT]))
+    return found
+
+
+def draw(found):
+    column = (WIDTH - MARGIN * (COLUMNS + 1)) // COLUMNS
+    out, top = [], MARGIN
+    for at in range(0, len(found), COLUMNS):
+        line = found[at:at + COLUMNS]
+        for n, (title, rows) in enumerate(line):
+            group(out, MARGIN + n * (column + MARGIN), top, column, title, rows)
+        top += HEAD + ROW * max(len(rows) for _, rows in line) + MARGIN
+    return ('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" %s '
+            'font-size="13">\n<title>Wall time in seconds</title>\n'
+            '<rect width="100%%" height="100%%" fill="#ffffff"/>\n%s</svg>\n'
+            % (WIDTH, top, WIDTH, top, FONT, "".join(out)))
+
+
+def group(out, x, y, width, title, rows):
+    most = max(seconds for _, seconds in rows) or 1
+    words, more = re.match(r"(.{1,44})(?: (?=over )(.*))?$", title).groups()
+    out.append('<text x="%d" y="%d" font-weight="bold">%s</text>\n' % (x, y + 12, escape(words)))
+    if more:
+        out.append('<text x="%d" y="%d" font-size="10" fill="#57606a">%s</text>\n'
+                   % (x, y + 26, escape(more)))
+    for n, (tool, seconds) in enumerate(rows):
+        at = y + HEAD + n * ROW
+        ours = tool == "hub"
+        long = max(1, seconds / most * (width - LABEL - SECONDS))
+        out.append('<text x="%d" y="%d" text-anchor="end"%s>%s</text>\n' % (
+            x + LABEL - 8, at + 12, ' font-weight="bold"' if ours else "", escape(tool)))
+        out.append('<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>\n' % (
+            x + LABEL, at, long, BAR, "#1a7f37" if ours else "#afb8c1"))
+        out.append('<text x="%.1f" y="%d">%s s</text>\n' % (
+            x + LABEL + long + 6, at + 12, ("%.1f" if seconds >= 1 else "%.2f") % seconds))
+
+
+def main():
+    readme, out = map(Path, sys.argv[1:])
+    found = groups(readme.read_text())
+    if not found:
+        sys.exit("chart: no tables in %s" % readme)
+    out.write_text(draw(found))
+
+
+if __name__ == "__main__":
+    main()
