@@ -400,19 +400,33 @@ folder_create(
 	return open_below(f, path, O_RDWR | O_CREAT | O_EXCL, mode, e);
 }
 
+/* A file of no name, or one that loses its name at once. */
+static int
+open_nameless(const struct folder *f, struct err *e)
+{
+	char name[TEMP_NAME];
+	int fd = -1;
+
+#ifdef O_TMPFILE
+	fd = open_again(f->fd, ".", O_TMPFILE | O_RDWR, 0666);
+#endif
+	if (fd >= 0)
+		return fd;
+	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
+	fd = folder_create(f, name, 0666, e);
+	if (fd >= 0)
+		folder_remove(f, name, &(struct err){0});
+	return fd;
+}
+
 int
 maker_find(struct maker *m, const struct folder *f, struct err *e)
 {
-	char name[TEMP_NAME];
 	struct stat open, closed;
-	int fd, rv;
+	int fd = open_nameless(f, e), rv;
 
-	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
-	fd = folder_create(f, name, 0666, e);
 	if (fd < 0)
 		return -1;
-	/* At once: a kill leaves nothing behind. */
-	folder_remove(f, name, &(struct err){0});
 	rv = fstat(fd, &open);
 	/* Where modes cannot be set, the file keeps the one it has. */
 	(void)fchmod(fd, 0600);
@@ -422,7 +436,7 @@ maker_find(struct maker *m, const struct folder *f, struct err *e)
 		*m = (struct maker){
 		    open.st_uid, open.st_mode & 0777, closed.st_mode & 0777};
 	else
-		fail(f, name, "look at", e);
+		err_sys(e, ERR_FILE, "cannot create files in '%s'", f->path);
 	shut(fd);
 	return rv;
 }
