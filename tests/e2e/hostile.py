@@ -371,8 +371,8 @@ def test_sizes_in_heads(k):
 def test_hashes_that_do_not_match(k):
     good(k, {"m.bin": Generated(1, 3 * MB), "a.txt": "right"})
     zeros = "0" * 64
-    each(k, [({"headers": {"X-Linked-ETag": '"%s"' % zeros}}, "names another content"),
-             ({"headers": {"X-Linked-ETag": 'W/"%s"' % zeros}}, "names another content")],
+    each(k, [({"headers": {"X-Linked-ETag": '"%s"' % zeros}}, "hash differs from the listing"),
+             ({"headers": {"X-Linked-ETag": 'W/"%s"' % zeros}}, "hash differs from the listing")],
          6, "/resolve/", "m.bin")
     each(k, [({"replace": [['"[0-9a-f]{64}"', text]]}, "no hash") for text in
              ('"../../../evil"', "null", '"%s"' % zeros[1:], '"%s0"' % zeros, '"%s"' % ("G" * 64), "7")], 6, "/tree/|/paths-info/")
@@ -562,7 +562,7 @@ def test_pieces_without_end(k):
 def test_a_body_that_moves_but_never_ends(k):
     good(k)
     k.hub.fault(path="/tree/", count=None, status=200, body="[", endless=True, filler=" ", rate=200)
-    attack(k, 5, "--stall-timeout", "1", why="too slowly")
+    attack(k, 5, "--stall-timeout", "1", why="too slow")
 
 
 def test_standard_output(k):

@@ -345,7 +345,7 @@ def test_dotenv_that_cannot_be_parsed(k):
     """Nobody named it: it is ignored, and that is said with its line."""
     repo = k.hub.add_repo(ID, FILES)
     (k.work / ".env").write_text("A=1\n\nHF_TOKEN='%s\n" % k.tokens["read"])
-    r = k.ok(k.download(repo), err="'.env' is ignored: line 3: the quote of the value is not closed")
+    r = k.ok(k.download(repo), err="'.env' is ignored: line 3: unterminated quote in the value")
     assert r.err.count(".env") == 1 and sent(k) == {False}
     source(k)
     k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "source"), 4, err=("line 3", "needs a token"))
