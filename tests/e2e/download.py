@@ -1297,5 +1297,5 @@ def test_each_refused_name_is_told(k):
 def test_only_regular_files_are_replaced(k):
     repo = sample(k)
     os.mkfifo(str(k.top / "config.json"))
-    k.ok(k.download(repo, "-f", to=k.top / "config.json"), 7, err="no regular file")
+    k.ok(k.download(repo, "-f", to=k.top / "config.json"), 7, err="not a regular file")
     assert stat.S_ISFIFO((k.top / "config.json").lstat().st_mode)

@@ -170,7 +170,7 @@ def test_not_to_what_another_host_says_of_an_upload(k):
     k.hub.fault(origin="hub", path="/batch", status=307, count=None,
                 headers={"Location": k.hub.cdn_url + "/batch"})
     k.hub.fault(origin="cdn", status=200, body=json.dumps(answer), count=None)
-    k.ok(put(k), 1, err="another host than the endpoint")
+    k.ok(put(k), 1, err="a host other than the endpoint")
     assert not k.hub.asked(path="/api/evil") and not k.hub.asked(path="/put")
     k.hub.violations.clear()
 

@@ -504,7 +504,7 @@ def test_commit_that_never_gets_through(k):
     """It ends, with what can be committed there."""
     folder(k, {"%02d" % n: "%d" % n for n in range(30)})
     k.hub.fault(path="/commit/", method="POST", status=504, count=None)
-    k.ok(up(k, "--retries", "2"), 5, err="trying 20 at once")
+    k.ok(up(k, "--retries", "2"), 5, err="retrying with 20 files")
     assert sizes(k) == []
 
 

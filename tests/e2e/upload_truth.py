@@ -250,11 +250,11 @@ def test_token_in_a_file(k):
     at = source(k, {"a.txt": "a", "run.log": "x" * 65530 + token + "y", "end.txt": token,
                     "w.bin": noise(1, 700001) + token.encode() + b"z", "almost.txt": token[:-1],
                     "head.txt": "x" * 511 + token + "y", ".gitignore": "# " + token + "\n"})
-    r = k.ok(up(k, path=at), 9, err=("5 of 7 files", "run.log", "end.txt", "w.bin", "holds the token"))
+    r = k.ok(up(k, path=at), 9, err=("5 of 7 files", "run.log", "end.txt", "w.bin", "contains the token"))
     assert token not in r.err
     assert set(there(k)) == {".gitattributes", "a.txt", "almost.txt"}
     assert not puts(k)
-    k.ok(up(k, path=at / "end.txt"), 2, err="holds the token")
+    k.ok(up(k, path=at / "end.txt"), 2, err="contains the token")
     r = k.ok(up(k, "--dry-run", "--json", path=at), 9)
     assert {f["path"] for f in json.loads(r.out)["files"] if f["outcome"] == "failed"} == {
         "run.log", "end.txt", "w.bin", "head.txt", ".gitignore"}

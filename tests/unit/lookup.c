@@ -456,7 +456,7 @@ test_tcp(void)
 	CHECK(test_same(look("short.short", NET_IPV4), FOUR));
 	CHECK(ns.by_tcp == 1);
 	CHECK(test_same(look("shorter.shorter", NET_IPV4),
-	    NOT("shorter.shorter") "the name server fails to find it"));
+	    NOT("shorter.shorter") "the name server reports a failure"));
 	CHECK(ns.by_tcp == 2); /* once in each round */
 }
 
