@@ -180,7 +180,7 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 		else if (S_ISREG(st.st_mode) && saved == ENOTDIR)
 			kind = "a file, not a folder";
 		else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-			kind = "no regular file";
+			kind = "not a regular file";
 	}
 	if (kind)
 		err_set(e, ERR_FILE, "cannot open '%s/%s': '%s' is %s", f->path,
