@@ -401,7 +401,7 @@ def redirects(k, trap):
         ("https://127.0.0.1:0/", "port"), ("https://127.0.0.1:99999/", "port"),
         ("https://127.0.0.1:-1/", "port"), ("https://[::1/", "IPv6"), ("https:///x", "host"),
         ("https://a b/", "host"), ("https://ex\u00e4mple/", "host"), ("https://%31/", "host"),
-        ("https://" + "h" * 300 + "/", "host"), ("", "where to"), (None, "where to"),
+        ("https://" + "h" * 300 + "/", "host"), ("", "no Location"), (None, "no Location"),
         ("/" + "x" * 16000, None), ("/" + "x" * 20000, "too long|larger"),
         ("/" + "\u00e4" * 8000, "too long"), ("/x" + "/.." * 3000, None), ("\x01", "no field|broken"),
         ("/a\x1b[31m", "no field|broken")]
