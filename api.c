@@ -56,7 +56,7 @@ repo_type_parse(const char *text, enum repo_type *out, struct err *e)
 			*out = (enum repo_type)i;
 			return 0;
 		}
-	err_set(e, ERR_USAGE, "'%s' is no repository type", text);
+	err_set(e, ERR_USAGE, "invalid repository type '%s'", text);
 	return err_hint(e, "-t model, -t dataset, -t space or -t kernel");
 }
 
@@ -80,8 +80,8 @@ is_part(struct str s)
 static int
 refuse(struct err *e, const char *id, const char *why)
 {
-	err_set(e, ERR_USAGE, "'%s' is no repository: %s", id, why);
-	return err_hint(e, "a repository is written namespace/name");
+	err_set(e, ERR_USAGE, "invalid repository '%s': %s", id, why);
+	return err_hint(e, "use the form namespace/name");
 }
 
 /* Most often the type was written in front, as in the Hub's addresses. */
@@ -121,20 +121,20 @@ repoid_check(const char *id, struct err *e)
 		return refuse(e, id, "it looks like a token");
 	/* Given without hf://, it would name another repository. */
 	if (is_bare_address(name))
-		return refuse(e, id, "it reads as an address of the Hub");
+		return refuse(e, id, "it looks like an address of the Hub");
 	if (str_cut(name, '/', &space, &name)) {
 		if (str_cut(name, '/', &rest, &rest))
 			return too_deep(e, id);
 		if (!is_part(space))
 			return refuse(e, id,
-			    "the part before '/' is letters, "
-			    "digits, '_', '-' and '.', and neither begins nor "
-			    "ends with '-' or '.'");
+			    "the part before '/' must be letters, digits, "
+			    "'_', '-' and '.', without '-' or '.' at either "
+			    "end");
 	}
 	if (!is_part(name))
 		return refuse(e, id,
-		    "a name is letters, digits, '_', '-' and "
-		    "'.', and neither begins nor ends with '-' or '.'");
+		    "the name must be letters, digits, '_', '-' and '.', "
+		    "without '-' or '.' at either end");
 	if (name.n > NAME_MAX_LENGTH)
 		return refuse(e, id, "the name is longer than 96 characters");
 	if (strstr(id, "--") || strstr(id, ".."))
@@ -161,8 +161,8 @@ revision_check(const char *rev, struct err *e)
 	for (size_t i = 0; i < n; i++)
 		if ((unsigned char)rev[i] <= ' ' || rev[i] == 0x7f)
 			return err_set(e, ERR_USAGE,
-			    "'%s' is no revision: it has blanks or control "
-			    "characters in it",
+			    "invalid revision '%s': it contains blanks or "
+			    "control characters",
 			    rev);
 	return 0;
 }
@@ -205,7 +205,7 @@ set_type(enum repo_type t, const enum repo_type *given, struct repoid *out,
     const char *text, struct err *e)
 {
 	if (given && *given != t)
-		return err_set(e, ERR_USAGE, "'%s' is a %s, and -t says %s",
+		return err_set(e, ERR_USAGE, "'%s' is a %s, but -t says %s",
 		    text, types[t].name, types[*given].name);
 	out->type = t;
 	return 0;
@@ -225,8 +225,8 @@ take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
 		}
 	/* Else it would be taken for the namespace of a model. */
 	if (str_eq(part, "buckets"))
-		return err_set(e, ERR_USAGE,
-		    "'%s' is a bucket, which is no repository", text);
+		return err_set(
+		    e, ERR_USAGE, "'%s' is a bucket, not a repository", text);
 	return set_type(REPO_MODEL, given, out, text, e);
 }
 
@@ -382,8 +382,8 @@ parse_any(const char *text, const enum repo_type *given,
 		}
 		if (!is_hub(&u, endpoint, &path))
 			return refuse(e, text,
-			    "its host is not the Hub; "
-			    "--endpoint would name another one");
+			    "its host is not the Hub; --endpoint selects "
+			    "another Hub");
 		return parse_web(text, path, given, out, e);
 	}
 	out->type = given ? *given : REPO_MODEL;
@@ -422,9 +422,9 @@ parse(struct str text, struct json *out, struct err *e)
 {
 	if (json_parse(text, out, e) == 0)
 		return 0;
-	/* A cut answer may be whole the next time. */
+	/* A truncated answer may be complete the next time. */
 	e->kind = ERR_NET;
-	return err_in(e, "the Hub's answer is no JSON");
+	return err_in(e, "the Hub's answer is not JSON");
 }
 
 /* The digest that names a content: the LFS pointer's where there is one. In a
@@ -547,8 +547,8 @@ answer_commit(struct str text, char commit[41], struct err *e)
 	if (sha && str_is_hex(str_of(sha), 40))
 		memcpy(commit, sha, 41);
 	else
-		rv =
-		    err_set(e, ERR_CONTENT, "the Hub's answer names no commit");
+		rv = err_set(
+		    e, ERR_CONTENT, "the Hub's answer contains no commit");
 	free(sha);
 	return rv;
 }
@@ -681,7 +681,7 @@ hint_token(const struct answer_about *a, const char *set, struct err *e)
 static int
 absent_revision(const struct answer_about *a, struct err *e)
 {
-	return err_set(e, ERR_ABSENT, "there is no revision '%s' in '%s'",
+	return err_set(e, ERR_ABSENT, "no revision '%s' in '%s'",
 	    a->revision ? a->revision : "main", a->id);
 }
 
@@ -699,9 +699,10 @@ static int
 gated(const struct answer_about *a, struct err *e)
 {
 	err_set(e, ERR_AUTH, "'%s' is gated: %s", a->id,
-	    a->has_token ? "access has not been granted to this token"
-			 : "it is only for those who are logged in and "
-			   "have been granted access");
+	    a->has_token
+		? "access has not been granted to this token"
+		: "only users who are logged in and have been granted access "
+		  "may read it");
 	if (a->has_token)
 		return err_hint(e, "ask for access at %s/%s%s", a->endpoint,
 		    a->type_prefix, a->id);
@@ -726,26 +727,27 @@ absent_repo(const struct answer_about *a, struct err *e)
 	    "there is no %s '%s', or it is private or gated and no token was "
 	    "%s",
 	    a->type, a->id, a->withheld ? "sent" : "given");
-	return hint_token(
-	    a, "look at the spelling and at -t, or set HF_TOKEN", e);
+	return hint_token(a, "check the spelling and -t, or set HF_TOKEN", e);
 }
 
 static int
 bad_token(struct err *e)
 {
 	err_set(e, ERR_AUTH, "the Hub does not accept the token");
-	return err_hint(e, "make a new one at the Hub (Settings, Access "
-			   "Tokens); -v says where the token came from");
+	return err_hint(e,
+	    "create a new token on the Hub (Settings, Access Tokens); -v "
+	    "shows where this one came from");
 }
 
 static int
 forbidden(const struct answer_about *a, struct err *e)
 {
-	err_set(e, ERR_AUTH, "the Hub does not allow it");
+	err_set(e, ERR_AUTH, "the Hub denies access");
 	if (!a->has_token)
-		return hint_token(a, "set HF_TOKEN to a token that may", e);
-	return err_hint(e, "the token may lack a right; -v says where it came "
-			   "from");
+		return hint_token(
+		    a, "set HF_TOKEN to a token with the needed rights", e);
+	return err_hint(
+	    e, "check the rights of the token; -v shows where it came from");
 }
 
 /* Two kinds of 429: a window that opens again, which is waited for, and other
@@ -786,7 +788,8 @@ by_status(
 	case 401:
 		return names_credentials(h) ? bad_token(e) : absent_repo(a, e);
 	case 402:
-		return err_set(e, ERR_AUTH, "the Hub wants a paid plan for it");
+		return err_set(
+		    e, ERR_AUTH, "the Hub requires a paid plan for this");
 	case 403:
 		return forbidden(a, e);
 	case 404:
@@ -794,7 +797,7 @@ by_status(
 		    e, ERR_ABSENT, "'%s' was not found at the endpoint", a->id);
 	case 412:
 		return err_set(e, ERR_REFUSED,
-		    "'%s' has changed since it was looked at", a->id);
+		    "'%s' has changed since it was read", a->id);
 	case 429:
 		return too_many(h, a, e);
 	default:
@@ -852,7 +855,7 @@ answer_error(const struct http_head *h, struct str body,
 	return -1;
 }
 
-/* --- How each file is to be sent. --- */
+/* --- How to send each file. --- */
 
 #define ASK_PATH_MAX 8192
 
@@ -936,7 +939,7 @@ preupload_parse(struct str text,
 
 	if (json_parse(text, &all, e) < 0) {
 		e->kind = ERR_NET;
-		return err_in(e, "the Hub's answer is no JSON");
+		return err_in(e, "the Hub's answer is not JSON");
 	}
 	if (!json_get(&all, "files", &files) || files.type != JSON_ARRAY)
 		return broken(e);
@@ -1153,14 +1156,15 @@ commit_answer_parse(struct str text, struct commit_answer *out, struct err *e)
 	*out = (struct commit_answer){.url = NULL};
 	if (json_parse(text, &all, e) < 0) {
 		e->kind = ERR_NET;
-		return err_in(e, "the Hub's answer is no JSON");
+		return err_in(e, "the Hub's answer is not JSON");
 	}
 	oid = json_get_strdup(&all, "commitOid", 40);
 	if (oid && str_is_hex(str_of(oid), 40))
 		memcpy(out->oid, oid, 41);
 	free(oid);
 	if (!*out->oid)
-		return err_set(e, ERR_NET, "the Hub's answer names no commit");
+		return err_set(
+		    e, ERR_NET, "the Hub's answer contains no commit");
 	out->url = answer_url(&all, "commitUrl");
 	return 0;
 }

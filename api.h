@@ -37,12 +37,12 @@ struct repoid {
 	char *path;     /* file or folder inside; NULL if the text named none */
 };
 
-/* Model if the text does not say otherwise; given_type is a pointer to what -t
- * said, or NULL. A type in the text that contradicts -t is an error. Web
- * addresses are those of the endpoint, and of huggingface.co and hf.co, of
- * which the "https://" may be missing: /ID, /datasets/ID, /spaces/ID,
- * /kernels/ID, each with /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH;
- * query and fragment are ignored. ERR_USAGE. */
+/* The default type is model; given_type points to the type of -t, or is NULL. A
+ * type in the text that contradicts -t is an error. Web addresses are those of
+ * the endpoint, and of huggingface.co and hf.co, of which the "https://" may be
+ * missing: /ID, /datasets/ID, /spaces/ID, /kernels/ID, each with
+ * /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH; query and fragment are
+ * ignored. ERR_USAGE. */
 int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);
 void repoid_release(struct repoid *id);
@@ -64,14 +64,14 @@ int revision_check(const char *rev, struct err *e);
 
 /*
  * What the Hub answers, as structs and errors: JSON bodies, headers, statuses
- * (hub-protocol.md, sections 3, 6, 9). Pure. Everything in an answer is a
- * stranger's word: sizes are limited, hashes must be hashes.
+ * (hub-protocol.md, sections 3, 6, 9). Pure. Answers are not trusted: sizes are
+ * limited, hashes are checked for form.
  */
 
-/* Largest file that is believed: 2^53, what a JSON number holds exactly. */
+/* Largest accepted file size: 2^53, the largest exact JSON integer. */
 #define REPO_FILE_MAX ((uint64_t)1 << 53)
 
-/* Longest path that is believed, in bytes. */
+/* Longest accepted path, in bytes. */
 #define REPO_PATH_MAX 8192
 
 struct repo_file {
@@ -83,23 +83,23 @@ struct repo_file {
 
 /*
  * A page of a listing: calls each() for each file in it; folders and unknown
- * types are passed over. path of the entry given is borrowed; a failure of
- * each() ends it. ERR_NET if the text is no JSON (a cut answer may be whole the
- * next time), ERR_CONTENT if it is not a listing.
+ * types are skipped. f->path is borrowed for the call; a failure of each() ends
+ * it. ERR_NET if the text is not JSON (the answer may have been truncated),
+ * ERR_CONTENT if it is not a listing.
  */
 int answer_tree(struct str text,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
 
-/* The member called name, if it is an address (url_parse) without a login: what
- * is shown may be printed, too. NULL if it is none; the caller frees. */
+/* The member called name, if it is a URL (url_parse) without a login, so that
+ * it may be printed; else NULL. The caller frees. */
 char *answer_url(const struct json *v, const char *name);
 
 /* "sha" of a repository's description: 40 hex digits and '\0'. ERR_NET if the
- * text is no JSON, ERR_CONTENT if it names none. */
+ * text is not JSON, ERR_CONTENT if it contains no commit. */
 int answer_commit(struct str text, char commit[41], struct err *e);
 
-/* What an error is about, for its sentence. */
+/* The subject of an error, for its sentence. */
 struct answer_about {
 	const char *id, *type;   /* "org/name", "model" */
 	const char *type_prefix; /* "", "datasets/", "spaces/" */
@@ -107,7 +107,7 @@ struct answer_about {
 	const char *path;        /* or NULL */
 	bool has_token;          /* and it is sent */
 	const char *endpoint;
-	bool withheld; /* there is one that is not sent in clear text */
+	bool withheld; /* there is a token, but not sent in clear text */
 };
 
 /*
@@ -121,23 +121,23 @@ struct answer_about {
 int answer_error(const struct http_head *h, struct str body,
     const struct answer_about *about, struct err *e);
 
-/* --- How each file is to be sent. --- */
+/* --- How to send each file. --- */
 
 /*
- * The question how each file is to be sent, and the Hub's answer
+ * The preupload request, which asks how to send each file, and its answer
  * (hub-protocol.md, 9.4). Pure.
  */
 
-/* So many files are asked for at once, and so much of each is shown. */
+/* Files per request, and bytes of each file that are sent as a sample. */
 #define PREUPLOAD_MAX 256
 #define PREUPLOAD_SAMPLE 512
 
-/* The question, file by file: begin, add each, end. */
+/* Builds the request, file by file: begin, add each, end. */
 void preupload_begin(struct buf *b);
 void preupload_add(struct buf *b, const char *path, uint64_t size,
     const void *sample, size_t n);
-/* The contents of a .gitignore and a .gitattributes that are part of the
- * upload: they count before they are there. NULL: none. */
+/* The contents of the .gitignore and .gitattributes of the upload, which the
+ * Hub applies to it already. NULL: none. */
 void preupload_end(struct buf *b, const char *ignore, const char *attributes);
 
 struct preupload_mode {
@@ -148,9 +148,9 @@ struct preupload_mode {
 	struct digest there;
 };
 
-/* Calls each() for each file of the answer, in the Hub's order. commit gets
- * the head at that time (40 digits and '\0'), "" if it was not said. ERR_NET if
- * the text is no JSON, ERR_CONTENT if it is no such answer. */
+/* Calls each() for each file of the answer, in the Hub's order. commit gets the
+ * head at that time (40 digits and '\0'), "" if the answer lacks it. ERR_NET if
+ * the text is not JSON, ERR_CONTENT if it is not such an answer. */
 int preupload_parse(struct str text,
     void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
     char commit[41], struct err *e);
@@ -182,9 +182,9 @@ struct commit {
 	const char *parent;                /* 40 digits, or NULL */
 	const struct commit_op *op;
 	size_t n;
-	/* Opens the content of a file; looks, when all of it was read, that it
-	 * is still the one that was opened; hears that one of these failed, or
-	 * that it cannot be read. */
+	/* open() opens the content of a file; check() checks, after all of it
+	 * was read, that it has not changed; failed() reports that either
+	 * failed, or a read. */
 	int (*open)(void *ctx, void *file, struct err *e);
 	int (*check)(void *ctx, void *file, int fd, struct err *e);
 	void (*failed)(void *ctx, void *file, const struct err *why);
@@ -194,8 +194,8 @@ struct commit {
 /* The length of the whole body. */
 uint64_t commit_length(const struct commit *c);
 
-/* Reads the body in order; it may be begun again at 0. All zero but c is the
- * start; commit_reader_release() closes what is open. */
+/* Reads the body in order; may start again at 0. The initial state is all zero
+ * except c; commit_reader_release() closes what is open. */
 struct commit_reader {
 	const struct commit *c;
 	size_t i;        /* the line: 0 is the header, op[i - 1] the others */
@@ -212,8 +212,8 @@ void commit_reader_release(struct commit_reader *r);
 int commit_read(
     void *ctx, uint64_t offset, void *p, size_t cap, size_t *n, struct err *e);
 
-/* What the Hub answers. Strings are the caller's to free; NULL if not said. An
- * answer that names no commit is ERR_NET, as one that was lost. */
+/* The Hub's answer. The caller frees the strings; NULL if missing. An answer
+ * without a commit is ERR_NET, like a lost one. */
 struct commit_answer {
 	char oid[41];
 	char *url;

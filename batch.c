@@ -13,7 +13,7 @@
 
 /* --- The parts of one content. --- */
 
-/* A signed address is renewed this long before it lapses, in seconds. */
+/* A signed address is renewed this many seconds before it expires. */
 #define RENEW_BEFORE 60
 
 int
@@ -359,7 +359,7 @@ read_error(const struct json *v, struct err *e)
 	else if (http_status_transient((unsigned)code) && code != 501 &&
 		 code != 507 && code != 509)
 		kind = ERR_NET;
-	err_set(e, kind, "the Hub refuses it: %s (%u)",
+	err_set(e, kind, "the Hub refuses the file: %s (%u)",
 	    message ? message : "no reason given", (unsigned)code);
 	free(message);
 }
@@ -430,7 +430,7 @@ lfs_batch_parse(
 
 	if (json_parse(text, &all, e) < 0) {
 		e->kind = ERR_NET; /* a cut answer may be whole the next time */
-		return err_in(e, "the Hub's answer is no JSON");
+		return err_in(e, "the Hub's answer is not JSON");
 	}
 	if (!json_get(&all, "objects", &objects) || objects.type != JSON_ARRAY)
 		return broken(e, "it lists no objects");
@@ -495,7 +495,7 @@ judge(const struct http_head *h, struct str code, enum err_kind *kind)
 		}
 	if (http_status_transient(h->status))
 		return LFS_AGAIN;
-	/* A signature that has lapsed, an upload that was swept away. */
+	/* The signature has expired, or the storage removed the upload. */
 	if (h->status == 401 || h->status == 403 || h->status == 404)
 		return LFS_RENEW;
 	*kind = ERR_REFUSED;

@@ -2,8 +2,8 @@
 #define HUB_BATCH_H
 
 /*
- * What is asked of and answered by the Git LFS batch call, and what the storage
- * answers (hub-protocol.md, 9.5 and 9.6). Pure.
+ * The request and answer of the Git LFS batch call, and the storage's answers
+ * (hub-protocol.md, 9.5 and 9.6). Pure.
  */
 
 #include <stdbool.h>
@@ -19,10 +19,9 @@ struct err;
 /* --- The parts of one content. --- */
 
 /*
- * One content on its way to the storage: the signed address of each part, and
- * what the storage said when the part had arrived (hub-protocol.md, 9.5, 9.6).
- * A content that goes in a single PUT is one with one part and no completion.
- * Pure.
+ * The upload of one content: the signed URL of each part, and the ETag that the
+ * storage returned for it (hub-protocol.md, 9.5, 9.6). A single PUT is an
+ * upload with one part and no completion. Pure.
  *
  * Invariant: count is size / chunk, rounded up, and at least 1.
  */
@@ -41,14 +40,13 @@ struct multipart {
 	uint64_t expires; /* Unix seconds; 0: not known */
 };
 
-/* Makes room for the addresses of the parts; -1, and all zero, if there would
- * be too many, or none. */
+/* Allocates the parts; -1, and all zero, if there are too many, or none. */
 int multipart_init(struct multipart *m, uint64_t size, uint64_t chunk);
 
 /* Wipes the addresses: they are signed. */
 void multipart_release(struct multipart *m);
 
-/* The bytes of part i (from 0) begin there, and are so many. */
+/* Offset and length of part i (from 0). */
 uint64_t multipart_first(const struct multipart *m, size_t i);
 uint64_t multipart_length(const struct multipart *m, size_t i);
 
@@ -57,25 +55,25 @@ uint64_t multipart_arrived(const struct multipart *m);
 /* Every part has arrived. */
 bool multipart_is_whole(const struct multipart *m);
 
-/* Sets expires to the earliest time that any address names: what url_expiry()
+/* Sets expires to the earliest expiry of all addresses: what url_expiry()
  * reads, and "expiration=" with an HTTP date in that of the completion. */
 void multipart_find_expiry(struct multipart *m);
 
-/* Whether an address lapses within a minute of now (Unix seconds), so that
- * nothing should be begun with it. */
+/* Whether an address expires within a minute of now (Unix seconds), so that no
+ * part should be started with it. */
 bool multipart_lapses(const struct multipart *m, uint64_t now);
 
-/* Whether both addresses of completion name the same upload at the storage, so
- * that the parts of one are parts of the other. */
+/* Whether both completion URLs name the same upload at the storage, so that
+ * parts of one are parts of the other. */
 bool multipart_same_upload(
     const struct multipart *a, const struct multipart *b);
 
-/* Whether the parts of both are parts of one object at the storage: the journal
- * may know an upload to a repository that was deleted and made anew. */
+/* Whether the parts of both belong to one object at the storage: the journal
+ * may have an upload to a repository that was deleted and created again. */
 bool multipart_same_object(
     const struct multipart *a, const struct multipart *b);
 
-/* The text that completes it; every part has arrived. */
+/* The body of the completion request; every part has arrived. */
 void multipart_put_completion(
     const struct multipart *m, const struct digest *d, struct buf *b);
 
@@ -83,10 +81,10 @@ void multipart_put_completion(
 
 #define LFS_TYPE "application/vnd.git-lfs+json"
 
-/* So many objects may be asked for at once. */
+/* The most objects in one request. */
 #define LFS_BATCH_MAX 256
 
-/* The question, object by object: begin, add each, end. revision may be
+/* Builds the request, object by object: begin, add each, end. revision may be
  * NULL. */
 void lfs_batch_begin(struct buf *b, const char *revision);
 void lfs_batch_add(struct buf *b, const struct digest *d, uint64_t size);
@@ -101,21 +99,21 @@ enum lfs_action { LFS_STORED, LFS_SEND, LFS_ERROR };
 struct lfs_answer {
 	enum lfs_action action;
 	struct digest digest;
-	/* SEND: addresses as the server gave them. Whoever takes them leaves
-	 * all zero. */
+	/* SEND: addresses as the server gave them. A callback that takes m
+	 * leaves it all zero. */
 	struct multipart m;
 	/* ERROR; ERR_NET: the same question may be answered later. */
 	const struct err *why;
 };
 
 /*
- * Calls each() for each object of the answer. size_of() says how large the
- * object was said to be, 0 if it was not asked for (then it is passed over):
- * the parts are cut by that, not by what the answer says.
+ * Calls each() for each object of the answer. size_of() returns the size in the
+ * request, 0 for an object that was not requested (it is skipped): parts follow
+ * that size, not the one in the answer.
  *
  * An object whose answer makes no sense (parts that do not add up, addresses
- * that are missing) is an LFS_ERROR, ERR_CONTENT. Fails only if the text as a
- * whole is no answer: ERR_NET if it is no JSON, else ERR_CONTENT.
+ * that are missing) is an LFS_ERROR, ERR_CONTENT. Fails only if the whole text
+ * is not an answer: ERR_NET if it is not JSON, else ERR_CONTENT.
  */
 struct lfs_batch_ops {
 	uint64_t (*size_of)(void *ctx, const struct digest *d);
@@ -128,7 +126,7 @@ int lfs_batch_parse(
 enum lfs_verdict {
 	LFS_ARRIVED,
 	LFS_AGAIN,   /* the same again, later */
-	LFS_RENEW,   /* the address, or the upload it is for, is no more */
+	LFS_RENEW,   /* the address or its upload has expired */
 	LFS_REFUSED, /* never */
 };
 

@@ -378,7 +378,7 @@ cert_day(int64_t t, char out[32])
 
 /* --- Roots of trust. --- */
 
-/* Of one certificate, and of a name: many times what is seen. */
+/* Limits of a certificate and of a name, far above real ones. */
 #define CERT_MAX 65536
 #define NAME_MAX_BYTES 16384
 

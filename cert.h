@@ -2,9 +2,9 @@
 #define HUB_CERT_H
 
 /*
- * What BearSSL does not tell of a certificate (RFC 5280): printable names, the
- * dates, whether it is for an IP address and for servers, and what is weak in
- * it. Nothing here decides on trust.
+ * Reads from a certificate (RFC 5280) what BearSSL does not report: names,
+ * dates, IP addresses, usage, and weak signatures and keys. Does not decide on
+ * trust.
  */
 
 #include <bearssl.h>
@@ -29,17 +29,15 @@ struct cert {
 /* False if der is not one whole certificate. */
 bool cert_parse(const void *der, size_t n, struct cert *c);
 
-/* Writes the common name of a name, and the organisation if that differs:
- * "R11, Let's Encrypt". Cuts what does not fit; "(no name)" if both are
- * missing. Text of strangers: control characters come out as they are, but NUL
- * as '?'. */
+/* Writes the common name of a name, and the organisation if that differs: "R11,
+ * Let's Encrypt". Cuts what does not fit; "(no name)" if both are missing.
+ * Untrusted text: control characters are kept, NUL becomes '?'. */
 void cert_name(struct str dn, char *out, size_t size);
 
-/* Writes what the certificate is for as it is compared with a host: the
- * alternative names that are names or addresses of hosts, up to three and how
- * many more there are, or the common name if it has no alternative names:
- * "'a.test', '*.b.test', '127.0.0.1' and 2 more". size is CERT_HOSTS_MAX at
- * least. Text of strangers, as above. */
+/* Writes the hosts that the certificate is for: its alternative names (names
+ * and addresses of hosts), up to three and the number of others, or the common
+ * name if it has none: "'a.test', '*.b.test', '127.0.0.1' and 2 more". size is
+ * at least CERT_HOSTS_MAX. Untrusted text, as above. */
 void cert_hosts(const struct cert *c, char *out, size_t size);
 
 #define CERT_HOSTS_MAX 256
@@ -68,8 +66,8 @@ void cert_day(int64_t t, char out[32]);
 /* --- Roots of trust. --- */
 
 /*
- * Certificates to trust anchors of BearSSL, and the packed form in which the
- * built-in ones lie in the program. No I/O.
+ * Converts certificates to BearSSL's trust anchors, and to and from the packed
+ * form of the built-in ones. No I/O.
  *
  * Packed, one after the other, lengths as 16 bits, big-endian:
  *   flags (1 byte), length and DN; then
@@ -86,14 +84,14 @@ struct anchors {
 /* Leaves it empty: all zero. */
 void anchors_release(struct anchors *list);
 
-/* Adds packed anchors, which must stay where they are. Comes before all other
- * additions. False, and nothing added from there on, where they are broken. */
+/* Adds packed anchors, which must stay where they are. Call it before all other
+ * additions. False if they are broken; those before the fault are added. */
 bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
 
 /* Adds all certificates of a PEM text (RFC 7468, or what copying and
- * concatenation make of it), passes over all that is between them, and counts
- * them in *added. ERR_USAGE, with the line of the first one, if some are
- * broken; the others are added nevertheless. */
+ * concatenation make of it), skips all text between them, and counts them in
+ * *added. ERR_USAGE, with the line of the first one, if some are broken; the
+ * others are added nevertheless. */
 int anchors_add_pem(
     struct anchors *list, struct str pem, size_t *added, struct err *e);
 

@@ -21,7 +21,7 @@
 
 /* --- The local files. --- */
 
-/* So much of a path is shown: what is wrong with it must fit, too. */
+/* Bytes of a path to show, so that the reason fits beside it. */
 #define SHOWN 400
 
 /* A file that is never sent, by whatever name it is found. */
@@ -77,16 +77,16 @@ scan_path_check(const char *path, struct err *e)
 		if ((unsigned char)rest.s[i] < ' ' || rest.s[i] == 0x7f ||
 		    rest.s[i] == '\\')
 			return refuse(path,
-			    "its name has a control character "
-			    "or a backslash in it",
+			    "its name contains a control character or a "
+			    "backslash",
 			    e);
 	while (more) {
 		part = rest;
 		more = str_cut(rest, '/', &part, &rest);
 		if (str_eq(part, ".git") || str_eq(part, ".cache"))
 			return refuse(path,
-			    "the Hub takes no path with a part "
-			    "'.git' or '.cache'",
+			    "the Hub does not accept '.git' or '.cache' as a "
+			    "part of a path",
 			    e);
 	}
 	return 0;
@@ -218,7 +218,7 @@ target(const struct folder *f, const char *path)
 	return real;
 }
 
-/* A link to a file that is sent. True if what it leads to must not be. */
+/* A link to a file. True if its target must not be sent. */
 static bool
 judge_link(struct walk *w)
 {
@@ -270,7 +270,7 @@ follow_link(struct walk *w, int fd, const char *name, const struct stat *link,
 
 /* --- The walk. --- */
 
-/* What is neither a folder nor a link that cannot be sent. */
+/* Adds an entry that is neither a folder nor a refused link. */
 static int
 take(struct walk *w, const struct stat *st, bool link, size_t *entries,
     struct err *e)
@@ -309,7 +309,8 @@ visit(struct walk *w, int fd, const char *name, size_t *entries, struct err *e)
 	if (is_ours(path))
 		return 0;
 	if (fstatat(fd, name, &link, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", path);
+		return err_sys(
+		    e, ERR_FILE, "cannot read the attributes of '%s'", path);
 	if (S_ISDIR(link.st_mode)) {
 		sub = openat(
 		    fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -392,7 +393,7 @@ int
 scan_folder(const struct folder *f, const struct scan_rules *rules,
     struct scan *out, struct err *e)
 {
-	/* One byte more than what is taken, so that it can be named. */
+	/* One byte above the limit, so that the path can be named. */
 	struct walk w = {.folder = f,
 	    .rules = rules,
 	    .out = out,
@@ -450,7 +451,8 @@ scan_one(const struct folder *f, const char *name,
 	secret = is_secret(&w, &st);
 	free(w.secret);
 	if (secret)
-		return refuse(name, "it holds the token, and is never sent", e);
+		return refuse(
+		    name, "it contains the token and is never sent", e);
 	if (!is_dotenv(name) && leads_to_dotenv(f, name)) {
 		refuse(name, "it is a link to a .env file", e);
 		return err_hint(e, "give the path of that file to send it");
@@ -490,11 +492,11 @@ scan_unchanged(
 			(fstat(fd, &open) == 0 && open.st_dev == named.st_dev &&
 			    open.st_ino == named.st_ino)))
 			return 0;
-		err_set(e, ERR_CONTENT, "it changed while it was uploaded");
+		err_set(e, ERR_CONTENT, "it changed during the upload");
 	} else {
-		err_sys(e, ERR_CONTENT, "it went away while it was uploaded");
+		err_sys(e, ERR_CONTENT, "it was removed during the upload");
 	}
-	return err_hint(e, "run again when nothing writes to it");
+	return err_hint(e, "run again when no other program writes to it");
 }
 
 int
@@ -683,7 +685,7 @@ look_for_token(int fd, const struct scan_file *l, const char *token,
 		rv = file_pread(fd, piece, n, at, l->path, e);
 		if (rv == 0 && holds(piece, n, token, length)) {
 			rv = err_set(e, ERR_USAGE,
-			    "it holds the token that is in use, and is not "
+			    "it contains the token in use, so it is not "
 			    "sent");
 			err_hint(e, "take the token out of it, or leave the "
 				    "file out with --exclude");
@@ -748,7 +750,7 @@ read_rules(const struct offer *o, const char *path)
 	return NULL;
 }
 
-/* A file of /proc says that it is empty, and is not. */
+/* Files of /proc have the size 0, but are not empty. */
 static int
 check_empty(int fd, struct err *e)
 {
@@ -760,7 +762,7 @@ check_empty(int fd, struct err *e)
 	if (n < 0)
 		return err_sys(e, ERR_FILE, "cannot read it");
 	return err_set(e, ERR_FILE,
-	    "it is no ordinary file: its size is 0, and there are bytes in it");
+	    "it is not an ordinary file: its size is 0, but it contains bytes");
 }
 
 /* What the question tells of a file must not be of the token either. */
@@ -867,12 +869,13 @@ offer_ask(struct offer *o, const struct repo *r, const char *revision,
 	bool known = false;
 	int rv = 0;
 
-	progress_phase(p, "asking", o->n, 0);
+	progress_phase(p, "comparing", o->n, 0);
 	for (size_t i = 0; rv == 0 && i < o->n; i += PREUPLOAD_MAX) {
 		char now[41];
 
 		rv = ask_some(o, r, revision, new_pr, &u, i, now, p, e);
-		/* The first: what came later may differ from what it told. */
+		/* Only the first answer counts: later ones may name another
+		 * commit. */
 		if (rv == 0 && *now && !known)
 			memcpy(head, now, sizeof(now));
 		known = known || *now;

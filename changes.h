@@ -2,8 +2,8 @@
 #define HUB_CHANGES_H
 
 /*
- * The local files of an upload, and which of them differ from what the
- * repository has.
+ * Finds the local files of an upload, and which of them differ from the
+ * repository.
  */
 
 #include <stdbool.h>
@@ -25,11 +25,11 @@ struct repo;
 /*
  * What is to be uploaded: one local file, or the files below a folder, in the
  * order of their paths. Symbolic links to files are followed, those to folders
- * are not (hub-protocol.md, 9.10). ".git" and ".cache/huggingface" are passed
- * over wherever they stand.
+ * are not (hub-protocol.md, 9.10). ".git" and ".cache/huggingface" are skipped
+ * in every folder.
  */
 
-/* What the Hub takes (hub-protocol.md, 11.2 and 9.8). */
+/* Limits of the Hub (hub-protocol.md, 11.2 and 9.8). */
 #define SCAN_FOLDER_MAX 10000
 #define SCAN_PATH_MAX 1000
 #define SCAN_FILE_MAX ((uint64_t)500 * 1000 * 1000 * 1000)
@@ -41,11 +41,11 @@ struct scan_file {
 	struct failure *failure; /* why it cannot be sent; or NULL */
 };
 
-/* What stands there and is not sent, and no failure. */
+/* Entries that are skipped without a failure. */
 enum scan_kind {
 	SCAN_TO_FOLDER, /* symbolic links to folders */
 	SCAN_SPECIAL,   /* pipes, sockets and devices */
-	SCAN_DOTENV,    /* ".env" and ".env.*", which nobody named */
+	SCAN_DOTENV,    /* ".env" and ".env.*" that were not named */
 	SCAN_TOKEN,     /* the files that hold tokens of this run */
 	SCAN_KINDS
 };
@@ -69,47 +69,47 @@ struct scan {
 
 struct scan_rules {
 	struct glob_list include, exclude;
-	/* Paths of files that are never sent, by whatever name they are found;
-	 * one that is not there is fine. */
+	/* Paths of files that are never sent, under any name or link; they may
+	 * be missing. */
 	const char *const *secret;
 	size_t secret_n;
 };
 
 /*
- * Lists the files of f that the patterns keep. A link that leads nowhere, and
- * one that somebody else made (neither this user, nor root, nor the owner of
- * f), is a file that cannot be sent. ".env" and ".env.*" are sent if a pattern
- * of include names them, without a wildcard in its last part.
+ * Lists the files of f that the patterns keep. A broken link, and a link of
+ * another user (not this user, root or the owner of f), is a file that cannot
+ * be sent. ".env" and ".env.*" are sent if a pattern of include names them,
+ * without a wildcard in its last part.
  *
  * Refused (ERR_USAGE), with the path in the sentence: names that are not UTF-8
- * or have control characters, a part ".git" or ".cache" (beyond what is passed
- * over anyway), a path, a folder or a file that is more than the Hub takes.
+ * or have control characters, a part ".git" or ".cache" (beyond those that are
+ * skipped), a path, a folder or a file above the limits of the Hub.
  */
 int scan_folder(const struct folder *f, const struct scan_rules *rules,
     struct scan *out, struct err *e);
 
-/* The one file name in f; refused as above, and if it is never sent. The
- * patterns do not count. */
+/* Lists the single file name in f; refused as above, and if it is never sent.
+ * Patterns are ignored. */
 int scan_one(const struct folder *f, const char *name,
     const struct scan_rules *rules, struct scan *out, struct err *e);
 
 void scan_release(struct scan *s);
 
 /* Opens a file that was listed, to read it: returns a descriptor. ERR_CONTENT
- * if it is not the one that was seen, ERR_FILE if it cannot be opened; the
+ * if it has changed since it was listed, ERR_FILE if it cannot be opened; the
  * sentences do not name it. */
 int scan_open(const struct folder *f, const struct scan_file *s, struct err *e);
 
-/* 0 if the file is still as it was seen, under its name, and fd (-1: none is
- * open) is that file; else ERR_CONTENT. */
+/* 0 if the file has not changed since it was listed, and fd (-1: not open) is
+ * that file; else ERR_CONTENT. */
 int scan_unchanged(
     const struct folder *f, int fd, const struct scan_file *s, struct err *e);
 
 /* --- Which of them differ. --- */
 
 /*
- * The files of an upload: what is there locally, where each goes, how the Hub
- * wants it, and whether it differs from what the Hub has.
+ * The files of an upload: their local state, their paths in the repository, how
+ * the Hub wants each sent, and whether it differs from the Hub's.
  */
 
 enum offer_fate {
@@ -146,42 +146,42 @@ struct offer {
 };
 
 /*
- * Lists the file or the folder at path, and where it goes: below to, or, for a
- * single file and a to without '/' at its end, to is its path. token (borrowed,
- * or NULL) is what no file may hold. ERR_USAGE for what cannot be uploaded,
- * ERR_FILE for what cannot be read; o is to be released all the same.
+ * Lists the file or the folder at path, for upload below to; a single file goes
+ * to the path to itself, unless that ends with '/'. No file may contain token
+ * (borrowed, or NULL). ERR_USAGE if it cannot be uploaded, ERR_FILE if it
+ * cannot be read; release o in every case.
  */
 int offer_open(struct offer *o, const char *path, const char *to,
     const struct scan_rules *rules, const char *token, struct err *e);
 void offer_release(struct offer *o);
 
-/* The folder in the repository that a folder goes to, with its '/', or "": the
+/* The target folder in the repository of a folder, with its '/', or "". The
  * caller frees. */
 char *offer_prefix(const char *to);
 
 /* The file that goes to path; NULL if none does. */
 struct offer_file *offer_find(const struct offer *o, const char *path);
 
-/* Asks the Hub how each is to be sent. head gets the head of the revision at
- * the first answer, if the Hub tells. A file that cannot be read, or that the
- * Hub says nothing of, fails alone. */
+/* Asks the Hub how to send each file. head gets the head of the revision from
+ * the first answer, if that has it. A file that cannot be read, or that is
+ * missing in the answer, fails alone. */
 int offer_ask(struct offer *o, const struct repo *r, const char *revision,
     bool new_pr, char head[41], struct progress *p, struct err *e);
 
-/* Hashes what has to be, several files beside each other, and finds out what
- * does not differ; dry: only what may not differ, since nothing will be sent.
- * Looks for the token in what does differ and is no larger than
- * OFFER_TOKEN_MAX. Fails only when a signal came; a file that cannot be read,
- * or that holds the token, fails alone. */
+/* Hashes files, several in parallel, and marks those that do not differ; dry:
+ * hashes only files that may be unchanged, since nothing will be sent. Searches
+ * files that differ, up to OFFER_TOKEN_MAX bytes, for the token. Fails only
+ * after a signal; a file that cannot be read, or that contains the token, fails
+ * alone. */
 #define OFFER_TOKEN_MAX ((uint64_t)10 << 20)
 int offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
     struct err *e);
 
-/* Hashes a file anew, whatever the journal says. */
+/* Hashes a file again, without the journal. */
 int offer_hash_again(struct offer *o, struct offer_file *f, struct journal *j,
     struct progress *p, struct err *e);
 
-/* Marks a file as failed for that reason; p (NULL: it has been) shows it. */
+/* Marks a file as failed with that error; p shows it (NULL: already shown). */
 void offer_fail(
     struct offer_file *f, const struct err *why, struct progress *p);
 

@@ -185,7 +185,7 @@ struct client {
  * half changes from hop to hop. */
 struct response {
 	struct client *client;
-	const struct request *request; /* NULL once client_send() is through */
+	const struct request *request; /* NULL after client_send() */
 	const char *method;
 	char *text; /* what url points into */
 	struct url url;
@@ -440,7 +440,7 @@ send_stream(struct response *r, struct err *e)
 		rc = q->body_read(q->ctx, at, piece, cap, &n, e);
 		if (!rc && (!n || n > cap))
 			rc = err_set(e, ERR_OTHER,
-			    "what is to be sent has become shorter");
+			    "the file became shorter during the upload");
 		if (!rc)
 			rc = exchange_body(&r->x, piece, n, e);
 		at += n;
@@ -561,8 +561,8 @@ check_url(const struct response *r, struct err *e)
 	const struct url *u = &r->url;
 
 	if (u->user.n)
-		return err_set(
-		    e, ERR_OTHER, "an address with a login is not followed");
+		return err_set(e, ERR_OTHER,
+		    "the address contains a login, which hub does not follow");
 	if (!u->secure && r->client->endpoint.secure)
 		return err_set(e, ERR_OTHER,
 		    "an http address is not followed, only https");
@@ -637,7 +637,7 @@ next_url(const struct response *r, struct err *e)
 	char *next;
 
 	if (!http_get(&r->x.head, "Location", &location) || !location.n) {
-		err_set(e, ERR_OTHER, "it does not say where to");
+		err_set(e, ERR_OTHER, "the redirect has no Location");
 		return NULL;
 	}
 	next = url_join(&r->url, location, e);
@@ -818,7 +818,8 @@ response_text(struct response *r, struct buf *b, struct err *e)
 		buf_added(b, rc ? 0 : n);
 		if (rc || !n)
 			return rc;
-		/* A byte now and then is no stall, but it has to end. */
+		/* Single bytes at intervals are not a stall, but the answer
+		 * must end. */
 		if (response_pace(r, span, e))
 			return -1;
 	}

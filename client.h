@@ -5,14 +5,14 @@
  * An HTTP/1.1 client: requests over a pool of kept connections, redirects,
  * proxies, the retry rule, the rate limit. Knows nothing of models.
  *
- * The token belongs to one origin, the endpoint's. It is added here and
- * nowhere else, and only to a request whose URL has exactly that scheme, host
- * and port, in TLS or on loopback without a proxy, and not if a redirect on the
- * way there came from elsewhere. An https URL never redirects to http; an http
- * URL is only used if the endpoint itself is plain http (ERR_OTHER else): what
- * listens on this machine is no stranger's to ask.
+ * The token belongs to one origin, the endpoint's. It is added here and nowhere
+ * else, and only to a request whose URL has exactly that scheme, host and port,
+ * in TLS or on loopback without a proxy, and not if a redirect on the way there
+ * came from elsewhere. An https URL never redirects to http; an http URL is
+ * only used if the endpoint itself is plain http (ERR_OTHER else): a foreign
+ * server must not reach services on this machine.
  *
- * The endpoint's answers over TLS tell the clock of the trust what time it is.
+ * The endpoint's answers over TLS set the clock of the trust.
  *
  * One client serves all threads of a run.
  */
@@ -53,21 +53,21 @@ struct client_opts {
 	/* -v: one line a request, "GET https://host/path 206", never with a
 	 * query; called from any thread; NULL: silent. */
 	void (*log)(void *ctx, const char *line);
-	/* A retry is about to wait until then; for messages. May be NULL. */
+	/* Called before a retry waits until then; for messages. May be NULL. */
 	void (*waiting)(void *ctx, const struct err *why, uint64_t until);
 	void *ctx;
 };
 
-/* NULL and ERR_USAGE if the token has characters that no field may. */
+/* NULL and ERR_USAGE if the token has characters that no header may contain. */
 struct client *client_open(const struct client_opts *o, struct err *e);
 
-/* True if there is a token and it is never sent, since the endpoint is reached
- * in clear text off this machine or through a proxy. */
+/* True if there is a token that is never sent, since the connection to the
+ * endpoint is clear text to another machine or through a proxy. */
 bool client_withholds(const struct client *c);
 
 void client_close(struct client *c); /* takes NULL */
 
-/* A request. All zero but method and url is a plain one. */
+/* A request. Fields other than method and url may be zero. */
 struct request {
 	const char *method; /* "GET", "HEAD", "POST", "PUT", "DELETE" */
 	const char *url;
@@ -77,17 +77,17 @@ struct request {
 	uint64_t first, last;
 	const char *accept;       /* NULL: none is sent */
 	const char *content_type; /* NULL: none is sent */
-	/* The body: of that length, read in pieces by body_read from offset 0
-	 * in order (again from 0 for a redirect with 307/308 or another try);
-	 * it fills up to cap bytes, at least one. NULL and body (length bytes
-	 * in memory) may be used instead. Without either there is none, and
-	 * Content-Length: 0 is sent for POST and PUT. */
+	/* The body of length bytes: body_read fills up to cap bytes, at least
+	 * one, in order from offset 0 (again from 0 for a redirect with 307/308
+	 * or a retry). Or body_read is NULL and body has the bytes in memory.
+	 * Without either there is no body, and Content-Length: 0 is sent for
+	 * POST and PUT. */
 	const void *body;
 	uint64_t length;
 	int (*body_read)(void *ctx, uint64_t offset, void *p, size_t cap,
 	    size_t *n, struct err *e);
-	/* Each answer on the way, redirects too, before it is followed; a
-	 * failure ends the request. url is the one asked. May be NULL. */
+	/* Called for each answer, redirects too, before it is followed; a
+	 * failure ends the request. url is the requested one. May be NULL. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
 	void *ctx;
@@ -97,12 +97,11 @@ struct response;
 
 /*
  * One try: sends, follows redirects (at most 10; one that would turn a POST or
- * a PUT into a GET is ERR_OTHER: RFC 9110, 15.4), returns at the head of the
- * last answer. Any status is
- * a success here. A kept connection that turns out to be dead before the first
- * byte of an answer is replaced once, silently, for requests that are safe to
- * repeat (GET, HEAD, PUT) and counts as no try.
- * NULL: ERR_NET for all that a later try may mend.
+ * a PUT into a GET is ERR_OTHER: RFC 9110, 15.4), returns after the head of the
+ * last answer. Any status is a success here. A kept connection that turns out
+ * to be dead before the first byte of an answer is replaced once, silently, for
+ * requests that are safe to repeat (GET, HEAD, PUT) and counts as no try. On
+ * failure NULL, with ERR_NET for everything that a retry may fix.
  */
 struct response *client_send(
     struct client *c, const struct request *q, struct err *e);
@@ -110,42 +109,41 @@ struct response *client_send(
 const struct http_head *response_head(const struct response *r);
 const struct url *response_url(const struct response *r); /* the last one */
 
-/* True if another host than the endpoint sent it, or led to it by a redirect:
- * no token went along, and none is to go to where this answer leads. */
+/* True if a host other than the endpoint sent it, or redirected to it: no token
+ * was sent, and none may be sent to where this answer leads. */
 bool response_led(const struct response *r);
 
-/* True if it led back: the endpoint sent the answer. */
+/* True if that redirect led back, and the endpoint sent the answer. */
 bool response_led_back(const struct response *r);
 
-/* The proxy through which it came in clear text, which may have made it up;
+/* The proxy through which it came in clear text, and which may have forged it;
  * NULL if there was none. */
 const struct url *response_proxy(const struct response *r);
 
 /* Body bytes, at most cap, straight into p; *n is 0 when the body is complete.
- * What is in p behind the first *n bytes is not defined. ERR_NET if it ends
- * early, or brings less than one byte within stall_ms. An encoded body is
- * refused (we ask for identity). */
+ * The bytes of p after the first *n are undefined. ERR_NET if it ends early, or
+ * brings less than one byte within stall_ms. An encoded body is refused (we ask
+ * for identity). */
 int response_read(
     struct response *r, void *p, size_t cap, size_t *n, struct err *e);
 
-/* 0, or ERR_NET if the body has come at less than 1 KiB/s over span_ms of
- * waiting for the server, in which it is judged anew each time. */
+/* 0, or ERR_NET if the body arrived at less than 1 KiB/s. Checked each time
+ * that reads have waited span_ms for the server. */
 int response_pace(struct response *r, uint64_t span_ms, struct err *e);
 
 /* Reads the whole body into b; one byte beyond b's limit is ERR_OTHER. ERR_NET
- * if it moves, but would hardly ever end: response_pace() over four times
- * stall_ms. */
+ * if it is too slow: response_pace() over four times stall_ms. */
 int response_text(struct response *r, struct buf *b, struct err *e);
 
-/* Ends it: a connection whose body is complete, or nearly (a few kB, already
- * here), goes back to the pool, else it is closed. Takes NULL. */
+/* Ends it: a connection whose body is complete, or lacks only a few kB that
+ * have arrived, returns to the pool, else it is closed. Takes NULL. */
 void response_close(struct response *r);
 
 /*
  * A request with the retry rule, its answer in memory: tries again on ERR_NET
- * and on transient statuses, at the times of wait_retry(). Gives the last
- * answer, whatever its status: fails only where there is none. *text is that of
- * the body (limit: that of *text as given).
+ * and on transient statuses, at the times of wait_retry(). Returns the
+ * last answer, whatever its status; fails only if there is none. *text gets the
+ * body, up to its limit.
  */
 struct response *client_call(
     struct client *c, const struct request *q, struct buf *text, struct err *e);
@@ -160,8 +158,8 @@ uint64_t client_time(const struct client *c);
 /* --- Kept connections. --- */
 
 /*
- * Idle connections, and TLS sessions to resume, by key: a text that names the
- * origin and the proxy on the way to it. Threads share one pool.
+ * Keeps idle connections and TLS sessions, by key: a text with the origin and
+ * its proxy. Threads share one pool.
  */
 
 /* A connection that was idle for longer is not worth trying. */

@@ -25,7 +25,7 @@ part(uint64_t bytes, unsigned n)
 	return bytes == UINT64_MAX ? bytes : bytes / n;
 }
 
-/* Connections that so much memory is good for. */
+/* The number of connections that fit into this much memory. */
 static unsigned
 within(uint64_t bytes)
 {
@@ -34,7 +34,7 @@ within(uint64_t bytes)
 	return n < 1 ? 1 : n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
 }
 
-/* That so many open files are. */
+/* The number of connections that this many open files allow. */
 static unsigned
 within_files(uint64_t files)
 {
@@ -48,7 +48,7 @@ struct jobs_choice
 jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
 {
 	const struct jobs_choice bound[] = {
-	    {JOBS_MOST, "as many as are of use as a rule"},
+	    {JOBS_MOST, "the default"},
 	    {within(m->process), "the memory limit of the process"},
 	    {within(part(m->group, GROUP_PART)),
 		"the memory limit of the control group"},
@@ -240,8 +240,7 @@ load_endpoint(const struct load *l, struct err *e)
 	}
 	if (url.user.n || url.has_query || url.text.n < text.n)
 		return err_set(e, ERR_USAGE,
-		    "%s: an address without user, query and fragment is wanted",
-		    what);
+		    "%s: must be a URL without user, query and fragment", what);
 	l->out->endpoint = str_dup(text);
 	return 0;
 }
@@ -314,8 +313,8 @@ load_seconds(
 
 	*ms = 0;
 	if (value && str_num(str_trim(str_of(value)), 10, UINT64_MAX, &n) < 0)
-		return err_set(e, ERR_USAGE, "%s: '%s' is no number of seconds",
-		    name, value);
+		return err_set(e, ERR_USAGE,
+		    "%s: invalid number of seconds '%s'", name, value);
 	*ms = (unsigned)(n < SECONDS_MAX ? n : SECONDS_MAX) * 1000;
 	return 0;
 }

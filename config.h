@@ -2,15 +2,15 @@
 #define HUB_CONFIG_H
 
 /*
- * Every setting, decided once from options, configuration file, environment,
- * .env and token file, in that order of strength. Reads files and the
- * environment at the start of the run; what it gives is read-only after that.
- * Where the token is looked for stands in token.h and dotenv.h.
+ * Every setting, decided once: options override the configuration file, which
+ * overrides environment, .env and token file. Reads files and the environment
+ * at the start of the run; what it gives is read-only after that. Where the
+ * token is looked for stands in token.h.
  *
  * Times: 30 s to connect, 60 s for the first byte of an answer, 30 s for a
  * stall. HF_HUB_ETAG_TIMEOUT (connect, answer) and HF_HUB_DOWNLOAD_TIMEOUT
- * (answer, stall) only raise them: their defaults elsewhere are 10 s, and who
- * sets them has a slow line. --timeout and --stall-timeout set them.
+ * (answer, stall) only raise them: the official client's defaults are 10 s, and
+ * users raise them for slow lines. --timeout and --stall-timeout set them.
  *
  * Without HOME there is no '~': a path that needs it is an error.
  */
@@ -30,12 +30,12 @@ struct err;
 /* --- How many connections. --- */
 
 /*
- * How many connections to use at the most, where the user does not say: what
- * the memory, the cores and the file system are good for.
+ * Chooses the number of connections, if the user does not: by memory, cores and
+ * file system.
  */
 
-/* What a run takes, with its threads, and what each connection adds, in bytes
- * of address space; tests/e2e/boards.py runs within that. */
+/* Address space in bytes of a run with its threads, and of each connection;
+ * tests/e2e/boards.py runs within that. */
 #define JOBS_BASE ((uint64_t)2 << 20)
 #define JOBS_EACH ((uint64_t)512 << 10)
 
@@ -47,11 +47,11 @@ struct err;
 
 #define JOBS_MOST 8
 
-/* What is written to. */
+/* The kind of file system that is written to. */
 enum jobs_ground {
 	JOBS_DISK,
-	JOBS_FLASH,   /* better off with few files at a time */
-	JOBS_NETWORK, /* has a line of its own to wait for */
+	JOBS_FLASH,   /* few files at a time are faster */
+	JOBS_NETWORK, /* each operation waits for the network */
 };
 
 /* Of a machine; UINT64_MAX is "no limit" or "not known". */
@@ -82,7 +82,7 @@ struct config {
 	 * configuration names, the two of the official client. NULL: none. */
 	char *secret_file[4];
 	bool offline;  /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
-	char *hf_home; /* NULL where no HOME is to be had */
+	char *hf_home; /* NULL if there is no HOME */
 	char
 	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
 	struct proxy_rules proxy; /* of the environment or the options */

@@ -208,10 +208,9 @@ proxy_for(const struct proxy_rules *rules, const struct url *target,
 		return 1;
 	/* The text may hold a password, so it is not shown. */
 	err_set(e, ERR_USAGE,
-	    "the address of the proxy for %.*s is no http:// or https:// "
-	    "address",
+	    "the proxy address for %.*s must begin with http:// or https://",
 	    STRF(target->host));
-	return err_hint(e, "look at --proxy, https_proxy, http_proxy and "
+	return err_hint(e, "check --proxy, https_proxy, http_proxy and "
 			   "all_proxy");
 }
 
@@ -730,9 +729,9 @@ not_found(enum dns_answer why, enum net_family family, struct err *e)
 	if (why == DNS_NO_NAME)
 		return err_set(e, ERR_NET, "there is no such name");
 	err_set(e, ERR_NET, "%s",
-	    why == DNS_FAILED ? "the name server fails to find it"
+	    why == DNS_FAILED ? "the name server reports a failure"
 			      : "no name server answers");
-	return err_hint(e, "look at /etc/resolv.conf");
+	return err_hint(e, "check /etc/resolv.conf");
 }
 
 /* What says more of two failures. */
@@ -784,7 +783,7 @@ ask_servers(const struct net_names *names, const char *host,
 			break;
 	}
 	if (!asked)
-		return err_set(e, ERR_NET, "that is no name of a host");
+		return err_set(e, ERR_NET, "invalid host name");
 	return not_found(why, family, e);
 }
 
@@ -847,9 +846,9 @@ net_lookup(const struct net_names *names, const char *host,
  */
 
 /*
- * A name on its way to addresses. Two hold it, the asker and the thread; who
- * lets go last frees it. The thread writes list, then a byte into
- * the pipe; the asker reads it only after that byte.
+ * A name being resolved. The caller and the thread share it; whoever lets go
+ * last frees it. The thread writes list, then a byte into the pipe; the asker
+ * reads it only after that byte.
  */
 struct lookup {
 	atomic_uint holders;
@@ -1451,8 +1450,9 @@ reach(struct conn *c, const struct url *target, const struct conn_how *how,
 	if (target->secure && how->proxy->secure) {
 		err_set(e, ERR_USAGE,
 		    "an https proxy is supported for http addresses only");
-		err_hint(e, "use an http:// proxy: what goes through it is "
-			    "encrypted all the same");
+		err_hint(e,
+		    "use an http:// proxy: https traffic through it stays "
+		    "encrypted");
 		return name_proxy(how->proxy, e);
 	}
 	if (through_proxy(c, target, how, e))
@@ -1531,7 +1531,7 @@ conn_lapses(const struct conn *c)
 	return c->tls ? tls_lapses(c->tls) : 0;
 }
 
-/* What the TLS session has taken off the socket but nobody has read. With a
+/* Bytes that the TLS session has taken off the socket but were not read. With a
  * silent socket, its only other outcome is a timeout at once. */
 static bool
 tls_silent(struct conn *c)

@@ -5,11 +5,11 @@
  * One connection to an origin: TCP, through a proxy if one is given (CONNECT
  * for https, RFC 9110, 9.3.6), and TLS for https. A byte stream with deadlines.
  *
- * What goes through which proxy: an http target through http and https proxies
- * (the caller writes requests in absolute form and adds conn_login), an https
- * target through http proxies. An https target through an https proxy would
- * be TLS inside TLS, which tls.h over a descriptor cannot do: it is refused
- * with ERR_USAGE and a sentence that says so.
+ * Supported proxies: an http target through http and https proxies (the caller
+ * writes requests in absolute form and adds conn_login), an https target
+ * through http proxies. An https target through an https proxy would be TLS
+ * inside TLS, which tls.h over a descriptor cannot do: it is refused with
+ * ERR_USAGE and a sentence that says so.
  */
 
 #include <stdbool.h>
@@ -29,16 +29,17 @@ struct tls_trust;
 /* --- Names, addresses and sockets. --- */
 
 /*
- * Names to addresses, connections, bytes: TCP with a deadline on everything.
- * Deadlines are times of wait_now(). Errors are ERR_NET unless said otherwise.
+ * Resolves names, connects, reads and writes: TCP with a deadline on
+ * everything. Deadlines are times of wait_now(). Errors are ERR_NET unless said
+ * otherwise.
  */
 
 enum net_family { NET_ANY, NET_IPV4, NET_IPV6 };
 
-/* Where names are looked up. */
+/* Configuration of name resolution. */
 struct net_names {
-	const char *hosts;   /* a file as hosts(5) has it; need not be there */
-	const char *servers; /* a file as resolv.conf(5); need not be there */
+	const char *hosts;   /* a hosts(5) file; may be missing */
+	const char *servers; /* a resolv.conf(5) file; may be missing */
 	unsigned port;       /* of the name servers */
 };
 
@@ -47,11 +48,11 @@ struct net_addresses {
 };
 
 /*
- * The addresses of a name, at least one: a number, localhost, what the file of
- * hosts says, else what name servers say. These are asked for both families at
- * once, and for the next server while one is silent or has failed. One family
- * waits only a moment for the other. A name that does not exist is ERR_NET,
- * too, since resolvers of boards that have just started say that as well.
+ * Finds the addresses of a name, at least one: a number, localhost, the hosts
+ * file, else the name servers. Both families are queried at once, and the next
+ * server if one is silent or fails. One family waits only a moment for the
+ * other. A name that does not exist is ERR_NET, since resolvers of boards that
+ * have just started report that as well.
  */
 int net_lookup(const struct net_names *names, const char *host,
     enum net_family family, uint64_t deadline, struct net_addresses *out,
@@ -59,9 +60,8 @@ int net_lookup(const struct net_names *names, const char *host,
 
 /* --- The connection. --- */
 
-/* Where what goes over a connection is put together, both ways. It lasts as
- * long as the connection does: pages for each request cost more than the
- * request. */
+/* Buffers for requests and answers. They live as long as the connection, since
+ * allocating pages for each request costs more than the request. */
 struct conn_room {
 	struct buf in, out; /* up to HTTP_HEAD_MAX */
 };
@@ -75,33 +75,32 @@ struct conn_how {
 };
 
 /* resume is read, and written when the handshake gave a new session; it may be
- * NULL if target is plain http. A proxy that refuses is named in the error
- * (ERR_NET for 5xx and for no answer, ERR_AUTH for 407, ERR_OTHER for the
- * rest). */
+ * NULL if target is plain http. If a proxy refuses, the error names it (ERR_NET
+ * for 5xx and for no answer, ERR_AUTH for 407, ERR_OTHER for the rest). */
 struct conn *conn_open(const struct url *target, const struct conn_how *how,
     struct tls_resume *resume, struct err *e);
 
-/* The same error for an answer to a request in absolute form that is the
- * proxy's own. Returns -1. */
+/* Sets the same error for the proxy's own answer to a request in absolute form.
+ * Returns -1. */
 int conn_refused(
     const struct url *proxy, const struct http_head *h, struct err *e);
 
 /* As net_read and net_write. A TLS stream that was cut without close_notify
- * ends like any other; conn_cut() tells. */
+ * ends like any other; conn_cut() detects it. */
 int conn_read(struct conn *c, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e);
 int conn_write(
     struct conn *c, const void *p, size_t n, uint64_t deadline, struct err *e);
 bool conn_cut(const struct conn *c);
 
-/* Its owner's, to be used as he likes. */
+/* Scratch buffers for whoever holds the connection. */
 struct conn_room *conn_room(struct conn *c);
 
 /* As tls_lapses(); 0 without TLS. */
 int64_t conn_lapses(const struct conn *c);
 
-/* True if nothing has arrived and the peer has not closed: an idle connection
- * may be used again. */
+/* True if an idle connection may be used again: no bytes have arrived and the
+ * peer has not closed it. */
 bool conn_idle_ok(struct conn *c);
 
 void conn_close(struct conn *c); /* takes NULL */
@@ -126,10 +125,10 @@ struct proxy_rules {
 };
 
 /*
- * Sets *proxy to the parsed proxy for target and returns 1; 0 if it is to be
- * reached directly; -1 and ERR_USAGE if the proxy's address is not usable
- * (only http:// and https:// proxies are). A value without "://" is http.
- * buf holds the text that *proxy points into.
+ * Sets *proxy to the parsed proxy for target and returns 1; 0 for a direct
+ * connection; -1 and ERR_USAGE if the proxy's address is not usable (only
+ * http:// and https:// proxies are). A value without "://" is http. buf holds
+ * the text that *proxy points into.
  */
 int proxy_for(const struct proxy_rules *rules, const struct url *target,
     struct buf *buf, struct url *proxy, struct err *e);

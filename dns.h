@@ -55,13 +55,14 @@ struct dns_config {
 	bool rotate;
 };
 
-/* An address in figures, IPv6 perhaps with a zone. False if s is none. */
+/* Parses a numeric address, IPv6 optionally with a zone. False if s is not
+ * one. */
 bool dns_number(struct str s, struct dns_address *out);
 
-/* What holds without a resolv.conf, but no server. */
+/* The defaults of a missing resolv.conf, without a server. */
 void dns_config_init(struct dns_config *c);
 
-/* Reads a line of resolv.conf. What cannot be understood changes nothing. */
+/* Reads a line of resolv.conf. Unknown lines change nothing. */
 void dns_config_line(struct str line, struct dns_config *c);
 
 /* Adds the address of a line of /etc/hosts to out if the line has the name. */
@@ -76,24 +77,23 @@ bool dns_is_localhost(const char *name);
 bool dns_candidate(const struct dns_config *c, const char *name, size_t i,
     char out[DNS_NAME_MAX]);
 
-/* Writes a question. Returns its length; 0 if that is no name of a host: an
- * empty or too long label, other characters than letters, figures, '-' and
- * '_'. */
+/* Writes a query. Returns its length; 0 if name is not a host name: an empty or
+ * too long label, characters other than letters, digits, '-' and '_'. */
 size_t dns_query(const char *name, enum dns_type type, uint16_t id, bool edns,
     unsigned char out[DNS_QUERY_MAX]);
 
 enum dns_answer {
-	DNS_FOREIGN, /* no answer to this question: perhaps that is to come */
+	DNS_FOREIGN, /* not an answer to this query: keep waiting */
 	DNS_FOUND,   /* at least one address */
 	DNS_NONE,    /* the name has no address of that type */
 	DNS_NO_NAME, /* there is no such name */
-	DNS_FAILED,  /* the server cannot or does not want to tell */
-	DNS_NO_EDNS, /* it may understand the question without EDNS */
-	DNS_CUT,     /* not all of it: ask again by TCP */
+	DNS_FAILED,  /* the server fails or refuses */
+	DNS_NO_EDNS, /* retry the query without EDNS */
+	DNS_CUT,     /* truncated: query again by TCP */
 };
 
-/* Reads an answer of n bytes to that question, and adds its addresses to out;
- * for DNS_CUT those that are there. Aliases in the answer are followed. */
+/* Reads an answer of n bytes to that query, and adds its addresses to out; for
+ * DNS_CUT those that are in it. Aliases in the answer are followed. */
 enum dns_answer dns_answer(const unsigned char *p, size_t n,
     const unsigned char *query, size_t query_n, struct dns_addresses *out);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -120,8 +121,8 @@ choice_release(struct choice *c)
 	*c = (struct choice){.name = NULL};
 }
 
-/* Whether the names are so few, and of files by their looks, that each can be
- * asked for. */
+/* True if only a few files are named, so that each can be requested without a
+ * listing. */
 static bool
 choice_is_few_files(const struct choice *c)
 {
@@ -177,7 +178,7 @@ choice_check(const struct choice *c, bool some, const char *id, struct err *e)
 
 /* --- What is reported. --- */
 
-/* What is in place, and why that is believed. */
+/* The files in place, and how that was verified. */
 static void
 note_here(const struct download_report *r, size_t kept, size_t proved)
 {
@@ -200,7 +201,7 @@ note_here(const struct download_report *r, size_t kept, size_t proved)
 		    "%zu of %zu file%s in place, verified now", here, all, are);
 }
 
-/* What is here, left and refused. */
+/* The files in place, left by an earlier run, and refused. */
 static void
 download_report_plan(const struct download_report *r)
 {
@@ -219,12 +220,13 @@ download_report_plan(const struct download_report *r)
 	note_here(r, kept, proved);
 	size_show(p->left, size);
 	if (p->left_files && r->o->resume)
-		progress_note(progress, "continuing: %s of %zu file%s are here",
-		    size, p->left_files, p->left_files == 1 ? "" : "s");
+		progress_note(progress,
+		    "continuing: %s of %zu file%s already downloaded", size,
+		    p->left_files, p->left_files == 1 ? "" : "s");
 	else if (p->left_files)
 		progress_note(progress,
-		    "starting over: %s of %zu file%s, left by an earlier run, "
-		    "are discarded; -d (--resume) would continue",
+		    "starting over: discarding %s of %zu file%s of an earlier "
+		    "run; use -d (--resume) to continue instead",
 		    size, p->left_files, p->left_files == 1 ? "" : "s");
 }
 
@@ -352,7 +354,7 @@ put_dry_run(const struct download_report *r, struct output *out)
 	    p->to_fetch, p->n, size, left);
 }
 
-/* One sentence for all that failed; the reasons were told as they came. */
+/* One sentence for all failed files; each reason was already reported. */
 static int
 sum_up(const struct download_report *r, struct err *e)
 {
@@ -381,7 +383,7 @@ sum_up(const struct download_report *r, struct err *e)
 	if (*why->hint)
 		return err_hint(e, "%s", why->hint);
 	if (why->kind == ERR_NET)
-		err_hint(e, "run again with -d: what is done is kept");
+		err_hint(e, "run again with -d to continue");
 	return -1;
 }
 
@@ -417,6 +419,7 @@ download_report_end(
 #define FILE_PREFIX ".hub-download"
 
 #define COPY_SIZE ((size_t)128 << 10)
+#define GUESS_MAX 20000 /* files that are compared with a misspelled name */
 
 struct download {
 	const struct options *o;
@@ -470,8 +473,60 @@ ask_each(struct download *d, struct err *e)
 	return rv;
 }
 
+/* The file that the user may have meant by a name that is not there. */
+struct guess {
+	const char *name;
+	struct spelling spelling;
+	char *best;     /* NULL: none so far */
+	bool same_name; /* best differs only in its folder, or in case */
+	size_t looked_at;
+};
+
+static const char *last_part(const char *path);
+
 static int
-list(struct download *d, struct err *e)
+guess_entry(void *ctx, const struct repo_file *f, struct err *e)
+{
+	struct guess *g = ctx;
+	bool same = strcasecmp(last_part(f->path), last_part(g->name)) == 0;
+
+	g->spelling.best = NULL;
+	spelling_try(&g->spelling, f->path);
+	if (!g->same_name && (same || g->spelling.best)) {
+		free(g->best);
+		g->best = xstrdup(f->path);
+		g->same_name = same;
+	}
+	if (++g->looked_at < GUESS_MAX)
+		return 0;
+	return err_set(e, ERR_OTHER, "too many files");
+}
+
+/* Adds a hint to the error that a name is not there. */
+static int
+suggest(const struct download *d, struct err *e)
+{
+	struct guess g = {.name = NULL};
+	struct err ignored;
+	const char *option = d->o->file ? "-f " : d->o->output ? "-o - " : "";
+
+	for (size_t i = 0; !g.name && i < d->choice.n; i++)
+		if (!d->choice.found[i])
+			g.name = d->choice.name[i];
+	if (!g.name)
+		return -1;
+	if (strpbrk(g.name, "*?["))
+		return err_hint(e, "--include '%s'", g.name);
+	g.spelling = spelling_make(str_of(g.name));
+	(void)repo_tree(&d->s.repo, d->commit, guess_entry, &g, &ignored);
+	if (g.best)
+		err_hint(e, "%s%s", option, g.best);
+	free(g.best);
+	return -1;
+}
+
+static int
+list_files(struct download *d, struct err *e)
 {
 	bool read_all = !choice_is_few_files(&d->choice);
 
@@ -487,6 +542,14 @@ list(struct download *d, struct err *e)
 	return choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e);
 }
 
+static int
+list(struct download *d, struct err *e)
+{
+	if (list_files(d, e) == 0)
+		return 0;
+	return e->kind == ERR_ABSENT ? suggest(d, e) : -1;
+}
+
 /* --- Where they go. --- */
 
 /* "a/b/c" is c in a/b; "c" is c in ".". */
@@ -497,8 +560,8 @@ split_target(const char *path, char **folder, char **name, struct err *e)
 	const char *base = slash ? slash + 1 : path;
 
 	if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
-		return err_set(
-		    e, ERR_USAGE, "'%s' is no file name (-f was given)", path);
+		return err_set(e, ERR_USAGE,
+		    "'%s' is not a file name, but -f was given", path);
 	*name = xstrdup(base);
 	*folder = slash == path ? xstrdup("/")
 		  : slash       ? xstrndup(path, (size_t)(slash - path))
@@ -519,18 +582,20 @@ check_target_file(const char *path, struct err *e)
 		return 0;
 	if (S_ISDIR(st.st_mode)) {
 		err_set(
-		    e, ERR_USAGE, "'%s' is a folder, and -f was given", path);
-		return err_hint(e, "leave out -f, or name the file");
+		    e, ERR_USAGE, "'%s' is a folder, but -f was given", path);
+		return err_hint(e, "leave out -f, or give the path of a file");
 	}
 	if (!S_ISREG(st.st_mode)) {
-		err_set(e, ERR_FILE, "'%s' is no regular file", path);
+		err_set(e, ERR_FILE, "'%s' is not a regular file", path);
 		return err_hint(e, "-o -");
 	}
 	for (int fd = 0; link && fd <= 2; fd++)
 		if (fstat(fd, &own) == 0 && own.st_dev == st.st_dev &&
 		    own.st_ino == st.st_ino) {
 			err_set(e, ERR_FILE,
-			    "'%s' is a link to a stream of this program", path);
+			    "'%s' is a link to standard input, output or "
+			    "error of hub",
+			    path);
 			return err_hint(e, "-o -");
 		}
 	return 0;
@@ -584,7 +649,8 @@ open_target(struct download *d, struct err *e)
 
 	if (d->layout && means_file(d))
 		progress_note(d->s.progress,
-		    "'%s' becomes a folder; with -f it would be the file",
+		    "creating '%s' as a folder; use -f to download to a file "
+		    "of this name",
 		    d->into);
 	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0) {
 		d->folder.own = d->layout ? LOCALDIR_TOP : FILE_PREFIX;
@@ -596,7 +662,7 @@ open_target(struct download *d, struct err *e)
 	}
 	*e = why;
 	if (stat(d->into, &st) == 0 && S_ISREG(st.st_mode))
-		err_hint(e, "with -f it is the path of the file");
+		err_hint(e, "use -f to download to this file");
 	return -1;
 }
 
@@ -659,8 +725,8 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 		    f->path);
 	if (found == PARTIAL_FOREIGN)
 		progress_note(d->s.progress,
-		    "%s: its partial file is another user's, or others may "
-		    "write to it; fetching a separate copy",
+		    "%s: its partial file belongs to another user, or others "
+		    "can write to it; fetching a separate copy",
 		    f->path);
 	*url = repo_file_url(&d->s.repo, d->commit, f->path);
 	return p;
@@ -724,8 +790,8 @@ note_metadata(
 	pthread_mutex_unlock(&d->lock);
 	if (first)
 		progress_note(d->s.progress,
-		    "%s is in place, but nothing can be noted of it, so that "
-		    "the next run reads it again: %s",
+		    "%s is complete, but its metadata cannot be written, so "
+		    "the next run will hash it again: %s",
 		    to, e.msg);
 }
 
@@ -846,7 +912,8 @@ copy_bytes(
 	hash_final(&h, &found);
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
-		    "'%s' was changed while it was copied", f->same->file.path);
+		    "'%s' changed while it was being copied",
+		    f->same->file.path);
 	return rv;
 }
 
@@ -870,7 +937,7 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 			rv = partial_finish(to, &name, e);
 		if (rv == 0)
 			rv = publish(d, f, to, name, e);
-		/* What was copied in part is worth nothing. */
+		/* An incomplete copy is useless. */
 		if (rv < 0)
 			partial_forget(to);
 		partial_close(to, rv == 0);
@@ -893,7 +960,7 @@ copy_shown(struct download *d, struct plan_file *f, struct err *e)
 	return rv;
 }
 
-/* Files whose content came with another one. */
+/* Files with the same content as a downloaded one. */
 static int
 copy_all(struct download *d, struct err *e)
 {
@@ -905,7 +972,7 @@ copy_all(struct download *d, struct err *e)
 			continue;
 		if (f->same->state != PLAN_DONE) {
 			err_set(&why, f->same->failure->kind,
-			    "its content is that of '%s', which failed",
+			    "it has the same content as '%s', which failed",
 			    f->same->file.path);
 			err_hint(&why, "%s", f->same->failure->hint);
 			plan_fail(f, &why);
@@ -979,7 +1046,7 @@ sync_folder(
 	return rv;
 }
 
-/* The names of the new files are on the disk, too, before success is told. */
+/* The names of the new files are synced before success is reported. */
 static int
 sync_folders(struct download *d, struct err *e)
 {
@@ -1142,7 +1209,19 @@ not_kept(const struct plan *p)
 	return NULL;
 }
 
-/* What ended the whole run, as the user sees it. */
+/* Those that are in place. */
+static size_t
+complete_files(const struct plan *p)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < p->n; i++)
+		n +=
+		    plan_was_here(&p->file[i]) || p->file[i].state == PLAN_DONE;
+	return n;
+}
+
+/* The error of the whole run, for the user. */
 static void
 explain(const struct download *d, struct err *e)
 {
@@ -1150,11 +1229,13 @@ explain(const struct download *d, struct err *e)
 
 	if (e->kind == ERR_STOPPED && lost)
 		err_set(e, ERR_STOPPED,
-		    "interrupted; what arrived is kept, except the separate "
-		    "copy of '%.256s'",
-		    lost);
+		    "stopped: %zu of %zu files; partial files are kept, except "
+		    "the separate copy of '%.256s'",
+		    complete_files(&d->plan), d->plan.n, lost);
 	else if (e->kind == ERR_STOPPED)
-		err_set(e, ERR_STOPPED, "interrupted; what arrived is kept");
+		err_set(e, ERR_STOPPED,
+		    "stopped: %zu of %zu files; partial files are kept",
+		    complete_files(&d->plan), d->plan.n);
 	else
 		err_in(e, "cannot download '%s'", d->s.id.id);
 	if (!*e->hint)
@@ -1174,7 +1255,7 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	};
 	int rv = prepare(d, &r, e);
 
-	/* The list comes before the news that there is no room for it. */
+	/* The list is printed before the error that there is no room for it. */
 	if (d->o->dry_run) {
 		rv = download_report_end(&r, rv, out, e);
 		return rv < 0 ? rv : plan_room(&d->plan, &d->ground.traits, e);
@@ -1211,7 +1292,7 @@ to_output(struct download *d, struct err *e)
 	progress_phase(d->s.progress, "downloading", 1, f->size);
 	rv = stream_to(&s, STDOUT_FILENO, e);
 	if (rv < 0 && e->kind == ERR_STOPPED)
-		err_set(e, ERR_STOPPED, "interrupted");
+		err_set(e, ERR_STOPPED, "stopped");
 	else if (rv < 0)
 		err_in(
 		    e, "cannot download '%s' from '%s'", f->path, d->s.id.id);
@@ -1231,7 +1312,7 @@ run(struct download *d, struct output *out, struct err *e)
 	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
 	    list(d, e) < 0) {
 		if (e->kind == ERR_STOPPED)
-			return err_set(e, ERR_STOPPED, "interrupted");
+			return err_set(e, ERR_STOPPED, "stopped");
 		return err_in(e, "cannot download '%s'", d->s.id.id);
 	}
 	if (d->o->output)
@@ -1260,6 +1341,9 @@ download(const struct options *o, const struct config *c, struct output *out,
 	if (session_open(&d.s, o, c, "downloading", e) < 0)
 		return -1;
 	rv = run(&d, out, e);
+	if (rv < 0 && e->kind == ERR_NET && !*e->hint)
+		err_hint(e, "check the network and run again%s",
+		    o->output ? "" : " with -d");
 	free(d.fetch);
 	choice_release(&d.choice);
 	free(d.into);

@@ -2,9 +2,9 @@
 #define HUB_DOWNLOAD_H
 
 /*
- * hub download: plan, run, report. The plan: one commit, its files, what is
- * wanted of them, what is here already, what is left of an earlier run, whether
- * there is room. The run: transfer.h. The report: text for standard output.
+ * hub download: plan, run, report. The plan: one commit, its files, which of
+ * them are wanted, complete or left by an earlier run, and whether there is
+ * room. The run: transfer.h. The report: text for standard output.
  */
 
 #include <stdbool.h>
@@ -23,10 +23,10 @@ struct session;
 /* --- The command. --- */
 
 /*
- * out gets what belongs on standard output: the path(s), or with --json one
- * object; also when it fails half-way, so that the caller learns which files
- * are done. The caller has set up signals (wait_signals) and answered the
- * prompts: repo_id and local_path (or output) are there.
+ * out gets the text for standard output: the path(s), or with --json one
+ * object; also if it fails half-way, to report which files are done. The caller
+ * has set up signals (wait_signals) and answered the prompts: repo_id and
+ * local_path (or output) are there.
  */
 int download(const struct options *o, const struct config *c,
     struct output *out, struct err *e);
@@ -34,9 +34,8 @@ int download(const struct options *o, const struct config *c,
 /* --- Which files are wanted. --- */
 
 /*
- * Which files of a repository are to be fetched: those that the user names, a
- * folder's name being all that is below it, and of these what the patterns
- * keep. Pure.
+ * Chooses the files of a repository to download: the named files, everything
+ * below named folders, filtered by the patterns. Pure.
  */
 
 struct choice {
@@ -50,9 +49,9 @@ struct choice {
 /* --- What is reported. --- */
 
 /*
- * What a download into a folder tells: its plan as notes, and at the end one
- * JSON object, the list of a dry run, or the paths; and one sentence for all
- * that failed.
+ * Reports a download into a folder: its plan as notes, and at the end one JSON
+ * object, the list of a dry run, or the paths; and one sentence for all
+ * failures.
  */
 
 struct download_report {

@@ -215,7 +215,7 @@ take_name(struct reader *r, struct str *name)
 
 	if (at(r, '\'')) {
 		if (!str_cut(after(rest, 1), '\'', name, &rest))
-			return "the quote of the name is not closed";
+			return "unterminated quote in the name";
 		r->rest = rest;
 	} else {
 		while (n < rest.n && rest.s[n] != '=' && rest.s[n] != '#' &&
@@ -261,7 +261,7 @@ take_quoted(struct reader *r, struct buf *value)
 		buf_putc(value, c);
 	}
 	if (!r->rest.n)
-		return "the quote of the value is not closed";
+		return "unterminated quote in the value";
 	take(r, 1);
 	return NULL;
 }

@@ -6,9 +6,9 @@
  * comments, export, single and double quotes with their escapes, values over
  * several lines, ${VAR} and ${VAR:-default}, CRLF, BOM. Pure.
  *
- * Where python-dotenv warns about a line and goes on, this is an error with
- * the line's number: a token that is not found for a missing quote costs an
- * hour. So are NUL bytes. The sentence never quotes the line.
+ * Where python-dotenv warns about a line and continues, this is an error with
+ * the line's number, since a token lost to a missing quote is hard to find. So
+ * are NUL bytes. The sentence never quotes the line.
  */
 
 #include <stdbool.h>
@@ -40,8 +40,8 @@ int env_parse(struct str text,
     const char *(*lookup)(void *ctx, const char *name), void *ctx,
     struct env *out, struct err *e);
 
-/* The value of name where it stands last; NULL if it has none there, or is not
- * there at all. It belongs to v. */
+/* The last value of name; NULL if that has no value, or name is missing. It
+ * belongs to v. */
 const char *env_get(const struct env *v, const char *name);
 
 /* Wipes and frees. */
@@ -69,18 +69,17 @@ const char *variable_get(const struct variables *v, const char *name);
 /* True if it is "1", "on", "yes" or "true", in letters of either case. */
 bool variable_is_true(const struct variables *v, const char *name);
 
-/* A copy of path with '~' (HOME), $VAR and ${VAR} filled in; a variable that
- * is unset stands for itself. what says where the path stands. NULL and
- * ERR_USAGE if there is no HOME for the '~': better than a folder of that
- * name. */
+/* A copy of path with '~' (HOME), $VAR and ${VAR} expanded; an unset variable
+ * is kept as it is. what names the source of the path in an error. NULL and
+ * ERR_USAGE if there is no HOME for the '~'. */
 char *variable_expand(const struct variables *v, const char *what,
     const char *path, struct err *e);
 
 /* "folder/name", which the caller frees. */
 char *variable_join(const char *folder, const char *name);
 
-/* The path that a variable names, expanded, if it is set; else name below
- * folder, if folder is not NULL; else NULL. The caller frees *out. */
+/* Sets *out to the expanded path in a variable, if it is set; else to name
+ * below folder, if folder is not NULL; else to NULL. The caller frees *out. */
 int variable_path(const struct variables *v, const char *variable,
     const char *folder, const char *name, char **out, struct err *e);
 

@@ -116,9 +116,9 @@ meter_wait(struct meter *m, size_t *cap, struct err *e)
 	}
 }
 
-/* Waits for the turn; *cap is made smaller if so much at once would make the
- * flow jerk. Then comes the transfer, then meter_spend() with what it moved.
- * Fails only with ERR_STOPPED. */
+/* Waits until bytes may be transferred; lowers *cap if that many at once would
+ * make the rate uneven. Then comes the transfer, then meter_spend() with what
+ * it moved. Fails only with ERR_STOPPED. */
 static void
 meter_spend(struct meter *m, uint64_t n)
 {
@@ -250,12 +250,12 @@ read_final(struct exchange *x, uint64_t deadline, struct err *e)
 			return -1;
 		if (x->head.status == 101)
 			return err_set(e, ERR_NET,
-			    "the server changes to another protocol");
+			    "the server switched to another protocol");
 		if (x->head.status >= 200)
 			break;
 		if (++x->interim > EXCHANGE_INTERIM_MAX)
 			return err_set(e, ERR_NET,
-			    "the server sends interim answers without end");
+			    "the server sent too many interim answers");
 		buf_drop(x->in, n);
 	}
 	x->at = n;
@@ -427,7 +427,7 @@ exchange_read(struct exchange *x, void *p, size_t cap, size_t *n, struct err *e)
 	*n = 0;
 	if (http_is_encoded(&x->head) && !x->done)
 		return err_set(e, ERR_OTHER,
-		    "the content comes encoded, which was not asked for");
+		    "the server sent an encoded body that was not requested");
 	while (!*n && !x->done) {
 		size_t part = cap;
 		uint64_t began, ms;
@@ -439,7 +439,7 @@ exchange_read(struct exchange *x, void *p, size_t cap, size_t *n, struct err *e)
 			return -1;
 		ms = wait_now() - began;
 		x->waited += ms;
-		/* Framing of chunks alone is no progress. */
+		/* Chunk framing alone does not count as progress. */
 		left -= ms < left ? ms : left;
 	}
 	x->came += *n;
@@ -453,7 +453,7 @@ exchange_pace(struct exchange *x, uint64_t span_ms, struct err *e)
 	if (x->waited < span_ms)
 		return 0;
 	if (x->came * 1000 / x->waited < EXCHANGE_FLOOR)
-		return err_set(e, ERR_NET, "the answer comes too slowly");
+		return err_set(e, ERR_NET, "the answer is too slow");
 	x->waited = x->came = 0;
 	return 0;
 }

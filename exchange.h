@@ -2,9 +2,9 @@
 #define HUB_EXCHANGE_H
 
 /*
- * One request and its answer on one connection (RFC 9112): the request's bytes
- * out, the final head in, the body straight into the reader's buffer. Knows no
- * pool, no redirects, no retries.
+ * One request and its answer on one connection (RFC 9112): sends the request,
+ * reads the final head, and reads the body straight into the caller's buffer.
+ * Knows no pool, no redirects, no retries.
  */
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ struct meter;
 
 /* --- The exchange. --- */
 
-/* How many interim (1xx) answers may come before the one that counts. */
+/* The most interim (1xx) answers before the final one. */
 #define EXCHANGE_INTERIM_MAX 16
 
 /*
@@ -53,13 +53,13 @@ struct exchange {
 struct exchange exchange_make(struct conn *conn, struct buf *in,
     struct meter *meter, unsigned answer_ms, unsigned stall_ms);
 
-/* Sends a part of the request. 0: sent. 1: the server answered already, so
- * that sending on has no use (RFC 9112, 9.5); now comes exchange_answer(). */
+/* Sends a part of the request. 0: sent. 1: the server has answered already, so
+ * stop sending (RFC 9112, 9.5) and call exchange_answer(). */
 int exchange_head(struct exchange *x, struct str text, struct err *e);
 int exchange_body(struct exchange *x, const void *p, size_t n, struct err *e);
 
-/* Reads the head of the final answer. ERR_NET if none comes in time, or it is
- * broken. head_request: it is that to HEAD, which has no body. */
+/* Reads the head of the final answer. ERR_NET if none arrives in time, or it is
+ * malformed. head_request: the request was HEAD, whose answer has no body. */
 int exchange_answer(struct exchange *x, bool head_request, struct err *e);
 
 /* As response_read() of client.h. */
@@ -67,10 +67,9 @@ int exchange_read(
     struct exchange *x, void *p, size_t cap, size_t *n, struct err *e);
 
 /*
- * 0 while the body comes at EXCHANGE_FLOOR bytes a second or more; else
- * ERR_NET. Judged each time that the reads have waited span_ms for the server:
- * what the limit of the meter takes, or the caller does with the bytes, is no
- * fault of the server's.
+ * 0 while the body arrives at EXCHANGE_FLOOR bytes a second or more; else
+ * ERR_NET. Checked each time that the reads have waited span_ms for the server;
+ * waits for the rate limit or the caller do not count.
  */
 #define EXCHANGE_FLOOR 1024
 int exchange_pace(struct exchange *x, uint64_t span_ms, struct err *e);
@@ -86,10 +85,10 @@ bool exchange_finish(struct exchange *x);
  */
 
 /*
- * A token bucket that may run into debt: who transfers n bytes spends n, and
- * nobody transfers while level is not above 0. So the number of those who share
- * it does not matter, and none holds bytes back from the others. Times are of
- * wait_now(). A rate of 0 is no limit.
+ * A token bucket that may run into debt: a thread that transfers n bytes spends
+ * n, and no thread transfers while level is 0 or less. So any number of threads
+ * can share it, and none reserves bytes. Times are of wait_now(). A rate of 0
+ * is no limit.
  */
 struct bucket {
 	uint64_t rate; /* bytes a second */
@@ -103,7 +102,7 @@ struct meter;
 struct meter *meter_open(uint64_t rate);
 void meter_close(struct meter *m); /* takes NULL */
 
-/* Bytes of content that were moved, and their sums. */
+/* Adds transferred bytes of content; the sums. */
 uint64_t meter_received(struct meter *m);
 uint64_t meter_sent(struct meter *m);
 

@@ -36,15 +36,15 @@ check_part(const struct fetch *f, const struct http_head *h, struct err *e)
 
 	if (!http_get(h, "content-range", &value) ||
 	    http_content_range(value, &first, &last, &total) < 0) {
-		err_set(
-		    e, ERR_NET, "the server sent a part without saying which");
+		err_set(e, ERR_NET,
+		    "the server sent a range without Content-Range");
 		return FETCH_FAILED;
 	}
 	if (total != UINT64_MAX && check_length(f, total, e) != FETCH_OK)
 		return FETCH_FAILED;
 	if (first == f->first && last <= f->last)
 		return FETCH_OK;
-	err_set(e, ERR_NET, "the server sent another part than was asked for");
+	err_set(e, ERR_NET, "the server sent a different range than requested");
 	return FETCH_FAILED;
 }
 
@@ -269,10 +269,10 @@ drop_written(struct state *t, const unsigned char **p, size_t *n, struct err *e)
 		return 0;
 	hash_final(&before, &a);
 	hash_final(&t->skipped, &b);
-	return digest_same(&a, &b) ? 0
-				   : err_set(e, ERR_CONTENT,
-					 "the server sends other bytes than "
-					 "before");
+	return digest_same(&a, &b)
+		   ? 0
+		   : err_set(e, ERR_CONTENT,
+			 "the server sent different bytes than before");
 }
 
 static int
@@ -362,8 +362,7 @@ stream_to(const struct stream *s, int fd, struct err *e)
 	hash_final(&t.hash, &found);
 	if (rv == 0 && !digest_same(&found, &s->file->digest))
 		rv = err_set(e, ERR_CONTENT,
-		    "the content is not what its hash says; what was written "
-		    "is wrong");
+		    "wrong hash: the data written to standard output is wrong");
 	if (rv == 0)
 		progress_finish(s->progress, t.shown, PROGRESS_DONE, NULL);
 	else if (e->kind != ERR_STOPPED)

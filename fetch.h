@@ -2,9 +2,9 @@
 #define HUB_FETCH_H
 
 /*
- * One request for a range of a content: asks, believes only an answer that is
- * that range, and hands on its bytes as they come. Whoever calls decides where
- * they go and what a failure means.
+ * Requests a range of a content, accepts only an answer with that range, and
+ * passes on its bytes as they arrive. The caller decides where they go and what
+ * a failure means.
  */
 
 #include <stdbool.h>
@@ -24,43 +24,44 @@ struct url;
 struct fetch {
 	struct client *client;
 	const char *url;
-	bool direct;          /* url is one that another one led to */
+	bool direct;          /* url is the target of a redirect */
 	uint64_t size;        /* of the whole content, not 0 */
 	uint64_t first, last; /* asked for, both inclusive */
 	uint64_t stall_ms;    /* response_pace() is judged over that time */
 	void *ctx;
-	/* Each answer on the way, redirects too. */
+	/* Called for each answer, redirects too. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* Bytes follow: those from first on, or (whole: the server ignores
-	 * ranges) all of the content from 0 on. Other ranges are to be asked
-	 * for at that address. */
+	/* Called before the bytes: those from first on, or (whole: the server
+	 * ignores ranges) all of the content from 0 on. Request other ranges at
+	 * that url. */
 	void (*begin)(void *ctx, const struct url *url, bool whole);
-	/* Where the next bytes go: at most *n of them; *n is 0 to end early. */
+	/* Returns a buffer for the next bytes, of *n bytes; *n is 0 to end
+	 * early. */
 	void *(*room)(void *ctx, size_t *n);
-	/* n bytes came there. */
+	/* Called after n bytes arrived in that buffer. */
 	int (*take)(void *ctx, size_t n, struct err *e);
 };
 
-/* A try that brought fewer bytes, and not all that was asked for, has brought
- * nothing: else a server that gives one byte a try would be asked for ever. An
- * answer that is shorter, though its server says so, is a failure. */
+/* A try that received fewer bytes than this, and not the whole range, counts as
+ * no progress: else a server that sends one byte a try would be retried
+ * forever. An answer that is shorter, even by its own Content-Range, is a
+ * failure. */
 #define FETCH_PROGRESS 4096
 
 enum fetch_end {
-	FETCH_OK,       /* room() ended it, or the answer is through: it may
-			* have been shorter than what was asked for */
+	FETCH_OK,       /* room() ended it, or the answer is complete: it may
+			 * have been shorter than the range */
 	FETCH_FAILED,   /* e says why */
-	FETCH_REFUSED,  /* the address that url is, or led to, is not accepted,
-			* or no longer: a new one may be (ERR_NET) */
-	FETCH_DOUBTFUL, /* it ignores ranges, did not say how long its answer
-			 * is, and ended early (ERR_NET): what came may be
-			 * anything, a login page for one */
+	FETCH_REFUSED,  /* url, or the target of its redirect, is not or no
+			 * longer accepted: a new address may be (ERR_NET) */
+	FETCH_DOUBTFUL, /* the server ignores ranges, sent no length, and ended
+			 * early (ERR_NET): the bytes may be anything, such as
+			 * a login page */
 };
 
-/* Makes the request, once. e is set for all ends but FETCH_OK; a failure of
- * check() or take() keeps its kind, and ERR_NET is what another try may
- * mend. */
+/* Makes the request, once. e is set for all results but FETCH_OK; a failure of
+ * check() or take() keeps its kind; ERR_NET may succeed on a retry. */
 enum fetch_end fetch(const struct fetch *f, struct err *e);
 
 /* --- A whole file, in order. --- */
@@ -82,8 +83,8 @@ struct stream {
 	struct progress *progress;
 };
 
-/* ERR_CONTENT if what was written is not the content; ERR_STOPPED if nobody
- * reads any more (wait_no_reader); ERR_FILE if it cannot be written. */
+/* ERR_CONTENT if the written bytes are wrong; ERR_STOPPED if the reader has
+ * closed fd (wait_no_reader); ERR_FILE if writing fails. */
 int stream_to(const struct stream *s, int fd, struct err *e);
 
 #endif

@@ -26,8 +26,8 @@
 
 /* --- Files below one folder. --- */
 
-/* A name beside a file, for what is not complete: ".hub-", 16 digits, ".tmp".
- * Not derived from the file's name, which may already be as long as can be. */
+/* The name of an incomplete file: ".hub-", 16 digits, ".tmp". Not derived from
+ * the file's name, which may already be as long as can be. */
 #define TEMP_NAME 32
 
 enum parents { PARENTS_FIND, PARENTS_MAKE };
@@ -40,20 +40,23 @@ hint(struct err *e, int error)
 		int error;
 		const char *text;
 	} t[] = {
-	    {ENOSPC, "make room and run again with -d: what has arrived is "
-		     "kept"},
-	    {EDQUOT, "make room within your quota and run again with -d: what "
-		     "has arrived is kept"},
+	    {ENOSPC, "free disk space and run again with -d to continue"},
+	    {EDQUOT, "free space within your quota and run again with -d to "
+		     "continue"},
 	    {EFBIG,
-		"a folder on another file system, since this one (or ulimit "
-		"-f) does not allow files of this size"},
-	    {EROFS, "another folder with -p: this file system is read-only"},
-	    {EACCES, "another folder with -p, or the rights to write there"},
-	    {EPERM, "another folder with -p, or the rights to write there"},
-	    {EMFILE, "fewer connections with -j, or a higher ulimit -n"},
+		"use use a folder on another file system, since this one (or "
+		"ulimit -f) does not allow files of this size"},
+	    {EROFS, "use another folder (-p): this file system is read-only"},
+	    {EACCES,
+		"use another folder (-p), or get permission to write there"},
+	    {EPERM,
+		"use another folder (-p), or get permission to write there"},
+	    {EMFILE, "use fewer connections (-j), or raise ulimit -n"},
 #ifdef EUCLEAN
-	    {EUCLEAN, "another folder with -p, and fsck on this file system"},
-	    {EBADMSG, "another folder with -p, and fsck on this file system"},
+	    {EUCLEAN,
+		"use another folder (-p), and run fsck on this file system"},
+	    {EBADMSG,
+		"use another folder (-p), and run fsck on this file system"},
 #endif
 	    {EBUSY, "unmount what is mounted there, or another path"},
 	    {EXDEV, "the folder inside as -p itself: it is on another file "
@@ -177,7 +180,7 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 		else if (S_ISREG(st.st_mode) && saved == ENOTDIR)
 			kind = "a file, not a folder";
 		else if (!S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode))
-			kind = "no regular file";
+			kind = "not a regular file";
 	}
 	if (kind)
 		err_set(e, ERR_FILE, "cannot open '%s/%s': '%s' is %s", f->path,
@@ -217,7 +220,8 @@ open_at_once(int at, const char *path, size_t n, int flags, mode_t mode)
 	return fd;
 }
 
-/* Part by part: makes what is missing, and says what is in the way. */
+/* Creates missing folders one by one; an error names the part that is in the
+ * way. */
 static int
 walk_steps(const struct folder *f, const char *path, enum parents how,
     const char **base, struct err *e)
@@ -537,7 +541,7 @@ folder_publish_new(
 	return put_in_place(f, from, to, rename_new, e);
 }
 
-/* What statx(2) tells and stat(2) does not; all 0 where that is not known. */
+/* Fields of statx(2) that stat(2) lacks; all 0 if unknown. */
 struct details {
 	uint64_t mount; /* a number of the mount that it is in */
 	bool mount_root, immutable, append_only;
@@ -783,8 +787,8 @@ folder_read(
 		fail(f, path, "read", e);
 	if (rv > 0)
 		rv = err_set(e, ERR_FILE,
-		    "'%s/%s' is larger than the %zu bytes that it may have",
-		    f->path, path, b->max);
+		    "'%s/%s' is larger than its limit of %zu bytes", f->path,
+		    path, b->max);
 	shut(fd);
 	return rv;
 }
@@ -911,7 +915,7 @@ file_sync(int fd, const char *name, struct err *e)
 	return err_sys(e, ERR_FILE, "cannot write '%s'", name);
 }
 
-/* --- What the file system is like. --- */
+/* --- Properties of the file system. --- */
 
 enum {
 	NETWORK = 1,
@@ -1064,7 +1068,7 @@ probe(const struct folder *f, bool holes, struct folder_traits *t)
 	fd = folder_openat(f, name, O_WRONLY | O_CREAT | O_EXCL, &ignored);
 	if (fd < 0)
 		return;
-	/* At once: who is killed meanwhile leaves nothing behind. */
+	/* At once, so that a killed process leaves nothing behind. */
 	unlinkat(f->fd, name, 0);
 	if (fstat(fd, &st) == 0)
 		t->maker.uid = st.st_uid;
@@ -1080,7 +1084,8 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	struct stat st;
 
 	if (fstat(f->fd, &st) < 0)
-		return err_sys(e, ERR_FILE, "cannot look at '%s'", f->path);
+		return err_sys(
+		    e, ERR_FILE, "cannot read the attributes of '%s'", f->path);
 	*t = (struct folder_traits){
 	    .max_file = largest(kind),
 	    .network = (kind & NETWORK) != 0,

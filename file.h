@@ -23,8 +23,8 @@ struct err;
 struct folder {
 	int fd;          /* O_PATH or O_RDONLY of the folder; -1: closed */
 	char *path;      /* as the user gave it, for messages */
-	const char *own; /* what the paths of our own files begin with: errors
-			  * do not name these; NULL: no such files */
+	const char *own; /* prefix of the paths of our own files, which errors
+			  * do not name; NULL: there are none */
 };
 
 /* Opens it; with create, makes it and its missing parents first (0777 and
@@ -41,24 +41,23 @@ void folder_close(struct folder *f);
 int folder_openat(
     const struct folder *f, const char *path, int flags, struct err *e);
 
-/* Makes a file of that mode (less the umask) that was not there, and its
- * missing parents; open for reading and writing. Errors as folder_openat():
- * EEXIST. */
+/* Creates a new file of that mode (less the umask), and its missing parents;
+ * open for reading and writing. Errors as folder_openat(): EEXIST. */
 int folder_create(
     const struct folder *f, const char *path, mode_t mode, struct err *e);
 
-/* The files that this process makes in a folder: their owner (which a mount or
- * a server may decide) and their mode, as 0666 less the umask gives it and as
- * 0600 does (both the same where a file system has no modes). */
+/* The owner that a folder gives to files of this process (a mount or a server
+ * may change it), and their modes: public for 0666 less the umask, private for
+ * 0600 (equal on a file system without modes). */
 struct maker {
 	uid_t uid;
 	mode_t public, private;
 };
 
-/* Finds that out by a file that it makes in f and removes at once. */
+/* Finds these by a file that it creates in f and removes at once. */
 int maker_find(struct maker *m, const struct folder *f, struct err *e);
 
-/* True for a regular file of that owner that nobody else may write to. */
+/* True for a regular file of that owner that no other user may write to. */
 bool maker_made(const struct maker *m, const struct stat *st);
 
 /* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */
@@ -78,16 +77,15 @@ int folder_make_parents(
 int folder_publish(
     const struct folder *f, const char *from, const char *to, struct err *e);
 
-/* The same for a name that was not there: 1, and nothing is
- * changed, if it is there by now. Where the file system cannot do both at once
- * this holds for one caller at a time. */
+/* The same for a new name: returns 1, and changes nothing, if it exists. Where
+ * the file system cannot do both atomically this is safe for one caller at a
+ * time. */
 int folder_publish_new(
     const struct folder *f, const char *from, const char *to, struct err *e);
 
-/* Whether folder_publish() would fail, as far as it can be known before: a
- * parent that is no folder, is on another mount or cannot be written to; a file
- * that is a mount point or may not be replaced. Parents that are not there are
- * fine. errno is set. */
+/* -1 with errno if folder_publish() would fail for a known reason: a parent
+ * that is not a folder, is on another mount or is not writable; a file that is
+ * a mount point or may not be replaced. Missing parents are fine. */
 int folder_check_publish(
     const struct folder *f, const char *from, const char *to, struct err *e);
 
@@ -101,9 +99,8 @@ int folder_sync(const struct folder *f, const char *path, struct err *e);
 int folder_write(
     const struct folder *f, const char *path, struct str text, struct err *e);
 
-/* The same for a file that is not there yet, under its name from the start: a
- * power cut can leave a part of it, so its reader must see that. 1 if there is
- * something. */
+/* The same for a new file, written under its final name: a power cut can leave
+ * a part of it, which its reader must detect. Returns 1 if the name exists. */
 int folder_write_new(
     const struct folder *f, const char *path, struct str text, struct err *e);
 
@@ -113,13 +110,13 @@ int folder_read(
     const struct folder *f, const char *path, struct buf *b, struct err *e);
 
 /*
- * What tells whether a file is unchanged: one that has the same stamp as before
- * has the same content, since no program can set the time of its last change
- * (ctime) as it likes. Times are in ns since 1970.
+ * Detects changes of a file: one with the same stamp has the same content,
+ * since no program can choose the time of its last change (ctime). Times are in
+ * ns since 1970.
  *
- * The device holds good for one run only: the kernel may give a file system
- * another number with each mount. So a stamp that is kept on the disk leaves it
- * out, and its reader sets it to that of the file at hand.
+ * The device number is valid for one run only: it may differ with each mount.
+ * So a stamp on disk omits it, and its reader sets it to that of the current
+ * file.
  */
 struct stamp {
 	uint64_t size;
@@ -130,9 +127,8 @@ struct stamp {
 void stamp_of(const struct stat *st, struct stamp *out);
 bool stamp_same(const struct stamp *a, const struct stamp *b);
 
-/* Whether the times look like those of a file system that counts them in steps
- * of 10 ms or more (FAT, exFAT, old ones with whole seconds): one step may hide
- * a change, so the stamp proves nothing. */
+/* True if the times are multiples of 10 ms or more, as on FAT, exFAT and old
+ * file systems: such a step may hide a change, so the stamp proves nothing. */
 bool stamp_coarse(const struct stamp *s);
 
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
@@ -148,9 +144,9 @@ int file_write(int fd, const void *p, size_t n);
 /* fsync, over EINTR; a file system that has none is no error. */
 int file_sync(int fd, const char *name, struct err *e);
 
-/* --- What the file system is like. --- */
+/* --- Properties of the file system. --- */
 
-/* What the file system of a folder is like. */
+/* Properties of the file system of a folder. */
 
 struct folder_traits {
 	uint64_t free; /* bytes that we may still write; UINT64_MAX: unknown */
@@ -161,12 +157,12 @@ struct folder_traits {
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
 	bool windows;       /* "\\" may divide a path, "C:" be a drive */
 	bool picky;         /* may refuse names that POSIX allows */
-	struct maker maker; /* what our files look like here; the modes only
-			     * after partial_prepare() */
+	struct maker maker; /* owner and modes of our files here; the modes
+			     * only after partial_prepare() */
 };
 
-/* ERR_FILE if the folder itself cannot be looked at; what cannot be found out
- * is taken as not so. */
+/* ERR_FILE if the folder itself cannot be read; properties that cannot be
+ * determined are false or unknown. */
 int folder_traits(
     const struct folder *f, struct folder_traits *t, struct err *e);
 
@@ -175,7 +171,7 @@ int folder_traits(
 /* The hash of a local file, read in order. */
 
 /* Hashes size bytes of fd from 0 on; name is for messages. moved (may be NULL)
- * is told of every piece. ERR_FILE if it cannot be read or is shorter;
+ * is called after each piece. ERR_FILE if it cannot be read or is shorter;
  * ERR_STOPPED when a signal asks for the end. */
 int filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
     void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,

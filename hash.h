@@ -19,7 +19,7 @@ enum hash_kind { HASH_SHA256, HASH_GIT };
 
 #define HASH_SIZE_MAX 32
 
-/* The name of a content: kind, digest and length together. */
+/* Identifies a content: the kind of hash and its bytes. */
 struct digest {
 	enum hash_kind kind;
 	unsigned char b[HASH_SIZE_MAX]; /* 32 bytes of SHA-256 or 20 of SHA-1 */
@@ -48,8 +48,8 @@ struct hash {
 
 /* size is the length of the content that is to come; only HASH_GIT needs it. */
 void hash_init(struct hash *h, enum hash_kind kind, uint64_t size);
-/* The same for one that was initialised before, or a copy of one: the CPU is
- * not asked again. Of zeros, it is asked when there is something to hash. */
+/* The same for a hash that was initialised before, or a copy of one, without
+ * asking the CPU again. If all zero, the first update asks it. */
 void hash_restart(struct hash *h, enum hash_kind kind, uint64_t size);
 void hash_update(struct hash *h, const void *data, size_t n);
 /* h itself is not changed, so hashing may go on. */
@@ -75,11 +75,11 @@ const char *hash_implementation(void);
 uint32_t crc32_of(const void *data, size_t n);
 
 /*
- * A checksum for notes about blocks: it costs some one and a half instructions
- * a byte and finds what a disk or another program did to a block, but nothing
- * that is made to deceive. hash_sum() adds n bytes at offset at of the block to
- * sum, which is 0 at first; the bytes may come in any pieces and any order.
- * hash_sum_final() makes of it what is noted, never 0.
+ * A checksum of blocks: it costs about one and a half instructions a byte and
+ * detects accidental changes by a disk or another program, not deliberate ones.
+ * hash_sum() adds n bytes at offset at of the block to sum, which starts as 0;
+ * pieces may come in any size and order. hash_sum_final() returns the value to
+ * store, never 0.
  */
 uint64_t hash_sum(uint64_t sum, size_t at, const void *data, size_t n);
 uint32_t hash_sum_final(uint64_t sum);

@@ -912,7 +912,7 @@ struct sha1_state {
 };
 
 /* Four rounds from number r on, a multiple of four, and the next four words in
- * place of the oldest. The last four steps make words that nobody wants. */
+ * place of the oldest. The last four steps compute unused words. */
 ARM_INLINE void
 sha1_step(struct sha1_state *s, int r)
 {

@@ -2,9 +2,9 @@
 #define HUB_HASH_CPU_H
 
 /*
- * Private to hash*.c, their test and their bench: the ways of hashing that
- * hash.c chooses from. Each works on whole blocks and leaves padding, open
- * blocks and counting to hash.c.
+ * Private to hash.c, hash_cpu.c, their test and their bench: the
+ * implementations that hash.c chooses from. Each works on whole blocks and
+ * leaves padding, open blocks and counting to hash.c.
  */
 
 #include <stddef.h>
@@ -27,7 +27,7 @@ struct hash_impl {
 	hash_blocks *sha1;      /* of h, the first five words */
 	hash_blocks_many *many; /* SHA-256; NULL: one after the other */
 	unsigned lanes;         /* how many streams many takes; 1 without it */
-	unsigned pays;          /* from how many on it beats sha256 */
+	unsigned pays;          /* with this many it is faster than sha256 */
 };
 
 /* The constants K of FIPS 180-4, 4.2.2. */

@@ -10,7 +10,7 @@
 #include "str.h"
 #include "wait.h"
 
-/* The pages of what is hashed are given back every so many bytes. */
+/* Hashed pages are dropped from the page cache after this many bytes. */
 #define REPORT_EVERY ((uint64_t)8 << 20)
 #define LANES_MAX 16
 
@@ -41,7 +41,7 @@ struct hashing {
 
 	uint64_t claimed;
 	struct chunk *first, **last;
-	bool busy;  /* a thread is at it */
+	bool busy;  /* a thread uses it */
 	bool poked; /* something may be there to read back */
 	bool over;  /* complete was called */
 };
@@ -244,7 +244,7 @@ hash_all(struct turn *t, unsigned n)
 	hash_update_many(hash, bytes, length, used);
 }
 
-/* Compares what was read back, and reports when a file is through. */
+/* Compares blocks that were read back, and reports complete files. */
 static void
 report(struct hasher *h, struct turn *t)
 {
@@ -422,7 +422,7 @@ hasher_poke(struct hashing *s)
 	crew_unlock(&h->crew);
 }
 
-/* Under the lock: waits until no thread is at it, and empties its queue. */
+/* Under the lock: waits until no thread uses it, and empties its queue. */
 static void
 quiet(struct hashing *s)
 {

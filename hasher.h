@@ -3,15 +3,15 @@
 
 /*
  * Hashing beside the transfer: threads that hash files in order while their
- * bytes arrive. What comes in order is hashed from the memory it was received
- * into; what came out of order, or in an earlier run, is read back when its
- * turn comes. A block that was read back whole is compared with the note about
- * it (partial_check), and goes out of the hash again if it differs. Several
- * files are hashed side by side in vector lanes where the CPU gains by that
+ * bytes arrive. Bytes in order are hashed from the memory that received them;
+ * bytes out of order, or of an earlier run, are read back when their turn
+ * comes. A block that was read back whole is compared with its stored checksum
+ * (partial_check), and taken out of the hash again if it differs. Several files
+ * are hashed side by side in vector lanes where the CPU gains by that
  * (hash_lanes).
  *
  * The buffers that workers receive into belong to the hasher and are lent: a
- * worker that has written one offers it and goes on with what it gets back.
+ * worker that has written one offers it and continues with the returned one.
  */
 
 #include <stdbool.h>
@@ -32,8 +32,8 @@ struct hasher_ops {
 	/* The end of the bytes of that file that are written without a gap from
 	 * offset on; offset itself if there is none. */
 	uint64_t (*written)(void *file, uint64_t offset);
-	/* A block of so many bytes differs from its note, and is missing now. old:
-	 * an earlier run wrote it. */
+	/* A block of that many bytes differs from its checksum, and is missing
+	 * now. old: an earlier run wrote it. */
 	void (*differs)(void *file, uint64_t bytes, bool old);
 	/* All of it is hashed, or (why is not NULL) reading back failed. */
 	void (*complete)(
@@ -51,8 +51,8 @@ void hasher_close(struct hasher *h);
 void *hasher_lend(struct hasher *h);
 void hasher_return(struct hasher *h, void *buffer);
 
-/* Begins a file; user is what ops get as file. The caller pokes it when all is
- * set up. */
+/* Begins a file; ops get user as file. The caller pokes it after its own
+ * setup. */
 struct hashing *hasher_begin(
     struct hasher *h, struct partial *p, enum hash_kind kind, void *user);
 
@@ -60,7 +60,7 @@ struct hashing *hasher_begin(
  * the next in order, and returns another one; or the same. */
 void *hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset);
 
-/* More may have been written out of order: look. */
+/* Call after a write out of order: checks for more bytes to hash. */
 void hasher_poke(struct hashing *s);
 
 /* Starts over at the first byte. */

@@ -30,15 +30,15 @@ struct http_head {
 };
 
 /* The length of the head that text begins with, the blank line included; 0 if
- * it is not all there yet. seen is where to look on (0 at first; give what
- * text.n was at the last call), so that a head which comes byte by byte costs
+ * it is incomplete. seen is where to continue the search (0 at first, then
+ * text.n of the last call), so that a head which arrives byte by byte costs
  * linear time. */
 size_t http_head_length(struct str text, size_t seen);
 
 /* Parses and checks a whole head: status line, each field line, limits. Folded
  * lines, a blank before the colon, control characters and bare CR are refused
  * (RFC 9112, 5). A bare LF as line end is accepted (2.2). ERR_NET, since a
- * garbled answer may be a passing one. */
+ * retry may get a good answer. */
 int http_head_parse(struct str text, struct http_head *out, struct err *e);
 
 struct http_field {

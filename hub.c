@@ -154,7 +154,7 @@ print_error(const struct err *e)
 {
 	struct buf b = buf_make(2 * sizeof(*e));
 
-	/* Who closed the pipe knows: "| head" is no failure. */
+	/* The reader closed the pipe on purpose: "| head" is not a failure. */
 	if (e->kind == ERR_STOPPED && wait_stop() == SIGPIPE)
 		return;
 	buf_printf(&b, "hub: %s\n", e->msg);
@@ -204,7 +204,7 @@ read_answer(void)
 	return str_dup(str_trim(s));
 }
 
-/* What was typed did not pass a shell. */
+/* Typed answers did not pass a shell. */
 static char *
 expand_home(char *path)
 {
@@ -223,10 +223,11 @@ expand_home(char *path)
 	return buf_detach(&b);
 }
 
-/* Asks until there is an answer; missing is the error for when nobody can
- * answer. The caller frees. */
+/* Asks until there is an answer, and says what is expected after an empty one;
+ * without a terminal fails with the sentence in missing. The caller frees. */
 static char *
-ask(const char *question, const char *missing, struct err *e)
+ask(const char *question, const char *expected, const char *missing,
+    struct err *e)
 {
 	char *answer = NULL;
 
@@ -237,6 +238,8 @@ ask(const char *question, const char *missing, struct err *e)
 			answer = read_answer();
 			if (!answer)
 				fputs("\n", stderr);
+			else if (!*answer)
+				fprintf(stderr, "Please enter %s.\n", expected);
 		} while (answer && !*answer);
 	if (answer)
 		return answer;
@@ -251,13 +254,17 @@ ask_missing(struct options *o, struct answers *a, struct err *e)
 
 	if (!o->repo_id) {
 		a->repo_id = ask("Hugging Face repository ID: ",
-		    "no repository is given (-r, --repo_id)", e);
+		    "namespace/name, such as openai-community/gpt2",
+		    "no repository given (-r, --repo_id)", e);
 		o->repo_id = a->repo_id;
 	}
 	if (o->repo_id && !o->local_path && !o->output) {
 		a->local_path = ask(
 		    up ? "Local path to upload: " : "Local path to download: ",
-		    "no local path is given (-p, --local_path)", e);
+		    up        ? "the path of a file or a directory to upload"
+		    : o->file ? "the path of the file to write"
+			      : "the path of a directory to download to",
+		    "no local path given (-p, --local_path)", e);
 		if (a->local_path)
 			a->local_path = expand_home(a->local_path);
 		o->local_path = a->local_path;
@@ -329,7 +336,7 @@ run(struct options *o, struct output *out, struct err *e)
 		break;
 	}
 	print_usage();
-	return err_set(e, ERR_USAGE, "no command is given");
+	return err_set(e, ERR_USAGE, "no command given");
 }
 
 int
@@ -345,7 +352,7 @@ main(int argc, char **argv)
 	if (hold_standard_streams() < 0)
 		return ERR_OTHER;
 	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;
-	/* What is done is told even if not all of it is. */
+	/* Reports completed work even after a failure. */
 	if (output_end(&out, &unwritten) < 0 &&
 	    !(failed && unwritten.kind == ERR_STOPPED)) {
 		print_error(&unwritten);

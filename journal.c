@@ -207,13 +207,13 @@ out:
 /* More files than a repository should have; 30 MiB of memory. */
 #define ENTRIES_MAX ((size_t)1 << 18)
 
-/* Hashes of files that were not hashed anew for so long are forgotten. */
+/* Hashes older than this are dropped. */
 #define HASH_KEPT_S ((uint64_t)90 * 24 * 3600)
 
-/* An address that lapses in less is not worth a try. */
+/* An address that expires sooner is not used. */
 #define LAPSE_MARGIN_S 60
 
-/* Addresses that do not say when they lapse are taken to last that long. */
+/* The assumed lifetime of addresses without an expiry. */
 #define LASTS_S (24 * 3600)
 
 /* A file's hash. */
@@ -446,7 +446,7 @@ ledger_take(struct ledger *l, const struct record *r)
 	}
 }
 
-/* Whole, and good for some time. */
+/* The upload has all its addresses, and they are valid for some time. */
 static bool
 is_usable(const struct ledger_upload *p, uint64_t now)
 {
@@ -857,7 +857,7 @@ load_lines(
 
 	while (str_cut(rest, '\n', &line, &rest)) {
 		struct record r;
-		/* What is broken in the middle is as good as never written. */
+		/* Broken lines in the middle are ignored. */
 		bool ok = record_parse(line, &r) == 0;
 
 		if (*first && (!ok || r.kind != RECORD_JOURNAL ||
@@ -950,8 +950,9 @@ take_place(struct journal *j, const struct place *at, struct err *e)
 	int old = take_old(j, at, &busy);
 
 	if (busy) {
-		err_set(e, ERR_FILE, "another upload from there is running");
-		/* What it sends now is its own to send. */
+		err_set(e, ERR_FILE,
+		    "another hub process is uploading from this folder");
+		/* The other process owns the uploads that it sends. */
 		ledger_end_uploads(&j->ledger);
 	} else {
 		j->fd = place_replace(at, write_all, j, e);

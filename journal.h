@@ -2,27 +2,26 @@
 #define HUB_JOURNAL_H
 
 /*
- * What an upload remembers between runs, so that the same command goes on after
- * kill -9: hashes of local files, and multipart uploads under way. It says what
- * need not be hashed or sent twice, never what the Hub has: that is asked in
- * every run. journal.h says what the file looks like.
+ * Saves the state of an upload between runs, so that the same command continues
+ * after kill -9: hashes of local files, and multipart uploads under way. It
+ * avoids hashing or sending twice, but never decides what the Hub has: each run
+ * asks the Hub. The format is described below.
  *
  * It lies in ".cache/huggingface/upload" below the source, or in the user's
- * state folder where that cannot be written, or there is none. It is never a
- * reason to fail: what cannot be read is forgotten, what cannot be written is
- * not remembered.
+ * state folder if that cannot be written, or nowhere. It never causes a
+ * failure: unreadable records are dropped, and failed writes are ignored.
  *
  * The file is only believed if it was written at this very place (it names its
  * own inode) by this user: one that came with a copied or cloned folder could
  * name addresses to which content would go. It holds signed addresses (mode
  * 0600) but never a token.
  *
- * Two runs on one journal do no harm: the second one reads what there is, and
- * remembers nothing. Where locks may hang or lie (network file systems), each
- * writes a file of its own, and the last one to start has the name.
+ * Two runs on one journal do no harm: the second one only reads it. Where locks
+ * may hang or lie (network file systems), each writes a file of its own, and
+ * the last one to start has the name.
  *
- * What is put is for later runs: the lookups answer from what was there when it
- * was opened. Safe from any thread.
+ * Records are for later runs: lookups use only the records that were there when
+ * it was opened. Safe from any thread.
  */
 
 #include <stdbool.h>
@@ -46,7 +45,7 @@ struct stamp;
 struct journal_opts {
 	const struct folder *source; /* borrowed for the call */
 	const char *state;           /* "$XDG_STATE_HOME/hub"; NULL: none */
-	/* Whose storage it is: endpoint, type and name of the repository. */
+	/* Identify the storage: endpoint, type and name of the repository. */
 	const char *endpoint, *type, *id;
 };
 
@@ -54,7 +53,7 @@ struct journal_opts {
 struct journal *journal_open(const struct journal_opts *o);
 void journal_close(struct journal *j);
 
-/* Why nothing is remembered, for -v; NULL if it is. */
+/* Why nothing is saved, for -v; NULL if it is. */
 const char *journal_why(const struct journal *j);
 
 /* The hash of that kind of the file at path below the source, if the file is
@@ -62,37 +61,36 @@ const char *journal_why(const struct journal *j);
 bool journal_hash(struct journal *j, const char *path,
     const struct stamp *stamp, enum hash_kind kind, struct digest *out);
 
-/* stamp: of before it was hashed. A file that was changed just now may change
- * again without a new time: that is not remembered. */
+/* stamp: from before the file was hashed. A file that changed just now is not
+ * saved, since it may change again without a new time. */
 void journal_put_hash(struct journal *j, const char *path,
     const struct stamp *stamp, const struct digest *d);
 
-/* A hash that turned out to be wrong. */
+/* Removes a hash that turned out to be wrong. */
 void journal_forget_hash(
     struct journal *j, const char *path, enum hash_kind kind);
 
-/* The upload of that content which was under way and has not lapsed; the
- * caller's now. It stays on disk until it is dropped or put anew. */
+/* Gives the caller the unfinished upload of that content, if it has not
+ * expired. It stays on disk until it is dropped or put again. */
 bool journal_take_multipart(struct journal *j, const struct digest *d,
     uint64_t size, struct multipart *out);
 
-/* An upload begins; one of the same content that was there before is dropped.
- * Parts that have arrived are put with it. */
+/* Saves a new upload with its arrived parts, and drops an earlier one of the
+ * same content. */
 void journal_put_multipart(
     struct journal *j, const struct digest *d, const struct multipart *m);
 
-/* Part i (from 0) of it has arrived. */
+/* Saves that part i (from 0) has arrived. */
 void journal_put_part(
     struct journal *j, const struct digest *d, size_t i, const char *etag);
 
-/* It is through, or lost. */
+/* Drops an upload that is complete or lost. */
 void journal_drop_multipart(struct journal *j, const struct digest *d);
 
 /* --- One line. --- */
 
 /*
- * The journal of an upload as text, one record a line; no I/O. journal.h says
- * what it is for. A line is
+ * The journal of an upload as text, one record a line; no I/O. A line is
  *
  *	CRC KIND FIELD...
  *
@@ -143,8 +141,8 @@ struct record {
 /* --- What it says, in memory. --- */
 
 /*
- * What a journal says, in memory: records in, answers and records
- * out. Pure.
+ * The content of a journal in memory: takes records, answers lookups, writes
+ * records. Pure.
  *
  * Use: take all records of a file in their order, settle once, then look up.
  */
@@ -166,10 +164,10 @@ struct ledger {
 /* --- The file. --- */
 
 /*
- * A file that one process at a time appends to, and that is replaced whole:
- * its name, its lock, and the file anew. It is only taken if it is a regular
- * file of this user. Where locks may hang or lie (network file systems) there
- * are none: then the last one that replaced it has the name.
+ * A file that one process at a time appends to, and that is replaced whole: its
+ * name, its lock, and its replacement. It is only used if it is a regular file
+ * of this user. Where locks may hang or lie (network file systems) there are
+ * none: then the last process that replaced it has the name.
  */
 
 struct place {

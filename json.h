@@ -10,9 +10,9 @@
  * anything but white space after the value. A BOM is refused.
  *
  * A name twice in one object is grammar (RFC 8259, section 4), so the text is
- * accepted; but json_get() finds no such member. Readers differ on which of
- * the two counts: who puts both in would have another program, that looked
- * before us, see something else. Nothing is the one answer that fools nobody.
+ * accepted; but json_get() finds no such member. Readers differ on which of the
+ * two counts, so a sender of both could show another value to a program that
+ * checks the text before this one.
  *
  * The whole text is in memory; the caller limits it.
  */
@@ -72,9 +72,8 @@ bool json_get(const struct json *v, const char *name, struct json *out);
 /* True if the string value v, decoded, equals s. */
 bool json_is(const struct json *v, const char *s);
 
-/* Appends the decoded string. -1, and nothing added, if v is no string, or it
- * holds U+0000, which no text of ours may. (If the buffer is too small, it is
- * full: check.) */
+/* Appends the decoded string. -1, and nothing added, if v is not a string or
+ * contains U+0000. (If the buffer is too small, b->full is set.) */
 int json_string(const struct json *v, struct buf *out);
 
 /* The decoded string, which the caller frees; NULL if v is no string, holds
@@ -92,8 +91,8 @@ int json_get_uint(
     const struct json *v, const char *name, uint64_t max, uint64_t *out);
 bool json_get_bool(const struct json *v, const char *name, bool fallback);
 
-/* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 come
- * out as U+FFFD; what steers a terminal (utf8_steers) is escaped. */
+/* Appends s as a JSON string with its quotes. Bytes that are not UTF-8 come out
+ * as U+FFFD; terminal control characters (utf8_steers) are escaped. */
 void json_put_string(struct buf *b, struct str s);
 
 #endif

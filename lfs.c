@@ -72,7 +72,7 @@ lfs_copies_release(struct lfs_copies *c)
 
 /* --- What is next. --- */
 
-/* Uploads that turn out to be no more so often are given up. */
+/* An object is given up after this many uploads that the storage forgot. */
 #define RENEWALS_MAX 3
 
 static void lfs_job_renew(struct lfs_job *j, struct multipart *m);
@@ -99,7 +99,7 @@ lfs_job_free(struct lfs_job *j)
 	free(j);
 }
 
-/* The first reason counts. */
+/* Keeps the first reason. */
 static void
 lfs_job_give_up(struct lfs_job *j, const struct err *why)
 {
@@ -155,8 +155,8 @@ lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
 	q->begun--;
 }
 
-/* A job that was begun begins once more, with the file of object i; the caller
- * has closed the last one, and leaves it. */
+/* A job starts again with the file of object i; the caller has closed the last
+ * one, and leaves it. */
 static void
 lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
 {
@@ -238,8 +238,8 @@ pick_ask(struct lfs_queue *q, struct lfs_work *w)
 	return true;
 }
 
-/* What is to be done next, if anything is, at that time (ms, and Unix seconds).
- * The caller is one of the job's users now, or the one who asks. */
+/* The next task at that time (ms, and Unix seconds), if there is one. The
+ * caller is one of the job's users now, or the one who asks. */
 static bool
 lfs_queue_next(
     struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
@@ -309,7 +309,7 @@ lfs_call_batch(const struct repo *r, const char *revision,
 	else if (resp && response_led(resp))
 		/* It names the endpoint's addresses, which get the token. */
 		err_set(e, ERR_OTHER,
-		    "another host than the endpoint says where to send");
+		    "a host other than the endpoint gave the upload addresses");
 	else if (resp)
 		rv = lfs_batch_parse(buf_str(&text), ops, ctx, e);
 	response_close(resp);
@@ -457,7 +457,7 @@ read_file(const struct part_sending *s, uint64_t offset, void *to, size_t n,
 	return -1;
 }
 
-/* The last bytes are only given away if the file is still what it was. */
+/* The last bytes are sent only if the file has not changed. */
 static int
 body_read(
     void *ctx, uint64_t offset, void *to, size_t cap, size_t *n, struct err *e)
@@ -490,7 +490,9 @@ put(struct part_sending *s, char **etag, struct err *e)
 	if (v == LFS_ARRIVED && s->shown < s->length) {
 		free(*etag);
 		*etag = NULL;
-		err_set(e, ERR_NET, "the storage did not wait for all of it");
+		err_set(e, ERR_NET,
+		    "the storage closed the connection before the part was "
+		    "complete");
 		return LFS_AGAIN;
 	}
 	if (v != LFS_ARRIVED || *etag)
@@ -550,7 +552,7 @@ static void object_refused(struct run *run, size_t i, const struct err *why);
  * goes on. The addresses that come out are ready to be used.
  */
 
-/* So many bytes are asked for at once: addresses lapse, and take memory. */
+/* Bytes per batch request: addresses expire, and take memory. */
 #define GROUP_BYTES ((uint64_t)4 << 30)
 
 #define QUESTION_MAX ((size_t)64 << 10)
@@ -574,7 +576,7 @@ adopt(const struct run *run, struct multipart *from)
 	for (size_t i = 0; i < m.count; i++)
 		rewrite(run->l->repo, &m.url[i]);
 	multipart_find_expiry(&m);
-	/* A clock that is ahead makes every address look lapsed. */
+	/* With a clock that is ahead every address looks expired. */
 	if (multipart_lapses(&m, client_time(run->l->repo->client)))
 		m.expires = 0;
 	return m;
@@ -583,7 +585,8 @@ adopt(const struct run *run, struct multipart *from)
 static int
 unanswered(struct err *e)
 {
-	return err_set(e, ERR_CONTENT, "the Hub's answer says nothing of it");
+	return err_set(
+	    e, ERR_CONTENT, "the Hub's answer does not mention this file");
 }
 
 /* --- Many. --- */
@@ -717,8 +720,8 @@ group_ask(struct group *g, struct err *e)
 	return 0;
 }
 
-/* One group of objects, from *next on: each is told to ops, unless it fails.
- * *next becomes the first one behind them. */
+/* Asks about one group of objects, from *next on, and calls ops for each. *next
+ * becomes the first one behind them. */
 static int
 lfs_ask_group(struct run *run, size_t *next, struct err *e)
 {
@@ -829,10 +832,10 @@ lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
  * nobody sends, m while it is renewed.
  */
 
-/* A connection more is worth its while from so many bytes on. */
+/* Another connection helps only above this many bytes. */
 #define WORKER_BYTES ((uint64_t)1 << 20)
 
-/* A content is as much work as so many bytes more: round trips. */
+/* The cost of a content in bytes, for its round trips. */
 #define CONTENT_WORK ((uint64_t)64 << 10)
 
 /* So many objects given up in a row, without a part between them: the line is
@@ -1044,7 +1047,7 @@ leave(struct run *run, struct lfs_job *j)
 	crew_unlock(&run->crew);
 }
 
-/* What an answer that concerns the whole job means for it. */
+/* Handles an answer that concerns the whole job. */
 static void
 job_troubled(struct run *run, struct lfs_job *j, enum lfs_verdict v,
     const struct err *why)
@@ -1248,7 +1251,7 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	    .repo = run->l->repo,
 	    .object = &run->object[j->i],
 	    .fd = j->fd,
-	    .m = &j->m, /* not replaced while somebody is at the job */
+	    .m = &j->m, /* not replaced while a worker uses the job */
 	    .i = i,
 	    .progress = run->l->progress,
 	    .shown = j->shown,

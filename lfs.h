@@ -2,16 +2,16 @@
 #define HUB_LFS_H
 
 /*
- * Contents to the Hub's storage by Git LFS (hub-protocol.md, 9.5 and 9.6): asks
- * in batches what is missing, sends files and parts of files from disk over N
+ * Sends contents to the Hub's storage by Git LFS (hub-protocol.md, 9.5 and
+ * 9.6): asks in batches what is missing, sends files and parts of files over N
  * connections from one queue, completes and verifies. Memory does not depend on
- * the sizes. A content that is there already costs nothing but its line in the
- * question, which is asked in every run; the same content twice is sent once.
+ * the sizes. A stored content costs only its line in the batch request of each
+ * run; equal contents are sent once.
  *
- * The journal (may be NULL) makes a later run go on inside a file. An address
- * that has lapsed is asked for anew. A file that is not what it was when it was
- * hashed, before or while it is sent, fails with ERR_CONTENT; so does one whose
- * bytes are others than its hash says, in the storage's words.
+ * With the journal (may be NULL) a later run continues inside a file. Expired
+ * addresses are requested again. A file that changed after it was hashed fails
+ * with ERR_CONTENT; so does one that the storage reports to differ from its
+ * hash.
  */
 
 #include <stdbool.h>
@@ -28,7 +28,7 @@ struct repo;
 
 /* --- Contents, each once. --- */
 
-/* What is to be sent: files that were hashed, some with the same content. */
+/* Hashed files to be sent, some with the same content. */
 
 struct lfs_object {
 	const char *name;     /* for messages and the display */
@@ -49,16 +49,16 @@ struct lfs_copies {
 /* --- The threads. --- */
 
 struct lfs_ops {
-	/* A descriptor to read object i with, which is closed here; ERR_CONTENT
-	 * if the file is not the one that was hashed. From any thread. */
+	/* Opens object i to read it; the caller of open() closes it.
+	 * ERR_CONTENT if the file has changed since it was hashed. From any
+	 * thread. */
 	int (*open)(void *ctx, size_t i, struct err *e);
-	/* Fails with ERR_CONTENT if it is that no more; fd is of open(). From
+	/* Fails with ERR_CONTENT if the file has changed; fd is of open(). From
 	 * any thread. */
 	int (*check)(void *ctx, size_t i, int fd, struct err *e);
-	/* Object i is stored (sent: it was not before); or given up. Once for
-	 * each object (not for those that the end of the run leaves behind),
-	 * from any thread, one call at a time. The reason does not name the
-	 * object. */
+	/* Object i is stored (sent: by this run), or failed. Called once for
+	 * each object (unless the run ends early), from any thread, one call at
+	 * a time. The reason does not name the object. */
 	void (*stored)(void *ctx, size_t i, bool sent);
 	void (*failed)(void *ctx, size_t i, const struct err *why);
 };
@@ -74,21 +74,21 @@ struct lfs {
 	void *ctx;
 };
 
-/* Runs to the end: every object is stored or failed. One that fails does not
- * stop the others, but what concerns all (not allowed, no connection, stopped
- * by a signal) does. Returns -1 with that, else 0. A phase "sending" of its own
- * in the display. */
+/* Runs to the end: every object is stored or failed. A failed object does not
+ * stop the others, but a failure that concerns all (not allowed, no connection,
+ * a signal) does, and returns -1; else 0. The display shows it as the phase
+ * "sending". */
 int lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
     struct err *e);
 
 /* --- What is next. --- */
 
 /*
- * The contents that are to be sent, and what there is to do next for them. A
- * content becomes a job when the Hub, or the journal, has said where its bytes
- * go. A job is begun when its file is opened; from then on any number of
- * workers sends its parts. What concerns the job as a whole (begin, renew,
- * finish) is done by one worker while nobody else is at it. Pure.
+ * The contents to be sent, and the next task for a worker. A content becomes a
+ * job when the Hub, or the journal, has given its addresses. A job begins when
+ * its file is opened; then any number of workers sends its parts. Tasks for the
+ * whole job (begin, renew, finish) are done by one worker while no other uses
+ * it. Pure.
  */
 
 struct lfs_job {
@@ -98,7 +98,7 @@ struct lfs_job {
 	bool *busy; /* for each part: it is being sent */
 	int fd;     /* -1: not begun */
 	unsigned shown;
-	unsigned users;      /* workers at it */
+	unsigned users;      /* workers that use it */
 	unsigned failed;     /* tries in a row without a part */
 	uint64_t failed_at;  /* when that was counted last (ms) */
 	unsigned renewals;   /* times that the storage forgot it */
@@ -139,8 +139,8 @@ struct lfs_work {
 /* --- One request. --- */
 
 /*
- * The requests of an upload by Git LFS, one by one: what is missing, a part,
- * all parts are there, it is the right content. lfs.h decides which and when.
+ * The single requests of an upload by Git LFS: batch, part, completion,
+ * verification.
  */
 
 /* The bytes of a part: as body_read of struct request. */
@@ -154,8 +154,8 @@ struct lfs_body {
 /* --- One part. --- */
 
 /*
- * One part of one content, from its file to the storage. A part of something
- * else than what was hashed never arrives.
+ * One part of one content, from its file to the storage. A part is never sent
+ * if the file has changed since it was hashed.
  */
 
 struct lfs_part {

@@ -10,7 +10,7 @@
 
 /* --- Suggestions for a misspelled word. --- */
 
-/* Longer words are no misspelling of ours. */
+/* Longer words get no suggestion. */
 #define WORD_MAX 32
 
 static char
@@ -81,16 +81,13 @@ begins(struct str word, const char *name)
 	return word.n < strlen(name) && same_letters(word, name, word.n);
 }
 
-static struct spelling
+struct spelling
 spelling_make(struct str word)
 {
 	return (struct spelling){.word = word, .distance = WORD_MAX};
 }
 
-/* Keeps name, if it is nearer to the word than those before it and begins with
- * it, or at most a third of the letters are wrong: missing, too many, other
- * ones, or swapped with their neighbour. NULL is like nothing. */
-static void
+void
 spelling_try(struct spelling *s, const char *name)
 {
 	size_t n = name ? strlen(name) : 0, d;
@@ -107,7 +104,7 @@ spelling_try(struct spelling *s, const char *name)
 
 /* --- Rates: "500K" and the like. --- */
 
-/* A number of bytes a second, as people write it. Pure. */
+/* Parses a rate in bytes per second. Pure. */
 
 #define RATE_MAX UINT64_C(1000000000000000) /* 1 PB a second */
 
@@ -170,8 +167,8 @@ rate_parse(const char *text, uint64_t *out, struct err *e)
 
 	if (unit && rate_number(s, unit, out) == 0)
 		return 0;
-	err_set(e, ERR_USAGE, "'%s' is no rate", text);
-	err_hint(e, "bytes a second, as in 500K, 2M or 1.5MiB");
+	err_set(e, ERR_USAGE, "invalid rate '%s'", text);
+	err_hint(e, "use bytes per second, as in 500K, 2M or 1.5MiB");
 	return -1;
 }
 
@@ -196,13 +193,17 @@ static const struct option_row options[] = {
     {'t', "repo_type", NULL, "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
 	"model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
-	"a JSON configuration, which names the .env file"},
+	"JSON configuration that names the .env file"},
     {'a', "api_token", "token", "TOKEN", ALL, OPTION_TOKEN, AT(api_token),
-	"the token; safer: HF_TOKEN, .env, --token-file"},
+	"the token (safer: HF_TOKEN, .env, --token-file)"},
     {'f', "file", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(file),
 	"the local path is a file"},
+    {'f', "file", NULL, NULL, UPLOAD, OPTION_FLAG, AT(file),
+	"not needed: hub sees whether PATH is a file"},
     {'d', "resume", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(resume),
 	"continue what an earlier run left unfinished"},
+    {'d', "resume", NULL, NULL, UPLOAD, OPTION_FLAG, AT(resume),
+	"not needed: an upload always continues"},
 
     {.help = "What", .commands = ALL},
     {0, "revision", NULL, "REV", ALL, OPTION_TEXT, AT(revision),
@@ -212,24 +213,24 @@ static const struct option_row options[] = {
     {0, "include", NULL, "GLOB", ALL, OPTION_LIST, AT(include),
 	"only files that match; may be repeated"},
     {0, "exclude", NULL, "GLOB", ALL, OPTION_LIST, AT(exclude),
-	"no files that match; may be repeated"},
+	"skip files that match; may be repeated"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
-	"transfer what is in place already, too"},
+	"download complete files again"},
     {0, "dry-run", NULL, NULL, ALL, OPTION_FLAG, AT(dry_run),
-	"say what would be transferred, and how much"},
+	"show what would be transferred, and its size"},
     {'o', "output", NULL, "-", DOWNLOAD, OPTION_STDOUT, AT(output),
-	"one file, to standard output"},
+	"write one file to standard output"},
 
     {0, "delete", NULL, "GLOB", UPLOAD, OPTION_LIST, AT(delete),
-	"delete files there that match; may be repeated"},
+	"delete files on the Hub; may be repeated"},
     {0, "private", NULL, NULL, UPLOAD, OPTION_FLAG, AT(is_private),
-	"a repository that is created is private"},
+	"create the repository as private"},
     {'m', "commit-message", NULL, "TEXT", UPLOAD, OPTION_TEXT,
 	AT(commit_message), "the title of the commit"},
     {0, "commit-description", NULL, "TEXT", UPLOAD, OPTION_TEXT,
 	AT(commit_description), "the text below it"},
     {0, "create-pr", NULL, NULL, UPLOAD, OPTION_FLAG, AT(create_pr),
-	"open a pull request instead of changing the branch"},
+	"open a pull request, do not change the branch"},
 
     {.help = "How", .commands = ALL},
     {'j', "jobs", "max-workers", "N", ALL, OPTION_JOBS, AT(jobs),
@@ -237,17 +238,17 @@ static const struct option_row options[] = {
     {0, "limit-rate", NULL, "RATE", ALL, OPTION_RATE, AT(limit_rate),
 	"bytes a second over all connections: 500K, 2M"},
     {0, "retries", NULL, "N", ALL, OPTION_RETRIES, AT(retries),
-	"further tries when nothing arrives"},
+	"tries in a row without progress (default: 8)"},
     {0, "timeout", NULL, "SECS", ALL, OPTION_SECONDS, AT(timeout),
-	"to connect, and to the first byte"},
+	"limit for connecting and for the first byte"},
     {0, "stall-timeout", NULL, "SECS", ALL, OPTION_SECONDS, AT(stall_timeout),
-	"to give up a connection that stands still"},
+	"limit for a connection without data"},
     {'4', "ipv4", NULL, NULL, ALL, OPTION_FLAG, AT(ipv4), "only IPv4"},
     {'6', "ipv6", NULL, NULL, ALL, OPTION_FLAG, AT(ipv6), "only IPv6"},
     {0, "endpoint", NULL, "URL", ALL, OPTION_TEXT, AT(endpoint),
-	"the Hub, or a mirror of it"},
+	"URL of the Hub or a mirror"},
     {0, "proxy", NULL, "URL", ALL, OPTION_TEXT_OR_EMPTY, AT(proxy),
-	"through this proxy; \"\" for none"},
+	"use this proxy; \"\" for none"},
     {0, "ca-file", NULL, "FILE", ALL, OPTION_LOCAL, AT(ca_file),
 	"trust these certificates as well"},
     {0, "token-file", NULL, "FILE", ALL, OPTION_LOCAL, AT(token_file),
@@ -256,7 +257,7 @@ static const struct option_row options[] = {
     {.help = "Output", .commands = ALL},
     {'q', "quiet", NULL, NULL, ALL, OPTION_FLAG, AT(quiet), "only errors"},
     {'v', "verbose", NULL, NULL, ALL, OPTION_FLAG, AT(verbose),
-	"each request and its status"},
+	"show each request and its status"},
     {0, "progress", NULL, "MODE", ALL, OPTION_PROGRESS, AT(progress),
 	"auto (default), bar, lines, json or none"},
     {0, "json", NULL, NULL, ALL | VERSION, OPTION_FLAG, AT(json),
@@ -270,23 +271,30 @@ static const struct command_row commands[] = {
 	"  hub download REPO -o - FILE\n",
 	"Without FILE it fetches the whole repository, as of one commit. Without\n"
 	"-r the first argument is the repository. With -f the last part of PATH\n"
-	"names the file, if FILE does not.\n"},
+	"names the file, if FILE does not.\n",
+	"  hub download -r openai-community/gpt2 -p gpt2\n"
+	"  hub download -r openai-community/gpt2 -p gpt2 --include '*.json' -d\n"
+	"  hub download -r openai-community/gpt2 -p config.json -f\n"},
     {COMMAND_UPLOAD, "upload", "send a file or a directory to a repository",
 	"  hub upload -r REPO -p PATH\n"
 	"  hub upload REPO [PATH [PATH-IN-REPO]]\n",
-	"Sends a file, or the content of a directory; what the Hub has already is\n"
-	"not sent again. The repository is created if there is none.\n"},
-    {COMMAND_HELP, "help", "say more about a command", NULL, NULL},
+	"Sends a file or a directory. Files that the Hub already has are not sent\n"
+	"again. A missing repository is created.\n",
+	"  hub upload -r me/model -p out\n"
+	"  hub upload -r me/model -p out --private -m 'First weights'\n"
+	"  hub upload -r org/model -p README.md --create-pr\n"},
+    {COMMAND_HELP, "help", "show the help of a command", NULL, NULL, NULL},
     {COMMAND_COMPLETION, "completion", "print a script for your shell",
 	"  eval \"$(hub completion bash)\"   in ~/.bashrc\n"
 	"  eval \"$(hub completion zsh)\"    in ~/.zshrc, behind compinit\n"
 	"  hub completion fish | source    in config.fish\n",
-	"Prints a script with which the Tab key completes options and their values.\n"
-	"Packages and \"make install\" bring it along.\n"},
-    {COMMAND_VERSION, "version", "say which hub this is",
-	"  hub version [--json]\n",
-	"Says the version; with --json also what it was built from and the hosts\n"
-	"that it contacts.\n"},
+	"Prints a script that completes options and values with the Tab key.\n"
+	"Packages and \"make install\" include it.\n",
+	NULL},
+    {COMMAND_VERSION, "version", "show the version", "  hub version [--json]\n",
+	"Prints the version; with --json also details of the build and the hosts\n"
+	"that hub contacts.\n",
+	NULL},
 };
 
 /* What the table says of a command; NULL: COMMAND_NONE is none. */
@@ -367,7 +375,7 @@ unknown_command(struct str word, struct err *e)
 
 	for (size_t i = 0; (r = command_next(i)); i++)
 		spelling_try(&s, r->name);
-	err_set(e, ERR_USAGE, "there is no command '%.*s'", STRF(word));
+	err_set(e, ERR_USAGE, "unknown command '%.*s'", STRF(word));
 	return err_hint(e, "hub %s", s.best ? s.best : "help");
 }
 
@@ -428,8 +436,8 @@ number(struct str s, uint64_t min, uint64_t max, unsigned *out, struct err *e)
 
 	if (str_num(s, 10, max, &n) < 0 || n < min)
 		return err_set(e, ERR_USAGE,
-		    "'%.*s' is no number from %u to %u", STRF(s), (unsigned)min,
-		    (unsigned)max);
+		    "invalid number '%.*s': must be %u to %u", STRF(s),
+		    (unsigned)min, (unsigned)max);
 	*out = (unsigned)n;
 	return 0;
 }
@@ -451,7 +459,8 @@ progress_mode(const struct option_row *r, const char *s,
 			return 0;
 		}
 	}
-	return err_set(e, ERR_USAGE, "'%s' is none of %s", s, modes);
+	return err_set(
+	    e, ERR_USAGE, "invalid mode '%s': must be one of %s", s, modes);
 }
 
 static void
@@ -461,7 +470,8 @@ list_add(struct string_list *l, const char *s)
 	l->s[l->n++] = s;
 }
 
-/* Whoever looks at the processes of the machine sees the arguments. */
+/* Other users can read the arguments of a process, so the token is
+ * overwritten. */
 static void
 take_token(char *s, char **token)
 {
@@ -515,9 +525,10 @@ store(struct options *o, const struct option_row *r, char *value, struct err *e)
 		*(const char **)at = value;
 		if (!strcmp(value, "-"))
 			return 0;
-		err_set(
-		    e, ERR_USAGE, "'%s' is not '-', standard output", value);
-		return err_hint(e, "to write a file: -p PATH -f");
+		err_set(e, ERR_USAGE,
+		    "'%s' is not '-': only standard output is supported",
+		    value);
+		return err_hint(e, "-p PATH -f writes to a file");
 	}
 	return 0;
 }
@@ -565,11 +576,11 @@ unknown_option(
 	enum command c = s->o->command;
 
 	if (c == COMMAND_NONE) {
-		err_set(e, ERR_USAGE, "option '%s' stands before the command",
+		err_set(e, ERR_USAGE, "option '%s' must come after the command",
 		    shown);
 		return err_hint(e, "hub COMMAND %s", shown);
 	}
-	err_set(e, ERR_USAGE, "'hub %s' has no option '%s'", command_name(c),
+	err_set(e, ERR_USAGE, "hub %s: unknown option '%s'", command_name(c),
 	    shown);
 	return suggest(word, c, e);
 }
@@ -671,8 +682,8 @@ check_about(struct options *o, struct err *e)
 	size_t most = o->command == COMMAND_VERSION ? 0 : 1;
 
 	if (o->args.n > most)
-		return err_set(e, ERR_USAGE, "'%s' is an argument too many",
-		    o->args.s[most]);
+		return err_set(
+		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[most]);
 	if (o->command != COMMAND_HELP || !o->args.n)
 		return 0;
 	o->about = command_of(str_of(o->args.s[0]));
@@ -686,32 +697,34 @@ static int
 check_pairs(const struct options *o, struct err *e)
 {
 	bool patterns = o->include.n || o->exclude.n;
+	bool download = o->command == COMMAND_DOWNLOAD;
 	const struct {
 		bool both;
 		const char *text;
 	} rows[] = {
-	    {o->ipv4 && o->ipv6, "'-4' and '-6' exclude each other"},
-	    {o->quiet && o->verbose, "'-q' and '-v' exclude each other"},
+	    {o->ipv4 && o->ipv6, "-4 and -6 cannot be used together"},
+	    {o->quiet && o->verbose, "-q and -v cannot be used together"},
 	    {o->quiet && o->progress != PROGRESS_AUTO &&
 		    o->progress != PROGRESS_NONE,
-		"'-q' shows no progress, but '--progress' asks for it"},
+		"-q and --progress cannot be used together"},
 	    {o->api_token && o->token_file,
-		"'-a' and '--token-file' both give a token"},
-	    {o->output && o->local_path,
-		"'-o' and '-p' both say where the file goes"},
-	    {o->output && o->file, "'-f' is about '-p', not about '-o'"},
+		"-a and --token-file cannot be used together"},
+	    {o->output && o->local_path, "-o and -p cannot be used together"},
+	    {o->output && o->file, "-f and -o cannot be used together"},
 	    {o->output && o->json,
-		"'-o' and '--json' both write to standard output"},
+		"-o and --json cannot be used together: both write to "
+		"standard output"},
 	    {o->output && o->resume,
-		"'-d' continues a partial file, but '-o' leaves none"},
+		"-d and -o cannot be used together: a download to standard "
+		"output cannot continue"},
 	    {o->output && o->dry_run,
-		"'--dry-run' writes nothing, but '-o' does"},
+		"--dry-run and -o cannot be used together"},
 	    {o->output && patterns,
-		"'-o' takes one file by its name, not by a pattern"},
-	    {o->file && patterns,
-		"'-f' takes one file by its name, not by a pattern"},
-	    {o->output && o->args.n > 1, "'-o' takes one file only"},
-	    {o->file && o->args.n > 1, "'-f' takes one file only"},
+		"-o takes the name of one file, not --include or --exclude"},
+	    {download && o->file && patterns,
+		"-f takes the name of one file, not --include or --exclude"},
+	    {o->output && o->args.n > 1, "-o takes one file only"},
+	    {o->file && o->args.n > 1, "-f takes one file only"},
 	};
 
 	for (size_t i = 0; i < countof(rows); i++)
@@ -720,8 +733,8 @@ check_pairs(const struct options *o, struct err *e)
 	if (!patterns || !o->args.n)
 		return 0;
 	err_set(e, ERR_USAGE,
-	    "'%s' is a file by its name, which patterns "
-	    "('--include', '--exclude') exclude",
+	    "'%s' is a file name: it cannot be used together with --include "
+	    "or --exclude",
 	    o->args.s[0]);
 	return err_hint(e, "for more patterns repeat the option: "
 			   "--include A --include B");
@@ -749,8 +762,8 @@ take_paths(struct options *o, struct err *e)
 	if (!o->path_in_repo && next < o->args.n)
 		o->path_in_repo = o->args.s[next++];
 	if (next < o->args.n)
-		return err_set(e, ERR_USAGE, "'%s' is an argument too many",
-		    o->args.s[next]);
+		return err_set(
+		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[next]);
 	o->args.n = 0;
 	return 0;
 }
@@ -777,7 +790,8 @@ check_files(const struct options *o, struct err *e)
 			return err_set(e, ERR_USAGE, "an argument is empty");
 		if (s.s[0] == '/' || climbs(s))
 			return err_set(e, ERR_USAGE,
-			    "'%s' is no path of a file in a repository", s.s);
+			    "'%s' is not the path of a file in a repository",
+			    s.s);
 	}
 	return 0;
 }
@@ -824,7 +838,8 @@ options_release(struct options *o)
 
 /* --- Help. --- */
 
-/* One option: "  -r, --repo_id REPO     the repository". */
+/* One option: "  -r, --repo_id REPO     the repository". The longest one fits
+ * its column. */
 static void
 put_row(const struct option_row *r, struct buf *out)
 {
@@ -833,7 +848,7 @@ put_row(const struct option_row *r, struct buf *out)
 	letter[1] = r->letter;
 	snprintf(left, sizeof(left), "%s--%s%s%s", r->letter ? letter : "    ",
 	    r->name, r->value ? " " : "", r->value ? r->value : "");
-	buf_printf(out, "  %-26s %s\n", left, r->help);
+	buf_printf(out, "  %-29s %s\n", left, r->help);
 }
 
 static void
@@ -853,16 +868,22 @@ put_aliases(enum command c, struct buf *out)
 {
 	const struct option_row *r;
 	const char *before =
-	    "\nWords in long options are joined by '_' or '-'. "
-	    "Also understood:\n";
+	    "\nLong options accept '_' or '-' between words. Aliases:\n";
 
 	for (size_t at = 0; (r = command_option_next(c, &at));)
 		if (r->alias) {
-			buf_printf(out, "%s  --%-24s as --%s\n", before,
+			buf_printf(out, "%s  --%-27s as --%s\n", before,
 			    r->alias, r->name);
 			before = "";
 		}
 }
+
+/* Those of enum err_kind. */
+static const char statuses[] =
+    "\nExit status:\n"
+    "  0 done       3 not found    6 wrong hash  9 some files failed\n"
+    "  1 other      4 not allowed  7 local file  128+N stopped by signal N\n"
+    "  2 bad usage  5 network      8 the Hub refused the commit\n";
 
 static void
 put_command(const struct command_row *c, struct buf *out)
@@ -874,7 +895,9 @@ put_command(const struct command_row *c, struct buf *out)
 		buf_puts(out, "\nOptions:\n");
 	put_options(c->command, out);
 	put_aliases(c->command, out);
-	buf_puts(out, "\nAll of it: man hub\n");
+	if (c->examples)
+		buf_printf(out, "\nExamples:\n%s%s", c->examples, statuses);
+	buf_puts(out, "\nFull manual: man hub\n");
 }
 
 static void
@@ -1173,8 +1196,8 @@ completion_put(const char *shell, struct buf *out, struct err *e)
 			return 0;
 		}
 	if (shell)
-		err_set(e, ERR_USAGE, "there is no completion for '%s'", shell);
+		err_set(e, ERR_USAGE, "unknown shell '%s'", shell);
 	else
-		err_set(e, ERR_USAGE, "no shell is given");
+		err_set(e, ERR_USAGE, "no shell given");
 	return err_hint(e, "hub completion bash, zsh or fish");
 }

@@ -2,13 +2,14 @@
 #define HUB_OPTION_H
 
 /*
- * The command line as a struct, by the table of command.h. Pure, but that it
- * overwrites a token in argv.
+ * Parses the command line into a struct, by the table below. Pure, except that
+ * it overwrites a token in argv.
  *
  * Long options work with '_' or '-' between words, as "--opt value" or
  * "--opt=value", and may not be cut short; short ones as "-r X", "-rX", flags
  * bundle ("-fd"); "--" ends options; options stand before or after arguments.
- * The last one of a kind wins, but for those that collect.
+ * Of a repeated option the last value counts, except for options that collect
+ * values.
  */
 
 #include <stdbool.h>
@@ -23,9 +24,8 @@ struct err;
 /* --- The table of commands and options. --- */
 
 /*
- * The commands, and the options that each takes: the one table that the parser
- * (option.h), the help and the completion read. Pure;
- * all that it gives is constant.
+ * The commands and their options: one constant table for the parser, the help
+ * and the completion.
  */
 
 enum command {
@@ -40,13 +40,14 @@ enum command {
 struct command_row {
 	enum command command;
 	const char *name, *help;
-	const char *usage, *text; /* NULL: there is nothing more to say */
+	const char *usage, *text; /* NULL: the overview is its help */
+	const char *examples;     /* NULL: none */
 };
 
-/* What an option's value is, and so what it goes to in struct options. */
+/* The type of an option's value, and of its field in struct options. */
 enum option_type {
 	OPTION_FLAG, /* bool; there is no value */
-	OPTION_TEXT, /* const char *, like all without a remark */
+	OPTION_TEXT, /* const char *, as all without a comment */
 	OPTION_TEXT_OR_EMPTY,
 	OPTION_LOCAL, /* a path on this machine */
 	OPTION_REPO_TYPE,
@@ -67,7 +68,7 @@ struct option_row {
 	const char *value; /* its name in the help; NULL: a flag */
 	unsigned commands; /* bit number enum command: takes it */
 	enum option_type type;
-	size_t at; /* where in struct options it goes */
+	size_t at; /* offset of its field in struct options */
 	const char *help;
 };
 
@@ -78,7 +79,7 @@ struct string_list {
 	size_t n;
 };
 
-/* What was asked for; strings belong to argv. NULL, 0, false: not given. */
+/* The parsed options; strings belong to argv. NULL, 0, false: not given. */
 struct options {
 	enum command command;
 	enum command about; /* for COMMAND_HELP; COMMAND_NONE: the overview */
@@ -108,8 +109,8 @@ void options_release(struct options *o); /* wipes the token */
 /* --- Suggestions for a misspelled word. --- */
 
 /*
- * Names of commands and options as people type them: '_' and '-' are the same,
- * and of a name that there is not, which one was meant. Pure.
+ * Compares names of commands and options ('_' equals '-') and finds the known
+ * name closest to a misspelled one. Pure.
  */
 
 struct spelling {
@@ -117,6 +118,13 @@ struct spelling {
 	const char *best; /* of the names so far; NULL: none is like it */
 	size_t distance;  /* letters that are wrong in it */
 };
+
+struct spelling spelling_make(struct str word);
+
+/* Keeps name in best if it is nearer to the word than those before it and
+ * begins with it, or at most a third of the letters are wrong: missing, too
+ * many, other ones, or swapped with their neighbour. NULL changes nothing. */
+void spelling_try(struct spelling *s, const char *name);
 
 /* --- Help. --- */
 

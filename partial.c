@@ -218,7 +218,7 @@ is_there(const struct litter *l, const char *path, int fd)
 
 enum held { HELD, HELD_ALONE, BUSY, NO_FOLDER, NO_LOCKS };
 
-/* Opens the folder and locks it, exclusively if nobody else is there. */
+/* Opens the folder and locks it, exclusively if no other run works there. */
 static enum held
 hold(struct litter *l, const char *path, bool create)
 {
@@ -243,7 +243,7 @@ hold(struct litter *l, const char *path, bool create)
 	return held;
 }
 
-/* The same, and cleans if nobody else is there. */
+/* The same, and cleans if no other run works there. */
 static enum held
 hold_clean(struct litter *l, const char *path, bool create, bool *removed)
 {
@@ -323,7 +323,7 @@ litter_sweep(struct litter *l, const char *prefix)
 /* Write-back is started after that many, so that the sync is short. */
 #define START_BYTES (UINT64_C(16) << 20)
 
-/* What is no longer than that is synced when a run ends early. */
+/* Up to this many bytes are synced when a run ends early. */
 #define QUICK_BYTES (UINT64_C(8) << 20)
 
 /* Files from that size on do not stay in the page cache. */
@@ -613,11 +613,12 @@ sync_bytes(struct partial *p, struct err *e)
 	error = errno;
 	err_sys(e, ERR_FILE, "cannot write in '%s'", p->f->path);
 	if (error == ENOSPC || error == EDQUOT)
-		err_hint(e, "make room and run again with -d: what reached the "
-			    "disk is kept");
+		err_hint(
+		    e, "free disk space and run again with -d to continue");
 	else
-		err_hint(e, "another folder with -p; the system's log may say "
-			    "what is wrong with this disk");
+		err_hint(e,
+		    "use another folder (-p); the system log may name the "
+		    "fault of this disk");
 	fall_back(p);
 	return -1;
 }
@@ -746,8 +747,8 @@ open_data(struct partial *p, struct stat *st, struct err *e)
 	if (p->fd < 0)
 		return -1;
 	if (fstat(p->fd, st) < 0)
-		return err_sys(
-		    e, ERR_FILE, "cannot look into '%s'", p->f->path);
+		return err_sys(e, ERR_FILE,
+		    "cannot read the attributes of '%s'", p->f->path);
 	if (!maker_made(&p->maker, st))
 		return 1;
 	/* That of an earlier version, or of another tool. */
@@ -792,7 +793,7 @@ check_size(const struct folder_traits *t, uint64_t size, struct err *e)
 	    "the file has %" PRIu64 " bytes, but one here can have no more "
 	    "than %" PRIu64,
 	    size, max);
-	return err_hint(e, "a folder on another file system");
+	return err_hint(e, "use use use use a folder on another file system");
 }
 
 /* has: bytes that the file takes already. */
@@ -807,8 +808,7 @@ check_room(const struct partial *p, uint64_t has, uint64_t room, struct err *e)
 	    "the disk is full: %" PRIu64 " bytes are needed, %" PRIu64
 	    " are free",
 	    need, room);
-	return err_hint(
-	    e, "make room and run again with -d: what has arrived is kept");
+	return err_hint(e, "free disk space and run again with -d to continue");
 }
 
 /* What a file takes need not be what is noted of it. */
@@ -1076,7 +1076,7 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 		uint64_t left = end_of(p->size, block) - offset;
 		size_t some = n < left ? n : (size_t)left;
 
-		/* Nobody reads the note of a private one. */
+		/* No run reads the checksums of a private one. */
 		if (!p->is_private)
 			*sum = hash_sum(
 			    *sum, (size_t)(offset % STATE_BLOCK), from, some);
@@ -1188,7 +1188,8 @@ partial_stat(const struct partial *p, struct stat *st, struct err *e)
 {
 	if (fstat(p->fd, st) == 0)
 		return 0;
-	return err_sys(e, ERR_FILE, "cannot look into '%s'", p->f->path);
+	return err_sys(
+	    e, ERR_FILE, "cannot read the attributes of '%s'", p->f->path);
 }
 
 uint64_t

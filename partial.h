@@ -2,42 +2,40 @@
 #define HUB_PARTIAL_H
 
 /*
- * A file that is arriving: its bytes, and beside them a small state file, which
- * is a note for the next run. Both stand in one folder on the file system of
- * the target and are named by the hash of the content, not by the commit or the
- * address: a run for another revision that has the same content continues them.
+ * An incomplete file: its bytes, and beside them a small state file for the
+ * next run. Both lie in one folder on the file system of the target and are
+ * named by the hash of the content, so a run for another revision with the same
+ * content continues them.
  *
  *	HASH.part	the bytes, at their offsets
  *	HASH.state	for each block of PARTIAL_BLOCK bytes that is here a
  *			checksum, taken from memory when it was written
  *
- * The note says which blocks to look at; nothing is believed because of it. The
- * next run reads those blocks, compares each with its checksum and hashes them;
- * a block that differs (another program wrote there, the disk flipped a bit,
- * the power failed before the block was on the disk) is fetched again. That is
- * why the note names neither the inode nor the boot: a copy in another folder
- * and a file after a power cut are looked at like any other.
+ * The state only lists the blocks to check; it is not trusted. The next run
+ * reads those blocks, compares each with its checksum and hashes them; a block
+ * that differs (another program wrote there, the disk flipped a bit, the power
+ * failed before the block was on the disk) is fetched again. So the state needs
+ * neither inode nor boot id: a copied file and a file after a power cut are
+ * checked like any other.
  *
- * Bytes and note are synced every few seconds, for the case of a power cut.
- * When a sync of the bytes fails, the kernel says so once and forgets: the page
- * cache still shows what the disk does not have. So no block that was written
- * since the last good sync of this run counts any more, in this run or a later
- * one.
+ * Bytes and state are synced every few seconds, for the case of a power cut.
+ * When a sync of the bytes fails, the kernel reports it only once, and the page
+ * cache still shows bytes that the disk lacks. So all blocks written since the
+ * last good sync of this run are dropped, for this run and later ones.
  *
- * Blocks are written where nothing is present or claimed by another range, and
- * only there; the callers' ranges see to that.
+ * The callers' ranges ensure that blocks are written only where no block is
+ * present and no other range writes.
  *
  * One owner at a time: on a local file system flock() on the state decides, at
  * once. Where locks may hang or lie (folder_traits.network) it is never called:
- * see lease.h. A process that finds a live owner fetches a private copy under a
- * random name: wasteful, but never harmful. The same where HASH.part or
- * HASH.state is not a file that this process could have made (another user's,
- * a link, one that others may write to): what others can change is not filled.
+ * see struct lease in state.h. A process that finds a live owner fetches a
+ * private copy under a random name: wasteful, but never harmful. The same if
+ * HASH.part or HASH.state is not a file that this process could have made
+ * (another user's, a link, writable by others), since others could change it.
  *
- * Nobody else may write to partial files and states (mode 0600, or the umask
- * sees to it); a file that is published gets what the umask says. What nobody
- * can continue is removed by a later run, and so is HASH.part once
- * its content is in place.
+ * Other users cannot write to partial files and states (by mode 0600 or the
+ * umask); a published file gets its mode from the umask. A later run removes
+ * files that cannot be continued, and HASH.part once its content is in place.
  *
  * Thread-safe: workers write ranges, one hasher reads back and checks.
  */
@@ -62,14 +60,15 @@ struct err;
 struct partial;
 
 enum partial_found {
-	PARTIAL_NEW,     /* there was nothing */
-	PARTIAL_RESUMED, /* blocks of an earlier run are looked at */
+	PARTIAL_NEW,     /* nothing was there */
+	PARTIAL_RESUMED, /* blocks of an earlier run will be checked */
 	PARTIAL_DROPPED, /* blocks of an earlier run were discarded (!resume) */
 	PARTIAL_PRIVATE, /* another process has it: a copy of our own */
 	PARTIAL_FOREIGN, /* another user's file: a copy of our own */
 };
 
-/* The ground to work on. Found out once for a folder, or made up by a test. */
+/* The properties to work with. Determined once for a folder, or set by a
+ * test. */
 struct partial_setup {
 	struct folder_traits traits;
 	struct owner self;    /* this process; the nonce is not used */
@@ -77,7 +76,7 @@ struct partial_setup {
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
 };
 
-/* Looks at the file system; writes nothing. */
+/* Reads the properties of the file system; writes nothing. */
 int partial_setup(
     const struct folder *f, struct partial_setup *s, struct err *e);
 
@@ -96,16 +95,16 @@ int partial_prepare(
  *
  * Fails early, with a hint, if the file system is too small for the file or
  * does not allow files of its size. On a network file system it may take
- * PARTIAL_STALE ms: so long it may take to tell a dead owner on another
- * machine from a slow one. The folder must outlive the partial.
+ * PARTIAL_STALE ms, to distinguish a dead owner on another machine from a slow
+ * one. The folder must outlive the partial.
  */
 struct partial *partial_open_on(const struct partial_setup *setup,
     const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size, bool resume, enum partial_found *found, uint64_t *had,
     struct err *e);
 
-/* Bytes that an earlier run left for that content by its note, without opening
- * it; 0 if none. For dry runs and plans. */
+/* Bytes that an earlier run left for that content by its state file, without
+ * opening it; 0 if none. For dry runs and plans. */
 uint64_t partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size);
 
@@ -124,8 +123,8 @@ bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 
 /* Writes bytes to their place and notes each block that is complete with them.
  * The bytes of one block are written in order, by one thread at a time; *sum is
- * the caller's for the block that offset lies in: 0 where a block begins, then
- * what the write before left in it. */
+ * the caller's checksum of the block at offset: 0 where a block begins, then as
+ * the last write left it. */
 int partial_write(struct partial *p, const void *bytes, size_t n,
     uint64_t offset, uint64_t *sum, struct err *e);
 
@@ -133,29 +132,30 @@ int partial_write(struct partial *p, const void *bytes, size_t n,
 int partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e);
 
-/* How far the bytes are here without a gap: the end of the run of present
- * blocks that offset lies in (offset itself if its block is missing). */
+/* The end of the run of present blocks that offset lies in (offset itself if
+ * its block is missing). */
 uint64_t partial_run_end(struct partial *p, uint64_t offset);
 
 /* All bytes before end are hashed: their pages are not needed any more. */
 void partial_hashed(struct partial *p, uint64_t end);
 
 enum partial_check {
-	PARTIAL_GOOD,   /* as noted, or there is no note */
+	PARTIAL_GOOD,   /* as its checksum, or it has none */
 	PARTIAL_ROTTEN, /* a block of an earlier run: no longer here */
 	PARTIAL_LOST,   /* a block of this run: no longer here */
 };
 
-/* Compares what was read back of a whole block (hash_sum_final) with its note;
- * sum 0: it could not be read. One that differs is no longer here. */
+/* Compares the checksum of a whole block that was read back (hash_sum_final)
+ * with the stored one; sum 0: it could not be read. A block that differs
+ * becomes missing. */
 enum partial_check partial_check(struct partial *p, size_t block, uint32_t sum);
 
-/* To be called now and then, by one thread: beats, and every few seconds (or
- * 256 MiB) syncs bytes and note. */
+/* Call it regularly, from one thread: renews the lease, and every few seconds
+ * (or 256 MiB) syncs bytes and state. */
 int partial_tend(struct partial *p, struct err *e);
 
-/* Asks the system to write what it has to the disk, and does not wait: what
- * partial_finish() waits for is less then. */
+/* Starts writing the page cache to the disk without waiting, so that
+ * partial_finish() waits for less. */
 void partial_start(struct partial *p);
 
 /* All bytes are here and hash to what they should: syncs the bytes and gives
@@ -166,12 +166,12 @@ int partial_finish(struct partial *p, const char **name, struct err *e);
 /* fstat() of the file of the bytes, whatever its name is by now. */
 int partial_stat(const struct partial *p, struct stat *st, struct err *e);
 
-/* The content is wrong: forgets the blocks of earlier runs, and gives the bytes
- * of them. If there are none, forgets all, and gives 0. */
+/* The content is wrong: drops the blocks of earlier runs, and returns their
+ * bytes. If there are none, drops all, and returns 0. */
 uint64_t partial_forget(struct partial *p);
 
-/* Forgets the blocks of this run that begin in [first, end); gives the bytes of
- * them. */
+/* Drops the blocks of this run that begin in [first, end); returns their
+ * bytes. */
 uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 
 /* published: removes the state. Else both stay for the next run (a private or
@@ -181,20 +181,19 @@ void partial_close(struct partial *p, bool published);
 /* --- What killed runs left. --- */
 
 /*
- * What runs that were killed left beside the partial files (partial.h): private
+ * Removes what killed runs left beside the partial files: private
  * partials, drafts, temporary files, states whose file has its name by now.
  *
  * Each run holds a shared lock on the folder of the partial files while it
- * works there. A run that gets an exclusive one is alone: then all that has a
- * temporary name of ours there belongs to nobody, and is removed. The lock is
- * that of the folder, so no file of another run is ever touched or locked.
+ * works there. A run that gets an exclusive lock is alone: then every file
+ * there with a temporary name of ours is abandoned, and removed. Only the
+ * folder is locked, so files of other runs are never touched.
  *
- * On a network file system, where locks may hang or lie, there is none: what is
- * older than a week is removed there.
+ * On a network file system, where locks may hang or lie, there is no lock:
+ * files older than a week are removed.
  *
  * HASH.part and HASH.state can be continued: they stay, unless their content
- * is in place. What this unit does not know stays, too, and what is another
- * user's.
+ * is in place. Unknown files and files of other users stay, too.
  */
 
 struct litter {
@@ -206,28 +205,27 @@ struct litter {
 };
 
 /*
- * Takes the shared lock, and removes what is left there, if no other run is
- * there. create: makes the folder if it is missing; else nothing is held where
- * there is none. Waits for a few seconds at the most, and goes on without the
- * lock. True if something was removed. Never fails.
+ * Takes the shared lock, and removes leftovers, if no other run works there.
+ * create: creates a missing folder; else a missing folder is not locked. Waits
+ * for at most a few seconds, then continues without the lock. True if something
+ * was removed. Never fails.
  */
 bool litter_enter(struct litter *l, const struct folder *f, const char *prefix,
     uid_t uid, bool network, bool create);
 
 /* What is known at the end of a run. */
 struct litter_end {
-	/* Whether that content is in place wherever it is wanted, so that
-	 * nobody will continue it. */
+	/* True if that content is in place for all its files, so that its
+	 * partial is not needed. */
 	bool (*placed)(void *ctx, const struct digest *d);
-	/* For each folder in which we write, with a '/' at its end: calls
-	 * litter_sweep(). */
+	/* Calls litter_sweep() for each folder that this run writes to, with a
+	 * '/' at its end. */
 	void (*folders)(void *ctx, struct litter *l);
 	void *ctx;
-	bool remove_folder; /* itself, which is right below f, if it is
-			     * empty then */
+	bool remove_folder; /* the folder prefix itself, if it is empty then */
 };
 
-/* Removes what is left, if no other run is there, and lets go. */
+/* Removes leftovers, if no other run works there, and unlocks. */
 void litter_leave(struct litter *l, const struct litter_end *end);
 
 /* Removes temporary files of ours from another folder. */

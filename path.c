@@ -8,7 +8,7 @@
 
 /* --- Names that may be written. --- */
 
-/* So much of a name is shown, that the reason still has room. */
+/* Bytes of a name to show, so that the reason fits beside it. */
 #define NAME_SHOWN 200
 
 /* The part without what some file system ignores when it compares names:
@@ -147,11 +147,13 @@ path_check_windows(struct str path, struct err *e)
 {
 	if (memchr(path.s, '\\', path.n))
 		return refuse(path, ERR_FILE,
-		    "has a backslash, which divides paths on this file system",
+		    "has a backslash, which separates folders on this file "
+		    "system",
 		    e);
 	if (path.n > 1 && chr_alpha(path.s[0]) && path.s[1] == ':')
 		return refuse(path, ERR_FILE,
-		    "begins with a drive letter, which this file system knows",
+		    "begins with a drive letter, which is special on this "
+		    "file system",
 		    e);
 	return 0;
 }

@@ -2,8 +2,8 @@
 #define HUB_PATH_H
 
 /*
- * Names of files that may be written below a folder, and the patterns of
- * --include and --exclude. Pure.
+ * Checks names of files to be written below a folder, and matches the patterns
+ * of --include and --exclude. Pure.
  */
 
 #include <stdbool.h>
@@ -15,7 +15,7 @@ struct err;
 
 /* --- Names that may be written. --- */
 
-/* Paths of a repository, before they may name a file here. Pure. */
+/* Checks repository paths before they are used as file names. Pure. */
 
 /* The most bytes of a path, and of one part of it. */
 #define PATH_LIMIT 4096
@@ -26,12 +26,12 @@ struct err;
  * since the listing is not what a Hub sends) are empty and absolute paths,
  * empty parts, ".", "..", ".git", parts and paths that are too long, NUL and
  * control characters, broken UTF-8, and everything below ".cache/huggingface"
- * (ours). The names are compared as a file system without case would.
+ * (ours). Names are compared without case, as some file systems do.
  */
 int path_check(struct str path, struct err *e);
 
-/* Checks a checked path for a file system that is another system's, or serves
- * one: Windows takes backslashes for separators. ERR_FILE. */
+/* Checks a checked path for a file system with Windows rules, where a backslash
+ * separates folders. ERR_FILE. */
 int path_check_windows(struct str path, struct err *e);
 
 /* --- Patterns. --- */
@@ -45,7 +45,7 @@ int path_check_windows(struct str path, struct err *e);
  * pattern * text in time.
  */
 
-/* Whether the pattern is all of the path. */
+/* True if the pattern matches the whole path. */
 bool glob_match(const char *pattern, const char *path);
 
 struct glob_list {

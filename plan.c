@@ -204,8 +204,7 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 
 	if (is_partial_name(path))
 		return err_set(e, ERR_FILE,
-		    "its folder has a name that hub gives to files while they "
-		    "arrive");
+		    "hub uses the name of its folder for incomplete files");
 	meta = meta_path(path);
 
 	clock_gettime(CLOCK_REALTIME, &now);
@@ -231,7 +230,7 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 /* Files below this are fetched again rather than copied: it is one request. */
 #define COPY_MIN PARTIAL_BLOCK
 
-/* Hashing a file of that size takes so long that it is shown. */
+/* Hashing a file of this size is shown, since it takes long. */
 #define SHOWN_MIN ((uint64_t)64 << 20)
 
 /* Paths one after the other, each with its '\0': as allocations of their own
@@ -319,7 +318,8 @@ plan_check(struct plan *p, bool windows)
 			path_check_windows(str_of(f->file.path), &e) < 0)) {
 			plan_fail(f, &e);
 		} else if (i && strcmp(f[-1].file.path, f->file.path) == 0) {
-			err_set(&e, ERR_CONTENT, "the listing has it twice");
+			err_set(&e, ERR_CONTENT,
+			    "the listing contains this path twice");
 			plan_fail(f, &e);
 		}
 	}
@@ -429,15 +429,15 @@ compare(const struct plan_how *how, const char *target,
 	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;
 }
 
-/* What cannot be replaced, or somebody made on purpose; NULL if it can be. A
- * link is replaced itself. */
+/* The reason why the target cannot be replaced; NULL if it can. A link is
+ * replaced itself. */
 static const char *
 in_the_way(mode_t mode)
 {
 	if (S_ISREG(mode) || S_ISLNK(mode))
 		return NULL;
-	return S_ISDIR(mode) ? "a folder is in its place"
-			     : "a pipe, a socket or a device is in its place";
+	return S_ISDIR(mode) ? "the target is a folder"
+			     : "the target is a pipe, a socket or a device";
 }
 
 /* Which file has which inode, for those that have no second link. */
@@ -513,8 +513,10 @@ plan_same_name_error(const struct plan_file *other, struct err *e)
 	    "it would replace '%s': this file system does not tell the two "
 	    "names apart",
 	    other->file.path);
-	return err_hint(e, "a folder on another file system, or one of the two "
-			   "with --exclude");
+	return err_hint(e,
+	    "use use use use a folder on another file system, or one of the "
+	    "two "
+	    "with --exclude");
 }
 
 /* Names that are one file: only one of them can have its content. */
@@ -590,7 +592,7 @@ try_name(const struct plan_how *how, const char *folder, struct str part,
 		folder_remove(how->folder, buf_cstr(&path), e);
 	} else if (errno != EEXIST) {
 		error = err_sys(e, ERR_FILE,
-		    "this file system takes no file of the name '%.*s'",
+		    "this file system does not accept the name '%.*s'",
 		    STRF(part));
 	}
 	buf_release(&path);
@@ -762,7 +764,7 @@ plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
 		size_show(f->file.size, want);
 		size_show(t->max_file, have);
 		err_set(e, ERR_FILE,
-		    "'%s' has %s, and files can have %s at the most here",
+		    "'%s' has %s, but this file system allows at most %s",
 		    f->file.path, want, have);
 		return err_hint(e, "another folder, or a higher ulimit -f if "
 				   "that is the limit");
@@ -772,17 +774,18 @@ plan_room(const struct plan *p, const struct folder_traits *t, struct err *e)
 		    "%zu files are to be made, and this file system has room "
 		    "for %" PRIu64 " (inodes)",
 		    p->new_files, t->free_files);
-		return err_hint(e, "another folder, or fewer files with "
-				   "--include");
+		return err_hint(e,
+		    "use another folder, or select fewer files with --include");
 	}
 	if (need <= t->free)
 		return 0;
 	size_show(need, want);
 	size_show(t->free, have);
-	err_set(
-	    e, ERR_FILE, "%s are to be written and %s are free", want, have);
-	return err_hint(e, "make room, choose another folder, or fewer files "
-			   "with --include");
+	err_set(e, ERR_FILE, "the download needs %s, but only %s are free",
+	    want, have);
+	return err_hint(e,
+	    "free disk space, use another folder, or select fewer files with "
+	    "--include");
 }
 
 void

@@ -2,8 +2,8 @@
 #define HUB_PLAN_H
 
 /*
- * What a download is about to do: the files that are wanted, where each goes,
- * and what is here already.
+ * Plans a download: the wanted files, their target paths, and which are
+ * complete already.
  */
 
 #include <stdbool.h>
@@ -40,7 +40,7 @@ struct plan_file {
 	};
 	enum plan_state state;
 	bool separate; /* fetched into a copy that no later run continues */
-	bool there;    /* something had its name when plan_look() looked */
+	bool there;    /* its name existed at plan_look() */
 };
 
 struct plan_names;
@@ -58,11 +58,11 @@ struct plan {
 	size_t new_files; /* of those to be fetched or copied, not there yet */
 };
 
-/* Adds a file as the listing has it; its path, of REPO_PATH_MAX bytes at the
- * most, is copied. */
+/* Adds a file of the listing; its path, at most REPO_PATH_MAX bytes, is
+ * copied. */
 void plan_add(struct plan *p, const struct repo_file *f);
 
-/* Whether it was in place before the run. */
+/* True if it was in place before the run. */
 bool plan_was_here(const struct plan_file *f);
 
 /* The path below the folder that a file goes to. */
@@ -99,16 +99,16 @@ struct plan_how {
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
-/* The other file of the plan that has the name of f here, since the file system
- * does not tell the two names apart; NULL if there is none. */
+/* The other file of the plan that would replace f, since the file system does
+ * not distinguish the two names; NULL if there is none. */
 const struct plan_file *plan_same_name(const struct plan *p,
     const struct plan_file *f, const struct folder *folder);
 
-/* Sets what is said then, and returns -1. */
+/* Sets the error for that case, and returns -1. */
 int plan_same_name_error(const struct plan_file *other, struct err *e);
 
-/* 0 if there is room for it all, in bytes and in files, and the file system can
- * hold the largest file; else ERR_FILE. */
+/* 0 if there is room for all bytes and files, and the file system allows the
+ * largest file; else ERR_FILE. */
 int plan_room(
     const struct plan *p, const struct folder_traits *t, struct err *e);
 
@@ -133,9 +133,8 @@ void plan_release(struct plan *p);
  *	seconds		Unix time of the download, with a fraction
  *	hub SIZE MTIME CTIME INODE
  *
- * The fourth is ours, and the official client's reader ignores it: the stamp
- * of the file when its content was known to have that hash. A line that is not
- * complete, up to its '\n', is none.
+ * The fourth is ours, and the official client ignores it: the stamp of the file
+ * when its hash was verified. A line without its '\n' is ignored.
  */
 struct localdir_meta {
 	char commit[41];
@@ -145,14 +144,14 @@ struct localdir_meta {
 	struct stamp stamp; /* its device is 0 */
 };
 
-/* Makes the tool's own folder with its .gitignore and CACHEDIR.TAG, where they
- * are missing. */
+/* Creates hub's own folder with its .gitignore and CACHEDIR.TAG, if they are
+ * missing. */
 int localdir_prepare(const struct folder *f, struct err *e);
 
-/* Notes that path has that content as of commit. st is by fstat() of the file
- * whose content was verified, after it got its name: a rename changes its
- * ctime. It may fail where path could be published: a name may be too long with
- * ".metadata" behind it, or stand in the way of another note. */
+/* Writes the metadata of path: its content and commit. st is by fstat() of the
+ * verified file after its rename, which changes its ctime. It may fail where
+ * path was published: a name may be too long with ".metadata" appended, or
+ * conflict with the metadata of another file. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,
     const struct digest *d, const struct stat *st, struct err *e);
 

@@ -20,7 +20,7 @@
 
 /* --- Numbers as text of a given width. --- */
 
-/* Names are longer only if somebody plays tricks. */
+/* Real names are shorter. */
 #define NAME_MAX_BYTES 4096
 
 #define SPEED_WINDOW 5000 /* milliseconds */
@@ -206,7 +206,8 @@ part_add(struct buf *line, const char *between, const char *text)
 }
 
 static void
-add_bytes(const struct display *d, const char *between, struct buf *line)
+add_bytes(const struct display *d, const char *between, bool with_total,
+    struct buf *line)
 {
 	char text[48], done[16], total[16];
 
@@ -219,7 +220,7 @@ add_bytes(const struct display *d, const char *between, struct buf *line)
 	snprintf(text, sizeof(text), "%u%%", percent(d->done, d->total));
 	part_add(line, between, text);
 	snprintf(text, sizeof(text), "%s of %s", done, total);
-	part_add(line, between, text);
+	part_add(line, between, with_total ? text : done);
 }
 
 static void duration_show(uint64_t seconds, char out[16]);
@@ -274,12 +275,13 @@ add_wait(const struct display *d, const char *between, struct buf *line)
 /* The totals, the most important first; what has no meaning (yet) is left
  * out. */
 static void
-add_totals(const struct display *d, const char *between, struct buf *line)
+add_totals(const struct display *d, const char *between, bool with_total,
+    struct buf *line)
 {
 	if (d->waiting)
 		add_wait(d, between, line);
 	if (d->total || d->done)
-		add_bytes(d, between, line);
+		add_bytes(d, between, with_total, line);
 	/* A rate that fades while nothing is asked for says nothing. */
 	if ((d->total || d->done) && !d->waiting)
 		add_speed(d, between, line);
@@ -292,21 +294,43 @@ display_status(const struct display *d, struct buf *out)
 {
 	struct buf line = buf_make(512);
 
-	add_totals(d, ", ", &line);
+	add_totals(d, ", ", true, &line);
 	buf_printf(out, "%s: %s", d->verb, buf_cstr(&line));
 	buf_release(&line);
 }
 
 /* The verb only where there is room for more than it. */
-static unsigned
-draw_totals(const struct display *d, unsigned width, struct buf *out)
+static struct buf
+totals_line(const struct display *d, unsigned width, bool with_total)
 {
 	struct buf line = buf_make(width);
-	unsigned columns;
 
 	if (strlen(d->verb) + 30 <= width)
 		part_add(&line, "", d->verb);
-	add_totals(d, "  ", &line);
+	add_totals(d, "  ", with_total, &line);
+	return line;
+}
+
+static bool
+shows_time_left(const struct buf *line)
+{
+	return strstr(buf_cstr(line), " left") != NULL;
+}
+
+/* Leaves out the total where only that makes room for the time left. */
+static unsigned
+draw_totals(const struct display *d, unsigned width, struct buf *out)
+{
+	struct buf line = totals_line(d, width, true);
+	unsigned columns;
+
+	if (line.full && !shows_time_left(&line)) {
+		struct buf brief = totals_line(d, width, false);
+		struct buf unused = shows_time_left(&brief) ? line : brief;
+
+		line = shows_time_left(&brief) ? brief : line;
+		buf_release(&unused);
+	}
 	columns = (unsigned)line.len; /* <= width */
 	buf_add(out, line.s, line.len);
 	buf_putc(out, '\n');
@@ -407,7 +431,7 @@ speed_add(struct speed *s, uint64_t now, uint64_t bytes)
 	s->bytes = bytes;
 }
 
-/* So many milliseconds are to be left out: the process stood still. */
+/* Leaves out this many milliseconds, in which the process was suspended. */
 static void
 speed_skip(struct speed *s, uint64_t ms)
 {
@@ -416,7 +440,7 @@ speed_skip(struct speed *s, uint64_t ms)
 		s->last += ms;
 }
 
-/* Three digits of bytes with so many decimals; false if it takes more. */
+/* Three digits of bytes with this many decimals; false if it takes more. */
 static bool
 size_digits(uint64_t bytes, uint64_t unit, int decimals, char out[16])
 {
@@ -491,7 +515,7 @@ duration_say(uint64_t seconds, char out[16])
 #define JSON_EVERY 1000
 #define LINE_EVERY 30000
 
-/* Lines mode: so many files in a row get a line each, then one in three
+/* Lines mode: this many files in a row get a line each, then one in three
  * seconds; the others are summed up in one line every ten. */
 #define BURST 10
 #define BURST_REFILL 3000
@@ -535,7 +559,7 @@ struct progress {
 	uint64_t burst; /* time until which lines have been spent */
 	uint64_t next_sum;
 	uint64_t unsaid_files, unsaid_bytes;
-	char *reason; /* of the last failure that was told in full */
+	char *reason; /* of the last failure that was reported in full */
 
 	/* Bar mode: what stands on the screen. */
 	unsigned columns[DISPLAY_LINES];
@@ -664,7 +688,7 @@ erase(struct progress *p)
 	p->drawn = 0;
 }
 
-/* What is small and all here only waits for the disk, with many others. */
+/* A small complete file only waits for the disk, with many others. */
 static bool
 only_waits(const struct slot *s)
 {
@@ -797,7 +821,7 @@ say_sum(struct progress *p)
 	p->unsaid_files = p->unsaid_bytes = 0;
 }
 
-/* The same failure once more: the number that the Hub gave the request does not
+/* The same failure again: the number that the Hub gave the request does not
  * count. */
 static bool
 is_told(struct progress *p, const char *why)

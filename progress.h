@@ -2,12 +2,12 @@
 #define HUB_PROGRESS_H
 
 /*
- * What the user sees while it runs, on standard error: a live display at a
- * terminal, lines elsewhere, JSON lines, or nothing. Workers only add to
- * counters and report events, from any thread; progress_tick(), called by the
- * main thread a few times a second, draws.
+ * Shows progress on standard error: a live display at a terminal, lines
+ * elsewhere, JSON lines, or nothing. Workers only add to counters and report
+ * events, from any thread; progress_tick(), called by the main thread a few
+ * times a second, draws.
  *
- * Names come from strangers: they are made printable here.
+ * Names come from the server: they are made printable here.
  */
 
 #include <stdbool.h>
@@ -29,9 +29,9 @@ struct progress;
 /* --- Numbers as text of a given width. --- */
 
 /*
- * Numbers to text: what progress.h shows, as text of a given width. Pure.
+ * Formats the display as text of a given width. Pure.
  *
- * Names come from strangers: they are made printable here. Their width is
+ * Names come from the server: they are made printable here. Their width is
  * counted in columns, of which a letter takes none (combining), one, or two
  * (East Asian).
  */
@@ -47,7 +47,7 @@ struct display {
 	uint64_t rate;        /* bytes a second */
 	uint64_t files_done, files_total;
 	unsigned connections;
-	uint64_t waiting; /* seconds until it goes on; 0: it does not wait */
+	uint64_t waiting; /* seconds until it continues; 0: not waiting */
 	const struct display_file *file; /* in flight */
 	size_t files;
 };
@@ -73,33 +73,32 @@ struct progress_opts {
 	bool quiet;              /* only errors: mode NONE and no notes */
 	bool no_color;           /* so far there is no colour at all */
 	const char *verb;        /* "downloading" */
-	/* Told by the caller, so that this unit reads no environment. */
+	/* Given by the caller, so that this unit reads no environment. */
 	const char *term; /* TERM; may be NULL */
 	bool ci;          /* CI is set */
 };
 
 struct progress *progress_open(const struct progress_opts *o);
 
-/* Restores the terminal: the live display is gone, the cursor below it. */
+/* Restores the terminal: removes the live display. */
 void progress_close(struct progress *p);
 
 /* A new phase ("hashing", "downloading", "committing") with its own totals; 0
- * files and bytes if not known. verb lasts as long as p, and is a regular one:
- * at the end it is "downloaded". */
+ * files and bytes if not known. verb must outlive p and end in "ing": its end
+ * is shown as "downloaded". */
 void progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 
-/* The phase is over, and its last line is said: what comes now is no part of
- * it. */
+/* Ends the phase and prints its last line. */
 void progress_phase_end(struct progress *p);
 
 /* A file begins, with have bytes there from an earlier run; name is copied.
  * Returns its number for the calls below. */
 unsigned progress_start(
     struct progress *p, const char *name, uint64_t size, uint64_t have);
-/* So many bytes more of it have moved. */
+/* Counts bytes that were transferred. */
 void progress_add(struct progress *p, unsigned file, uint64_t bytes);
-/* Bytes that turned out to be useless (to be fetched again). */
+/* Takes back bytes that must be fetched again. */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);
 
 enum progress_outcome { PROGRESS_DONE, PROGRESS_KEPT, PROGRESS_FAILED };
@@ -110,9 +109,9 @@ void progress_finish(struct progress *p, unsigned file,
 /* Connections in use, for the display. */
 void progress_connections(struct progress *p, unsigned n);
 
-/* Nothing can go on before that time, for that reason: it is said once for all
- * connections, with how long and until when, and the display shows it until it
- * is over. A wait of less than PROGRESS_WAIT is not worth a word. */
+/* Reports that all connections wait until that time, and why: once for all of
+ * them, with the duration and the end; the display shows it until it is over. A
+ * wait shorter than PROGRESS_WAIT is not reported. */
 #define PROGRESS_WAIT 5000 /* ms */
 void progress_wait(struct progress *p, uint64_t until, const char *why);
 

@@ -240,7 +240,7 @@ ramp_step(struct ramp *r, uint64_t now, uint64_t work)
 			r->probe = now + RAMP_HOLD;
 		}
 	} else if (now >= r->hold && now >= r->probe) {
-		/* Lines change: one more now and then. */
+		/* Conditions change: try one more from time to time. */
 		r->probe = now + RAMP_HOLD;
 		grow(r, now, r->allowed + 1);
 	}
@@ -262,8 +262,8 @@ ramp_back(struct ramp *r, uint64_t now)
 #define REQUEST_MAX ((uint64_t)64 << 20)
 #define REQUEST_MIN ((uint64_t)8 << 20)
 
-/* A connection on which nothing came for so long loses its range to one that
- * has nothing else to do. */
+/* A connection without data for this long loses its range to one that has
+ * nothing else to do. */
 #define RESCUE_MS 4000
 
 #define SPLIT_SECONDS 2
@@ -338,8 +338,8 @@ request_limit(const struct transfer_queue *q, const struct transfer_file *f)
 	return share < REQUEST_MAX ? share : REQUEST_MAX;
 }
 
-/* Who finds the address goes alone; so does one whose server knows no ranges,
- * and one that is to be written in order. */
+/* One worker alone resolves the address; so does one whose server ignores
+ * ranges, and one that is to be written in order. */
 static bool
 alone(const struct transfer_file *f)
 {

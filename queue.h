@@ -2,10 +2,10 @@
 #define HUB_QUEUE_H
 
 /*
- * The contents that are being fetched, and what there is to do next for them.
- * A content is active from transfer_begin() on, with ranges that any number of
- * workers is at. It is finished, or given up, by one worker, when nobody else
- * is at it. Small ones that are right wait until some are synced together.
+ * The contents that are being fetched, and the next job for a worker. A content
+ * is active from transfer_begin() on; several workers may fetch its ranges. The
+ * last worker to leave it finishes it or gives it up. Small verified contents
+ * wait, so that several are synced together.
  *
  * All of it is guarded by the crew's lock, under which these functions are
  * called. The hasher and the partial files have locks of their own, which are
@@ -29,12 +29,12 @@ struct transfer;
 /* --- Ranges of one file. --- */
 
 /*
- * The byte ranges of one file that are being fetched, or were begun and wait
- * for a connection. Pure; the caller locks.
+ * The byte ranges of one file that are being fetched, or that are incomplete
+ * and wait for a connection. Pure; the caller locks.
  *
- * A range belongs to one holder, who alone writes the bytes from at on. When it
- * is rescued it goes over to another holder as it is, so no byte is written by
- * two; never while it is pinned, that is, while a write is in flight.
+ * A range belongs to one holder, which alone writes the bytes from at on. A
+ * rescue gives a stalled range to another holder, so no byte is written by two;
+ * never while it is pinned, that is, while a write is in progress.
  *
  * Invariants: begin <= at <= end; ranges do not overlap; bytes from begin to at
  * were written in this run; a range without a holder has at < end.
@@ -42,7 +42,7 @@ struct transfer;
 
 struct range {
 	uint64_t begin, at, end;
-	uint64_t sum;   /* the caller's, about the bytes from begin to at */
+	uint64_t sum; /* the caller's checksum of the bytes from begin to at */
 	uint64_t moved; /* ms, when a byte last came; kept by the caller */
 	void *holder;   /* NULL: it waits */
 	bool pinned;
@@ -59,24 +59,24 @@ struct ranges {
 typedef bool ranges_missing(
     void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end);
 
-/* A range to fetch, which goes to holder: the lowest that waits at from or
- * later, or the first missing bytes there that no range covers, at most limit
- * of them; whichever is lower. NULL if there is none. It belongs to the set. */
+/* Gives holder a range to fetch: the first one at or after from that waits, or
+ * the first missing bytes there that no range covers, at most limit; whichever
+ * is lower. NULL if there is none. The set owns it. */
 struct range *ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
     ranges_missing *missing, void *ctx, void *holder);
 
-/* n bytes were written at r->at. begin follows by whole blocks: what is before
- * it is here by other means. */
+/* Counts n bytes written at r->at. begin follows by whole blocks, which the
+ * partial file records. */
 void ranges_advance(struct range *r, uint64_t n, uint64_t block);
 
-/* Its holder is done with it: it is removed if complete, else it waits. */
+/* The holder gives it back: it is removed if complete, else it waits. */
 void ranges_put(struct ranges *s, struct range *r);
 
-/* The end of the bytes written without a gap from offset on, as far as one of
- * the ranges knows; offset if none does. */
+/* The end of the bytes written without a gap from offset on, by the range that
+ * contains it; offset if none does. */
 uint64_t ranges_written(const struct ranges *s, uint64_t offset);
 
-/* How many have a holder. */
+/* The number of ranges with a holder. */
 unsigned ranges_held(const struct ranges *s);
 
 /* Drops all; none may be held. */
@@ -85,9 +85,9 @@ void ranges_release(struct ranges *s);
 /* --- How many connections. --- */
 
 /*
- * How many connections to use: starts with few, adds while the sum of their
- * rates grows by a tenth or more, halves when it collapses or when the server
- * says that it is too much. Pure: time and work are given.
+ * Decides the number of connections: starts with few, adds while their total
+ * rate grows by a tenth or more, halves when it collapses or when the server
+ * refuses. Pure: time and work are given.
  */
 
 #define RAMP_START 4
@@ -102,19 +102,18 @@ struct ramp {
 	uint64_t rate;         /* work a second between the last two looks */
 	uint64_t hold;         /* no growth before: the server refused */
 	uint64_t probe;        /* no growth without a gain before */
-	/* Growth that brings no gain is taken back: each connection holds work
-	 * that an interruption loses. */
+	/* Reduces the number again if growth brings no gain: an interruption
+	 * loses the work of each connection. */
 	bool retreats;
 	unsigned before; /* what was allowed before the last growth */
 	uint64_t grown;  /* when that was */
 };
 
-/* One that begins with a single connection, and retreats. */
+/* Starts with a single connection, and retreats. */
 struct ramp ramp_make_careful(unsigned max, uint64_t now);
 
-/* work: units done so far (bytes, with something added for each file, since
- * small files cost round trips). Returns the connections to use from now on,
- * 1..max. */
+/* work: units done so far (bytes, plus an amount for each file, since small
+ * files cost round trips). Returns the connections to use now, 1..max. */
 unsigned ramp_step(struct ramp *r, uint64_t now, uint64_t work);
 
 /* The server refused: too many. */
@@ -133,8 +132,8 @@ struct content {
 };
 
 /* A content that was begun. All fields are guarded by the crew's lock, but
- * those which transfer_begin() sets and nobody changes, and those of a file
- * that is no longer active, which is one thread's. */
+ * those set once by transfer_begin(), and those of a file that is no longer
+ * active, which belongs to one thread. */
 struct transfer_file {
 	struct transfer_file *next;
 	struct transfer_queue *q;
@@ -148,10 +147,10 @@ struct transfer_file {
 	char *direct;    /* where url led to; NULL: not known */
 	uint64_t lapses; /* Unix seconds when direct does; 0: not known */
 	struct ranges ranges;
-	unsigned users;      /* workers at it */
-	unsigned failed;     /* tries in a row without FETCH_PROGRESS */
-	unsigned wrong;      /* times that the hash was wrong */
-	unsigned lost;       /* blocks of this run that read back differently */
+	unsigned users;  /* workers that use it */
+	unsigned failed; /* tries in a row without FETCH_PROGRESS */
+	unsigned wrong;  /* times that the hash was wrong */
+	unsigned lost;   /* blocks of this run that differed when read back */
 	uint64_t not_before; /* no try before (ms) */
 	unsigned shown;      /* its number in the display */
 	bool resolving;      /* one worker finds out direct, others wait */
@@ -160,7 +159,7 @@ struct transfer_file {
 	bool rehash;         /* bytes that were hashed come again since */
 	bool unanswered;     /* the last try got no answer at all */
 	bool given_up;       /* why says why */
-	bool tended;         /* the tender is at it */
+	bool tended;         /* the thread that syncs uses it */
 	struct digest found;
 	struct err why;
 };
@@ -171,16 +170,16 @@ struct transfer_queue {
 	struct hasher *hasher;
 	struct hash fresh; /* what the hashes of small ones begin as */
 	struct transfer_file *active;
-	struct transfer_file *spare; /* closed, to be used again */
+	struct transfer_file *spare; /* closed, for reuse */
 	size_t begun;                /* contents */
-	struct transfer_file
-	    *ripe; /* right, and not yet on the disk; oldest first */
+	struct transfer_file *ripe; /* verified, not yet synced; oldest first */
 	struct transfer_file **ripe_end;
-	unsigned ripened; /* so many */
+	unsigned ripened; /* their number */
 	uint64_t ripe_bytes;
-	unsigned ripe_max;   /* so many are enough */
-	unsigned settling;   /* threads that are at some of them */
-	unsigned lost;       /* contents given up so in a row */
+	unsigned ripe_max;   /* sync when this many are ripe */
+	unsigned settling;   /* threads that sync some of them */
+	unsigned lost;       /* contents in a row that failed without an answer
+			      * or a permission */
 	uint64_t not_before; /* the server asked all to wait (ms) */
 	uint64_t work;       /* for ramp */
 	struct ramp ramp;
@@ -194,8 +193,8 @@ enum transfer_task {
 	TRANSFER_SETTLE
 };
 
-/* What a worker does. It is the holder of its range: one that is rescued takes
- * the range away from it, and then f and r are NULL. */
+/* The job of a worker, which is the holder of its range. A rescue takes the
+ * range away, and sets f and r to NULL. */
 struct transfer_job {
 	enum transfer_task task;
 	size_t i;
@@ -204,30 +203,30 @@ struct transfer_job {
 	atomic_bool cancelled; /* its waits end soon; see wait_cancel_by() */
 };
 
-/* Without hasher; ripe_max follows the limit of open files. */
+/* Leaves hasher NULL; ripe_max follows the limit of open files. */
 void transfer_queue_init(
     struct transfer_queue *q, const struct transfer *t, uint64_t now);
 
-/* Whether its worker hashes it, since it comes in one piece. */
+/* True if its worker hashes it, since it arrives in one piece. */
 bool transfer_small(const struct transfer_file *f);
 
-/* The first reason counts. */
+/* Keeps the first reason. */
 void transfer_give_up(struct transfer_file *f, const struct err *why);
 
-/* The next job for a worker at that time (ms): a file each as long as there are
- * files, then several connections to one. False if there is none now. *j stays
- * where it is for as long as the job takes. */
+/* The next job for a worker at that time (ms): one file each while there are
+ * files, then several connections to one. False if there is none now. *j must
+ * not move during the job. */
 bool transfer_pick(
     struct transfer_queue *q, uint64_t now, struct transfer_job *j);
 
-/* Those that are right and wait for their sync, if there are any, and not too
- * many others on their way to the disk. */
+/* A job to sync the verified files that wait, if there are any and not too many
+ * threads sync already. */
 bool transfer_pick_ripe(struct transfer_queue *q, struct transfer_job *j);
 
-/* All of these, in any case; NULL: none. */
+/* Takes all files that wait for a sync; NULL if none. */
 struct transfer_file *transfer_harvest(struct transfer_queue *q);
 
-/* Puts one there. */
+/* Adds a verified file to the list. */
 void transfer_ripen(struct transfer_queue *q, struct transfer_file *f);
 
 #endif

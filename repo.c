@@ -74,7 +74,7 @@ blame_address(const struct repo *r, const struct url *url, struct err *e)
 		    r->has_token ? ", and no token was sent there" : "");
 		if (e->kind == ERR_AUTH || e->kind == ERR_ABSENT)
 			err_hint(e,
-			    "--endpoint %s, if that host may have the "
+			    "use --endpoint %s, if that host may have the "
 			    "token",
 			    buf_cstr(&b));
 	}
@@ -113,8 +113,9 @@ check_page(const struct repo *r, const struct response *resp, struct err *e)
 {
 	if (!http_type_is(response_head(resp), "text/html"))
 		return 0;
-	err_set(e, ERR_NET, "a web page came in place of the Hub's answer");
-	err_hint(e, "look whether this network wants a login page or a proxy");
+	err_set(e, ERR_NET,
+	    "the server sent a web page instead of the Hub's answer");
+	err_hint(e, "check whether this network needs a login page or a proxy");
 	return blame_address(r, response_url(resp), e);
 }
 
@@ -138,7 +139,8 @@ repo_call(const struct repo *r, const struct request *req,
 	if (rv == 0 && next &&
 	    http_link(response_head(resp), "next", &target)) {
 		next->no_token = response_led(resp);
-		/* Without it the rest would be missing, and nobody told. */
+		/* Without it the rest of the listing would be missing
+		 * silently. */
 		next->url = url_join(response_url(resp), target, e);
 		if (!next->url)
 			rv = err_in(e, "the next page of the listing");
@@ -228,7 +230,7 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 		}
 		if (in_circles(&seen, n, url)) {
 			rv = err_set(e, ERR_CONTENT,
-			    "the listing of '%s' goes in circles", r->id);
+			    "the listing of '%s' repeats a page", r->id);
 			break;
 		}
 		buf_clear(&text);
@@ -389,8 +391,8 @@ check_linked(
 	if (http_get(h, "x-linked-etag", &value) &&
 	    digest_parse(bare_tag(value), &named) == 0 &&
 	    named.kind == f->digest.kind && !digest_same(&named, &f->digest))
-		return err_set(e, ERR_CONTENT,
-		    "the Hub names another content than its listing");
+		return err_set(
+		    e, ERR_CONTENT, "the file's hash differs from the listing");
 	if (http_get(h, "x-linked-size", &value) &&
 	    (str_num(value, 10, UINT64_MAX, &size) < 0 || size != f->size))
 		return err_set(e, ERR_CONTENT,
@@ -427,9 +429,10 @@ repo_check_file(const struct repo *r, const struct repo_file *f,
 	if (ours && check_linked(f, h, e) < 0)
 		return -1;
 	if (is_page(f, h)) {
-		err_set(e, ERR_NET, "a web page came in place of the file");
-		return err_hint(e, "look whether this network wants a login "
-				   "page or a proxy");
+		err_set(e, ERR_NET,
+		    "the server sent a web page instead of the file");
+		return err_hint(e,
+		    "check whether this network needs a login page or a proxy");
 	}
 	return 0;
 }
@@ -515,7 +518,7 @@ put_create(const struct repo *r, bool is_private, struct buf *b)
 }
 
 /* As post(), but what is there already (409), perhaps since our own lost try,
- * is fine. *busy: the Hub is at it for somebody else. */
+ * is fine. *busy: the Hub is busy with another operation on the repository. */
 static int
 create(const struct repo *r, const struct buf *url, const struct buf *body,
     const struct answer_about *what, bool *busy, struct err *e)
@@ -571,7 +574,7 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 	put_create(r, is_private, &body);
 	if (create_until(r, &url, &body, &what, e) == 0)
 		return 0;
-	/* Somebody else may have been faster: mirrors answer that with 400, and
+	/* Another client may have been faster: mirrors answer that with 400, and
 	 * a token may write where it may not create. */
 	if (e->kind != ERR_STOPPED &&
 	    repo_exists(r, &there, &is_public, &ignored) == 0 && there)
@@ -683,7 +686,8 @@ repo_newest(const struct repo *r, const char *revision, char commit[41],
 			*title = json_get_strdup(&newest, "title", TITLE_MAX);
 		} else {
 			rv = err_set(e, ERR_CONTENT,
-			    "the Hub names no newest commit of '%s'", r->id);
+			    "the Hub's answer lacks the newest commit of '%s'",
+			    r->id);
 		}
 	}
 	free(id);
@@ -778,8 +782,8 @@ try_pull_request(const struct repo *r, struct str title,
 			 : answer_error(
 			       response_head(resp), buf_str(&text), &what, e);
 	if (rv == 0 && json_get_uint(&all, "num", UINT32_MAX, number) < 0)
-		rv = err_set(
-		    e, ERR_CONTENT, "the Hub does not number the pull request");
+		rv = err_set(e, ERR_CONTENT,
+		    "the Hub's answer lacks the number of the pull request");
 	if (rv == 0)
 		*link = answer_url(&all, "url");
 	response_close(resp);
@@ -797,7 +801,7 @@ put_discussions(const struct repo *r, struct buf *b)
 	    repo_type_prefix(r->type), r->id);
 }
 
-/* Nobody can say whether it was opened. */
+/* It is unknown whether the pull request was opened. */
 static int
 unknown_pull_request(const struct repo *r, struct err *e)
 {
@@ -805,7 +809,7 @@ unknown_pull_request(const struct repo *r, struct err *e)
 
 	put_discussions(r, &b);
 	err_hint(e,
-	    "look at %.160s whether it is there, and go on with --revision "
+	    "check %.160s; if it was opened, continue with --revision "
 	    "refs/pr/NUMBER",
 	    buf_cstr(&b));
 	buf_release(&b);

@@ -2,9 +2,9 @@
 #define HUB_REPO_H
 
 /*
- * The Hub's API as typed calls (hub-protocol.md). The only unit that knows Hub
- * URLs, Hub answers and Hub errors; what is pure in it (JSON to structs,
- * statuses to errors) is in answer.h.
+ * The Hub's API, one function a call. Only repo.c and api.c know Hub URLs, Hub
+ * answers and Hub errors; the pure part (JSON to structs, statuses to errors)
+ * is in api.h.
  */
 
 #include <stdbool.h>
@@ -34,10 +34,9 @@ struct repo {
 struct answer_about repo_about(
     const struct repo *r, const char *revision, const char *path);
 
-/* A mirror may pass on the addresses of the public Hub, or of its own host but
- * without the path that it has before all: they are the mirror's to serve.
- * Takes url, which free() takes; returns what
- * is to be asked in its place. */
+/* Rewrites a URL in an answer of a mirror, which may name the public Hub, or
+ * the mirror's host without its path prefix, to the mirror's own URL. Frees url
+ * and returns the one to request. */
 char *repo_rewrite(const struct repo *r, char *url);
 
 /* The commit that a revision points to: 40 hex digits and '\0'. A revision
@@ -64,32 +63,28 @@ int repo_tree(const struct repo *r, const char *commit,
 int repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct err *e);
 
-/* For the calls that write: "ENDPOINT/api/models/ID", to be
- * continued and released by the caller; a segment that is quoted whole; one
- * call with the retry rule, its text in *text. Statuses from 300 on are errors.
- * If next is not NULL it gets the rel="next" link. */
+/* The rel="next" link of a page. */
 struct repo_next {
 	char *url;     /* NULL: there is none; the caller frees */
 	bool no_token; /* another host named it */
 };
 
-/* The error that this answer is, a status of 300 or more: answer_error(), and
- * which other host sent it, if one did. Returns -1. */
+/* Sets the error for an answer with a status of 300 or more: answer_error(),
+ * and the host that sent it, if not the endpoint. Returns -1. */
 int repo_error(const struct repo *r, const struct response *resp,
     struct str body, const struct answer_about *what, struct err *e);
 
-/* Where the bytes of a file are: the resolve URL, which the caller frees. */
+/* The resolve URL, which serves the bytes of a file; the caller frees. */
 char *repo_file_url(const struct repo *r, const char *commit, const char *path);
 
 /* The page of a commit, for people; the caller frees. */
 char *repo_commit_url(const struct repo *r, const char *commit);
 
 /*
- * Is this answer (redirect or content), which a request for f got on its way,
- * one that may be believed? Errors of the Hub become sentences; X-Linked-ETag
- * and X-Linked-Size, where the Hub sends them, must be the file's; a web page
- * in place of a file is refused. The statuses of other hosts are left to the
- * caller.
+ * Checks an answer (redirect or content) to a request for f. Errors of the Hub
+ * become sentences; X-Linked-ETag and X-Linked-Size, where the Hub sends them,
+ * must be the file's; a web page in place of a file is refused. The statuses of
+ * other hosts are left to the caller.
  */
 int repo_check_file(const struct repo *r, const struct repo_file *f,
     const struct http_head *h, const struct url *url, struct err *e);
@@ -98,7 +93,7 @@ int repo_check_file(const struct repo *r, const struct repo_file *f,
 
 /*
  * The calls of the Hub's API that change a repository (hub-protocol.md,
- * sections 9 and 10). All want a token.
+ * sections 9 and 10). All need a token.
  */
 
 /* *there: the repository exists and the token may see it. *is_public: and the
@@ -106,23 +101,23 @@ int repo_check_file(const struct repo *r, const struct repo_file *f,
 int repo_exists(
     const struct repo *r, bool *there, bool *is_public, struct err *e);
 
-/* Creates it; one that exists is fine, however the Hub says so. A Space is a
- * static one: the others need a paid plan on free accounts. */
+/* Creates it; no error if it exists. A Space becomes a static one: other kinds
+ * need a paid plan. */
 int repo_create(const struct repo *r, bool is_private, struct err *e);
 
 /* Creates a branch at the head of main; one that exists is fine. */
 int repo_create_branch(const struct repo *r, const char *name, struct err *e);
 
-/* Asks how files are to be sent; question is of preupload_end(). */
+/* Asks how to send files; question is from preupload_end(). */
 int repo_preupload(const struct repo *r, const char *revision, bool new_pr,
     const struct buf *question,
     void (*each)(void *ctx, const struct preupload_mode *m), void *ctx,
     char commit[41], struct err *e);
 
 /*
- * One try to commit, without the retry rule: whoever got no answer (ERR_NET)
- * must look whether it happened before it is tried again. ERR_REFUSED: the
- * branch has moved, or the Hub does not want it.
+ * Tries to commit once. After ERR_NET the caller must check whether the commit
+ * was made before it tries again. ERR_REFUSED: the branch has moved, or the Hub
+ * refuses the commit.
  */
 int repo_send_commit(const struct repo *r, const char *revision,
     const struct commit *c, struct commit_answer *out, struct err *e);
@@ -132,13 +127,13 @@ int repo_newest(const struct repo *r, const char *revision, char commit[41],
     char **title, struct err *e);
 
 /* Opens a pull request against the default branch, as a draft; *link is the
- * caller's. Commits go to "refs/pr/NUMBER". One whose answer got lost is looked
- * for before it is tried again, so that there are never two. */
+ * caller's. Commits go to "refs/pr/NUMBER". After a lost answer it searches for
+ * the pull request before it tries again, so that there are never two. */
 int repo_open_pull_request(const struct repo *r, const char *title,
     const char *description, unsigned retries, uint64_t *number, char **link,
     struct err *e);
 
-/* Draft no longer. */
+/* Marks the pull request as ready: no longer a draft. */
 int repo_publish_pull_request(
     const struct repo *r, uint64_t number, struct err *e);
 

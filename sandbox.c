@@ -366,7 +366,7 @@ static const uint16_t never[] = {
 #ifdef SYS_mount_setattr
     SYS_mount_setattr,
 #endif
-    /* The network: nobody calls us. */
+    /* The network: no incoming connections. */
     SYS_listen,
     SYS_accept4,
 #ifdef SYS_accept

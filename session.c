@@ -135,7 +135,7 @@ note_trust(const struct session *s, const char *source, bool option, int rv,
 		return err_in(e, "%s", source);
 	if (rv != 0)
 		progress_note(
-		    s->progress, "%s: %s; it is passed over", source, e->msg);
+		    s->progress, "%s: %s; skipping it", source, e->msg);
 	return 0;
 }
 
@@ -232,8 +232,8 @@ show_clock(const struct session *s)
 	cert_day(t.system, system);
 	cert_day(t.now, now);
 	progress_note(s->progress,
-	    "this machine's clock is wrong: it says %s, and this program was "
-	    "built on %s; that day or a later one counts for certificates",
+	    "this machine's clock is wrong: it says %s, before hub was built "
+	    "(%s); certificates are checked for the build date or later",
 	    system, now);
 }
 
@@ -290,9 +290,7 @@ fill(
 	if (identify(s, o, e) < 0)
 		return -1;
 	if (c->offline) {
-		err_set(e, ERR_OTHER,
-		    "HF_HUB_OFFLINE is set: no request is "
-		    "made");
+		err_set(e, ERR_OTHER, "HF_HUB_OFFLINE is set: not connecting");
 		return err_hint(e, "unset HF_HUB_OFFLINE");
 	}
 	s->trust = tls_trust_open();
@@ -329,7 +327,7 @@ session_open(struct session *s, const struct options *o, const struct config *c,
 		return 0;
 	/* A read that a signal ended looks like a file that cannot be read. */
 	if (wait_stop())
-		err_set(e, ERR_STOPPED, "interrupted");
+		err_set(e, ERR_STOPPED, "stopped");
 	session_close(s);
 	return -1;
 }
@@ -371,10 +369,11 @@ session_confine(const struct session *s, struct confine *c)
 	if (!s->config->verbose)
 		return;
 	if (version)
-		progress_note(s->progress, "confined by Landlock %d%s", version,
+		progress_note(s->progress, "sandbox: Landlock %d%s", version,
 		    calls ? " and seccomp" : "; no seccomp here");
 	else
 		progress_note(s->progress, "%s",
-		    calls ? "confined by seccomp; no Landlock here"
-			  : "not confined: neither Landlock nor seccomp here");
+		    calls ? "sandbox: seccomp; no Landlock here"
+			  : "no sandbox: this system has neither Landlock nor "
+			    "seccomp");
 }

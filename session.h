@@ -2,8 +2,8 @@
 #define HUB_SESSION_H
 
 /*
- * What every command needs before its first request: roots of trust, a client,
- * the display, and the repository, set up from the settings.
+ * Opens what every command needs before its first request: roots of trust,
+ * client, display, repository.
  */
 
 #include <stdint.h>
@@ -25,7 +25,7 @@ struct tls_trust;
 struct session {
 	const struct config *config;
 	struct repoid id;
-	char *revision; /* what was asked for, "main" if nothing */
+	char *revision; /* as requested; "main" by default */
 	struct progress *progress;
 	struct tls_trust *trust;
 	struct client *client;
@@ -38,24 +38,23 @@ int session_open(struct session *s, const struct options *o,
     const struct config *c, const char *verb, struct err *e);
 void session_close(struct session *s);
 
-/* Connections to use at the most: what -j says, or what the machine and that
- * target are good for; -v tells. */
+/* The most connections to use: the value of -j, or by the machine and the
+ * target; reported with -v. */
 unsigned session_jobs(const struct session *s, enum jobs_ground ground);
 
-/* The rules of c hold from now on, and the system calls that no command needs
- * are given up; -v tells. To be called before the first request. */
+/* Enforces the rules of c and the filter of system calls; reported with -v.
+ * Call it before the first request. */
 void session_confine(const struct session *s, struct confine *c);
 
 /* --- Standard output, in pieces. --- */
 
 /*
- * What a command has to say on standard output. It is gathered, and goes out in
- * pieces: the report of a hundred thousand files would take more memory than
- * the rest of the run.
+ * Buffers standard output and writes it in pieces, since the report of 100,000
+ * files would take more memory than the rest of the run.
  */
 
-/* All is put into text, of which OUTPUT_PIECE bytes and one line more are kept
- * at the most if output_more() is called after each. */
+/* Callers append to text, and call output_more() after each line, so that it
+ * holds at most OUTPUT_PIECE bytes and one line. */
 struct output {
 	struct buf text;
 	FILE *to;
@@ -67,12 +66,12 @@ struct output {
 /* to is borrowed. */
 struct output output_make(FILE *to);
 
-/* Gives away what is there, if that is much. */
+/* Writes the buffer out if it holds OUTPUT_PIECE bytes. */
 void output_more(struct output *o);
 
-/* Gives away the rest and empties o. ERR_FILE if anything could not be written:
- * a full disk shows up only here. ERR_STOPPED if nobody reads it any more,
- * ERR_OTHER if a piece was larger than the memory that there is for it. */
+/* Writes the rest and empties o. ERR_FILE if anything could not be written: a
+ * full disk shows up only here. ERR_STOPPED if the reader has closed it,
+ * ERR_OTHER if a piece was larger than the buffer. */
 int output_end(struct output *o, struct err *e);
 
 /* --- The shapes of reports. --- */

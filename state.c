@@ -19,7 +19,7 @@
 #include "str.h"
 #include "wait.h"
 
-/* --- What a process is, to another one. --- */
+/* --- The identity of a process. --- */
 
 /* 32 hexadecimal digits with dashes between them. */
 static bool
@@ -239,10 +239,10 @@ blocks_find(const struct blocks *b, size_t from, bool in)
 /* Give up after losing this many races. */
 #define TRIES 20
 
-/* Between two looks at a file whose owner may be dead. */
+/* Time between two checks of a file whose owner may be dead. */
 #define LOOK 1000
 
-/* Like wait_now(), but a machine that is suspended goes on counting. */
+/* Like wait_now(), but counts time while the machine is suspended. */
 static uint64_t
 now(void)
 {
@@ -303,8 +303,8 @@ lease_clock(
 		/* The time of a file that is made may be that of the client. */
 		rv = file_pwrite(fd, "", 1, 0, f->path, e);
 		if (rv == 0 && fstat(fd, &st) < 0)
-			rv = err_sys(
-			    e, ERR_FILE, "cannot look into '%s'", f->path);
+			rv = err_sys(e, ERR_FILE,
+			    "cannot read the attributes of '%s'", f->path);
 		if (rv == 0)
 			*ms = mtime(&st);
 		close(fd);
@@ -340,8 +340,8 @@ look(const struct lease *l, const char *path, struct found *x, struct err *e)
 		return errno == ENOENT ? 1 : -1;
 	if (fstat(x->fd, &x->st) < 0) {
 		found_release(x);
-		return err_sys(
-		    e, ERR_FILE, "cannot look into '%s'", l->f->path);
+		return err_sys(e, ERR_FILE,
+		    "cannot read the attributes of '%s'", l->f->path);
 	}
 	x->has_head = pread(x->fd, x->head, STATE_HEAD, 0) == STATE_HEAD;
 	return 0;
@@ -656,7 +656,7 @@ lease_check(struct lease *l, struct err *e)
 	}
 	err_set(e, ERR_FILE,
 	    "cannot continue in '%s': another hub process took over while this "
-	    "one slept",
+	    "one was suspended",
 	    l->f->path);
 	return err_hint(e, "run again with -d");
 }
@@ -672,7 +672,7 @@ sign_off(struct lease *l)
 	if (file_pread(l->fd, head, STATE_HEAD, 0, l->path, &e) < 0)
 		return;
 	state_sign(head, &nobody);
-	/* Else the next who comes waits until the file is stale. */
+	/* Else the next process waits until the file is stale. */
 	(void)file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
 }
 

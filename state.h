@@ -2,14 +2,14 @@
 #define HUB_STATE_H
 
 /*
- * The state file of a partial file, bytes to struct and back; no I/O. partial.h
- * says what it is for. All numbers are little-endian:
+ * The format of the state file of a partial file (partial.h); no I/O. All
+ * numbers are little-endian:
  *
  *	0	head: which content, and which process writes    STATE_HEAD bytes
  *	128	for each block its checksum (hash_sum), 4 bytes; 0: absent
  *
- * The head ends with a CRC-32 of its own. The checksums need none: each is
- * compared with the block before the file is published.
+ * The head ends with its CRC-32. The checksums have none: each is compared with
+ * its block before the file is published.
  */
 
 #include <stdbool.h>
@@ -21,14 +21,14 @@
 
 struct err;
 
-/* --- What a process is, to another one. --- */
+/* --- The identity of a process. --- */
 
 /*
- * A process as one that shares a file system with it can know it: by its number
- * in a namespace of a running kernel, and by a number that it drew.
+ * Identifies a process to others on the same file system: by pid, pid
+ * namespace, the kernel's boot id and a random number.
  */
 
-/* Who writes. nonce 0: nobody does. */
+/* The writing process. nonce 0: none. */
 struct owner {
 	unsigned char boot[16]; /* of the running kernel; zero: unknown */
 	uint64_t nonce;
@@ -36,7 +36,7 @@ struct owner {
 	uint32_t pid;
 };
 
-/* This process, with nonce 0; what /proc does not say is unknown. */
+/* This process, with nonce 0; fields that /proc does not give are unknown. */
 void owner_self(struct owner *o);
 
 /* --- The text of a state file. --- */
@@ -64,8 +64,8 @@ uint64_t state_at(size_t block);
 
 void state_format_head(const struct state *s, unsigned char out[STATE_HEAD]);
 
-/* s says which content and size are expected and gets the owner; -1 if the head
- * is not whole or is about another content. */
+/* s has the expected content and size and gets the owner; -1 if the head is
+ * damaged or belongs to another content. */
 int state_parse_head(struct state *s, const unsigned char head[STATE_HEAD]);
 
 /* A set of blocks, one bit each. */
@@ -82,7 +82,7 @@ bool blocks_has(const struct blocks *b, size_t block);
 bool blocks_add(struct blocks *b, size_t block);
 bool blocks_drop(struct blocks *b, size_t block);
 void blocks_clear(struct blocks *b);
-/* to gets all that is in from; both of the same n. */
+/* Adds all blocks of from to to; both have the same n. */
 void blocks_join(struct blocks *to, const struct blocks *from);
 
 /* The first block from from on that is in the set (or is not); n if none. */
@@ -91,16 +91,17 @@ size_t blocks_find(const struct blocks *b, size_t from, bool in);
 /* --- Who may write it. --- */
 
 /*
- * The right to write a state file (state.h), which one process at a time has.
+ * A lock on a state file: one process at a time may write it.
  *
- * On a local file system it is flock() on the file that bears the name: it goes
- * with its holder, at once. Where locks may hang or lie, the file's head names
- * its owner, who touches the file every beat; an owner whose process is known
- * to be dead, who has signed off, or whose file was not touched for the time
- * stale (by the file system's own clock), is followed by whoever makes the file
- * STEM.claim, which only one can, and then renames a file of its own over it.
+ * On a local file system it is flock() on the state file, which ends with its
+ * holder. Where locks may hang or lie, the head of the file names its owner,
+ * which touches the file every beat. An owner loses it if its process is known
+ * to be dead, if it has released the lease, or if the file was not touched for
+ * the time stale (by the file system's clock). A successor creates STEM.claim,
+ * which only one process can, and then renames a file of its own over the state
+ * file.
  *
- * What another user made is left alone. Not thread-safe.
+ * Files of other users are left alone. Not thread-safe.
  */
 
 struct lease {
@@ -111,34 +112,34 @@ struct lease {
 	unsigned beat, stale; /* ms */
 	struct owner self;    /* its nonce is this lease's own */
 	struct maker maker;   /* what files of our own look like */
-	uint64_t beaten;      /* when it was touched last, with sleep counted */
+	uint64_t beaten;      /* last touch; counts time while suspended */
 	int fd;               /* of the state file; -1: not held */
 };
 
-/* Sets up; nothing is held. self gets a nonce; beat and stale are for the
- * caller to set. */
+/* Sets up a lease that is not held, and its nonce; the caller sets beat and
+ * stale. */
 void lease_init(struct lease *l, const struct folder *f, const char *stem,
     bool network, const struct owner *self, const struct maker *maker);
 
 /*
- * Tries to get it: 0, and l->fd is the file (empty if it is new); 1 if another
- * process has it; 2 if what stands there is not a file of our own (maker_made)
- * or has another name, too; -1 on errors. Where only time can tell whether the
- * owner is alive it waits, for stale ms at the most.
+ * Tries to take it: 0, and l->fd is the file (empty if new); 1 if another
+ * process has it; 2 if the existing file is not our own (maker_made) or has a
+ * second link; -1 on errors. Waits, for at most stale ms, if only time can show
+ * whether the owner is alive.
  */
 int lease_take(struct lease *l, struct err *e);
 
-/* Touches the file, if that is due. */
+/* Touches the file, if a beat is due. */
 void lease_beat(struct lease *l);
 
-/* 0 if nobody can have taken over, or, after a sleep, nobody has; else -1 and
- * ERR_FILE. */
+/* 0 if the lease is still held; -1 and ERR_FILE if another process took it over
+ * while this one was suspended. */
 int lease_check(struct lease *l, struct err *e);
 
-/* Lets go: nothing is held any more. */
+/* Releases the lock. */
 void lease_drop(struct lease *l);
 
-/* Lets go, and frees. */
+/* Releases the lock, and frees. */
 void lease_release(struct lease *l);
 
 /* "STEM.RANDOM.KIND"; the caller frees. */

@@ -68,25 +68,24 @@ size_t utf8_length(struct str s);
  * at most U+10FFFF. */
 size_t utf8_encode(uint32_t c, char out[4]);
 
-/* True if the UTF-8 sequence of n bytes at p is no letter but could steer a
- * terminal or the reader: a control character (C0, DEL, C1), a line separator,
- * or a mark that turns the direction of what follows. */
+/* True if the UTF-8 sequence of n bytes at p could control a terminal or
+ * mislead the reader: a control character (C0, DEL, C1), a line separator, or a
+ * mark that changes the text direction. */
 bool utf8_steers(const char *p, size_t n);
 
 /* Replaces each of these, and each byte that is not UTF-8, by '?', in place:
- * for text of strangers that goes to a terminal. */
+ * for text from servers that goes to a terminal. */
 void str_printable(char *s);
 
 /* Replaces what looks like a token of the Hub ("hf_", then letters, digits and
  * "_-." with 20 letters and digits in a row) by "hf_***", and the text that is
- * hidden by "***", in place. A token in the wrong place, or one that a server
- * sends back, is not to be shown. */
+ * hidden by "***", in place. This keeps tokens in a wrong place, or sent back
+ * by a server, out of messages. */
 void str_mask_tokens(char *s);
 
-/* Hides this text, the token of the run, from now on, and no other; NULL: none.
- * It is borrowed. One shorter than STR_HIDDEN_MIN bytes is no secret, and could
- * be a part of any word: it is not hidden. To be called while there is one
- * thread. */
+/* Sets the text to hide, the token of the run; NULL: none. It is borrowed. A
+ * text shorter than STR_HIDDEN_MIN bytes could be part of any word, and is not
+ * hidden. Call it before threads start. */
 void str_hide(const char *secret);
 
 #define STR_HIDDEN_MIN 8
@@ -100,8 +99,8 @@ size_t str_token_length(struct str s);
  * Invariants, before and after every call:
  *   len <= max, and max < SIZE_MAX / 2
  *   s is NULL if nothing was ever added, else s[len] is '\0'
- *   full says that something did not fit: it was left out, whole, and so is
- *   all that is added later. Check it once, when the text is complete.
+ *   full: an addition did not fit; it and all later ones were left out. Check
+ *   it once, when the text is complete.
  */
 struct buf {
 	char *s;
@@ -119,8 +118,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
-/* The same as a line: printable whatever the arguments hold, cut after 511
- * bytes, and with '\n' behind it. */
+/* Adds a line with its '\n': made printable, and cut after 511 bytes. */
 void buf_line(struct buf *b, const char *fmt, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
@@ -129,8 +127,8 @@ void buf_line(struct buf *b, const char *fmt, ...)
 /* Standard alphabet, padded (RFC 4648, section 4). */
 void buf_base64(struct buf *b, const void *p, size_t n);
 
-/* Room for n more bytes behind the text, to be filled by the caller and then
- * taken with buf_added(); NULL, and full is set, if the limit is in the way. */
+/* Returns room for n more bytes after the text, which the caller fills and adds
+ * with buf_added(); NULL, and full is set, beyond the limit. */
 char *buf_room(struct buf *b, size_t n);
 void buf_added(struct buf *b, size_t n);
 
@@ -150,11 +148,11 @@ void buf_release(struct buf *b);
 /* --- Memory. --- */
 
 /*
- * Memory that is there or the program ends: "hub: out of memory", status 1.
+ * Allocation that never fails: without memory the program ends with "hub: out
+ * of memory", status 1.
  *
- * Every size that comes from outside is checked against a limit before it
- * gets here, and what was transferred is kept, so ending is safe and saves half
- * of all error paths.
+ * Sizes from outside are checked against a limit first, and transferred bytes
+ * are kept, so ending is safe and saves half of all error paths.
  */
 
 #define countof(a) (sizeof(a) / sizeof((a)[0]))
@@ -182,12 +180,12 @@ uint64_t bytes_get_be(const unsigned char *p, size_t n);
 
 /* Dates of the Gregorian calendar to Unix time. Pure. */
 
-/* The same in seconds, at a time of that day. */
+/* Seconds since 1970 of a date and a time. */
 int64_t date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
     unsigned minute, unsigned second);
 
 /* Reads the n digits of s from at on as a number from low to high; false if
- * they are not that. */
+ * they are not such a number. */
 bool date_field(struct str s, size_t at, size_t n, unsigned low, unsigned high,
     unsigned *out);
 

@@ -281,7 +281,7 @@ chain_init(struct chain *c, const struct anchors *anchors, const char *host,
 	br_x509_minimal_set_rsa(&c->inner, br_rsa_pkcs1_vrfy_get_default());
 	br_x509_minimal_set_ecdsa(
 	    &c->inner, br_ec_get_default(), br_ecdsa_vrfy_asn1_get_default());
-	/* No SHA-1: nobody may sign with it any more. */
+	/* No SHA-1: it is forbidden for signatures. */
 	br_x509_minimal_set_hash(&c->inner, br_sha256_ID, &br_sha256_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha384_ID, &br_sha384_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha512_ID, &br_sha512_vtable);
@@ -326,7 +326,7 @@ explain_dates(const struct chain *c, struct err *e)
 	    clock, late ? ", but it is " : "", late ? now : "",
 	    late ? " or later" : "");
 	if (late || early)
-		err_hint(e, "setting this machine's clock");
+		err_hint(e, "set this machine's clock");
 	return -1;
 }
 
@@ -341,13 +341,14 @@ reason(int code)
 	    {BR_ERR_X509_UNSUPPORTED, "it uses what hub does not know"},
 	    {BR_ERR_X509_LIMIT_EXCEEDED, "it is too large"},
 	    {BR_ERR_X509_WRONG_KEY_TYPE, "its kind of key is not usable"},
-	    {BR_ERR_X509_BAD_SIGNATURE, "a signature in it is wrong"},
+	    {BR_ERR_X509_BAD_SIGNATURE, "it has a wrong signature"},
 	    {BR_ERR_X509_DN_MISMATCH,
-		"the certificates that came with it are not its issuers"},
+		"the other certificates that the server sent are not its "
+		"issuers"},
 	    {BR_ERR_X509_CRITICAL_EXTENSION,
 		"it has a critical extension that hub does not know"},
 	    {BR_ERR_X509_NOT_CA,
-		"it is signed by one that may not sign others"},
+		"its issuer is not allowed to sign certificates"},
 	    {BR_ERR_X509_FORBIDDEN_KEY_USAGE, "it is not meant for servers"},
 	    {BR_ERR_X509_WEAK_PUBLIC_KEY, "its key is too short"},
 	};
@@ -368,14 +369,14 @@ explain_trust(const struct chain *c, struct err *e)
 		    "the certificate of '%s' is signed by itself, '%s', and "
 		    "not trusted",
 		    c->host, c->subject);
-		return err_hint(e, "--ca-file FILE with that certificate");
+		return err_hint(e, "trust it with --ca-file FILE");
 	}
 	err_set(e, ERR_OTHER,
 	    "the certificate of '%s' is issued by '%s', which is not trusted%s",
 	    c->host, c->issuer,
 	    alone ? "; the server sends no other certificate" : "");
 	return err_hint(
-	    e, "--ca-file FILE with the certificate of that issuer");
+	    e, "use --ca-file FILE with the certificate of that issuer");
 }
 
 /* 0 if it was for another reason. */
@@ -389,13 +390,14 @@ explain_weakness(const struct chain *c, int code, struct err *e)
 		    c->host, c->short_key, c->short_bits, CERT_RSA_MIN);
 	else if (code == BR_ERR_X509_UNSUPPORTED && c->sha1[0])
 		err_set(e, ERR_OTHER,
-		    "the certificate of '%s' is not safe: that of '%s' is "
-		    "signed with SHA-1, which can be forged",
+		    "the certificate of '%s' is not safe: '%s' is signed with "
+		    "SHA-1, which can be forged",
 		    c->host, c->sha1);
 	else
 		return 0;
-	return err_hint(
-	    e, "asking who runs the server (or a proxy before it) to renew it");
+	return err_hint(e,
+	    "ask the operator of the server (or of the proxy before it) to "
+	    "renew it");
 }
 
 /* Sets the sentence for an error of BR_ERR_X509_*; returns -1. */
@@ -473,8 +475,7 @@ tls_trust_clock(const struct tls_trust *t)
 static int
 no_certificate(const char *name, struct err *e)
 {
-	err_set(e, ERR_USAGE,
-	    "'%s' holds no certificate in PEM form that can be used", name);
+	err_set(e, ERR_USAGE, "'%s' contains no usable PEM certificate", name);
 	return err_hint(e, "one with an RSA key of at least 2048 bits, or an "
 			   "EC key of the curve P-256, P-384 or P-521");
 }
@@ -584,7 +585,7 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 		struct stat st;
 
 		buf_printf(&name, "%s/%s", path, d->d_name);
-		/* A dangling link of a package that is gone is no error. */
+		/* A dangling link of a removed package is not an error. */
 		if (stat(buf_cstr(&name), &st) == 0 && S_ISREG(st.st_mode) &&
 		    st.st_size <= MEMBER_MAX &&
 		    add_member(t, buf_cstr(&name), &why) < 0 && r == 0) {
@@ -705,26 +706,28 @@ static const struct cause {
     {BR_ERR_BAD_VERSION, ERR_OTHER, "what the server sends is not TLS"},
     {BR_ERR_BAD_LENGTH, ERR_NET, "a record has a wrong length"},
     {BR_ERR_TOO_LARGE, ERR_OTHER, "a record of the server is too large"},
-    {BR_ERR_BAD_MAC, ERR_NET, "bytes were changed on their way"},
-    {BR_ERR_NO_RANDOM, ERR_OTHER, "no random numbers from the system"},
+    {BR_ERR_BAD_MAC, ERR_NET, "bytes were corrupted in transit"},
+    {BR_ERR_NO_RANDOM, ERR_OTHER, "the system provides no random numbers"},
     {BR_ERR_UNKNOWN_TYPE, ERR_OTHER, "what the server sends is not TLS"},
-    {BR_ERR_UNEXPECTED, ERR_OTHER, "the server sent what was not its turn"},
+    {BR_ERR_UNEXPECTED, ERR_OTHER, "the server sent an unexpected message"},
     {BR_ERR_BAD_CIPHER_SUITE, ERR_OTHER, "no cipher in common"},
-    {BR_ERR_BAD_SECRENEG, ERR_OTHER, "a bad renegotiation was asked for"},
-    {BR_ERR_BAD_SNI, ERR_OTHER, "a bad server name was answered"},
-    {BR_ERR_BAD_FINISHED, ERR_NET, "the handshake was changed on its way"},
+    {BR_ERR_BAD_SECRENEG, ERR_OTHER,
+	"the server asked for an unsafe renegotiation"},
+    {BR_ERR_BAD_SNI, ERR_OTHER, "the server answered with a bad server name"},
+    {BR_ERR_BAD_FINISHED, ERR_NET, "the handshake was corrupted in transit"},
     {BR_ERR_RESUME_MISMATCH, ERR_NET, "the session was resumed wrongly"},
-    {BR_ERR_INVALID_ALGORITHM, ERR_OTHER, "no signature kind in common"},
+    {BR_ERR_INVALID_ALGORITHM, ERR_OTHER, "no signature algorithm in common"},
     {BR_ERR_BAD_SIGNATURE, ERR_NET, "the server's signature is wrong"},
     {BR_ERR_WRONG_KEY_USAGE, ERR_OTHER,
 	"the certificate's key is not meant for this"},
-    {BR_ERR_NO_CLIENT_AUTH, ERR_OTHER, "the server wants a certificate of us"},
+    {BR_ERR_NO_CLIENT_AUTH, ERR_OTHER,
+	"the server requires a client certificate"},
     {256 + 10, ERR_OTHER, "the server says: unexpected message"},
-    {256 + 20, ERR_NET, "the server says: bytes were changed on their way"},
+    {256 + 20, ERR_NET, "the server says: bytes were corrupted in transit"},
     {HANDSHAKE_FAILURE, ERR_OTHER,
 	"the server refuses: no cipher or version in common (hub speaks TLS "
-	"1.2 with ECDHE and AES-GCM or ChaCha20), or it wants a certificate of "
-	"the client"},
+	"1.2 with ECDHE and AES-GCM or ChaCha20), or it requires a client "
+	"certificate"},
     {256 + 42, ERR_OTHER, "the server refuses: bad certificate"},
     {256 + 47, ERR_OTHER, "the server refuses: illegal parameter"},
     {256 + 49, ERR_OTHER, "the server refuses: access denied"},
@@ -737,9 +740,9 @@ static const struct cause {
     {256 + 90, ERR_NET, "the server was stopped"},
     {NO_RENEGOTIATION, ERR_OTHER,
 	"the server wants another handshake, which hub refuses (renegotiation, "
-	"perhaps for a certificate of the client)"},
+	"perhaps for a client certificate)"},
     {256 + 112, ERR_OTHER, "the server does not know the host name"},
-    {256 + 116, ERR_OTHER, "the server wants a certificate of us"},
+    {256 + 116, ERR_OTHER, "the server requires a client certificate"},
     {256 + 120, ERR_OTHER, "the server does not offer HTTP/1.1"},
 };
 
@@ -751,7 +754,7 @@ explain(const struct tls *t, struct err *e)
 	/* BearSSL says this also if the head of a record is none at all. */
 	if (code == BR_ERR_UNSUPPORTED_VERSION && t->ibuf[1] != 3)
 		code = BR_ERR_BAD_VERSION;
-	/* OpenSSL's way to say that nobody wants to renegotiate with it. */
+	/* OpenSSL reports a refused renegotiation in this way. */
 	if (code == HANDSHAKE_FAILURE && t->open)
 		code = NO_RENEGOTIATION;
 	if (code >= BR_ERR_X509_OK && code < 256)
@@ -768,7 +771,7 @@ explain(const struct tls *t, struct err *e)
 		    "TLS with '%s': the server ended it with alert %d", t->host,
 		    code - BR_ERR_RECV_FATAL_ALERT);
 	return err_set(e, ERR_OTHER,
-	    "TLS with '%s': the server breaks the protocol (%d)", t->host,
+	    "TLS with '%s': the server violates the protocol (%d)", t->host,
 	    code);
 }
 
@@ -949,7 +952,7 @@ tls_open(int fd, const char *host, const struct tls_trust *trust,
 
 	t->fd = fd;
 	if (!set_host(t, host))
-		err_set(e, ERR_USAGE, "'%s' is no host name", host);
+		err_set(e, ERR_USAGE, "invalid host name '%s'", host);
 	else if (start(t, trust, resume, deadline, e) == 0)
 		return t;
 	tls_close(t);

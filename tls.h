@@ -39,14 +39,14 @@ struct tls_trust *tls_trust_open(void);
 void tls_trust_close(struct tls_trust *t); /* takes NULL */
 
 /* Adds all certificates of a PEM text; name is for messages. ERR_USAGE if there
- * is none. Returns 1, and e says the first with its line, if some are broken
- * and others were added. Those with a kind of key that BearSSL does not have,
- * or a short RSA key, are passed over, and each is kept once. */
+ * is none. Returns 1, and e names the first broken one with its line, if some
+ * are broken and others were added. Skips keys of a kind that BearSSL does not
+ * support, short RSA keys, and duplicates. */
 int tls_trust_add_pem(
     struct tls_trust *t, struct str pem, const char *name, struct err *e);
-/* The same for a file or a pipe (ERR_USAGE if it cannot be read, which takes 5
- * s at most; 16 MiB), and for each file of a folder (those that cannot be read
- * or hold no certificate are passed over). */
+/* The same for a file or a pipe (ERR_USAGE if it cannot be read within 5 s or
+ * exceeds 16 MiB), and for each file of a folder (skips those that are
+ * unreadable or contain no certificate). */
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 
@@ -56,9 +56,8 @@ int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 
 struct clock *tls_trust_clock(const struct tls_trust *t);
 
-/* What a later session to the same host can resume with (RFC 5246, 7.3). The
- * caller keeps one for each origin and locks it: a session is copied in and out
- * under lock by tls_open and tls_close. All zero is "none yet". */
+/* The data to resume a session with the same host (RFC 5246, 7.3). The caller
+ * keeps and locks one for each origin. All zero: none yet. */
 struct tls_resume {
 	unsigned char id[32], master[48];
 	unsigned id_len;
@@ -70,10 +69,10 @@ struct tls;
 
 /*
  * The handshake. host is a name or an address literal; fd stays the caller's.
- * resume may be all zero; on success tls_session() gives what to keep.
- * An untrusted certificate is ERR_OTHER with the issuer's name in the sentence
- * and a hint that names --ca-file; a wrong clock is named as such; all that
- * another try may mend (reset, timeout, early close) is ERR_NET.
+ * resume may be all zero; on success tls_session() gives what to keep. An
+ * untrusted certificate is ERR_OTHER with the issuer's name in the sentence and
+ * a hint that names --ca-file; a wrong clock is named as such; everything that
+ * a retry may fix (reset, timeout, early close) is ERR_NET.
  */
 struct tls *tls_open(int fd, const char *host, const struct tls_trust *trust,
     const struct tls_resume *resume, uint64_t deadline, struct err *e);
@@ -84,8 +83,8 @@ void tls_session(const struct tls *t, struct tls_resume *out);
 int64_t tls_lapses(const struct tls *t);
 
 /* Decrypted bytes, at most cap; waits for the first. *n is 0 at the end of the
- * stream; tls_closed_well() then says whether the peer had said so
- * (close_notify), or the stream was cut. */
+ * stream; tls_closed_well() then returns whether the peer sent close_notify, or
+ * the stream was cut. */
 int tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e);
 bool tls_closed_well(const struct tls *t);
@@ -102,38 +101,37 @@ void tls_close(struct tls *t);
 /*
  * The time of day, for the dates of certificates and of signed addresses, on
  * machines whose own clock may be wrong: the latest of the system's clock, the
- * day of the build, and what the endpoint has said (Date, over verified TLS).
+ * day of the build, and the endpoint's Date (over verified TLS).
  *
- * A system clock that is before the build is known to be wrong. A clock that is
- * ahead is not noticed. What the endpoint says counts for this run only: the
- * next one hears it in its first answer, and an endpoint that was wrong once
- * must not spoil all runs to come.
+ * A system clock before the build is known to be wrong. A clock that is ahead
+ * is not detected. The endpoint's time is used for this run only: the next one
+ * gets it in its first answer, and one wrong answer must not affect later runs.
  */
 
 /* Seconds since 1970. */
 struct clock_time {
-	int64_t system; /* what the machine says */
-	int64_t now;    /* what is used */
-	bool at_least;  /* it is then or later: nothing says more */
+	int64_t system; /* the system's clock */
+	int64_t now;    /* the time to use */
+	bool at_least;  /* the real time may be later */
 };
 
 /* One for a run, for all threads. */
 struct clock;
 
-/* Takes NULL: nobody has said anything. */
+/* c may be NULL. */
 struct clock_time clock_read(struct clock *c);
 
-/* The endpoint says that it is date, and its certificate lapses at until. */
+/* Reports the endpoint's Date; its certificate expires at until. */
 void clock_tell(struct clock *c, int64_t date, int64_t until);
 
 /* --- The server's certificates. --- */
 
 /*
- * The server's certificates: BearSSL's X.509 engine decides, this one around it
- * adds what that lacks. It matches address literals (subject alternative names
+ * Checks the server's certificates: wraps BearSSL's X.509 engine and adds
+ * checks that it lacks. It matches address literals (subject alternative names
  * of type iPAddress), refuses a host that begins with a dot, which BearSSL lets
- * match a wildcard, refuses a certificate that is not for servers (extended
- * key usage), and remembers what a sentence about a refusal needs.
+ * match a wildcard, refuses a certificate that is not for servers (extended key
+ * usage), and records what the error message needs.
  *
  * Refused are signatures with SHA-1 and short RSA keys.
  */

@@ -72,7 +72,7 @@ struct load {
 	bool verbose;
 };
 
-/* A fault of what it says, not of its grammar: at the line of the value. */
+/* A fault of the content, not of the grammar: at the line of the value. */
 static int
 bad_value(
     struct str text, const struct json *at, const char *why, struct err *e)
@@ -162,9 +162,9 @@ read_config(
 	return rv;
 }
 
-/* In a folder of strangers a .env may be theirs: it must belong to the user or
- * to root and be writable by nobody else. A group is fine if it is the user's
- * own, which where the umask is 002 has no other members. */
+/* In a folder that others can write to, the .env may be theirs: it must belong
+ * to the user or to root and must not be writable by others. A group is fine if
+ * it is the user's own, which where the umask is 002 has no other members. */
 static bool
 is_own(const struct stat *st)
 {
@@ -175,7 +175,7 @@ is_own(const struct stat *st)
 	return !(st->st_mode & S_IWGRP) || st->st_gid == getegid();
 }
 
-/* Reads the .env that nobody named, if there is one that may be used. */
+/* Reads the .env that was not named, if there is one that may be used. */
 static int
 read_found(struct buf *notes, struct buf *text)
 {
@@ -262,7 +262,7 @@ note_unfilled(const struct dotenv *d, const struct load *l, struct str text)
 	env_release(&filled);
 }
 
-/* What was read from the file that nobody named. */
+/* The result of reading the file that was not named. */
 static void
 parse_found(struct dotenv *d, const struct load *l, struct str text)
 {
@@ -274,7 +274,7 @@ parse_found(struct dotenv *d, const struct load *l, struct str text)
 		note_unfilled(d, l, text);
 }
 
-/* What was read from the file that the configuration names. */
+/* The result of reading the file that the configuration names. */
 static int
 parse_named(
     struct dotenv *d, const struct load *l, struct str text, struct err *e)
@@ -302,7 +302,7 @@ read_env(struct dotenv *d, const struct load *l, struct err *e)
 	if (rv < 0 || !read)
 		return rv;
 	if (l->verbose)
-		buf_line(l->notes, "'%s' was read", dotenv_name(d));
+		buf_line(l->notes, "reading '%s'", dotenv_name(d));
 	note_ignored(d, l);
 	return 0;
 }
@@ -338,7 +338,7 @@ dotenv_release(struct dotenv *d)
 /* --- Where the token comes from. --- */
 
 #define TOKEN_MAX 4096 /* bytes; those of the Hub have 37, OAuth's some 1000 */
-#define SOURCE_MAX (1 << 20) /* bytes of what is said of where it is from */
+#define SOURCE_MAX (1 << 20) /* bytes of the text that names its source */
 
 struct search {
 	const struct token_input *in;
@@ -398,14 +398,14 @@ fault_of(struct str s)
 		unsigned char c = (unsigned char)s.s[i];
 
 		if (c == ' ' || c == '\t')
-			return "has a blank in it";
+			return "contains a blank";
 		if (c < ' ' || c == 127)
-			return "has a control character in it";
+			return "contains a control character";
 		if (c > 127)
-			return "has a character in it that is not ASCII, such "
+			return "contains a character that is not ASCII, such "
 			       "as a curly quote";
 		if (c == '"' || c == '\'')
-			return "has a quote in it";
+			return "contains a quote";
 	}
 	return NULL;
 }
@@ -422,7 +422,7 @@ take(struct search *s, struct str text, const char *source, struct err *e)
 
 	if (fault) {
 		rv = err_set(
-		    e, ERR_USAGE, "%s: this is no token: it %s", source, fault);
+		    e, ERR_USAGE, "%s: invalid token: it %s", source, fault);
 	} else if (n) {
 		s->out->text = xstrndup(copy, n);
 		s->out->source = xstrdup(source);
@@ -451,7 +451,8 @@ from_option_file(struct search *s, const char *path, struct err *e)
 	else if (errno == EISDIR && is_stdin)
 		/* What hub.c opens in its place. */
 		err_set(e, ERR_USAGE,
-		    "--token-file: standard input is closed, or a folder");
+		    "--token-file: cannot read standard input: it is closed, "
+		    "or a folder");
 	else
 		err_sys(e, ERR_USAGE, "--token-file: cannot read '%s'", path);
 	secret_release(&text);
@@ -459,7 +460,7 @@ from_option_file(struct search *s, const char *path, struct err *e)
 		s->out->file = xstrdup(path);
 	if (rv == 0 && !s->out->text)
 		rv = err_set(
-		    e, ERR_USAGE, "--token-file: '%s' holds no token", path);
+		    e, ERR_USAGE, "--token-file: '%s' contains no token", path);
 	return rv;
 }
 
@@ -553,7 +554,7 @@ from_file(struct search *s, struct err *e)
 	return rv;
 }
 
-/* What nobody has given for this run. */
+/* Sources that were not given for this run. */
 static int
 find_implicit(struct search *s, struct err *e)
 {
@@ -615,8 +616,8 @@ token_places(enum token_purpose p)
 {
 #define PLACES(first) \
 	"--api_token, --token-file, " first ", HF_TOKEN and " \
-	"HUGGING_FACE_HUB_TOKEN in the environment and in .env, and the token " \
-	"file of 'hf auth login'"
+	"HUGGING_FACE_HUB_TOKEN in the environment and in .env, " \
+	"and the token file of 'hf auth login'"
 	static const char *const places[] = {
 	    [TOKEN_READ] = PLACES("HUGGINGFACE_READ_API"),
 	    [TOKEN_WRITE] = PLACES("HUGGINGFACE_WRITE_API"),

@@ -5,9 +5,9 @@
  * The token of a run: --api_token, the first line of --token-file, the
  * environment, .env, the token file of the official client; in the environment
  * and in .env first the name for the purpose, then HF_TOKEN, then
- * HUGGING_FACE_HUB_TOKEN. What is empty counts as none, but a name that is set
- * in the environment, be it empty, is not looked for in .env. With
- * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two count.
+ * HUGGING_FACE_HUB_TOKEN. An empty value counts as none, but a name that is set
+ * in the environment, even if empty, is not looked for in .env. With
+ * HF_HUB_DISABLE_IMPLICIT_TOKEN only the first two are used.
  */
 
 #include <stdbool.h>
@@ -46,15 +46,15 @@ int token_find(const struct token_input *in, struct token *out,
 /* Wipes the text, and hides nothing any more. */
 void token_release(struct token *t);
 
-/* What was looked at for a token, for the sentence when one is missing:
+/* The places that were searched for a token, for the error if there is none:
  * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
 const char *token_places(enum token_purpose p);
 
 /* --- Files that leave no copy of the token. --- */
 
 /*
- * Files that may hold a token, read so that no copy of it stays behind. b is
- * made with one byte more than the longest text that is accepted.
+ * Reads files that may contain a token without leaving copies of it. The limit
+ * of b is one byte more than the longest accepted text.
  */
 
 /* Reads all into the empty b. -1 sets errno: EFBIG if it is too long. The file
@@ -71,13 +71,12 @@ void secret_release(struct buf *b);
  * The .env file of a run: the one that the configuration file names, else the
  * one in the working directory. Its syntax is env.h's.
  *
- * Only tokens are taken from it: an endpoint, proxy or CA there could be a
- * trap that collects the token, and is ignored with a note. One that nobody
- * named is used only if it belongs to the user or to root and nobody else can
- * write to it (the user's own group may), and only if it can be parsed, else
- * ignored with a note. In such a file ${VAR} is a variable of the file itself:
- * it lies there for another program, and what it names in the environment may
- * be that one's secret.
+ * Only tokens are taken from it: an endpoint, proxy or CA there could be a trap
+ * that collects the token, and is ignored with a note. A file that was not
+ * named is used only if it belongs to the user or to root, no other user can
+ * write to it (the user's own group may), and it can be parsed; else it is
+ * ignored with a note. In such a file ${VAR} is a variable of the file itself,
+ * since the environment may hold the secrets of another program.
  */
 
 struct dotenv {

@@ -18,8 +18,7 @@
 /* --- Begin and end of a file. --- */
 
 /*
- * The beginning and the end of a file that is fetched: by one worker, without
- * the lock.
+ * Opens and finishes a file. Called by one worker, without the lock.
  */
 
 /* After this many contents in a row that got no answer, or were refused to us,
@@ -142,8 +141,8 @@ transfer_file_close(struct transfer_file *f, bool published)
 	file_free(f);
 }
 
-/* Nobody fetches it any more. It counts as work now, and not when it gets its
- * name: small ones get theirs in bursts, which no rate should show. */
+/* No worker fetches it any more. It counts as work now, and not when it gets
+ * its name: small ones get theirs in bursts, which no rate should show. */
 static void
 retire(struct transfer_queue *q, struct transfer_file *f)
 {
@@ -165,9 +164,7 @@ wrong_hash(struct transfer_file *f, struct err *e)
 
 	digest_hex(&f->content.digest, want);
 	digest_hex(&f->found, got);
-	err_set(e, ERR_CONTENT,
-	    "the content is not what its hash says: expected %s, got %s", want,
-	    got);
+	err_set(e, ERR_CONTENT, "wrong hash: expected %s, got %s", want, got);
 }
 
 /* The bytes are wrong: gives up if they have been so often enough. What earlier
@@ -290,8 +287,9 @@ ripen(struct transfer_queue *q, struct transfer_file *f)
 	crew_unlock(&q->crew);
 }
 
-/* A file that is hashed or given up, and that nobody else is at: it gets its
- * name, waits for that, comes again, or has failed. */
+/* Finishes a file that is hashed or given up and that no other worker uses:
+ * publishes it, lets it wait for a sync, fetches it again, or reports its
+ * failure. */
 static void
 transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 {
@@ -319,7 +317,7 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
  * hash, and what a failure means for the file and for all.
  */
 
-/* A signed address is renewed this long before it lapses, in seconds. */
+/* A signed address is renewed this many seconds before it expires. */
 #define RENEW_BEFORE 60
 
 /* A worker at a range. What job->f and job->r are is guarded by the crew's
@@ -362,7 +360,7 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	struct transfer_file *f;
 	uint64_t lapses = url_expiry(url);
 
-	/* A clock that is ahead makes every address look lapsed. */
+	/* With a clock that is ahead every address looks expired. */
 	if (lapses <= client_time(v->q->t->client) + RENEW_BEFORE)
 		lapses = 0;
 	crew_lock(&v->q->crew);
@@ -684,8 +682,8 @@ leave(struct visit *v, enum fetch_end end, struct err *e)
 		crew_changed(&v->q->crew);
 }
 
-/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may take it and
- * give another one. */
+/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may keep it and
+ * return another one. */
 static void
 transfer_range(
     struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
@@ -877,7 +875,7 @@ supervise(void *ctx, struct err *e)
 	return rv;
 }
 
-/* --- What the hasher asks and tells. --- */
+/* --- Callbacks of the hasher. --- */
 
 static uint64_t
 written(void *file, uint64_t offset)
@@ -912,7 +910,7 @@ hash_differs(void *file, uint64_t bytes, bool old)
 	crew_lock(&q->crew);
 	if (!old && ++f->lost > LOST_MAX) {
 		err_set(&e, ERR_FILE,
-		    "the disk does not give back what was written");
+		    "the disk returns different data than was written");
 		transfer_give_up(f, &e);
 	}
 	crew_changed(&q->crew);

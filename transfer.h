@@ -8,16 +8,15 @@
  * address".
  *
  * Every request for content carries a Range; a 206 must have the right
- * Content-Range. A 200 has all of the content: what of it is here already is
+ * Content-Range. A 200 has all of the content: bytes that are already here are
  * dropped. Hashing runs beside the transfer, in order; a file is read back only
- * for what came out of order or in an earlier run. Bytes are written once, by
- * the one connection that has their range; a connection that stands still loses
- * it and is left. The address that a redirect leads to is kept for all ranges
- * of a file, and asked for anew before it lapses and on 401, 403 and 404 of a
- * foreign host.
+ * where bytes arrived out of order or in an earlier run. Bytes are written
+ * once, by the connection that has their range; a stalled connection loses it
+ * and is closed. The target of a redirect is kept for all ranges of a file, and
+ * requested again before it expires and on 401, 403 and 404 of another host.
  *
- * No file gets its name before its bytes are on the disk. Small ones go there
- * some at a time, which costs a fraction of one sync for each.
+ * No file gets its name before its bytes are on the disk. Small files are
+ * synced in groups, which costs a fraction of one sync for each.
  */
 
 #include <stdbool.h>
@@ -38,17 +37,17 @@ struct transfer_queue;
 struct url;
 
 struct transfer_ops {
-	/* What content i is. The name must last for the run. */
+	/* Describes content i. The name must last for the run. */
 	void (*content)(void *ctx, size_t i, struct content *out);
-	/* Content i is about to be fetched: gives where its bytes go, and the
-	 * address to ask, which transfer_run() frees. */
+	/* Called before content i is fetched: returns its partial file, and the
+	 * URL in *url, which transfer_run() frees. */
 	struct partial *(*begin)(
 	    void *ctx, size_t i, char **url, struct err *e);
-	/* Each answer on the way to content i, redirects too. */
+	/* Called for each answer to a request for content i, redirects too. */
 	int (*check)(void *ctx, size_t i, const struct http_head *h,
 	    const struct url *url, struct err *e);
-	/* The bytes are verified and on the disk, in that partial, which has
-	 * that name below the folder: publish. */
+	/* Publishes content i: its bytes are verified and on the disk, in that
+	 * partial, under that name below the folder. */
 	int (*done)(void *ctx, size_t i, const struct partial *p,
 	    const char *name, struct err *e);
 	/* Content i is given up. */
@@ -68,9 +67,9 @@ struct transfer {
 	void *ctx;
 };
 
-/* Runs to the end: every content is done or failed. One that fails does not
- * stop the others, but what concerns all (disk full, stopped by a signal, not
- * allowed) does. Returns -1 with that, else 0. */
+/* Runs to the end: every content is done or failed. A failed content does not
+ * stop the others, but a failure that concerns all (disk full, a signal, not
+ * allowed) does, and returns -1; else 0. */
 int transfer_run(const struct transfer *t, struct err *e);
 
 #endif

@@ -27,7 +27,7 @@
 #define REGULAR_MAX ((uint64_t)100 * 1000 * 1000)
 
 /* Files of one commit: the Hub gives a commit 60 s, so each aims at 40. The
- * steps are those of the official client (PEERS.md, 3b). */
+ * steps are those of the official client. */
 static const unsigned scale[] = {
     20, 50, 75, 100, 125, 200, 250, 400, 600, 1000};
 #define SCALE_START 6
@@ -37,7 +37,7 @@ static const unsigned scale[] = {
 
 /* --- Sending and committing a batch. --- */
 
-/* What is sent and committed together. */
+/* Files that are sent and committed together. */
 struct batch {
 	struct delivery *d;
 	struct offer_file **item;
@@ -91,7 +91,7 @@ lfs_failed(void *ctx, size_t i, const struct err *why)
 	offer_fail(f, why, NULL);
 }
 
-/* What is to be sent of the batch, to the storage. */
+/* The objects of the batch for the storage. */
 static int
 send_lfs(struct batch *b, struct err *e)
 {
@@ -255,7 +255,8 @@ is_done(const struct delivery *d, const struct commit *c, const char *commit,
 	return same;
 }
 
-/* Did a commit whose answer got lost arrive? 1: it did, and head is it. */
+/* Checks whether a commit whose answer was lost was made. 1: yes, and head is
+ * that commit. */
 static int
 look_for(struct delivery *d, const struct commit *c, struct err *e)
 {
@@ -389,7 +390,7 @@ to_send(const struct batch *b)
 	return n;
 }
 
-/* What was replaced or deleted since it was sent is not committed. */
+/* Files that changed after they were sent are not committed. */
 static void
 drop_changed(const struct batch *b)
 {
@@ -470,7 +471,7 @@ step_down(struct delivery *d, size_t n)
 	while (d->step && scale[d->step] > n / 2)
 		d->step--;
 	progress_note(d->progress,
-	    "a commit of %zu files did not get through; trying %u at once", n,
+	    "a commit of %zu files failed; retrying with %u files", n,
 	    scale[d->step]);
 }
 
@@ -620,7 +621,7 @@ meet_branch(struct upload *u, bool *fresh, struct err *e)
 		return -1;
 	/* What is there by such a name was not made as a branch. */
 	if (str_starts(str_of(u->s.revision), "refs/"))
-		return err_hint(e, "name a pull request that is there, or use "
+		return err_hint(e, "use an existing pull request, or "
 				   "--create-pr");
 	*fresh = u->o->dry_run;
 	if (*fresh)
@@ -888,7 +889,7 @@ put_dry_run(const struct upload *u, struct output *to)
 	    u->offer.n, size, u->gone_n);
 }
 
-/* What was done, in one sentence. */
+/* Reports the result in one sentence. */
 static void
 say_end(const struct upload *u)
 {
@@ -936,8 +937,7 @@ sum_up(const struct upload *u, struct err *e)
 		}
 	if (!first && o->n == 1 && o->file[0].fate == OFFER_IGNORED)
 		return err_set(e, ERR_PARTIAL,
-		    "'%.256s' was not sent: the .gitignore of '%s' leaves it "
-		    "out",
+		    "'%.256s' was not sent: the .gitignore of '%s' excludes it",
 		    o->file[0].path, u->s.id.id);
 	if (!first)
 		return 0;
@@ -952,12 +952,12 @@ sum_up(const struct upload *u, struct err *e)
 		    failed, o->n, u->s.id.id, first->path, first->failure->msg);
 	return err_hint(e, "%s",
 	    *first->failure->hint ? first->failure->hint
-				  : "run again: what is done is kept");
+				  : "run again to continue");
 }
 
 /* --- The command. --- */
 
-/* What is not sent, though it stands there. */
+/* Reports skipped entries. */
 static void
 note_passed(const struct upload *u)
 {
@@ -966,7 +966,7 @@ note_passed(const struct upload *u)
 		"links to directories"},
 	    [SCAN_SPECIAL] = {"skipped ", "pipe, socket or device",
 		"pipes, sockets or devices"},
-	    [SCAN_DOTENV] = {"not sent without being named: ", "file", "files"},
+	    [SCAN_DOTENV] = {"not sent unless named: ", "file", "files"},
 	    [SCAN_TOKEN] = {"never sent: ", "file with a token",
 		"files with tokens"},
 	};
@@ -987,7 +987,7 @@ note_passed(const struct upload *u)
 		    u->o->local_path, s->outside_first);
 }
 
-/* They have no part in anything, and are told at once. */
+/* Reports files that cannot be sent. */
 static void
 note_bad(const struct upload *u)
 {
@@ -1017,8 +1017,12 @@ open_offer(struct upload *u, struct err *e)
 		if (c->secret_file[i])
 			secret[rules.secret_n++] = c->secret_file[i];
 	if (offer_open(&u->offer, u->o->local_path, to, &rules, c->token, e) <
-	    0)
+	    0) {
+		if (!*e->hint && strpbrk(u->o->local_path, "*?["))
+			err_hint(
+			    e, "give the directory, with --include 'PATTERN'");
 		return -1;
+	}
 	note_passed(u);
 	note_bad(u);
 	if (!u->offer.n && !u->o->delete.n)
@@ -1050,7 +1054,7 @@ open_journal(struct upload *u)
 	why = journal_why(u->journal);
 	if (why && u->c->verbose)
 		progress_note(u->s.progress,
-		    "nothing is remembered for a later run: %s", why);
+		    "progress cannot be saved for a later run: %s", why);
 	buf_release(&state);
 }
 
@@ -1109,12 +1113,19 @@ send_all(struct upload *u, struct err *e)
 	return rv;
 }
 
-/* What ended the whole run, as the user sees it. */
+/* The error of the whole run, for the user. */
 static void
 explain(const struct upload *u, struct err *e)
 {
+	size_t done = 0;
+
+	for (size_t i = 0; i < u->offer.n; i++)
+		done += u->offer.file[i].fate == OFFER_COMMITTED ||
+			u->offer.file[i].fate == OFFER_SAME;
 	if (e->kind == ERR_STOPPED)
-		err_set(e, ERR_STOPPED, "interrupted; complete parts are kept");
+		err_set(e, ERR_STOPPED,
+		    "stopped: %zu of %zu files; complete parts are kept", done,
+		    u->offer.n);
 	else
 		err_in(e, "cannot upload to '%s'", u->s.id.id);
 	/* The same command would open another one. */
@@ -1135,7 +1146,7 @@ run(struct upload *u, struct output *out, struct err *e)
 
 	if (open_offer(u, e) < 0) {
 		if (e->kind == ERR_STOPPED)
-			err_set(e, ERR_STOPPED, "interrupted");
+			err_set(e, ERR_STOPPED, "stopped");
 		return -1;
 	}
 	open_journal(u);
@@ -1169,7 +1180,7 @@ check_token(const struct config *c, struct err *e)
 	if (c->token)
 		return 0;
 	err_set(e, ERR_AUTH,
-	    "uploading needs a token, and there is none: looked at %s",
+	    "uploading needs a token, and none was found in %s",
 	    token_places(TOKEN_WRITE));
 	return err_hint(e, "set HF_TOKEN to a token with the right to write");
 }
@@ -1179,17 +1190,29 @@ check_options(const struct options *o, struct err *e)
 {
 	if (o->create_pr && o->revision && strcmp(o->revision, "main") != 0)
 		return err_set(e, ERR_USAGE,
-		    "--create-pr is against the main "
-		    "branch, and --revision names another one");
+		    "--create-pr needs the main branch, but --revision names "
+		    "another one");
 	if (o->create_pr && o->commit_message && *o->commit_message &&
 	    strlen(o->commit_message) < 3)
 		return err_set(e, ERR_USAGE,
-		    "-m: the title of a pull request has three characters at "
-		    "least");
+		    "-m: the title of a pull request must have at least 3 "
+		    "characters");
 	if (o->revision && str_is_hex(str_of(o->revision), 40))
 		return err_set(e, ERR_USAGE,
 		    "--revision: an upload goes to a branch, not to a commit");
 	return 0;
+}
+
+/* A download needs these, so people give them to an upload, too. */
+static void
+note_unneeded(const struct upload *u)
+{
+	if (u->o->resume)
+		progress_note(u->s.progress,
+		    "-d is not needed: an upload always continues");
+	if (u->o->file)
+		progress_note(u->s.progress,
+		    "-f is not needed: hub sees whether the path is a file");
 }
 
 int
@@ -1207,9 +1230,12 @@ upload(const struct options *o, const struct config *c, struct output *out,
 	if (check_options(o, e) < 0 ||
 	    session_open(&u.s, o, c, "uploading", e) < 0)
 		return -1;
+	note_unneeded(&u);
 	rv = check_token(c, e);
 	if (rv == 0)
 		rv = run(&u, out, e);
+	if (rv < 0 && e->kind == ERR_NET && !*e->hint)
+		err_hint(e, "check the network and run again");
 	for (size_t i = 0; i < u.gone_n; i++)
 		free(u.gone[i]);
 	free(u.gone);

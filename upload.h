@@ -2,10 +2,9 @@
 #define HUB_UPLOAD_H
 
 /*
- * hub upload: a file or a folder to a repository. What the Hub has already is
- * not sent; large contents go to the storage by LFS, the rest in the commit;
- * huge folders become several commits. The same command again goes on where it
- * was (journal.h).
+ * hub upload: a file or a folder to a repository. Contents that the Hub has are
+ * not sent; large ones go to the storage by LFS, the rest in the commit; huge
+ * folders become several commits. The same command again continues (journal.h).
  */
 
 #include <stdbool.h>
@@ -25,7 +24,7 @@ struct repo;
 /* --- The command. --- */
 
 /*
- * out gets the address of the commit or of the pull request, or with --json one
+ * out gets the URL of the commit or of the pull request, or with --json one
  * object. The caller has set up signals and answered the prompts: repo_id and
  * local_path are there.
  */
@@ -35,12 +34,13 @@ int upload(const struct options *o, const struct config *c, struct output *out,
 /* --- Sending and committing. --- */
 
 /*
- * The files of an offer to the Hub: large contents to the storage, then a
- * commit; batch by batch, each of so many files that a commit takes some 40 s.
- * A commit whose answer got lost is looked for before it is tried again.
+ * Sends the files of an offer to the Hub in batches: large contents to the
+ * storage, then a commit. The size of a batch is chosen so that a commit takes
+ * about 40 s. After a lost answer it searches for the commit before it tries
+ * again.
  */
 
-/* All is borrowed but what is said to be the caller's. */
+/* Everything is borrowed except fields marked as the caller's. */
 struct delivery {
 	const struct repo *repo;
 	const char *branch;
@@ -54,12 +54,12 @@ struct delivery {
 	struct progress *progress;
 	char head[41]; /* of the branch, as last seen; "" if not known */
 
-	/* What became of it. */
+	/* The result. */
 	unsigned commits;
 	char *url; /* of the last commit or the pull request; the caller's */
 	char *revision; /* where the commits went; the caller's */
 	uint64_t pr;    /* number of the pull request; 0: none */
-	unsigned step;  /* of the scale; set by deliver() */
+	unsigned step;  /* index of the batch size; set by deliver() */
 };
 
 #endif

@@ -77,8 +77,7 @@ parse_port(struct str text, struct url *u, struct err *e)
 		return 0;
 	if (str_num(text, 10, 65535, &port) < 0 || !port)
 		return err_set(e, ERR_OTHER,
-		    "the port of '%.*s' is no number from 1 to 65535",
-		    STRF(u->host));
+		    "the port of '%.*s' must be 1 to 65535", STRF(u->host));
 	u->port = (unsigned)port;
 	return 0;
 }
@@ -90,8 +89,8 @@ parse_host(struct str s, struct url *u, struct err *e)
 
 	if (str_starts(s, "[")) {
 		if (!str_cut(from(s, 1), ']', &host, &port) || !is_ipv6(host))
-			return err_set(
-			    e, ERR_OTHER, "'%.*s' is no IPv6 address", STRF(s));
+			return err_set(e, ERR_OTHER,
+			    "invalid IPv6 address '%.*s'", STRF(s));
 		u->ipv6 = true;
 		if (port.n && port.s[0] != ':')
 			return err_set(
@@ -101,8 +100,8 @@ parse_host(struct str s, struct url *u, struct err *e)
 	} else {
 		str_cut(s, ':', &host, &port);
 		if (!is_host(host))
-			return err_set(
-			    e, ERR_OTHER, "'%.*s' is no host name", STRF(host));
+			return err_set(e, ERR_OTHER, "invalid host name '%.*s'",
+			    STRF(host));
 	}
 	u->host = host;
 	return parse_port(port, u, e);
@@ -117,8 +116,8 @@ no_scheme(struct str text, struct err *e)
 	str_cut(show, '?', &show, &ignored);
 	while (str_cut(show, '@', &ignored, &show))
 		;
-	return err_set(e, ERR_OTHER, "'%.*s' is no http:// or https:// address",
-	    STRF(show));
+	return err_set(e, ERR_OTHER,
+	    "'%.*s' is not an http:// or https:// address", STRF(show));
 }
 
 int
@@ -129,10 +128,10 @@ url_parse(struct str text, struct url *out, struct err *e)
 	size_t n = 0;
 
 	if (text.n > URL_MAX)
-		return err_set(e, ERR_OTHER, "an address is too long");
+		return err_set(e, ERR_OTHER, "the address is too long");
 	if (!visible(text))
 		return err_set(e, ERR_OTHER,
-		    "an address has blanks or control characters in it");
+		    "the address contains blanks or control characters");
 	str_cut(text, '#', &text, &ignored);
 	rest = text;
 	if (!take_scheme(&rest, &u.secure))
@@ -338,7 +337,7 @@ url_join(const struct url *base, struct str ref, struct err *e)
 	str_cut(ref, '#', &ref, &fragment);
 	rv = put_target(&out, base, ref, e);
 	if (clean.full || out.full)
-		rv = err_set(e, ERR_OTHER, "an address is too long");
+		rv = err_set(e, ERR_OTHER, "the address is too long");
 	else if (rv == 0)
 		rv = url_parse(buf_str(&out), &checked, e);
 	buf_release(&clean);

@@ -47,13 +47,13 @@ char *url_join(const struct url *base, struct str ref, struct err *e);
 /* Same scheme, host (ignoring case) and port. */
 bool url_same_origin(const struct url *a, const struct url *b);
 
-/* The same origin, and u's path is base's, which does not end with '/', or goes
- * on behind it with '/'. */
+/* The same origin, and u's path is base's (without '/' at its end) or continues
+ * it with '/'. */
 bool url_is_below(const struct url *u, const struct url *base);
 
-/* Takes url, which free() takes. Where base has a path, and url is at its
- * origin but not below it, and url's path begins with start: url with base's
- * path before its own. Else url as it is. */
+/* If base has a path, url has the same origin but is not below it, and url's
+ * path begins with start: frees url and returns it with base's path before its
+ * own. Else returns url. */
 char *url_put_below(const struct url *base, const char *start, char *url);
 
 /* "localhost", 127.0.0.0/8 or [::1]: clear text stays on this machine. */
@@ -78,8 +78,8 @@ void url_put_host(struct buf *b, const struct url *u, bool port);
 void url_show(struct buf *b, const struct url *u);
 
 /*
- * When a signed URL lapses, as Unix seconds: from "Expires=" (CloudFront), or
- * "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it does not say.
+ * When a signed URL expires, as Unix seconds: from "Expires=" (CloudFront), or
+ * "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it has neither.
  */
 uint64_t url_expiry(const struct url *u);
 

@@ -242,8 +242,8 @@ wait_entropy(void *p, size_t n, uint64_t deadline, struct err *e)
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
-			return err_sys(
-			    e, ERR_OTHER, "no random numbers from the system");
+			return err_sys(e, ERR_OTHER,
+			    "the system provides no random numbers");
 		if (wait_now() >= deadline)
 			return err_set(
 			    e, ERR_NET, "the system has no random numbers yet");

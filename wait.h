@@ -2,8 +2,8 @@
 #define HUB_WAIT_H
 
 /*
- * Time, and every wait of the program: each has a deadline and ends when a
- * signal asks for the end.
+ * Time, and all waits of the program: each has a deadline and ends after a
+ * signal that stops the program.
  *
  * Times are milliseconds of the monotonic clock, so that a clock which jumps
  * changes nothing. WAIT_FOREVER is a deadline that never comes; it is for waits
@@ -33,14 +33,14 @@ int wait_until(uint64_t deadline, struct err *e);
 
 /* SIGINT, SIGTERM and SIGHUP ask for the end from now on: the first one sets
  * the flag that every wait looks at, the second ends the process at once (with
- * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call that fails
- * tells. SIGUSR1 asks for a status line, and SIGCONT is noticed. */
+ * 128 + its number). SIGPIPE and SIGXFSZ are ignored: the call fails instead.
+ * SIGUSR1 asks for a status line, and SIGCONT is noticed. */
 void wait_signals(void);
 
 /* The signal that asked for the end; 0 if none did. */
 int wait_stop(void);
 
-/* Nobody reads standard output any more: as if SIGPIPE asked for the end.
+/* Stops the program as SIGPIPE would: the reader closed standard output.
  * Returns -1 with ERR_STOPPED. */
 int wait_no_reader(struct err *e);
 
@@ -49,14 +49,14 @@ int wait_no_reader(struct err *e);
 int wait_check(struct err *e);
 
 /* From now on the waits of the calling thread also end, with ERR_NET, soon
- * after *flag is true; NULL: not any more. A connection that nobody needs any
- * more is left in this way, wherever it waits. */
+ * after *flag is true; NULL: not any more. This ends a connection that is no
+ * longer needed, wherever it waits. */
 void wait_cancel_by(const atomic_bool *flag);
 
 /* True once after each SIGUSR1. */
 _Bool wait_status_asked(void);
 
-/* True once after each SIGCONT: the process stood still before it. */
+/* True once after each SIGCONT: the process was suspended before it. */
 _Bool wait_continued(void);
 
 /*
@@ -81,8 +81,8 @@ uint64_t wait_random(void);
 /* --- Workers around one lock. --- */
 
 /*
- * A fixed set of workers around one lock: threads that do what is left until
- * nothing is, or until the run ends early. The first reason for that counts.
+ * A fixed set of workers around one lock: threads that work until no work is
+ * left, or until the run ends early; it keeps the first reason for that.
  *
  * The lock guards also what the crew's owner lets the workers share. It is held
  * for moments only, never over I/O.
@@ -98,27 +98,27 @@ struct crew {
 	unsigned count, max;
 };
 
-/* Room for max workers; none is started. */
+/* Allocates max workers; starts none. */
 void crew_init(struct crew *c, size_t left, unsigned max);
 /* No thread may be left. */
 void crew_release(struct crew *c);
 
-/* Starts n workers more; fewer are enough, but it fails if there are none at
- * all. arg is what work gets. */
+/* Starts n more workers, which call work(arg); fails only if no worker runs at
+ * all. */
 int crew_start(struct crew *c, unsigned n, void *(*work)(void *), void *arg,
     struct err *e);
 
 void crew_lock(struct crew *c);
 void crew_unlock(struct crew *c);
 
-/* Under the lock: whether to go on. */
+/* Under the lock: true if there is work and the run has not ended. */
 bool crew_busy(const struct crew *c);
 
-/* Under the lock: wakes all who wait. */
+/* Under the lock: wakes all waiting threads. */
 void crew_changed(struct crew *c);
 
-/* Under the lock, which is given up meanwhile: waits for a change, but not
- * longer than ms, since work comes by the clock, too. */
+/* Under the lock, which it releases while it waits: waits for a change, at most
+ * ms, since some work becomes due by time. */
 void crew_wait(struct crew *c, unsigned ms);
 
 /* Under the lock: ends the run early. */

@@ -238,7 +238,7 @@ def test_clock_before_the_build_and_an_old_certificate(k):
     repo = k.hub.add_repo(ID, FILES)
     certify(k, "hub", -1, to_build() - 100)
     k.ok(k.download(repo, **future(k)), 1,
-         ("has expired on 2039-", "but it is 2040-01-01 or later", "setting this machine's clock"))
+         ("has expired on 2039-", "but it is 2040-01-01 or later", "set this machine's clock"))
     assert not k.dir.exists() or not list(k.dir.glob("*.json"))
 
 

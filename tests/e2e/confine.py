@@ -42,7 +42,7 @@ def taken_over(k, top, *args, free=False):
     tried = {}
     for version, end, name in re.findall(r"^escape: (\d+) (\w+) (.*)$", said, re.M):
         tried.setdefault((int(version), name), set()).add(end)
-    landlock = re.search(r"confined by Landlock (\d+)", said)
+    landlock = re.search(r"sandbox: Landlock (\d+)", said)
     assert len(tried) > 25, "too little was tried"
     # Without Landlock what is moved is missed.
     if landlock and not free:
@@ -58,7 +58,7 @@ def all_refused(k, top, *args):
             assert ends == {"refused"}, "%s: %s" % (name, ends)
     if not landlock:
         raise Skip("no Landlock here: only system calls were tested" if seccomp
-                   else "neither Landlock nor seccomp here")
+                   else "neither Landlock nor seccomp")
 
 
 def test_taken_over_without_confinement(k):
@@ -117,8 +117,8 @@ def test_taken_over_upload_of_one_file(k):
 
 def test_said_with_v_only(k):
     k.hub.add_repo(ID, FILES)
-    assert "confined" not in k.ok(k.download(ID)).err
-    assert k.ok(k.download(ID, "-v")).err.count("confined") == 1
+    assert "sandbox" not in k.ok(k.download(ID)).err
+    assert k.ok(k.download(ID, "-v")).err.count("sandbox") == 1
 
 
 def test_upload_through_links(k):

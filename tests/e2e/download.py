@@ -319,7 +319,7 @@ def test_standard_output_drops_only_what_it_has_written(k):
     k.hub.fault(origin="cdn", drop_after=700001, corrupt_at=5)
     k.hub.fault(origin="cdn", ignore_range=True, count=None)
     r = k.run("download", "-r", repo.id, "-o", "-", MODEL, "--retries", "1")
-    k.ok(r, 6, err="other bytes than before")
+    k.ok(r, 6, err="different bytes than before")
     assert len(r.raw) <= 700001
 
 
@@ -855,7 +855,7 @@ def test_proxy_that_refuses_plain(k):
     # This one is the Hub's own.
     k.hub.fault(path="/revision/", status=403, headers={"X-Request-Id": "Root=1"})
     with Proxy() as proxy:
-        r = k.ok(k.download(repo, env={"http_proxy": proxy.url}), 4, "the Hub does not allow it")
+        r = k.ok(k.download(repo, env={"http_proxy": proxy.url}), 4, "the Hub denies access")
         assert "proxy" not in r.err
 
 
@@ -889,7 +889,7 @@ def test_endpoint_moved_private(k):
     k.hub.fault(path="/revision/main.expand", status=308, count=2, headers={
         "Location": "%s/api/models/%s/revision/main?x" % (elsewhere(k), repo.id)})
     said = "the endpoint redirects to '%s', and no token was sent there: " % elsewhere(k)
-    hint = "try: --endpoint %s, if that host may have the token" % elsewhere(k)
+    hint = "try: use --endpoint %s, if that host may have the token" % elsewhere(k)
     k.ok(k.download(repo, token="read"), (3, 4), (said, hint))
     r = k.ok(k.download(repo), (3, 4), "the endpoint redirects to '%s': " % elsewhere(k))
     assert "there is no model" in r.err
@@ -903,7 +903,7 @@ def test_endpoint_moved_to_a_page(k):
     k.hub.fault(path="/revision/main", status=302, count=None, headers={"Location": elsewhere(k) + "/login"})
     k.hub.fault(path="/login", status=200, count=None, body="<html>hello</html>",
                 headers={"Content-Type": "text/html; charset=utf-8"})
-    k.ok(k.download(repo), 5, ("the endpoint redirects to '%s'" % elsewhere(k), "a web page came"))
+    k.ok(k.download(repo), 5, ("the endpoint redirects to '%s'" % elsewhere(k), "a web page instead"))
     k.hub.violations.clear()
 
 
@@ -1297,5 +1297,5 @@ def test_each_refused_name_is_told(k):
 def test_only_regular_files_are_replaced(k):
     repo = sample(k)
     os.mkfifo(str(k.top / "config.json"))
-    k.ok(k.download(repo, "-f", to=k.top / "config.json"), 7, err="no regular file")
+    k.ok(k.download(repo, "-f", to=k.top / "config.json"), 7, err="not a regular file")
     assert stat.S_ISFIFO((k.top / "config.json").lstat().st_mode)

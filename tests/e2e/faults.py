@@ -601,7 +601,7 @@ def stopped(way, at, number, more):
     found = []
     if first.status not in (0, 128 + number):
         found.append("status %d" % first.status)
-    if first.status and not twice and "interrupted" not in first.err and at[1] > way.early[at[0]]:
+    if first.status and not twice and "stopped" not in first.err and at[1] > way.early[at[0]]:
         found.append("no sentence")
     # Who is told twice has no time to tidy up.
     found += [f for f in way.faults(first) if not twice or "rubbish" not in f]

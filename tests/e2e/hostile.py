@@ -117,8 +117,8 @@ NAMES = [
     (b'".ca\\u200cche/huggingface/x"', "own files"), (b'"CACHE~1/HUGGIN~1/x"', "own files"),
     # The listing as a whole is not to be trusted.
     (b'"nul\\u0000"', "no usable path"), (b'"' + b"x/" * 5000 + b'x"', "no usable path"),
-    (b'"\\ud800"', "no JSON"), (b'"\xff"', "no JSON"), (b'"raw\nline"', "no JSON"),
-    (b'"raw\0nul"', "no JSON"), (b'"\xc0\xaf"', "no JSON"), (b'"\xed\xa0\x80"', "no JSON"),
+    (b'"\\ud800"', "not JSON"), (b'"\xff"', "not JSON"), (b'"raw\nline"', "not JSON"),
+    (b'"raw\0nul"', "not JSON"), (b'"\xc0\xaf"', "not JSON"), (b'"\xed\xa0\x80"', "not JSON"),
 ]
 
 
@@ -371,16 +371,16 @@ def test_sizes_in_heads(k):
 def test_hashes_that_do_not_match(k):
     good(k, {"m.bin": Generated(1, 3 * MB), "a.txt": "right"})
     zeros = "0" * 64
-    each(k, [({"headers": {"X-Linked-ETag": '"%s"' % zeros}}, "names another content"),
-             ({"headers": {"X-Linked-ETag": 'W/"%s"' % zeros}}, "names another content")],
+    each(k, [({"headers": {"X-Linked-ETag": '"%s"' % zeros}}, "hash differs from the listing"),
+             ({"headers": {"X-Linked-ETag": 'W/"%s"' % zeros}}, "hash differs from the listing")],
          6, "/resolve/", "m.bin")
     each(k, [({"replace": [['"[0-9a-f]{64}"', text]]}, "no hash") for text in
              ('"../../../evil"', "null", '"%s"' % zeros[1:], '"%s0"' % zeros, '"%s"' % ("G" * 64), "7")], 6, "/tree/|/paths-info/")
     each(k, [({"replace": [['"oid": "[0-9a-f]{40}"', '"oid": "%s"' % zeros[:n]]]}, "no hash")
              for n in (0, 39, 41, 64)], 6, "/tree/")
-    each(k, [({"corrupt_at": 0}, "not what its hash says"),
-             ({"corrupt_at": 3 * MB - 1}, "not what its hash says")], 6, "", "m.bin", origin="cdn")
-    each(k, [({"corrupt_at": 4}, "not what its hash says")], 6, "resolve-cache", "a.txt")
+    each(k, [({"corrupt_at": 0}, "wrong hash"),
+             ({"corrupt_at": 3 * MB - 1}, "wrong hash")], 6, "", "m.bin", origin="cdn")
+    each(k, [({"corrupt_at": 4}, "wrong hash")], 6, "resolve-cache", "a.txt")
     each(k, [({"replace": [['"oid": "([0-9a-f]{64})"', '"oid": "%s"' % text]]}, None)
              for text in (zeros, "A" * 64)], 6,
          "/tree/|/paths-info/", "m.bin")
@@ -392,8 +392,8 @@ def test_hashes_that_do_not_match(k):
 def redirects(k, trap):
     """Location, and what is said of it."""
     return [
-        ("file:///etc/passwd", "no http"), ("ftp://127.0.0.1/x", "no http"), ("data:,x", "no http"),
-        ("javascript:alert(1)", "no http"), ("gopher://x/", "no http"), ("https:/x", "no http"),
+        ("file:///etc/passwd", "not an http"), ("ftp://127.0.0.1/x", "not an http"), ("data:,x", "not an http"),
+        ("javascript:alert(1)", "not an http"), ("gopher://x/", "not an http"), ("https:/x", "not an http"),
         (trap.url + "/x", "only https|https to http"), ("//" + trap.url[7:] + "/x", None),
         ("http://127.0.0.1:%d/x" % trap.port, "only https|https to http"),
         ("https://user:secret@127.0.0.1:9/", "login"), ("https://user@127.0.0.1:9/", "login"),
@@ -401,7 +401,7 @@ def redirects(k, trap):
         ("https://127.0.0.1:0/", "port"), ("https://127.0.0.1:99999/", "port"),
         ("https://127.0.0.1:-1/", "port"), ("https://[::1/", "IPv6"), ("https:///x", "host"),
         ("https://a b/", "host"), ("https://ex\u00e4mple/", "host"), ("https://%31/", "host"),
-        ("https://" + "h" * 300 + "/", "host"), ("", "where to"), (None, "where to"),
+        ("https://" + "h" * 300 + "/", "host"), ("", "no Location"), (None, "no Location"),
         ("/" + "x" * 16000, None), ("/" + "x" * 20000, "too long|larger"),
         ("/" + "\u00e4" * 8000, "too long"), ("/x" + "/.." * 3000, None), ("\x01", "no field|broken"),
         ("/a\x1b[31m", "no field|broken")]
@@ -562,7 +562,7 @@ def test_pieces_without_end(k):
 def test_a_body_that_moves_but_never_ends(k):
     good(k)
     k.hub.fault(path="/tree/", count=None, status=200, body="[", endless=True, filler=" ", rate=200)
-    attack(k, 5, "--stall-timeout", "1", why="too slowly")
+    attack(k, 5, "--stall-timeout", "1", why="too slow")
 
 
 def test_standard_output(k):
@@ -584,9 +584,9 @@ def test_json_that_is_none(k):
     good(k)
     rows = [({"status": 200, "body": body}, why) for body, why in (
         ("[" * 100000, "deep"), ('{"a":' * 100000, "deep"), ("[" * 65 + "]" * 65, "deep"),
-        ("", "no JSON"), ("<html>log in</html>", "no JSON"), ("[", "no JSON"), ("]", "no JSON"), ("[1,]", "no JSON"), ("[] []", "no JSON"),
-        ("\ufeff[]", "no JSON"), ("[NaN]", "no JSON"), ("[01]", "no JSON"), ('["\\u12"]', "no JSON"),
-        ("[\0]", "no JSON"), ("\0", "no JSON"), ("[" + "1" * MB + "]", "is no object"),
+        ("", "not JSON"), ("<html>log in</html>", "not JSON"), ("[", "not JSON"), ("]", "not JSON"), ("[1,]", "not JSON"), ("[] []", "not JSON"),
+        ("\ufeff[]", "not JSON"), ("[NaN]", "not JSON"), ("[01]", "not JSON"), ('["\\u12"]', "not JSON"),
+        ("[\0]", "not JSON"), ("\0", "not JSON"), ("[" + "1" * MB + "]", "is no object"),
         ("null", "no list"), ("{}", "no list"), ('"[]"', "no list"), ("0", "no list"), ("[[]]", "no object"),
         ("[{}]", "what it is"), ('[{"type":"file"}]', "no usable path"),
         ('[{"type":"file","path":"a","path":"b","oid":"%s"}]' % ("0" * 40), "no usable path"),
@@ -701,7 +701,7 @@ def test_pages_in_circles(k):
     good(k)
     tree_url = "%s/api/models/%s/tree/main?recursive=true" % (k.hub.endpoint, ID)
     pages(k, tree_url)
-    attack(k, 6, why="circles")
+    attack(k, 6, why="repeats a page")
     assert len(k.hub.asked(path="/tree/")) <= 4
     for length in (2, 3, 7):
         k.hub.forget()
@@ -710,7 +710,7 @@ def test_pages_in_circles(k):
             k.hub.fault(path="at=%d$" % n, count=None,
                         headers={"Link": '<%s>; rel="next"' % urls[(n + 1) % length]})
         pages(k, urls[0])
-        attack(k, 6, why="circles")
+        attack(k, 6, why="repeats a page")
         assert len(k.hub.asked(path="/tree/")) <= 4 * length + 4
 
 
@@ -749,7 +749,7 @@ def test_pages_that_are_large_and_without_end(k):
 
 def test_pages_elsewhere(k):
     good(k, private=True)
-    rows = [("http://127.0.0.1:9/", "only https"), ("file:///etc/passwd", "no http"),
+    rows = [("http://127.0.0.1:9/", "only https"), ("file:///etc/passwd", "not an http"),
             ("https://u:p@127.0.0.1:9/", "login"), ("https://" + "x" * 17000, None),
             ("https://[", None), ("//127.0.0.1:99999/", "port"), ("http:x", None)]
     for target, why in rows:

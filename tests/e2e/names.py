@@ -165,7 +165,7 @@ def test_no_such_name(k):
                    "cannot find the address of 'nowhere.test': there is no such name")
         kit.ok(fetch(kit), 5, "no name server answers")
         with Names(words={A: "servfail", AAAA: "refused"}):
-            kit.ok(fetch(kit), 5, "the name server fails to find it")
+            kit.ok(fetch(kit), 5, "the name server reports a failure")
         with Names(words={A: "silent", AAAA: "silent"}):
             kit.ok(fetch(kit), 5, "no name server has answered in time")
     inside(k, test)

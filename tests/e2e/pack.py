@@ -162,7 +162,7 @@ def test_fish_completion(k):
 
 
 def test_completion_refused(k):
-    k.ok(k.run("completion"), 2, err="no shell is given")
+    k.ok(k.run("completion"), 2, err="no shell given")
     k.ok(k.run("completion", "csh"), 2, err=("'csh'", "bash, zsh or fish"))
     k.ok(k.run("completion", "bash", "zsh"), 2, err="too many")
 

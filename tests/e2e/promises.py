@@ -409,4 +409,4 @@ def test_separate_copy_is_not_said_to_be_kept(k):
     assert "except the separate copy of 'big.bin'" in r.err, r.err
     first.send_signal(signal.SIGINT)
     r = k.finish(first)
-    assert "what arrived is kept" in r.err and "except" not in r.err
+    assert "partial files are kept" in r.err and "except" not in r.err

@@ -148,9 +148,9 @@ def each(rows, test):
 
 # what must be refused
 
-RENEW = "asking who runs the server"
-CA_FILE = "--ca-file FILE with the certificate of that issuer"
-CLOCK = "setting this machine's clock"
+RENEW = "ask the operator of the server"
+CA_FILE = "use --ca-file FILE with the certificate of that issuer"
+CLOCK = "set this machine's clock"
 
 
 def wrong(host, subject="hub.test"):
@@ -192,19 +192,19 @@ REFUSED = [
     ({"by": "corporate", "send": ()}, HERE, "is not trusted; the server sends no other", CA_FILE),
     ({"by": "below", "send": ()}, HERE, "is issued by 'Test issuer', which is not trusted; "
      "the server sends no other certificate", CA_FILE),
-    ({"by": "below", "send": ("root",)}, HERE, "that came with it are not its issuers", None),
+    ({"by": "below", "send": ("root",)}, HERE, "that the server sent are not its issuers", None),
     ({"by": "sha1 root"}, HERE, "issued by 'Old root', which is not trusted", CA_FILE),
 
-    ({"digest": "sha1"}, HERE, "that of 'hub.test' is signed with SHA-1, which can be forged", RENEW),
+    ({"digest": "sha1"}, HERE, "'hub.test' is signed with SHA-1, which can be forged", RENEW),
     ({"by": "rsa", "digest": "sha1"}, HERE, "signed with SHA-1, which can be forged", RENEW),
     ({"by": "sha1"}, HERE, "that of 'Old issuer' is signed with SHA-1", RENEW),
     ({"key": 1024}, HERE, "the RSA key of 'hub.test' has 1024 bits, not 2048", RENEW),
     ({"key": 2032}, HERE, "the RSA key of 'hub.test' has 2032 bits, not 2048", RENEW),
     ({"by": "short"}, HERE, "the RSA key of 'Short issuer' has 1024 bits, not 2048", RENEW),
 
-    ({"by": "no authority"}, HERE, "it is signed by one that may not sign others", None),
+    ({"by": "no authority"}, HERE, "its issuer is not allowed to sign certificates", None),
     ({"by": "not for signing"}, HERE, "it is not meant for", None),
-    ({"by": "too deep"}, HERE, "it is signed by one that may not sign others", None),
+    ({"by": "too deep"}, HERE, "its issuer is not allowed to sign certificates", None),
     ({"by": "constrained"}, HERE, "a critical extension that hub does not know", None),
     ({"extensions": ("extendedKeyUsage=clientAuth,emailProtection",)}, HERE,
      "it is not meant for servers", None),
@@ -229,7 +229,7 @@ def test_self_signed(k):
     pem, certificate = lab().self_signed()
     serve(k, pem)
     told(k, run(k, repo), 1, "is signed by itself, 'My own box', and not trusted",
-         "--ca-file FILE with that certificate")
+         "trust it with --ca-file FILE")
     k.ok(run(k, repo, HERE, "--ca-file", certificate))
     k.same(repo)
 
@@ -238,7 +238,7 @@ def test_trusted_too_weak(k):
     """A short key is not taken as a root either."""
     repo = k.hub.add_repo(ID, FILES)
     short = lab().authority("short root").file
-    k.ok(run(k, repo, HERE, "--ca-file", short), 2, err=("holds no certificate", "2048 bits"))
+    k.ok(run(k, repo, HERE, "--ca-file", short), 2, err=("contains no usable", "2048 bits"))
     assert not k.hub.asked() and not k.dir.exists()
 
 
@@ -260,11 +260,11 @@ def test_places_that_block(k):
         k.ok(k.download(repo, to=k.top / path[1:], env={"SSL_CERT_DIR": path, "REQUESTS_CA_BUNDLE": path},
                         timeout=20))
     # What the environment names is passed over with a note, what an option names is an error.
-    for name, path, why in (("REQUESTS_CA_BUNDLE", fifo, "holds no certificate"),
+    for name, path, why in (("REQUESTS_CA_BUNDLE", fifo, "contains no usable"),
                             ("SSL_CERT_DIR", fifo, "not a directory"),
                             ("REQUESTS_CA_BUNDLE", "/dev/zero", "larger than 16 MiB")):
         k.ok(k.download(repo, env={name: path}), err=why)
-    k.ok(k.download(repo, "--ca-file", fifo), 2, "holds no certificate")
+    k.ok(k.download(repo, "--ca-file", fifo), 2, "contains no usable")
     k.ok(k.download(repo, "--ca-file", "/dev/zero"), 2, "larger than 16 MiB")
     # A pipe to which somebody writes, as a shell makes it of <(...).
     reading, writing = os.pipe()
@@ -402,7 +402,7 @@ SERVERS = [
     (("-tls1_2", "-cipher", "AES128-SHA:" + ANYTHING.partition(":")[2]),
      "no cipher or version in common (hub speaks TLS 1.2 with ECDHE"),
     (("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA256"), "no cipher or version in common"),
-    (("-tls1_2", "-Verify", "1"), "or it wants a certificate of the client"),
+    (("-tls1_2", "-Verify", "1"), "or it requires a client certificate"),
 ]
 
 
@@ -419,7 +419,7 @@ def test_certificate_of_client_not_needed(k):
     """A server that asks for one and goes on without: s_server's page is no answer."""
     repo = k.hub.add_repo(ID, FILES)
     with Server("-tls1_2", "-verify", "1", "-www") as server:
-        told(k, run(k, repo, port=server.port), 5, "a web page came in place of the Hub's answer",
+        told(k, run(k, repo, port=server.port), 5, "the server sent a web page instead of the Hub's answer",
              "login page or a proxy")
 
 
@@ -428,7 +428,7 @@ def test_renegotiation_in_an_answer(k):
     repo = k.hub.add_repo(ID, FILES)
     with Server("-tls1_2", "-www") as server:
         env = {"HF_ENDPOINT": "https://%s:%d/reneg" % (HERE, server.port)}
-        told(k, run(k, repo, env=env), 5, "a web page came in place of the Hub's answer",
+        told(k, run(k, repo, env=env), 5, "the server sent a web page instead of the Hub's answer",
              "login page or a proxy")
         server.read_until("HelloRequest")
         server.read_until("no_renegotiation")

@@ -170,7 +170,7 @@ def test_not_to_what_another_host_says_of_an_upload(k):
     k.hub.fault(origin="hub", path="/batch", status=307, count=None,
                 headers={"Location": k.hub.cdn_url + "/batch"})
     k.hub.fault(origin="cdn", status=200, body=json.dumps(answer), count=None)
-    k.ok(put(k), 1, err="another host than the endpoint")
+    k.ok(put(k), 1, err="a host other than the endpoint")
     assert not k.hub.asked(path="/api/evil") and not k.hub.asked(path="/put")
     k.hub.violations.clear()
 
@@ -345,7 +345,7 @@ def test_dotenv_that_cannot_be_parsed(k):
     """Nobody named it: it is ignored, and that is said with its line."""
     repo = k.hub.add_repo(ID, FILES)
     (k.work / ".env").write_text("A=1\n\nHF_TOKEN='%s\n" % k.tokens["read"])
-    r = k.ok(k.download(repo), err="'.env' is ignored: line 3: the quote of the value is not closed")
+    r = k.ok(k.download(repo), err="'.env' is ignored: line 3: unterminated quote in the value")
     assert r.err.count(".env") == 1 and sent(k) == {False}
     source(k)
     k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "source"), 4, err=("line 3", "needs a token"))

@@ -232,7 +232,7 @@ def test_token_files(k):
 def test_env_files_that_nobody_named(k):
     folder(k, {"a.txt": "a", ".env": "X=1\n", "sub/.env.local": "Y=2\n", ".envrc": "Z=3\n"})
     (k.dir / "link").symlink_to("sub/.env.local")
-    r = k.ok(up(k, "--json"), err=("not sent without being named: 3 files", "'.env'", "'sub/.env.local'"))
+    r = k.ok(up(k, "--json"), err=("not sent unless named: 3 files", "'.env'", "'sub/.env.local'"))
     assert set(there(k)) == {".gitattributes", "a.txt", ".envrc"}
     assert {s["path"] for s in json.loads(r.out)["skipped"]} == {".env", "sub/.env.local", "link"}
     k.ok(up(k, "--include", "*.env*"), (0, 2))
@@ -250,11 +250,11 @@ def test_token_in_a_file(k):
     at = source(k, {"a.txt": "a", "run.log": "x" * 65530 + token + "y", "end.txt": token,
                     "w.bin": noise(1, 700001) + token.encode() + b"z", "almost.txt": token[:-1],
                     "head.txt": "x" * 511 + token + "y", ".gitignore": "# " + token + "\n"})
-    r = k.ok(up(k, path=at), 9, err=("5 of 7 files", "run.log", "end.txt", "w.bin", "holds the token"))
+    r = k.ok(up(k, path=at), 9, err=("5 of 7 files", "run.log", "end.txt", "w.bin", "contains the token"))
     assert token not in r.err
     assert set(there(k)) == {".gitattributes", "a.txt", "almost.txt"}
     assert not puts(k)
-    k.ok(up(k, path=at / "end.txt"), 2, err="holds the token")
+    k.ok(up(k, path=at / "end.txt"), 2, err="contains the token")
     r = k.ok(up(k, "--dry-run", "--json", path=at), 9)
     assert {f["path"] for f in json.loads(r.out)["files"] if f["outcome"] == "failed"} == {
         "run.log", "end.txt", "w.bin", "head.txt", ".gitignore"}
@@ -295,9 +295,9 @@ def test_links_of_others(k):
 def test_proc_is_no_content(k):
     folder(k, {"a.txt": "a"})
     (k.dir / "version").symlink_to("/proc/version")
-    k.ok(up(k), 9, err=("version", "no ordinary file"))
+    k.ok(up(k), 9, err=("version", "not an ordinary file"))
     assert set(there(k)) == {".gitattributes", "a.txt"}
-    k.ok(up(k, path="/proc/version"), 7, err="no ordinary file")
+    k.ok(up(k, path="/proc/version"), 7, err="not an ordinary file")
 
 
 # 7: what cannot be sent
@@ -339,7 +339,7 @@ def test_replaced_while_it_was_sent(k):
     folder(k, {"w.bin": noise(1, 700001), "a.txt": "a"})
     write(k.top, {"other": noise(2, 700001)})
     change_at(k, "/objects/verify", lambda: os.replace(str(k.top / "other"), str(k.dir / "w.bin")))
-    k.ok(up(k), 9, err=("w.bin", "changed while it was uploaded"))
+    k.ok(up(k), 9, err=("w.bin", "changed during the upload"))
     assert set(there(k)) == {".gitattributes", "a.txt"}
     k.ok(up(k))
     same(k)
@@ -350,7 +350,7 @@ def test_deleted_while_it_was_sent(k):
         k.hub.repos.clear()
         folder(k, {"w.bin": noise(1, 700001), "a.txt": "a", "b.txt": "b"})
         change_at(k, "/objects/verify", (k.dir / name).unlink)
-        k.ok(up(k), 9, err=(name, "went away while it was uploaded"))
+        k.ok(up(k), 9, err=(name, "was removed during the upload"))
         assert set(there(k)) == {".gitattributes", "a.txt", "b.txt", "w.bin"} - {name}
         shutil.rmtree(str(k.dir))
 

@@ -25,7 +25,7 @@ def test_dry_run_without_room(k):
     small = k.top / "small"
     small.mkdir()
     r = k.ok(k.run("download", "-r", repo.id, "-p", small, "--dry-run", wrap=words,
-                   env={"HUB_SMALL": small}), 7, err=("are to be written and", "are free"))
+                   env={"HUB_SMALL": small}), 7, err=("the download needs", "are free"))
     assert re.search(r"^fetch +5.24 MB  big.bin$", r.out, re.M), r.out
     assert "3 of 3 files, 5.24 MB to fetch" in r.out
     assert "LEFT" not in r.err and not k.content_requests()
@@ -47,17 +47,78 @@ def test_reasons_that_differ_are_told(k):
     assert r.err.count("failed: ") == 2 and "same reason" not in r.err, r.err
 
 
+def test_name_that_is_not_there_suggests_one(k):
+    repo = k.hub.add_repo("acme-lab/names", {"test/c.parquet": "c", "config.json": "{}", "d/e.bin": "e"})
+    for words, hint in ((["-f", "-p", k.top / "c.parquet"], "-f test/c.parquet"),
+                        (["-p", k.dir, "C.parquet"], "test/c.parquet"),
+                        (["-p", k.dir, "config.jsn", "d/e.bin"], "config.json"),
+                        (["-o", "-", "confg.json"], "-o - config.json"),
+                        (["-p", k.dir, "d/*.bin"], "--include 'd/*.bin'")):
+        r = k.ok(k.run("download", "-r", repo.id, *words), 3, err="there is no file '")
+        assert r.err.endswith("\ntry: %s\n" % hint), r.err
+    r = k.ok(k.run("download", "-r", repo.id, "-p", k.dir, "nothing.like.it"), 3)
+    assert "try:" not in r.err, r.err
+
+
+def test_upload_takes_options_of_a_download(k):
+    k.hub.add_repo("acme-lab/up", {"a": "1"})
+    env = {"HF_TOKEN": k.tokens["write"]}
+    (k.top / "one.bin").write_text("1")
+    k.ok(k.run("upload", "-r", "acme-lab/up", "-p", k.top / "one.bin", "-fd", env=env),
+         err=("-d is not needed", "-f is not needed"))
+    r = k.ok(k.run("upload", "acme-lab/up", k.top / "*.bin", env=env), 2, err="with --include '")
+    assert r.err.count("try: ") == 1, r.err
+
+
+def test_network_failure_says_what_to_do(k):
+    repo = tiny(k)
+    (k.top / "one.bin").write_text("1")
+    for endpoint in ("http://127.0.0.1:1", "http://no-such-host.invalid"):
+        for words in (["download", "-r", repo.id, "-p", k.dir],
+                      ["download", "-r", repo.id, "-o", "-", "a.txt"],
+                      ["upload", "-r", repo.id, "-p", k.top / "one.bin"]):
+            r = k.ok(k.run(*words, "--retries=0", env={"HF_ENDPOINT": endpoint, "HF_TOKEN": "hf_x"}), 5)
+            assert "\ntry: " in r.err, r.err
+    for rule in ({"status": 503}, {"status": 429}):
+        k.hub.rules.add(path="/resolve/", count=None, **rule)
+        for words in (["-p", k.dir], ["-o", "-", "d/b.bin"]):
+            r = k.ok(k.run("download", "-r", repo.id, *words, "--retries=0"), (5, 9))
+            assert "\ntry: " in r.err, r.err
+        k.hub.rules.clear()
+
+
+def test_interrupted_says_how_many_files(k):
+    repo = k.hub.add_repo("acme-lab/four", {"a": "1", "b": "2", "c": "3", "d.bin": Generated(1, 50 * MB)})
+    process = k.start("download", "-r", repo.id, "-p", k.dir, "--limit-rate=2M")
+    while not all((k.dir / name).exists() for name in "abc"):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    k.ok(k.finish(process), 130, err=("stopped: 4 of 5 files; partial files are kept", "try: run again with -d"))
+
+
+def test_empty_answer_says_what_is_expected(k):
+    repo = tiny(k)
+    r = k.terminal("download", answers=[("Hugging Face repository ID: ", "\r"),
+                                        ("Please enter namespace/name, such as openai-community/gpt2.",
+                                         repo.id + "\r"),
+                                        ("Local path to download: ", "\r"),
+                                        ("Please enter the path of a directory to download to.",
+                                         str(k.dir) + "\r")])
+    k.ok(r)
+    k.same(repo)
+
+
 def test_forgotten_f(k):
     repo = tiny(k)
     (k.top / "a.txt").write_text("old")
     k.ok(k.download(repo, "a.txt", to=k.top / "a.txt"), 7, err=("try: ", "-f"))
     assert (k.top / "a.txt").read_text() == "old"
-    k.ok(k.download(repo, "c.txt", to=k.top / "c.txt"), err="'%s' becomes a folder; with -f" % (k.top / "c.txt"))
+    k.ok(k.download(repo, "c.txt", to=k.top / "c.txt"), err="creating '%s' as a folder; use -f" % (k.top / "c.txt"))
     assert (k.top / "c.txt/c.txt").read_text() == "c"
     # The second time it is one already, and a folder's own name is nothing special.
     for to, name in (("c.txt", "c.txt"), ("d", "d"), ("d", "d/")):
         r = k.ok(k.download(repo, name, to=k.top / to))
-        assert "becomes a folder" not in r.err, r.err
+        assert "as a folder" not in r.err, r.err
 
 
 def test_pipe_in_its_place(k):
@@ -66,7 +127,7 @@ def test_pipe_in_its_place(k):
     k.dir.mkdir()
     os.mkfifo(str(k.dir / "a.txt"))
     for more in ((), ("--force",)):
-        k.ok(k.download(repo, *more), 9, err="a pipe, a socket or a device is in its place")
+        k.ok(k.download(repo, *more), 9, err="the target is a pipe, a socket or a device")
         assert stat.S_ISFIFO((k.dir / "a.txt").stat().st_mode)
         assert (k.dir / "c.txt").read_text() == "c"
 
@@ -89,7 +150,7 @@ def test_wrong_family(k):
 
 def test_closed_standard_input(k):
     k.ok(k.download("a/b", "--token-file", "-", wrap=("sh", "-c", '"$@" <&-', "sh")), 2,
-         err="--token-file: standard input is closed")
+         err="--token-file: cannot read standard input")
 
 
 def test_one_file_is_singular(k):
@@ -164,7 +225,7 @@ def test_files_of_ours_are_not_named(k):
         try:
             with OddFs(k.dir, refuse=lambda name: error if name.endswith(refused) else 0):
                 r = k.ok(k.download(repo, "-q", "a.txt"), 7, err="cannot create files in '%s': %s" % (k.dir, words))
-                assert ".cache" not in r.err and "try: another folder" in r.err, r.err
+                assert ".cache" not in r.err and "try: use another folder" in r.err, r.err
         except PermissionError as why:
             raise Skip(str(why)) from None
 

@@ -147,7 +147,7 @@ test_errors(void)
 		"has no access to it: \"Repository not found\"", "spelling"},
 	    {"401 U\r\nX-Error-Message: Invalid credentials in Authorization "
 	     "header\r\n",
-		"", true, ERR_AUTH, 0, "not accept the token", "new one"},
+		"", true, ERR_AUTH, 0, "not accept the token", "new token"},
 	    {"401 U\r\nX-Error-Code: GatedRepo\r\n", "", false, ERR_AUTH, 0,
 		"'acme/x' is gated", "https://hub.example/datasets/acme/x"},
 	    {"403 F\r\nX-Error-Code: GatedRepo\r\nX-Error-Message: "
@@ -178,7 +178,8 @@ test_errors(void)
 		"", true, ERR_AUTH, 0, "granted", "ask for access"},
 	    {"429 T\r\n", "Slow\n  down\n", true, ERR_NET, 0,
 		"reached: \"Slow down\"", ""},
-	    {"403 F\r\n", "\t<Error>", true, ERR_AUTH, 0, "allow it", "right"},
+	    {"403 F\r\n", "\t<Error>", true, ERR_AUTH, 0, "denies access",
+		"right"},
 	    {"500 S\r\nX-Amzn-Trace-Id: b\r\nX-Request-Id: a\r\n"
 	     "X-Amz-Cf-Id: c\r\n",
 		"\tOne\r\n\fTwo", true, ERR_NET, 0,
@@ -186,10 +187,10 @@ test_errors(void)
 	    {"500 S\r\nX-Amz-Cf-Id: c\r\nX-Amzn-Trace-Id: b\r\n", "", true,
 		ERR_NET, 0, "(request b)", ""},
 	    {"412 P\r\n", "", true, ERR_REFUSED, 0, "'acme/x' has changed", ""},
-	    {"403 F\r\n", "", false, ERR_AUTH, 0, "not allow", "HF_TOKEN"},
+	    {"403 F\r\n", "", false, ERR_AUTH, 0, "denies access", "HF_TOKEN"},
 	    {"403 F\r\nContent-Type: application/xml\r\n",
 		" \n<Error><StringToSign>secret", true, ERR_AUTH, 0,
-		"the Hub does not allow it", "right"},
+		"the Hub denies access", "right"},
 	    {"500 S\r\n", "{\"error\":", true, ERR_NET, 0, "status 500", ""},
 	    {"400 B\r\nX-Error-Message: A\r\n",
 		"{\"error\":\"A\",\"error_description\":\"B\\nC\"}", true,

@@ -10,7 +10,8 @@
 #include "tests/unit/pem.h"
 #include "tests/unit/test.h"
 
-#define RENEW "asking who runs the server (or a proxy before it) to renew it"
+#define RENEW \
+	"ask the operator of the server (or of the proxy before it) to renew it"
 #define FOR_GOOD "'hub.test', '*.wild.test', '127.0.0.1' and 1 more"
 #define Y2001 INT64_C(990000000)
 #define Y2026 INT64_C(1780000000)
@@ -91,12 +92,12 @@ test_verdicts(void)
 		"the certificate of 'hub.test' is issued by "
 		"'Throw-away CA, Test only', which is not trusted; the server "
 		"sends no other certificate",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"other", "good", "127.0.0.1", Y2026, Y2026,
 		"the certificate of '127.0.0.1' is issued by "
 		"'Throw-away CA, Test only', which is not trusted; the server "
 		"sends no other certificate",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"ca", "expired", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' has expired on 2002-01-01, and "
 		"this machine's clock says 2026-05-28",
@@ -105,7 +106,7 @@ test_verdicts(void)
 		"the certificate of 'hub.test' has expired on 2002-01-01, and "
 		"this machine's clock says 1970-01-01, but it is 2026-05-28 or "
 		"later",
-		"setting this machine's clock"},
+		"set this machine's clock"},
 	    {"ca", "expired", "hub.test", Y2001, Y2001, "", ""},
 	    /* No clock: it is 2001 or later, and who issued it knew more. */
 	    {"ca", "good", "hub.test", 0, Y2001, "", ""},
@@ -114,11 +115,11 @@ test_verdicts(void)
 		"the certificate of 'hub.test' is issued by "
 		"'Throw-away CA, Test only', which is not trusted; the server "
 		"sends no other certificate",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"ca", "future", "hub.test", Y2026, Y2026,
 		"the certificate of 'hub.test' is valid only from 2100-01-01, "
 		"and this machine's clock says 2026-05-28",
-		"setting this machine's clock"},
+		"set this machine's clock"},
 	    {"ca", "future", "hub.test", Y2110, Y2026, "", ""},
 	};
 
@@ -302,19 +303,19 @@ test_chains(void)
 		"'Short CA' has 1024 bits, not 2048",
 		RENEW},
 	    {"second/ca", {"second/sha1"},
-		"the certificate of 'hub.test' is not safe: that of 'hub.test' "
+		"the certificate of 'hub.test' is not safe: 'hub.test' "
 		"is signed with SHA-1, which can be forged",
 		RENEW},
 	    {"second/ca", {"second/sha1rsa"},
-		"the certificate of 'hub.test' is not safe: that of 'hub.test' "
+		"the certificate of 'hub.test' is not safe: 'hub.test' "
 		"is signed with SHA-1, which can be forged",
 		RENEW},
 	    {"second/ca", {"second/belowsha1", "second/sha1ca"},
-		"the certificate of 'hub.test' is not safe: that of 'Old CA' "
+		"the certificate of 'hub.test' is not safe: 'Old CA' "
 		"is signed with SHA-1, which can be forged",
 		RENEW},
 	    {"second/ca", {"second/belowsha1", "second/sha1ca", "second/ca"},
-		"the certificate of 'hub.test' is not safe: that of 'Old CA' "
+		"the certificate of 'hub.test' is not safe: 'Old CA' "
 		"is signed with SHA-1, which can be forged",
 		RENEW},
 	    /* a root vouches for itself: SHA-1 there harms nobody */
@@ -324,25 +325,23 @@ test_chains(void)
 	    {"second/ca", {"second/belowsha1root", "second/sha1root"},
 		"the certificate of 'hub.test' is issued by 'Old root', which "
 		"is not trusted",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"second/ca", {"second/ed25519"},
 		"bad certificate of 'hub.test': it uses what hub does not know",
 		""},
 	    {"ca", {"second/rsa"},
 		"the certificate of 'hub.test' is issued by 'Second CA', which "
 		"is not trusted; the server sends no other certificate",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"ca", {"second/rsa", "second/ca"},
 		"the certificate of 'hub.test' is issued by 'Second CA', which "
 		"is not trusted",
-		"--ca-file FILE with the certificate of that issuer"},
+		"use --ca-file FILE with the certificate of that issuer"},
 	    {"ca", {"second/rsa", "second/shortca"},
-		"bad certificate of 'hub.test': the certificates that came "
-		"with it are not its issuers",
+		"bad certificate of 'hub.test': the other certificates that the server sent are not its issuers",
 		""},
 	    {"second/ca", {"second/belowsha1", "second/ca"},
-		"bad certificate of 'hub.test': the certificates that came "
-		"with it are not its issuers",
+		"bad certificate of 'hub.test': the other certificates that the server sent are not its issuers",
 		""},
 	};
 
@@ -409,7 +408,7 @@ test_self_signed(void)
 	chain_explain(&c, BR_ERR_X509_NOT_TRUSTED, &e);
 	CHECK(!strcmp(e.msg, "the certificate of 'second' is signed by itself, "
 			     "'RSA CA', and not trusted"));
-	CHECK(!strcmp(e.hint, "--ca-file FILE with that certificate"));
+	CHECK(!strcmp(e.hint, "trust it with --ca-file FILE"));
 	chain_release(&c);
 	anchors_release(&list);
 }

@@ -1167,7 +1167,7 @@ test_text_limit(void)
 	}
 }
 
-/* Answers without end, one way or the other. */
+/* Answers too many interim, one way or the other. */
 static void
 test_endless(void)
 {
@@ -1178,8 +1178,8 @@ test_endless(void)
 	    "\r\n",
 	    "HTTP/1.1 200 OK\r\nX: 1\r\nY: 2\r\nZ: 3",
 	};
-	static const char *const why[] = {
-	    "without end", "without end", "larger than", "", "larger than"};
+	static const char *const why[] = {"too many interim",
+	    "too many interim", "larger than", "", "larger than"};
 
 	for (size_t i = 0; i < countof(unit); i++) {
 		const struct turn turn = {
@@ -1236,7 +1236,7 @@ test_slow(void)
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n", 16000, 40,
 		NULL},
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 5000, 1,
-		"too slowly"},
+		"too slow"},
 	};
 
 	for (size_t i = 0; i < countof(row); i++) {
@@ -1310,7 +1310,7 @@ test_rate_below_floor(void)
 	b.o.stall_ms = 300;
 	bench_options(&b);
 	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
-	CHECK(strstr(e.msg, "too slowly"));
+	CHECK(strstr(e.msg, "too slow"));
 	CHECK(bench_close(&b));
 	free(answer);
 	free(chunks);

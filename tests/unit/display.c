@@ -228,6 +228,9 @@ test_draw(void)
 	    "    0%    340 MB  \xe6\xa8\xa1\xe5\x9e\x8b.bin\n"
 	    "unknown\n"));
 	buf_clear(&b);
+	CHECK(display_draw(&full, 40, 1, columns, &b) == 1);
+	CHECK(!strcmp(buf_cstr(&b), "37%  500 MB  10.0 MB/s  1:24 left\n"));
+	buf_clear(&b);
 	CHECK(display_draw(&full, 30, 3, columns, &b) == 3);
 	CHECK(str_starts(buf_str(&b), "37%  500 MB of 1.34 GB\n...00001-of"));
 	CHECK(strstr(buf_cstr(&b), "\n  and 2 more\n"));

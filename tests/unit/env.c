@@ -122,10 +122,10 @@ test_refused(void)
 	static const struct {
 		const char *text, *msg;
 	} t[] = {
-	    {"A=\"x", "line 1: the quote of the value is not closed"},
-	    {"\n\nA='x\ny\n", "line 3: the quote of the value is not closed"},
-	    {"A=1\nB=\"x\\\"", "line 2: the quote of the value is not closed"},
-	    {"A=\"x\\", "line 1: the quote of the value is not closed"},
+	    {"A=\"x", "line 1: unterminated quote in the value"},
+	    {"\n\nA='x\ny\n", "line 3: unterminated quote in the value"},
+	    {"A=1\nB=\"x\\\"", "line 2: unterminated quote in the value"},
+	    {"A=\"x\\", "line 1: unterminated quote in the value"},
 	    {"A='x'y", "line 1: more text after the value"},
 	    {"A=\"x\" 'y'", "line 1: more text after the value"},
 	    {"A='a\nb'\r\nB=\"x\"=1", "line 3: more text after the value"},
@@ -138,7 +138,7 @@ test_refused(void)
 	    {" = 1", "line 1: a name is missing"},
 	    {"''=1", "line 1: a name is missing"},
 	    {"export \nA=1", "line 1: a name is missing"},
-	    {"'A=1", "line 1: the quote of the name is not closed"},
+	    {"'A=1", "line 1: unterminated quote in the name"},
 	    {"A=1\nB=\xff", "line 2: not UTF-8"},
 	    {"A=\xc3", "line 1: not UTF-8"},
 	};

@@ -444,7 +444,7 @@ test_not_files(void)
 	snprintf(name, sizeof(name), "%s/in/pipe", p.root);
 	CHECK(mkfifo(name, 0666) == 0);
 	CHECK(folder_openat(&p.in, "pipe", O_RDONLY, &e) < 0);
-	CHECK(strstr(e.msg, "no regular file") != NULL);
+	CHECK(strstr(e.msg, "not a regular file") != NULL);
 	CHECK(folder_openat(&p.in, "pipe", O_WRONLY, &e) < 0);
 	CHECK(folder_openat(&p.in, "pipe", O_RDWR | O_CREAT, &e) < 0);
 	CHECK(folder_openat(&p.in, "pipe/x", O_RDONLY, &e) < 0);

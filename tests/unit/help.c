@@ -19,6 +19,52 @@ test_overview(void)
 	buf_release(&b);
 }
 
+static bool
+is_option(struct str line)
+{
+	return str_starts(line, "  -") || str_starts(line, "      --");
+}
+
+static size_t
+count(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, what)); text++)
+		n++;
+	return n;
+}
+
+static void
+test_examples(void)
+{
+	static const struct {
+		enum command about;
+		const char *example;
+	} rows[] = {
+	    {COMMAND_DOWNLOAD, "  hub download -r openai-community/"},
+	    {COMMAND_UPLOAD, "  hub upload -r me/model -p out\n"},
+	};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct buf b = buf_make(1 << 16);
+		const char *at;
+
+		help_put(rows[i].about, &b);
+		at = strstr(buf_cstr(&b), "\nExamples:\n");
+		CHECK_ROW(i, at && count(at, "\n  hub ") == 3);
+		CHECK_ROW(i, at && strstr(at, rows[i].example));
+		at = strstr(buf_cstr(&b), "\nExit status:\n");
+		for (char n = '0'; at && n <= '9'; n++) {
+			char status[] = {' ', n, ' ', '\0'};
+
+			CHECK_ROW(i, strstr(at, status));
+		}
+		CHECK_ROW(i, at && strstr(at, "128+N"));
+		buf_release(&b);
+	}
+}
+
 static void
 test_commands(void)
 {
@@ -30,8 +76,8 @@ test_commands(void)
 	    {COMMAND_DOWNLOAD, "      --include GLOB ", "--delete"},
 	    {COMMAND_DOWNLOAD, "\n  --max-workers ", "shell"},
 	    {COMMAND_DOWNLOAD, "\nOutput:\n", "--create-pr"},
-	    {COMMAND_UPLOAD, "--private", "--resume"},
-	    {COMMAND_VERSION, "      --json ", "Also understood"},
+	    {COMMAND_UPLOAD, "--private", "--output"},
+	    {COMMAND_VERSION, "      --json ", "Aliases"},
 	    {COMMAND_COMPLETION, "hub completion fish", "Options:"},
 	    {COMMAND_HELP, "COMMAND [OPTIONS] [ARGS]", "--json"},
 	};
@@ -44,8 +90,12 @@ test_commands(void)
 		CHECK_ROW(i, !b.full);
 		CHECK_ROW(i, strstr(buf_cstr(&b), rows[i].there));
 		CHECK_ROW(i, !strstr(buf_cstr(&b), rows[i].not_there));
-		for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);)
+		for (rest = buf_str(&b); str_cut(rest, '\n', &line, &rest);) {
 			CHECK_ROW(i, line.n < 80);
+			if (is_option(line))
+				CHECK_ROW(
+				    i, line.s[31] == ' ' && line.s[32] != ' ');
+		}
 		CHECK_ROW(i, !rest.n);
 		buf_release(&b);
 	}
@@ -56,5 +106,6 @@ main(void)
 {
 	test_overview();
 	test_commands();
+	test_examples();
 	return test_end();
 }

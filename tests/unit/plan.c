@@ -211,7 +211,7 @@ test_places(void)
 	static const struct {
 		const char *path, *why;
 	} t[] = {
-	    {"folder", "a folder is in its place"},
+	    {"folder", "the target is a folder"},
 	    {"pipe", "a pipe"},
 	    {"file/below", "a file, not a folder"},
 	    {"link/below", "a symbolic link"},

@@ -193,12 +193,12 @@ test_option_file(void)
 	release(&r);
 	scratch_write("empty", " \n");
 	CHECK(find(&r, "HF_TOKEN=x", &empty, TOKEN_READ) < 0);
-	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "holds no token"));
+	CHECK(r.e.kind == ERR_USAGE && strstr(r.e.msg, "contains no token"));
 	release(&r);
 	scratch_write("in", "\nhf_x\n");
 	CHECK(find(&r, "", &(struct options){.token_file = "in"}, TOKEN_READ) <
 	      0);
-	CHECK(strstr(r.e.msg, "holds no token"));
+	CHECK(strstr(r.e.msg, "contains no token"));
 	release(&r);
 	scratch_write("in", "piped\nuser: me\n");
 	fd = open("in", O_RDONLY);
