@@ -24,7 +24,7 @@ test_rows(void)
 	    {COMMAND_DOWNLOAD, "private", 0},
 	    {COMMAND_UPLOAD, "local_path", 1},
 	    {COMMAND_UPLOAD, "private", 1},
-	    {COMMAND_UPLOAD, "resume", 0},
+	    {COMMAND_UPLOAD, "resume", 1},
 	    {COMMAND_VERSION, "json", 1},
 	    {COMMAND_VERSION, "quiet", 0},
 	    {COMMAND_HELP, "json", 0},

@@ -19,11 +19,11 @@ test_choose(void)
 		unsigned n;
 		const char *why;
 	} t[] = {
-	    {{NONE, NONE, NONE, NONE, 0}, JOBS_DISK, 8, "rule"},
-	    {{NONE, NONE, MB(64 << 10), NONE, 64}, JOBS_DISK, 8, "rule"},
-	    {{NONE, NONE, MB(48), NONE, 4}, JOBS_DISK, 8, "rule"},
+	    {{NONE, NONE, NONE, NONE, 0}, JOBS_DISK, 8, "default"},
+	    {{NONE, NONE, MB(64 << 10), NONE, 64}, JOBS_DISK, 8, "default"},
+	    {{NONE, NONE, MB(48), NONE, 4}, JOBS_DISK, 8, "default"},
 	    /* A process that may take so much. */
-	    {{MB(6), NONE, NONE, NONE, 4}, JOBS_DISK, 8, "rule"},
+	    {{MB(6), NONE, NONE, NONE, 4}, JOBS_DISK, 8, "default"},
 	    {{MB(6) - 1, NONE, NONE, NONE, 4}, JOBS_DISK, 7, "process"},
 	    {{MB(4), NONE, NONE, NONE, 4}, JOBS_DISK, 4, "process"},
 	    {{MB(3), NONE, NONE, NONE, 4}, JOBS_DISK, 2, "process"},
@@ -31,7 +31,7 @@ test_choose(void)
 	    {{MB(2), NONE, NONE, NONE, 4}, JOBS_DISK, 1, "process"},
 	    {{0, NONE, NONE, NONE, 4}, JOBS_DISK, 1, "process"},
 	    /* Half of a group's. */
-	    {{NONE, MB(12), NONE, NONE, 4}, JOBS_DISK, 8, "rule"},
+	    {{NONE, MB(12), NONE, NONE, 4}, JOBS_DISK, 8, "default"},
 	    {{NONE, MB(8), NONE, NONE, 4}, JOBS_DISK, 4, "group"},
 	    {{NONE, MB(1), NONE, NONE, 4}, JOBS_DISK, 1, "group"},
 	    /* An eighth of a machine's. */
@@ -39,7 +39,7 @@ test_choose(void)
 	    {{NONE, NONE, MB(24), NONE, 4}, JOBS_DISK, 2, "machine"},
 	    {{NONE, NONE, MB(8), NONE, 4}, JOBS_DISK, 1, "machine"},
 	    {{NONE, NONE, MB(1024), NONE, 1}, JOBS_DISK, 4, "core"},
-	    {{NONE, NONE, MB(1024), NONE, 2}, JOBS_DISK, 8, "rule"},
+	    {{NONE, NONE, MB(1024), NONE, 2}, JOBS_DISK, 8, "default"},
 	    {{NONE, NONE, MB(1024), NONE, 4}, JOBS_FLASH, 2, "flash"},
 	    {{NONE, NONE, MB(1024), NONE, 4}, JOBS_NETWORK, 4, "network"},
 	    /* The least counts. */
@@ -47,7 +47,7 @@ test_choose(void)
 	    {{MB(4), MB(6), MB(64), NONE, 1}, JOBS_NETWORK, 2, "group"},
 	    {{MB(4), MB(8), MB(32), NONE, 1}, JOBS_FLASH, 2, "flash"},
 	    {{NONE, NONE, MB(20), NONE, 1}, JOBS_FLASH, 1, "machine"},
-	    {{NONE, NONE, NONE, 1024, 4}, JOBS_DISK, 8, "rule"},
+	    {{NONE, NONE, NONE, 1024, 4}, JOBS_DISK, 8, "default"},
 	    {{NONE, NONE, NONE, 64, 4}, JOBS_DISK, 5, "open files"},
 	    {{NONE, NONE, NONE, 32, 4}, JOBS_DISK, 1, "open files"},
 	    {{NONE, NONE, NONE, 9, 4}, JOBS_DISK, 1, "open files"},
