@@ -324,7 +324,8 @@ static int
 read_single(const struct json *upload, uint64_t size, struct multipart *m,
     struct err *e)
 {
-	multipart_init(m, size, size);
+	if (multipart_init(m, size, size) < 0)
+		return broken(e, "it has an impossible size");
 	m->url[0] = json_get_strdup(upload, "href", URL_MAX);
 	if (!m->url[0])
 		return broken(e, "it has no address");
