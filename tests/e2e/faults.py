@@ -451,7 +451,7 @@ def test_source_of_a_copy_is_changed(k):
     with open(str(k.dir / "c0.bin"), "r+b") as f:
         f.seek(1000001)
         f.write(b"?")
-    k.ok(k.finish(process), 9, err="'c0.bin' was changed")
+    k.ok(k.finish(process), 9, err="'c0.bin' changed while it was being copied")
     assert sorted(tree(k.dir)) == [".gitattributes", "c0.bin", "last.bin"]
     assert not ours(k), ours(k)
     k.ok(k.download(repo))

@@ -164,7 +164,7 @@ def test_fish_completion(k):
 def test_completion_refused(k):
     k.ok(k.run("completion"), 2, err="no shell given")
     k.ok(k.run("completion", "csh"), 2, err=("'csh'", "bash, zsh or fish"))
-    k.ok(k.run("completion", "bash", "zsh"), 2, err="too many")
+    k.ok(k.run("completion", "bash", "zsh"), 2, err="unexpected argument 'zsh'")
 
 
 # what it says of itself
@@ -181,8 +181,8 @@ def test_version(k):
     assert time.strptime(about["source_time"], "%Y-%m-%dT%H:%M:%SZ")
     assert about["commit"] is None or re.fullmatch("[0-9a-f]{40}(-dirty)?", about["commit"])
     assert about["hosts"]["fixed"] == ["huggingface.co"] and about["hosts"]["upload"]
-    k.ok(k.run("version", "--yaml"), 2, err="no option '--yaml'")
-    k.ok(k.run("version", "--json", "x"), 2, err="too many")
+    k.ok(k.run("version", "--yaml"), 2, err="unknown option '--yaml'")
+    k.ok(k.run("version", "--json", "x"), 2, err="unexpected argument 'x'")
 
 
 def test_hosts_are_in_the_manual(k):
