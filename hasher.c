@@ -208,11 +208,14 @@ static bool
 differs(struct hasher *h, struct turn *t)
 {
 	struct hashing *s = t->file;
-	uint64_t begin = t->chunk->offset - t->chunk->offset % PARTIAL_BLOCK;
-	uint64_t end = block_end(s, begin);
+	uint64_t begin, end;
 	enum partial_check how;
 
-	if (!t->read || s->before_at != begin)
+	if (!t->read)
+		return false;
+	begin = t->chunk->offset - t->chunk->offset % PARTIAL_BLOCK;
+	end = block_end(s, begin);
+	if (s->before_at != begin)
 		return false;
 	if (!t->failed && s->checked != end)
 		return false;

@@ -432,8 +432,8 @@ def test_killed_while_it_copies(k):
     for n, at in enumerate((1, 2, 9, 24, 25, 26)):
         k.dir = k.top / ("target%d" % n)
         r = k.download(repo, "-j", "1", env=environment(), wrap=traced(
-            "-o", "/dev/null", "-e", "inject=pread64:signal=SIGKILL:when=%d" % (100 + at)
-            if is_checked() else "inject=pread64:signal=SIGKILL:when=%d" % at))
+            "-P", str(k.dir / "c0.bin"), "-o", "/dev/null",
+            "-e", "inject=pread64:signal=SIGKILL:when=%d" % at))
         assert r.status == 137, r.status
         k.same(repo, only=lambda path: path in tree(k.dir))
         k.ok(k.download(repo, *["-d"][:n % 2]))

@@ -9,6 +9,7 @@ import subprocess
 import time
 
 from fakehub import Generated
+from faults import environment
 from kit import MB, Skip, limit, tree
 
 ID = "acme-lab/large"
@@ -25,6 +26,8 @@ def large(k, size, rate=None):
 
 
 def download(k, repo, *args, **how):
+    if "wrap" in how:
+        how.setdefault("env", environment())
     return k.download(repo, "-d", *args, NAME, **how)
 
 
