@@ -352,6 +352,7 @@ struct partial {
 	uint64_t unsynced;  /* bytes noted since the last sync began */
 	uint64_t unstarted; /* bytes noted since write-back was started */
 	bool dirty;         /* fresh is not empty */
+	bool broken;        /* a sync failed: nothing is added any more */
 	uint64_t synced;    /* when the last sync began */
 	uint64_t hashed;    /* all before is hashed */
 
@@ -589,13 +590,15 @@ sync_fd(int fd)
 }
 
 /* The system could not keep what it had taken, and does not know which bytes it
- * has lost: only those that were synced before count. */
+ * has lost: only those that were synced before count. Nor does a block that is
+ * complete later: some of its bytes may be among the lost ones. */
 static void
 fall_back(struct partial *p)
 {
 	bool noted;
 
 	pthread_mutex_lock(&p->lock);
+	p->broken = true;
 	blocks_join(&p->fresh, &p->syncing);
 	drop_all(p, &p->fresh, &noted);
 	pthread_mutex_unlock(&p->lock);
@@ -1032,6 +1035,10 @@ mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 	int rv;
 
 	pthread_mutex_lock(&p->lock);
+	if (p->broken) {
+		pthread_mutex_unlock(&p->lock);
+		return 0;
+	}
 	if (blocks_add(&p->here, block))
 		p->bytes += n;
 	blocks_add(&p->fresh, block);
@@ -1231,7 +1238,7 @@ keep(struct partial *p)
 {
 	struct err e;
 
-	if (!p->dirty || check_owner(p, &e) < 0)
+	if (p->broken || !p->dirty || check_owner(p, &e) < 0)
 		return;
 	if (p->unsynced > QUICK_BYTES)
 		partial_start(p);
