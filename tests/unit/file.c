@@ -685,6 +685,9 @@ test_stamp_file(void)
 	struct timespec old[2];
 	int fd;
 
+	/* An emulator may cut off the fractions, and in one call only. */
+	if (scratch_tick())
+		return;
 	place_init(&p);
 	CHECK(folder_write(&p.in, "f", str_of("one"), &e) == 0);
 	fd = folder_openat(&p.in, "f", O_RDWR, &e);
@@ -784,8 +787,9 @@ knows_mounts(void)
 	enum { ASKED = 0x1000 };
 	uint64_t x[32] = {0};
 
+	/* An emulator may copy the answer without its last fields. */
 	return syscall(SYS_statx, AT_FDCWD, "/", 0, ASKED, x) == 0 &&
-	       (x[0] & ASKED || x[0] >> 32 & ASKED);
+	       (x[0] & ASKED || x[0] >> 32 & ASKED) && x[18];
 #else
 	return false;
 #endif
