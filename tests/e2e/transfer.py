@@ -7,7 +7,7 @@ import signal
 import time
 
 from fakehub import Generated
-from kit import MB, hub_with, limit, sha256, tmpfs, tree
+from kit import EMULATOR, MB, hub_with, limit, sha256, tmpfs, tree
 
 LONG = bool(os.environ.get("HUB_LONG"))
 SEED = int(os.environ.get("HUB_SEED", "4"))
@@ -356,7 +356,9 @@ def test_power_cut(k):
     assert named >= 8, "only %d blocks are named" % named
     k.hub.forget()
     end(k, repo)
-    assert size - 5 * MB <= k.from_cdn() <= size - 4 * MB, "%d bytes" % k.from_cdn()
+    # On a slow machine some bytes come twice near the end, when connections help each other.
+    most = size + JOBS * LOSS if EMULATOR else size - 4 * MB
+    assert size - 5 * MB <= k.from_cdn() <= most, "%d bytes" % k.from_cdn()
 
 
 def test_power_cut_before_anything_was_synced(k):
