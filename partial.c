@@ -564,9 +564,9 @@ remove_note(struct partial *p)
 		folder_remove(p->f, p->lease.path, &e);
 }
 
-/* To the next run a note of another length says nothing (is_about), while this
- * one goes on with it. The file keeps its name, and with it our lock: were it
- * removed, another run could have the same file of bytes. */
+/* Makes the note invalid for the next run by its length (is_about). The state
+ * file keeps its name, and so our lock holds: if it were removed, another run
+ * could open the same HASH.part. */
 static void
 spoil_note(struct partial *p)
 {

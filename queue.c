@@ -268,10 +268,10 @@ ramp_back(struct ramp *r, uint64_t now)
 
 #define SPLIT_SECONDS 2
 
-/* Small files wait until so many are there, or so many bytes, or nothing else
- * is to be done, and go to the disk together: on a journaling file system the
- * first one brings the others along. A kill costs no more than a block of
- * them. The disk is asked for so many of these heaps at a time. */
+/* Small files are synced together: RIPE_MAX files, RIPE_BYTES bytes, or all that
+ * there are when nothing else is to be done. On a journaling file system the
+ * first sync brings the others along. A kill costs at most one such group. At
+ * most SETTLING_MAX groups are synced at a time. */
 #define RIPE_MAX 64
 #define RIPE_BYTES PARTIAL_BLOCK
 #define SETTLING_MAX 2
