@@ -466,10 +466,11 @@ def test_changed_while_it_is_hashed(k):
     k.ok(k.download(repo, env=environment()))
     (k.dir / ".cache/huggingface/download/a.bin.metadata").unlink()
     process = k.start("download", "-r", ID, "-p", k.dir, env=environment(), wrap=traced(
-        "-y", "-e", "trace=pread64", "-e", "inject=pread64:delay_exit=2000000:when=20", "-o", str(trace)))
-    k.wait_for(lambda: trace.exists() and trace.read_text().count("a.bin>") >= 19, what="the 19th read")
+        "-y", "-e", "trace=pread64", "-e", "inject=pread64:signal=SIGSTOP:when=20", "-o", str(trace)))
+    k.wait_for(lambda: trace.exists() and "stopped by SIGSTOP" in trace.read_text(), what="the 20th read")
     with open(str(k.dir / "a.bin"), "r+b") as f:
         f.write(b"??")
+    os.kill(int(trace.read_text().split()[0]), signal.SIGCONT)
     k.ok(k.finish(process))
     k.same(repo)
 

@@ -1058,6 +1058,9 @@ test_unasked_continue(void)
 	free(body);
 }
 
+/* Said in the answer: a POST that meets the end of a kept connection is one try. */
+#define CLOSES "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
 static void
 test_retry(void)
 {
@@ -1067,16 +1070,16 @@ test_retry(void)
 		unsigned status; /* of the last; 0: error */
 		unsigned waits;
 	} row[] = {
-	    {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
-	    {"HTTP/1.1 429 Slow\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 503 Busy" CLOSES, 1, 200, 1},
+	    {"HTTP/1.1 429 Slow" CLOSES, 1, 200, 1},
 	    {"HTTP/1.1 502 x\r\nContent-Length: 9\r\n\r\ncut", 1, 200, 1},
 	    {"", 1, 200, 1},
 	    {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", 1, 200, 1},
 	    {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 0, 503, 0},
 	    {"", 0, 0, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", 3, 404, 0},
-	    {"HTTP/1.1 501 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
-	    {"HTTP/1.1 525 x\r\nContent-Length: 0\r\n\r\n", 1, 200, 1},
+	    {"HTTP/1.1 501 x" CLOSES, 1, 200, 1},
+	    {"HTTP/1.1 525 x" CLOSES, 1, 200, 1},
 	    {"HTTP/1.1 510 x\r\nContent-Length: 0\r\n\r\n", 3, 510, 0},
 	    {"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\ncut", 3, 404, 0},
 	    {"HTTP/1.1 403 x\r\nContent-Encoding: br\r\n\r\n\1\2", 3, 403, 0},
