@@ -331,30 +331,24 @@ crc32_of(const void *data, size_t n)
 }
 
 /*
- * The sum of all 32-bit words, little-endian, each times an odd 32-bit number
- * that its place gives: a word that changes changes the sum, so do two that
- * change places, and no bit of a product is lost. Since it is linear, a word
- * may come byte by byte.
+ * The sum of all 64-bit words w(i), little-endian, each times 2i + 1, modulo 2^64,
+ * times an odd number that spreads it: a word that changes changes the sum, so do
+ * two that change places. Since it is linear, a word may come byte by byte, and
+ * two running sums replace the products: a of the words, b of the values of a, in
+ * which word j of m counts m - j times. Top bits that changed in two words may
+ * cancel each other: then the hash of the file notices, and all of it comes again.
  */
-#define SUM_ODD UINT32_C(0x9e3779b1)
-
-static uint32_t
-sum_factor(size_t at)
-{
-	return (2 * (uint32_t)(at / 4) + 1) * SUM_ODD;
-}
+#define SUM_ODD UINT64_C(0x9e3779b97f4a7c15)
 
 static uint64_t
-sum_byte(uint64_t sum, size_t at, unsigned char c)
+sum_byte(size_t at, unsigned char c)
 {
-	uint32_t word = (uint32_t)c << 8 * (at % 4);
-
-	return sum + (uint64_t)word * sum_factor(at);
+	return ((uint64_t)c << 8 * (at % 8)) * (2 * (uint64_t)(at / 8) + 1);
 }
 
 /* Compilers make one load of it where that is right. */
 static inline uint64_t
-sum_words(const unsigned char *p)
+sum_word(const unsigned char *p)
 {
 	return (uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16 |
 	       (uint64_t)p[3] << 24 | (uint64_t)p[4] << 32 |
@@ -366,22 +360,23 @@ uint64_t
 hash_sum(uint64_t sum, size_t at, const void *data, size_t n)
 {
 	const unsigned char *p = data;
-	uint32_t factor;
+	uint64_t a = 0, b = 0, more = 0;
 
-	for (; n && at % 8; n--)
-		sum = sum_byte(sum, at++, *p++);
-	factor = sum_factor(at);
-	for (; n >= 8; n -= 8, at += 8, p += 8) {
-		uint64_t two = sum_words(p);
-
-		sum += (uint64_t)(uint32_t)two * factor;
-		factor += 2 * SUM_ODD;
-		sum += (two >> 32) * factor;
-		factor += 2 * SUM_ODD;
+	for (; n && at % 8; n--, at++)
+		more += sum_byte(at, *p++);
+	for (; n >= 32; n -= 32, at += 32, p += 32) {
+		b += a += sum_word(p);
+		b += a += sum_word(p + 8);
+		b += a += sum_word(p + 16);
+		b += a += sum_word(p + 24);
 	}
-	for (; n; n--)
-		sum = sum_byte(sum, at++, *p++);
-	return sum;
+	for (; n >= 8; n -= 8, at += 8, p += 8)
+		b += a += sum_word(p);
+	/* Word j of m at i + j: 2(i + j) + 1 is 2(i + m) + 1 less 2(m - j). */
+	more += a * (2 * (uint64_t)(at / 8) + 1) - 2 * b;
+	for (; n; n--, at++)
+		more += sum_byte(at, *p++);
+	return sum + more * SUM_ODD;
 }
 
 uint32_t

@@ -75,7 +75,7 @@ const char *hash_implementation(void);
 uint32_t crc32_of(const void *data, size_t n);
 
 /*
- * A checksum of blocks: it costs about one and a half instructions a byte and
+ * A checksum of blocks: it costs less than half an instruction a byte and
  * detects accidental changes by a disk or another program, not deliberate ones.
  * hash_sum() adds n bytes at offset at of the block to sum, which starts as 0;
  * pieces may come in any size and order. hash_sum_final() returns the value to
