@@ -9,6 +9,8 @@ import stat
 import threading
 import time
 
+from pathlib import Path
+
 from fakehub import Generated
 from kit import MB, Skip, tmpfs
 from oddfs import OddFs
@@ -235,9 +237,20 @@ def test_stopped_while_it_starts(k):
     repo = tiny(k)
     os.mkfifo(str(k.top / "ca"))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A writer all the time: without one there is an end to read, and no wait.
+        writer = os.open(str(k.top / "ca"), os.O_RDWR)
         process = k.start("download", "-r", repo.id, "-p", k.dir, "--ca-file", k.top / "ca")
-        with open(str(k.top / "ca"), "w"):  # there is a reader now
-            time.sleep(0.2)
-            process.send_signal(number)
-            k.ok(k.finish(process), 128 + number)
+        k.wait_for(lambda: sleeps_with(process, k.top / "ca"), what="the reader")
+        process.send_signal(number)
+        k.ok(k.finish(process), 128 + number)
+        os.close(writer)
         assert not k.hub.asked()
+
+
+def sleeps_with(process, path):
+    proc = Path("/proc/%d" % process.pid)
+    try:
+        return (any(os.path.realpath(str(fd)) == str(path) for fd in (proc / "fd").iterdir())
+                and "\nState:\tS" in (proc / "status").read_text())
+    except OSError:
+        return False
