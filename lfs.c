@@ -203,8 +203,7 @@ static bool
 pick_part(struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
 {
 	for (struct lfs_job *j = q->first; j; j = j->next) {
-		if (j->fd < 0 || j->given_up || j->stale ||
-		    now < j->not_before || now < q->not_before)
+		if (j->fd < 0 || j->given_up || j->stale || now < j->not_before)
 			continue;
 		if (!pick_in_job(j, w))
 			continue;
@@ -238,17 +237,18 @@ pick_ask(struct lfs_queue *q, struct lfs_work *w)
 	return true;
 }
 
-/* The next task at that time (ms, and Unix seconds), if there is one. The
- * caller is one of the job's users now, or the one who asks. */
+/* Puts the next task at that time (ms, and Unix seconds) into *w; false if there
+ * is none. No part is sent before not_before (ms). The caller counts as one of
+ * the job's users from then on, or asks the question. */
 static bool
-lfs_queue_next(
-    struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
+lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
+    uint64_t clock, struct lfs_work *w)
 {
 	*w = (struct lfs_work){.job = NULL};
 	/* The last again: looking for parts finds those that have lapsed. */
 	if (!pick_whole(q, w) && !pick_ask(q, w) &&
-	    !pick_part(q, now, clock, w) && !pick_begin(q, w) &&
-	    !pick_whole(q, w))
+	    !(now >= not_before && pick_part(q, now, clock, w)) &&
+	    !pick_begin(q, w) && !pick_whole(q, w))
 		return false;
 	if (!w->job)
 		return true;
@@ -530,12 +530,8 @@ struct run {
 	const struct lfs *l;
 	const struct lfs_object *object;
 	struct lfs_copies copies;
-	struct crew crew; /* left: contents that are not settled */
+	struct mover mover; /* work: of contents, beyond their bytes */
 	struct lfs_queue queue;
-	struct ramp ramp;
-	unsigned numbers; /* of workers */
-	uint64_t work;    /* of contents that are settled, beyond their bytes */
-	unsigned lost;    /* objects given up in a row for the network */
 	pthread_mutex_t telling;
 };
 
@@ -838,10 +834,6 @@ lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
 /* The cost of a content in bytes, for its round trips. */
 #define CONTENT_WORK ((uint64_t)64 << 10)
 
-/* So many objects given up in a row, without a part between them: the line is
- * dead, and the rest need not be tried. */
-#define LOST_MAX 3
-
 static const struct digest *
 digest_of(const struct run *run, const struct lfs_job *j)
 {
@@ -875,11 +867,10 @@ tell_failed(struct run *run, size_t i, const struct err *why)
 static void
 settled(struct run *run)
 {
-	crew_lock(&run->crew);
-	run->crew.left--;
-	run->work += CONTENT_WORK;
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_lock(&run->mover.crew);
+	run->mover.work += CONTENT_WORK;
+	crew_unlock(&run->mover.crew);
+	mover_done(&run->mover);
 }
 
 /* The Hub has the content already. */
@@ -902,12 +893,12 @@ object_failed(struct run *run, size_t i, const struct err *why)
 {
 	for (size_t k = i; k != LFS_NONE; k = run->copies.next[k])
 		tell_failed(run, k, why);
-	crew_lock(&run->crew);
-	if (why->kind == ERR_STOPPED || why->kind == ERR_AUTH ||
-	    (why->kind == ERR_NET && ++run->lost >= LOST_MAX))
-		crew_end(&run->crew, why);
-	crew_unlock(&run->crew);
-	settled(run);
+	if (why->kind == ERR_AUTH) {
+		crew_lock(&run->mover.crew);
+		crew_end(&run->mover.crew, why);
+		crew_unlock(&run->mover.crew);
+	}
+	mover_failed(&run->mover, why, why->kind == ERR_NET);
 }
 
 /* Without a display line so far. */
@@ -927,10 +918,10 @@ object_placed(struct run *run, size_t i, struct multipart *m, bool known)
 {
 	struct lfs_job *j = lfs_job_make(i, m, known);
 
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	lfs_queue_add(&run->queue, j);
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 }
 
 static void
@@ -941,13 +932,13 @@ do_ask(struct run *run)
 	struct err e;
 	int rv = lfs_ask_group(run, &asked, &e);
 
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	if (rv < 0)
-		crew_end(&run->crew, &e);
+		crew_end(&run->mover.crew, &e);
 	run->queue.asked = asked;
 	run->queue.asking = false;
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 }
 
 /* --- The beginning and the end of a job. --- */
@@ -964,7 +955,7 @@ do_begin(struct run *run, struct lfs_job *j)
 	    run->l->progress, o->name, o->size, multipart_arrived(&j->m));
 	if (fd >= 0 && run->l->journal && j->m.complete && !j->known)
 		journal_put_multipart(run->l->journal, &o->digest, &j->m);
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	j->known = true;
 	j->users--;
 	run->queue.waiting--;
@@ -972,8 +963,8 @@ do_begin(struct run *run, struct lfs_job *j)
 	j->fd = fd;
 	if (fd < 0)
 		lfs_job_give_up(j, &e);
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 }
 
 static void
@@ -988,9 +979,9 @@ job_free(struct lfs_job *j)
 static void
 job_close(struct run *run, struct lfs_job *j)
 {
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	lfs_queue_remove(&run->queue, j);
-	crew_unlock(&run->crew);
+	crew_unlock(&run->mover.crew);
 	job_free(j);
 }
 
@@ -1017,10 +1008,10 @@ try_copy(struct run *run, struct lfs_job *j)
 	tell_failed(run, i, &j->why);
 	if (j->fd >= 0)
 		close(j->fd);
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	lfs_queue_again(&run->queue, j, run->copies.next[i]);
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 	return true;
 }
 
@@ -1041,10 +1032,10 @@ job_failed(struct run *run, struct lfs_job *j)
 static void
 leave(struct run *run, struct lfs_job *j)
 {
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	j->users--;
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 }
 
 /* Handles an answer that concerns the whole job. */
@@ -1052,12 +1043,12 @@ static void
 job_troubled(struct run *run, struct lfs_job *j, enum lfs_verdict v,
     const struct err *why)
 {
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	if (v == LFS_RENEW)
 		lfs_job_forgotten(j, why);
 	else
 		lfs_job_give_up(j, why);
-	crew_unlock(&run->crew);
+	crew_unlock(&run->mover.crew);
 }
 
 /* What has arrived counts on if the upload is the same, else for nothing. */
@@ -1074,9 +1065,9 @@ take_renewed(struct run *run, struct lfs_job *j, struct multipart *m)
 		    run->l->progress, j->shown, multipart_arrived(&j->m));
 	if (run->l->journal && m->complete)
 		journal_put_multipart(run->l->journal, digest_of(run, j), m);
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	lfs_job_renew(j, m);
-	crew_unlock(&run->crew);
+	crew_unlock(&run->mover.crew);
 }
 
 static void
@@ -1134,9 +1125,9 @@ complete(struct run *run, struct lfs_job *j, struct err *e)
 		journal_drop_multipart(run->l->journal, d);
 	/* Only this thread reads it, but compilers read what lies beside it in
 	 * one go, and that is for all. */
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	j->complete = true;
-	crew_unlock(&run->crew);
+	crew_unlock(&run->mover.crew);
 	return 0;
 }
 
@@ -1185,7 +1176,7 @@ static bool
 wanted(void *ctx)
 {
 	const struct sending *s = ctx;
-	struct crew *crew = &s->run->crew;
+	struct crew *crew = &s->run->mover.crew;
 	bool is;
 
 	crew_lock(crew);
@@ -1194,27 +1185,16 @@ wanted(void *ctx)
 	return is;
 }
 
-/* Under the lock. */
-static void
-back_off(struct run *run, struct lfs_job *j, const struct err *e)
-{
-	j->not_before = wait_retry(j->failed, e->wait);
-	if (!e->wait)
-		return;
-	run->queue.not_before = j->not_before;
-	progress_wait(run->l->progress, j->not_before, e->msg);
-}
-
 /* Under the lock: parts that fail together count as one failure. */
 static void
 part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
     uint64_t began, const struct err *e)
 {
 	if (e->kind == ERR_STOPPED || e->kind == ERR_AUTH) {
-		crew_end(&run->crew, e);
+		crew_end(&run->mover.crew, e);
 		return;
 	}
-	if (run->crew.over || j->given_up || j->stale)
+	if (run->mover.crew.over || j->given_up || j->stale)
 		return;
 	if (v == LFS_RENEW) {
 		lfs_job_forgotten(j, e);
@@ -1231,7 +1211,7 @@ part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
 	if (j->failed > run->l->retries)
 		lfs_job_give_up(j, e);
 	else
-		back_off(run, j, e);
+		j->not_before = mover_retry(&run->mover, j->failed, e);
 }
 
 /* Under the lock. */
@@ -1240,7 +1220,7 @@ part_arrived(struct run *run, struct lfs_job *j, size_t part, char *etag)
 {
 	j->m.etag[part] = etag;
 	j->failed = 0;
-	run->lost = 0;
+	run->mover.lost = 0;
 }
 
 static void
@@ -1266,7 +1246,7 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 
 	if (v == LFS_ARRIVED && run->l->journal && j->m.complete)
 		journal_put_part(run->l->journal, digest_of(run, j), i, etag);
-	crew_lock(&run->crew);
+	crew_lock(&run->mover.crew);
 	if (v == LFS_ARRIVED)
 		part_arrived(run, j, i, etag);
 	else
@@ -1274,8 +1254,8 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	j->busy[i] = false;
 	j->users--;
 	run->queue.sending--;
-	crew_changed(&run->crew);
-	crew_unlock(&run->crew);
+	crew_changed(&run->mover.crew);
+	crew_unlock(&run->mover.crew);
 }
 
 /* --- The threads. --- */
@@ -1307,23 +1287,30 @@ work(void *arg)
 {
 	struct run *run = arg;
 	struct lfs_work w;
-	unsigned number;
 
-	crew_lock(&run->crew);
-	number = run->numbers++;
-	while (crew_busy(&run->crew)) {
-		if (number >= run->ramp.allowed ||
-		    !lfs_queue_next(&run->queue, wait_now(),
-			client_time(run->l->repo->client), &w)) {
-			crew_wait(&run->crew, 200);
-			continue;
-		}
-		crew_unlock(&run->crew);
+	while (mover_next(&run->mover, &w))
 		do_work(run, &w);
-		crew_lock(&run->crew);
-	}
-	crew_unlock(&run->crew);
 	return NULL;
+}
+
+static bool
+pick(void *ctx, uint64_t now, void *job)
+{
+	struct run *run = ctx;
+
+	return lfs_queue_next(&run->queue, now, run->mover.not_before,
+	    client_time(run->l->repo->client), job);
+}
+
+/* A part that did not arrive whole is lost, so that a slow line is not shared
+ * by many. */
+static void
+count(void *ctx, uint64_t *work, unsigned *connections)
+{
+	const struct run *run = ctx;
+
+	*work = client_sent(run->l->repo->client) + run->mover.work;
+	*connections = run->queue.sending;
 }
 
 /* As many as are allowed and of use. */
@@ -1336,51 +1323,22 @@ workers(const struct run *run)
 	return useful < run->l->jobs ? (unsigned)useful : run->l->jobs;
 }
 
-/* Under the lock: a part that did not arrive whole is lost, so that a slow line
- * is not shared by many. */
-static int
-add_workers(struct run *run, struct err *e)
-{
-	struct ramp *ramp = &run->ramp;
-	struct crew *crew = &run->crew;
-
-	ramp_step(
-	    ramp, wait_now(), client_sent(run->l->repo->client) + run->work);
-	if (crew->count < ramp->allowed &&
-	    crew_start(crew, ramp->allowed - crew->count, work, run, e) < 0)
-		return -1;
-	if (crew->count < ramp->allowed)
-		ramp->max = ramp->allowed = crew->count;
-	return 0;
-}
-
-static int
-supervise(void *ctx, struct err *e)
-{
-	struct run *run = ctx;
-	struct progress *progress = run->l->progress;
-	unsigned n;
-	int rv;
-
-	crew_lock(&run->crew);
-	n = run->queue.sending;
-	rv = add_workers(run, e);
-	crew_unlock(&run->crew);
-	progress_connections(progress, n);
-	progress_tick(progress, wait_status_asked());
-	return rv;
-}
-
 static void
 run_init(struct run *run, size_t n)
 {
+	static const struct mover_ops ops = {work, pick, count};
 	const struct lfs *l = run->l;
 
 	lfs_copies_init(&run->copies, run->object, n);
 	run->queue = (struct lfs_queue){.n = n, .open_max = l->jobs};
-	run->ramp = ramp_make_careful(workers(run), wait_now());
-	run->ramp.work = client_sent(l->repo->client);
-	crew_init(&run->crew, run->copies.contents, l->jobs);
+	run->mover = (struct mover){
+	    .ops = &ops,
+	    .ctx = run,
+	    .progress = l->progress,
+	    .ramp = ramp_make_careful(workers(run), wait_now()),
+	};
+	run->mover.ramp.work = client_sent(l->repo->client);
+	crew_init(&run->mover.crew, run->copies.contents, l->jobs);
 	pthread_mutex_init(&run->telling, NULL);
 }
 
@@ -1394,7 +1352,7 @@ run_release(struct run *run)
 		job_free(j);
 	}
 	pthread_mutex_destroy(&run->telling);
-	crew_release(&run->crew);
+	crew_release(&run->mover.crew);
 	lfs_copies_release(&run->copies);
 }
 
@@ -1410,11 +1368,7 @@ lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
 	run_init(&run, n);
 	progress_phase(
 	    l->progress, "uploading", run.copies.contents, run.copies.bytes);
-	rv = crew_start(&run.crew, run.ramp.allowed, work, &run, e);
-	if (rv == 0) {
-		crew_watch(&run.crew, supervise, &run);
-		rv = crew_join(&run.crew, e);
-	}
+	rv = mover_run(&run.mover, e);
 	run_release(&run);
 	return rv;
 }

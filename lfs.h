@@ -112,14 +112,13 @@ struct lfs_job {
 
 struct lfs_queue {
 	struct lfs_job *first;
-	size_t n;            /* objects */
-	size_t asked;        /* those before that one are jobs, or settled */
-	bool asking;         /* a worker is at the next question */
-	unsigned open_max;   /* files that may be open */
-	unsigned waiting;    /* jobs that are not begun */
-	unsigned begun;      /* jobs that are */
-	unsigned sending;    /* parts under way */
-	uint64_t not_before; /* the server asked all to wait (ms) */
+	size_t n;          /* objects */
+	size_t asked;      /* those before that one are jobs, or settled */
+	bool asking;       /* a worker is at the next question */
+	unsigned open_max; /* files that may be open */
+	unsigned waiting;  /* jobs that are not begun */
+	unsigned begun;    /* jobs that are */
+	unsigned sending;  /* parts under way */
 };
 
 enum lfs_task {

@@ -7,6 +7,7 @@
 
 #include "hasher.h"
 #include "partial.h"
+#include "progress.h"
 #include "str.h"
 #include "transfer.h"
 
@@ -256,6 +257,118 @@ ramp_back(struct ramp *r, uint64_t now)
 	halve(r, now);
 }
 
+/* --- Workers that move bytes. --- */
+
+/* After this many contents in a row that are lost, the rest need not be tried:
+ * the line is dead, or the repository closed. */
+#define LOST_IN_A_ROW 3
+
+/* Waiting workers look this often (ms) for a job that became due by time. */
+#define LOOK_MS 200
+
+/* Under the lock: as many workers as are allowed. */
+static int
+add_workers(struct mover *m, struct err *e)
+{
+	struct ramp *ramp = &m->ramp;
+	struct crew *crew = &m->crew;
+
+	if (crew->count < ramp->allowed &&
+	    crew_start(
+		crew, ramp->allowed - crew->count, m->ops->work, m->ctx, e) < 0)
+		return -1;
+	if (crew->count < ramp->allowed)
+		ramp->max = ramp->allowed = crew->count;
+	return 0;
+}
+
+/* The main thread: display, and number of workers. */
+static int
+supervise(void *mover, struct err *e)
+{
+	struct mover *m = mover;
+	unsigned connections;
+	uint64_t work;
+	int rv;
+
+	crew_lock(&m->crew);
+	m->ops->count(m->ctx, &work, &connections);
+	ramp_step(&m->ramp, wait_now(), work);
+	rv = add_workers(m, e);
+	crew_unlock(&m->crew);
+	progress_connections(m->progress, connections);
+	progress_tick(m->progress, wait_status_asked());
+	return rv;
+}
+
+int
+mover_run(struct mover *m, struct err *e)
+{
+	crew_lock(&m->crew);
+	if (add_workers(m, e) < 0)
+		crew_end(&m->crew, e);
+	crew_unlock(&m->crew);
+	crew_watch(&m->crew, supervise, m);
+	return crew_join(&m->crew, e);
+}
+
+bool
+mover_next(struct mover *m, void *job)
+{
+	struct crew *crew = &m->crew;
+	bool found = false;
+
+	crew_lock(crew);
+	m->idle++;
+	while (crew_busy(crew)) {
+		found = crew->count - m->idle < m->ramp.allowed &&
+			m->ops->pick(m->ctx, wait_now(), job);
+		if (found)
+			break;
+		crew_wait(crew, LOOK_MS);
+	}
+	m->idle--;
+	crew_unlock(crew);
+	return found;
+}
+
+void
+mover_done(struct mover *m)
+{
+	crew_lock(&m->crew);
+	/* More jobs come of this for the caller alone, who looks next. */
+	if (!--m->crew.left)
+		crew_changed(&m->crew);
+	crew_unlock(&m->crew);
+}
+
+void
+mover_failed(struct mover *m, const struct err *why, bool lost)
+{
+	crew_lock(&m->crew);
+	m->crew.left--;
+	m->lost = lost ? m->lost + 1 : 0;
+	if (why->kind == ERR_STOPPED || m->lost >= LOST_IN_A_ROW)
+		crew_end(&m->crew, why);
+	crew_changed(&m->crew);
+	crew_unlock(&m->crew);
+}
+
+uint64_t
+mover_retry(struct mover *m, unsigned failed, const struct err *e)
+{
+	uint64_t until = wait_retry(failed, e->wait);
+
+	if (!e->wait)
+		return until;
+	/* The server counts the requests of an address, not of a file. */
+	if (m->not_before < until)
+		m->not_before = until;
+	ramp_back(&m->ramp, wait_now());
+	progress_wait(m->progress, until, e->msg);
+	return until;
+}
+
 /* --- Ranges of all files. --- */
 
 /* The longest range of one request while several connections share a file. */
@@ -293,9 +406,11 @@ transfer_queue_init(
 {
 	*q = (struct transfer_queue){.t = t, .ripe_max = ripe_max()};
 	q->ripe_end = &q->ripe;
-	q->ramp = ramp_make(t->jobs, now);
+	q->mover.ctx = q;
+	q->mover.progress = t->progress;
+	q->mover.ramp = ramp_make(t->jobs, now);
+	crew_init(&q->mover.crew, t->count, t->jobs);
 	hash_init(&q->fresh, HASH_GIT, 0);
-	crew_init(&q->crew, t->count, t->jobs);
 }
 
 bool
@@ -327,11 +442,11 @@ request_limit(const struct transfer_queue *q, const struct transfer_file *f)
 {
 	uint64_t left, share;
 
-	if (q->ramp.allowed == 1 || q->begun < q->t->count ||
+	if (q->mover.ramp.allowed == 1 || q->begun < q->t->count ||
 	    partial_in_order(f->partial))
 		return UINT64_MAX;
 	left = partial_size(f->partial) - partial_here(f->partial);
-	share = left / (2 * (uint64_t)q->ramp.allowed);
+	share = left / (2 * (uint64_t)q->mover.ramp.allowed);
 	share -= share % PARTIAL_BLOCK;
 	if (share < REQUEST_MIN)
 		return REQUEST_MIN;
@@ -351,7 +466,7 @@ usable(
     const struct transfer_queue *q, const struct transfer_file *f, uint64_t now)
 {
 	return !f->given_up && !f->hashed && now >= f->not_before &&
-	       now >= q->not_before && !(f->users && alone(f));
+	       now >= q->mover.not_before && !(f->users && alone(f));
 }
 
 /* shared: also files that other workers are at. */
@@ -395,7 +510,7 @@ rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 static uint64_t
 rescue_after(const struct transfer_queue *q)
 {
-	uint64_t all = (uint64_t)q->ramp.allowed * HASHER_BUFFER;
+	uint64_t all = (uint64_t)q->mover.ramp.allowed * HASHER_BUFFER;
 
 	return RESCUE_MS + (q->t->rate ? all * 1000 / q->t->rate : 0);
 }
@@ -406,9 +521,10 @@ pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 {
 	/* What a connection brings in some seconds is not worth a new request,
 	 * nor what the old one has sent already and is thrown away. */
-	uint64_t least = q->ramp.rate / q->ramp.allowed * SPLIT_SECONDS;
+	uint64_t least =
+	    q->mover.ramp.rate / q->mover.ramp.allowed * SPLIT_SECONDS;
 	uint64_t after = rescue_after(q);
-	bool known = q->ramp.rate > 0;
+	bool known = q->mover.ramp.rate > 0;
 
 	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
 	for (struct transfer_file *f = q->active; f; f = f->next) {
@@ -484,11 +600,12 @@ may_begin(const struct transfer_queue *q, uint64_t now)
 {
 	unsigned n = 0;
 
-	if (q->begun == q->t->count || now < q->not_before || ripe_full(q))
+	if (q->begun == q->t->count || now < q->mover.not_before ||
+	    ripe_full(q))
 		return false;
 	for (const struct transfer_file *f = q->active; f; f = f->next)
 		n++;
-	return n < 2 * q->ramp.allowed;
+	return n < 2 * q->mover.ramp.allowed;
 }
 
 bool

@@ -24,6 +24,7 @@
 struct hasher;
 struct hashing;
 struct partial;
+struct progress;
 struct transfer;
 
 /* --- Ranges of one file. --- */
@@ -119,6 +120,63 @@ unsigned ramp_step(struct ramp *r, uint64_t now, uint64_t work);
 /* The server refused: too many. */
 void ramp_back(struct ramp *r, uint64_t now);
 
+/* --- Workers that move bytes. --- */
+
+/*
+ * The scheduler of every transfer, down or up: a crew whose workers take one job
+ * after the other, as many at a time as ramp allows. It counts the contents that
+ * fail in a row, keeps the time for which the server asked all to wait, and
+ * updates the display. What the jobs are is the owner's.
+ *
+ * All of it is guarded by the crew's lock.
+ */
+
+struct mover_ops {
+	/* A worker: calls mover_next() and does that job, until there is none. */
+	void *(*work)(void *ctx);
+	/* Under the lock: puts the next job for one worker into *job. False if
+	 * there is none at that time (ms). */
+	bool (*pick)(void *ctx, uint64_t now, void *job);
+	/* Under the lock: the work done so far, for ramp_step(), and the
+	 * connections in use, for the display. */
+	void (*count)(void *ctx, uint64_t *work, unsigned *connections);
+};
+
+/* The owner sets what is not zero at the beginning, and calls crew_init(). */
+struct mover {
+	const struct mover_ops *ops;
+	void *ctx; /* for ops */
+	struct progress *progress;
+	struct crew crew; /* left: contents that are neither done nor failed */
+	struct ramp ramp;
+	unsigned idle;       /* workers in mover_next() */
+	unsigned lost;       /* contents in a row that failed, with nothing
+			      * received or stored in between; see mover_failed() */
+	uint64_t work;       /* done so far; the owner counts it */
+	uint64_t not_before; /* the server asked all to wait until then (ms) */
+};
+
+/* Runs the workers until no content is left. Fails with the reason if the run
+ * ended early. */
+int mover_run(struct mover *m, struct err *e);
+
+/* For a worker, without the lock: waits for its next job. False if the run is
+ * over. */
+bool mover_next(struct mover *m, void *job);
+
+/* Without the lock: one content is done. */
+void mover_done(struct mover *m);
+
+/* Without the lock: one content failed. lost: for a reason that the others will
+ * probably meet, too, such as a dead line. Several of these in a row, or a
+ * signal, end the run. */
+void mover_failed(struct mover *m, const struct err *why, bool lost);
+
+/* Under the lock: when to try again after failed failures in a row, the last
+ * one *e. If the server asked for a wait, all wait, fewer connections are used
+ * from then on, and the display says so. */
+uint64_t mover_retry(struct mover *m, unsigned failed, const struct err *e);
+
 /* --- Ranges of all files. --- */
 
 /* A content that came wrong this many times, all of it in this run, is given
@@ -166,7 +224,7 @@ struct transfer_file {
 
 struct transfer_queue {
 	const struct transfer *t;
-	struct crew crew; /* left: contents that are not yet done or failed */
+	struct mover mover;
 	struct hasher *hasher;
 	struct hash fresh; /* what the hashes of small ones begin as */
 	struct transfer_file *active;
@@ -176,14 +234,8 @@ struct transfer_queue {
 	struct transfer_file **ripe_end;
 	unsigned ripened; /* their number */
 	uint64_t ripe_bytes;
-	unsigned ripe_max;   /* sync when this many are ripe */
-	unsigned settling;   /* threads that sync some of them */
-	unsigned lost;       /* contents in a row that failed without an answer
-			      * or a permission */
-	uint64_t not_before; /* the server asked all to wait (ms) */
-	uint64_t work;       /* for ramp */
-	struct ramp ramp;
-	unsigned numbers; /* of workers, given so far */
+	unsigned ripe_max; /* sync when this many are ripe */
+	unsigned settling; /* threads that sync some of them */
 };
 
 enum transfer_task {

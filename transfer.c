@@ -21,10 +21,6 @@
  * Opens and finishes a file. Called by one worker, without the lock.
  */
 
-/* After this many contents in a row that got no answer, or were refused to us,
- * the line is dead, or the repository closed: the rest need not be tried. */
-#define LOST_IN_A_ROW 3
-
 /* What a small file costs beside its bytes, as ramp counts it. */
 #define FILE_WORK ((uint64_t)256 << 10)
 
@@ -37,15 +33,7 @@ content_failed(
 	    why->kind == ERR_AUTH || (why->kind == ERR_NET && unanswered);
 
 	t->ops->failed(t->ctx, i, why);
-	crew_lock(&q->crew);
-	q->crew.left--;
-	if (why->kind == ERR_STOPPED)
-		crew_end(&q->crew, why);
-	q->lost = lost ? q->lost + 1 : 0;
-	if (q->lost >= LOST_IN_A_ROW)
-		crew_end(&q->crew, why);
-	crew_changed(&q->crew);
-	crew_unlock(&q->crew);
+	mover_failed(&q->mover, why, lost);
 }
 
 static void
@@ -71,11 +59,11 @@ file_new(struct transfer_queue *q, size_t i)
 {
 	struct transfer_file *f;
 
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	f = q->spare;
 	if (f)
 		q->spare = f->next;
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 	if (!f)
 		f = xmalloc(sizeof(*f));
 	memset(f, 0, sizeof(*f));
@@ -89,10 +77,10 @@ file_free(struct transfer_file *f)
 {
 	struct transfer_queue *q = f->q;
 
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	f->next = q->spare;
 	q->spare = f;
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 /* Content i becomes active, or has failed. */
@@ -113,15 +101,15 @@ transfer_begin(struct transfer_queue *q, size_t i)
 	f->shown = progress_start(t->progress, f->content.name, f->content.size,
 	    partial_here(f->partial));
 	start_hash(q, f);
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	f->next = q->active;
 	q->active = f;
 	/* A small one is fetched by this worker, next. */
 	if (f->hashing) {
 		hasher_poke(f->hashing);
-		crew_changed(&q->crew);
+		crew_changed(&q->mover.crew);
 	}
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 /*
@@ -146,15 +134,15 @@ transfer_file_close(struct transfer_file *f, bool published)
 static void
 retire(struct transfer_queue *q, struct transfer_file *f)
 {
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	if (!f->given_up)
-		q->work += FILE_WORK;
+		q->mover.work += FILE_WORK;
 	for (struct transfer_file **p = &q->active; *p; p = &(*p)->next)
 		if (*p == f) {
 			*p = f->next;
 			break;
 		}
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 static void
@@ -191,19 +179,19 @@ again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 	if (!f->rehash && forget(q, f, e) < 0)
 		return -1;
 	/* Before the hasher starts: it may be through at once. */
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	f->rehash = f->hashed = false;
 	if (!f->hashing)
 		start_hash(q, f);
 	free(f->direct);
 	f->direct = NULL;
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 	if (f->hashing)
 		hasher_restart(f->hashing);
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	f->users--;
-	crew_changed(&q->crew);
-	crew_unlock(&q->crew);
+	crew_changed(&q->mover.crew);
+	crew_unlock(&q->mover.crew);
 	return 0;
 }
 
@@ -212,17 +200,6 @@ static bool
 is_right(const struct transfer_file *f)
 {
 	return !f->rehash && digest_same(&f->found, &f->content.digest);
-}
-
-static void
-content_done(struct transfer_queue *q)
-{
-	crew_lock(&q->crew);
-	q->crew.left--;
-	/* Else there is work for this one only, which looks for it next. */
-	if (!q->crew.left)
-		crew_changed(&q->crew);
-	crew_unlock(&q->crew);
 }
 
 /* A retired one, which has its name or is given up. */
@@ -242,7 +219,7 @@ end_file(struct transfer_queue *q, struct transfer_file *f)
 	if (lost)
 		content_failed(q, i, unanswered, &why);
 	else
-		content_done(q);
+		mover_done(&q->mover);
 }
 
 /* Retired ones whose bytes are right. None gets its name before all are on the
@@ -272,19 +249,19 @@ static void
 transfer_settle(struct transfer_queue *q, struct transfer_file *list)
 {
 	settle(q, list);
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	q->settling--;
-	crew_changed(&q->crew);
-	crew_unlock(&q->crew);
+	crew_changed(&q->mover.crew);
+	crew_unlock(&q->mover.crew);
 }
 
 static void
 ripen(struct transfer_queue *q, struct transfer_file *f)
 {
 	partial_start(f->partial);
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	transfer_ripen(q, f);
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 /* Finishes a file that is hashed or given up and that no other worker uses:
@@ -363,7 +340,7 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	/* With a clock that is ahead every address looks expired. */
 	if (lapses <= client_time(v->q->t->client) + RENEW_BEFORE)
 		lapses = 0;
-	crew_lock(&v->q->crew);
+	crew_lock(&v->q->mover.crew);
 	f = v->job->f;
 	if (f) {
 		if (!f->direct) {
@@ -374,9 +351,9 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 		f->whole = v->whole = whole;
 		v->next = whole ? 0 : v->job->r->at;
 		if (!v->small)
-			crew_changed(&v->q->crew);
+			crew_changed(&v->q->mover.crew);
 	}
-	crew_unlock(&v->q->crew);
+	crew_unlock(&v->q->mover.crew);
 }
 
 static bool
@@ -394,7 +371,7 @@ next_range(struct visit *v)
 {
 	struct transfer_job *j = v->job;
 
-	if (!j->f || v->q->crew.over || j->f->given_up)
+	if (!j->f || v->q->mover.crew.over || j->f->given_up)
 		return NULL;
 	if (v->whole && j->r && j->r->at == j->r->end) {
 		ranges_put(&j->f->ranges, j->r);
@@ -424,7 +401,7 @@ room(void *ctx, size_t *n)
 	uint64_t stop;
 
 	*n = 0;
-	crew_lock(&v->q->crew);
+	crew_lock(&v->q->mover.crew);
 	r = next_range(v);
 	if (r) {
 		stop = v->next < r->at ? r->at : r->end;
@@ -432,7 +409,7 @@ room(void *ctx, size_t *n)
 		if (stop - v->next < *n)
 			*n = (size_t)(stop - v->next);
 	}
-	crew_unlock(&v->q->crew);
+	crew_unlock(&v->q->mover.crew);
 	return v->buffer + v->fill;
 }
 
@@ -460,7 +437,7 @@ pin(struct visit *v)
 static int
 flush(struct visit *v, struct err *e)
 {
-	struct crew *crew = &v->q->crew;
+	struct crew *crew = &v->q->mover.crew;
 	size_t n = v->fill;
 	struct transfer_file *f;
 	struct range *r;
@@ -487,7 +464,7 @@ flush(struct visit *v, struct err *e)
 		if (v->came == n)
 			v->began = at;
 		if (is_progress(v, r)) {
-			v->q->lost = 0;
+			v->q->mover.lost = 0;
 			f->failed = 0;
 		}
 	}
@@ -507,7 +484,7 @@ static int
 take(void *ctx, size_t n, struct err *e)
 {
 	struct visit *v = ctx;
-	struct crew *crew = &v->q->crew;
+	struct crew *crew = &v->q->mover.crew;
 	uint64_t now = wait_now();
 	struct range *r;
 	bool full;
@@ -523,7 +500,7 @@ take(void *ctx, size_t n, struct err *e)
 		return 0;
 	}
 	r->moved = now;
-	v->q->work += n;
+	v->q->mover.work += n;
 	v->fill += n;
 	full = v->fill == HASHER_BUFFER || v->next == r->end;
 	crew_unlock(crew);
@@ -563,13 +540,13 @@ visit(struct visit *v, struct err *e)
 	struct err other;
 	char *url = NULL;
 
-	crew_lock(&v->q->crew);
+	crew_lock(&v->q->mover.crew);
 	if (v->job->f) {
 		x.first = v->job->r->at;
 		x.last = v->job->r->end - 1;
 		x.url = url = address(v->job->f, &x.direct);
 	}
-	crew_unlock(&v->q->crew);
+	crew_unlock(&v->q->mover.crew);
 	if (!url)
 		return FETCH_OK;
 	end = fetch(&x, e);
@@ -598,10 +575,8 @@ static void
 range_failed(struct transfer_queue *q, struct transfer_file *f,
     enum fetch_end end, struct err *e)
 {
-	uint64_t now = wait_now();
-
 	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE) {
-		crew_end(&q->crew, e);
+		crew_end(&q->mover.crew, e);
 		return;
 	}
 	f->failed++;
@@ -612,19 +587,12 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 	if (end == FETCH_REFUSED) {
 		free(f->direct);
 		f->direct = NULL;
-		ramp_back(&q->ramp, now);
+		ramp_back(&q->mover.ramp, wait_now());
 	}
 	/* The first time, asking again at once is the cure. */
 	if (end == FETCH_REFUSED && f->failed == 1)
 		return;
-	f->not_before = wait_retry(f->failed, e->wait);
-	if (e->wait) {
-		/* The quota is the address's, not the file's. */
-		if (q->not_before < f->not_before)
-			q->not_before = f->not_before;
-		ramp_back(&q->ramp, now);
-		progress_wait(q->t->progress, f->not_before, e->msg);
-	}
+	f->not_before = mover_retry(&q->mover, f->failed, e);
 }
 
 /* Under the lock: what the try wrote may be anything, so it comes again. */
@@ -679,7 +647,7 @@ leave(struct visit *v, enum fetch_end end, struct err *e)
 		hasher_poke(f->hashing);
 	/* A small one that is complete is finished by this worker, next. */
 	if (!f->hashed || !v->small)
-		crew_changed(&v->q->crew);
+		crew_changed(&v->q->mover.crew);
 }
 
 /* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may keep it and
@@ -692,7 +660,7 @@ transfer_range(
 	enum fetch_end end;
 	struct err e;
 
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	if (j->f) {
 		v.i = j->f->i;
 		v.size = j->f->content.size;
@@ -700,13 +668,13 @@ transfer_range(
 		v.small = transfer_small(j->f);
 		v.failed = j->f->failed;
 	}
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 	end = visit(&v, &e);
 	*buffer = v.buffer;
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	if (j->f)
 		leave(&v, end, &e);
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 /* --- The threads. --- */
@@ -740,25 +708,30 @@ work(void *arg)
 {
 	struct transfer_queue *q = arg;
 	unsigned char *buffer = hasher_lend(q->hasher);
-	unsigned number;
 	struct transfer_job j = {.cancelled = false};
 
 	wait_cancel_by(&j.cancelled);
-	crew_lock(&q->crew);
-	number = q->numbers++;
-	while (crew_busy(&q->crew)) {
-		if (number >= q->ramp.allowed ||
-		    !transfer_pick(q, wait_now(), &j)) {
-			crew_wait(&q->crew, 200);
-			continue;
-		}
-		crew_unlock(&q->crew);
+	while (mover_next(&q->mover, &j))
 		do_job(q, &j, &buffer);
-		crew_lock(&q->crew);
-	}
-	crew_unlock(&q->crew);
 	hasher_return(q->hasher, buffer);
 	return NULL;
+}
+
+static bool
+pick(void *ctx, uint64_t now, void *job)
+{
+	return transfer_pick(ctx, now, job);
+}
+
+static void
+count(void *ctx, uint64_t *work, unsigned *connections)
+{
+	const struct transfer_queue *q = ctx;
+
+	*work = q->mover.work;
+	*connections = 0;
+	for (const struct transfer_file *f = q->active; f; f = f->next)
+		*connections += ranges_held(&f->ranges);
 }
 
 /* Under the lock: the active file with the lowest number from i on. */
@@ -781,20 +754,20 @@ tend_all(struct transfer_queue *q)
 	struct err e;
 	size_t i = 0;
 
-	crew_lock(&q->crew);
-	while (!q->crew.over && (f = next_tended(q, i))) {
+	crew_lock(&q->mover.crew);
+	while (!q->mover.crew.over && (f = next_tended(q, i))) {
 		int rv;
 
 		i = f->i + 1;
 		f->tended = true;
-		crew_unlock(&q->crew);
+		crew_unlock(&q->mover.crew);
 		rv = partial_tend(f->partial, &e);
-		crew_lock(&q->crew);
+		crew_lock(&q->mover.crew);
 		f->tended = false;
 		if (rv < 0)
-			crew_end(&q->crew, &e);
+			crew_end(&q->mover.crew, &e);
 	}
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 }
 
 /* While all workers are at slow connections. */
@@ -804,9 +777,9 @@ settle_ripe(struct transfer_queue *q)
 	struct transfer_job j;
 	bool any;
 
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	any = transfer_pick_ripe(q, &j);
-	crew_unlock(&q->crew);
+	crew_unlock(&q->mover.crew);
 	if (any)
 		transfer_settle(q, j.f);
 }
@@ -822,57 +795,13 @@ tend(void *arg)
 	while (go_on) {
 		tend_all(q);
 		settle_ripe(q);
-		crew_lock(&q->crew);
-		if (crew_busy(&q->crew))
-			crew_wait(&q->crew, 500);
-		go_on = crew_busy(&q->crew);
-		crew_unlock(&q->crew);
+		crew_lock(&q->mover.crew);
+		if (crew_busy(&q->mover.crew))
+			crew_wait(&q->mover.crew, 500);
+		go_on = crew_busy(&q->mover.crew);
+		crew_unlock(&q->mover.crew);
 	}
 	return NULL;
-}
-
-/* Under the lock: as many workers as are allowed and useful. */
-static int
-add_workers(struct transfer_queue *q, struct err *e)
-{
-	struct ramp *ramp = &q->ramp;
-	struct crew *crew = &q->crew;
-
-	ramp_step(ramp, wait_now(), q->work);
-	if (crew->count < ramp->allowed &&
-	    crew_start(crew, ramp->allowed - crew->count, work, q, e) < 0)
-		return -1;
-	if (crew->count < ramp->allowed)
-		ramp->max = ramp->allowed = crew->count;
-	return 0;
-}
-
-static unsigned
-connections(const struct transfer_queue *q)
-{
-	unsigned n = 0;
-
-	for (const struct transfer_file *f = q->active; f; f = f->next)
-		n += ranges_held(&f->ranges);
-	return n;
-}
-
-/* The main thread: display, and number of workers. */
-static int
-supervise(void *ctx, struct err *e)
-{
-	struct transfer_queue *q = ctx;
-	struct progress *progress = q->t->progress;
-	unsigned n;
-	int rv;
-
-	crew_lock(&q->crew);
-	n = connections(q);
-	rv = add_workers(q, e);
-	crew_unlock(&q->crew);
-	progress_connections(progress, n);
-	progress_tick(progress, wait_status_asked());
-	return rv;
 }
 
 /* --- Callbacks of the hasher. --- */
@@ -883,13 +812,13 @@ written(void *file, uint64_t offset)
 	struct transfer_file *f = file;
 	uint64_t end = offset, last;
 
-	crew_lock(&f->q->crew);
+	crew_lock(&f->q->mover.crew);
 	do {
 		last = end;
 		end = partial_run_end(f->partial, end);
 		end = ranges_written(&f->ranges, end);
 	} while (end > last);
-	crew_unlock(&f->q->crew);
+	crew_unlock(&f->q->mover.crew);
 	return end;
 }
 
@@ -907,14 +836,14 @@ hash_differs(void *file, uint64_t bytes, bool old)
 	progress_note(q->t->progress,
 	    "%s: a block %s is damaged; fetching it again", f->content.name,
 	    old ? "of an earlier run" : "on the disk");
-	crew_lock(&q->crew);
+	crew_lock(&q->mover.crew);
 	if (!old && ++f->lost > LOST_MAX) {
 		err_set(&e, ERR_FILE,
 		    "the disk returns different data than was written");
 		transfer_give_up(f, &e);
 	}
-	crew_changed(&q->crew);
-	crew_unlock(&q->crew);
+	crew_changed(&q->mover.crew);
+	crew_unlock(&q->mover.crew);
 }
 
 static void
@@ -922,15 +851,15 @@ hash_complete(void *file, const struct digest *found, const struct err *why)
 {
 	struct transfer_file *f = file;
 
-	crew_lock(&f->q->crew);
+	crew_lock(&f->q->mover.crew);
 	if (found) {
 		f->found = *found;
 		f->hashed = true;
 	} else {
-		crew_end(&f->q->crew, why);
+		crew_end(&f->q->mover.crew, why);
 	}
-	crew_changed(&f->q->crew);
-	crew_unlock(&f->q->crew);
+	crew_changed(&f->q->mover.crew);
+	crew_unlock(&f->q->mover.crew);
 }
 
 static unsigned
@@ -955,7 +884,7 @@ release(struct transfer_queue *q)
 		free(f);
 	}
 	hasher_close(q->hasher);
-	crew_release(&q->crew);
+	crew_release(&q->mover.crew);
 }
 
 /* The threads, from the first to the end of the last. */
@@ -967,12 +896,7 @@ run_all(struct transfer_queue *q, struct err *e)
 	bool has_tender = pthread_create(&tender, NULL, tend, q) == 0;
 	int rv;
 
-	crew_lock(&q->crew);
-	if (add_workers(q, e) < 0)
-		crew_end(&q->crew, e);
-	crew_unlock(&q->crew);
-	crew_watch(&q->crew, supervise, q);
-	rv = crew_join(&q->crew, e);
+	rv = mover_run(&q->mover, e);
 	if (has_tender)
 		pthread_join(tender, NULL);
 	/* Also when a signal has stopped it: their bytes are right. */
@@ -985,6 +909,7 @@ transfer_run(const struct transfer *t, struct err *e)
 {
 	static const struct hasher_ops ops = {
 	    written, hash_differs, hash_complete};
+	static const struct mover_ops mover_ops = {work, pick, count};
 	struct hasher *hasher;
 	struct transfer_queue q;
 	int rv;
@@ -995,6 +920,7 @@ transfer_run(const struct transfer *t, struct err *e)
 	if (!hasher)
 		return -1;
 	transfer_queue_init(&q, t, wait_now());
+	q.mover.ops = &mover_ops;
 	q.hasher = hasher;
 	rv = run_all(&q, e);
 	release(&q);

@@ -59,7 +59,7 @@ next(struct lfs_queue *q, enum lfs_task task, const struct lfs_job *j,
 {
 	struct lfs_work w;
 
-	return lfs_queue_next(q, NOW, CLOCK, &w) && w.task == task &&
+	return lfs_queue_next(q, NOW, 0, CLOCK, &w) && w.task == task &&
 	       w.job == j && (task != LFS_TASK_PART || w.part == part);
 }
 
@@ -68,7 +68,7 @@ nothing(struct lfs_queue *q)
 {
 	struct lfs_work w;
 
-	return !lfs_queue_next(q, NOW, CLOCK, &w);
+	return !lfs_queue_next(q, NOW, 0, CLOCK, &w);
 }
 
 /* From the question to the end. */
@@ -107,6 +107,7 @@ test_waits(void)
 {
 	struct lfs_queue q = {.open_max = 1};
 	struct lfs_job *a = add(&q, 0, 10), *b = add(&q, 1, 10);
+	struct lfs_work w;
 
 	CHECK(next(&q, LFS_TASK_BEGIN, a, 0));
 	begun(&q, a);
@@ -115,10 +116,9 @@ test_waits(void)
 	q.open_max = 2;
 	CHECK(next(&q, LFS_TASK_BEGIN, b, 0));
 	begun(&q, b);
-	q.not_before = NOW + 1;
-	CHECK(nothing(&q));
-	q.not_before = NOW;
-	CHECK(next(&q, LFS_TASK_PART, b, 0));
+	CHECK(!lfs_queue_next(&q, NOW, NOW + 1, CLOCK, &w)); /* all wait */
+	CHECK(lfs_queue_next(&q, NOW, NOW, CLOCK, &w));
+	CHECK(w.task == LFS_TASK_PART && w.job == b);
 	a->not_before = NOW;
 	CHECK(next(&q, LFS_TASK_PART, a, 0));
 	drop(&q);

@@ -54,7 +54,7 @@ static struct transfer_queue *
 make(struct transfer_queue *q)
 {
 	transfer_queue_init(q, &transfer, NOW);
-	q->ramp.allowed = 4;
+	q->mover.ramp.allowed = 4;
 	return q;
 }
 
@@ -95,11 +95,11 @@ test_begins_are_bounded(void)
 		file[i].resolving = true;
 	}
 	CHECK(!transfer_pick(&q, NOW, &j));
-	q.not_before = NOW + 1;
+	q.mover.not_before = NOW + 1;
 	q.active = NULL;
 	CHECK(!transfer_pick(&q, NOW, &j));
 	CHECK(transfer_pick(&q, NOW + 1, &j) && j.i == 8);
-	crew_release(&q.crew);
+	crew_release(&q.mover.crew);
 }
 
 /* A file is one worker's until its address is known, then of all who have no
@@ -128,7 +128,7 @@ test_ranges_of_one_file(void)
 	ranges_put(&f.ranges, j.r);
 	ranges_put(&f.ranges, other.r);
 	ranges_release(&f.ranges);
-	crew_release(&q.crew);
+	crew_release(&q.mover.crew);
 }
 
 /* A large file whose only range, j's, stalls at an odd offset. */
@@ -139,14 +139,14 @@ stalled(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
 	static char direct[] = "https://cdn.example/x";
 
 	make(q)->begun = COUNT;
-	q->ramp.allowed = 1;
+	q->mover.ramp.allowed = 1;
 	begun(q, f, p, true);
 	f->direct = direct;
 	CHECK(next(q, j) == TRANSFER_RANGE && j->r->end == p->size);
 	p->here = 7 * PARTIAL_BLOCK;
 	ranges_advance(j->r, p->here + 700001, PARTIAL_BLOCK);
 	j->r->sum = 99;
-	q->ramp.allowed = 2;
+	q->mover.ramp.allowed = 2;
 	return f->ranges.first;
 }
 
@@ -154,7 +154,7 @@ static void
 end_stalled(struct transfer_queue *q, struct transfer_file *f)
 {
 	ranges_release(&f->ranges);
-	crew_release(&q->crew);
+	crew_release(&q->mover.crew);
 }
 
 /* The range goes over as it is; who had it has nothing then, and is to end. */
@@ -213,10 +213,10 @@ test_no_rescue(void)
 		f.given_up = i == 2;
 		f.hashed = i == 3;
 		f.not_before = i == 4 ? late + 1 : 0;
-		q.not_before = i == 5 ? late + 1 : 0;
+		q.mover.not_before = i == 5 ? late + 1 : 0;
 		CHECK_ROW(i, !transfer_pick(&q, late, &j));
 	}
-	q.not_before = 0;
+	q.mover.not_before = 0;
 	p.in_order = true;
 	CHECK(!transfer_pick(&q, late, &j));
 	p.in_order = false;
@@ -266,7 +266,7 @@ test_split(void)
 
 	stalled(&q, &f, &p, &old);
 	CHECK(!transfer_pick(&q, NOW, &j));
-	q.ramp.rate = 1000001;
+	q.mover.ramp.rate = 1000001;
 	transfer.rate = 1000000;
 	CHECK(!transfer_pick(&q, NOW, &j));
 	transfer.rate = 0;
@@ -304,7 +304,7 @@ test_waits_and_finishes(void)
 	CHECK(!transfer_pick(&q, NOW, &j));
 	f.tended = false;
 	CHECK(next(&q, &j) == TRANSFER_FINISH && j.f == &f && f.users == 1);
-	crew_release(&q.crew);
+	crew_release(&q.mover.crew);
 }
 
 static void
@@ -350,7 +350,7 @@ test_ripe_ones_wait(void)
 	q.begun = COUNT;
 	CHECK(next(&q, &j) == TRANSFER_SETTLE && j.f == &file[n] && !j.f->next);
 	CHECK(!transfer_pick(&q, NOW, &j) && q.settling == 2);
-	crew_release(&q.crew);
+	crew_release(&q.mover.crew);
 }
 
 /* Where the disk is the slowest, no more is begun. */
@@ -372,7 +372,7 @@ test_disk_is_behind(void)
 	CHECK(!transfer_pick(&q, NOW, &j));
 	q.settling--;
 	CHECK(next(&q, &j) == TRANSFER_SETTLE && length(j.f) == 2);
-	crew_release(&q.crew);
+	crew_release(&q.mover.crew);
 }
 
 int
