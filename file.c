@@ -44,7 +44,7 @@ hint(struct err *e, int error)
 	    {EDQUOT, "free space within your quota and run again with -d to "
 		     "continue"},
 	    {EFBIG,
-		"use use a folder on another file system, since this one (or "
+		"use a folder on another file system, since this one (or "
 		"ulimit -f) does not allow files of this size"},
 	    {EROFS, "use another folder (-p): this file system is read-only"},
 	    {EACCES,

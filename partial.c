@@ -796,7 +796,7 @@ check_size(const struct folder_traits *t, uint64_t size, struct err *e)
 	    "the file has %" PRIu64 " bytes, but one here can have no more "
 	    "than %" PRIu64,
 	    size, max);
-	return err_hint(e, "use use use use a folder on another file system");
+	return err_hint(e, "use a folder on another file system");
 }
 
 /* has: bytes that the file takes already. */

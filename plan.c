@@ -514,9 +514,8 @@ plan_same_name_error(const struct plan_file *other, struct err *e)
 	    "names apart",
 	    other->file.path);
 	return err_hint(e,
-	    "use use use use a folder on another file system, or one of the "
-	    "two "
-	    "with --exclude");
+	    "use a folder on another file system, or leave out one of the "
+	    "two with --exclude");
 }
 
 /* Names that are one file: only one of them can have its content. */

@@ -128,6 +128,7 @@ lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	for h in *.h; do \
 	    $(CC) $(OURS) -MF /dev/null -fsyntax-only -x c $$h || exit 1; done
 	! grep -nE '(^|[^a-z0-9_])($(BANNED))\(' *.[ch]
+	! grep -nE '"[^"]*\b([a-z]+) \1 ' *.c  # a word twice in a message
 	mandoc -Tlint -W style hub.1
 	shellcheck $(SHELL_FILES)
 	pyflakes3 $(PYTHON_FILES)

@@ -65,13 +65,12 @@ owner_init(struct owner *o, unsigned allowed,
     void (*outcome)(struct owner *o, size_t i))
 {
 	static const struct mover_ops ops = {work, pick, count};
-	const struct progress_opts none = {
-	    .mode = PROGRESS_NONE, .verb = "testing"};
+	const struct progress_opts quiet = {.quiet = true, .verb = "testing"};
 
 	*o = (struct owner){.outcome = outcome};
 	o->mover.ops = &ops;
 	o->mover.ctx = o;
-	o->mover.progress = progress_open(&none);
+	o->mover.progress = progress_open(&quiet);
 	o->mover.ramp = (struct ramp){
 	    .allowed = allowed, .max = WORKERS, .looked = wait_now()};
 	crew_init(&o->mover.crew, JOBS, WORKERS);
