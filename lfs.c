@@ -864,15 +864,6 @@ tell_failed(struct run *run, size_t i, const struct err *why)
 	pthread_mutex_unlock(&run->telling);
 }
 
-static void
-settled(struct run *run)
-{
-	crew_lock(&run->mover.crew);
-	run->mover.work += CONTENT_WORK;
-	crew_unlock(&run->mover.crew);
-	mover_done(&run->mover);
-}
-
 /* The Hub has the content already. */
 static void
 object_kept(struct run *run, size_t i)
@@ -885,7 +876,7 @@ object_kept(struct run *run, size_t i)
 	if (run->l->journal)
 		journal_drop_multipart(run->l->journal, &o->digest);
 	tell_stored(run, i, false);
-	settled(run);
+	mover_done(&run->mover, CONTENT_WORK);
 }
 
 static void
@@ -993,7 +984,7 @@ job_stored(struct run *run, struct lfs_job *j)
 	progress_finish(run->l->progress, j->shown, PROGRESS_DONE, NULL);
 	job_close(run, j);
 	tell_stored(run, i, true);
-	settled(run);
+	mover_done(&run->mover, CONTENT_WORK);
 }
 
 /* Another file may have the same content, and be as it was. */

@@ -55,13 +55,13 @@ lowest_waiting(struct ranges *s, uint64_t from)
 }
 
 struct range *
-ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
-    ranges_missing *missing, void *ctx, void *holder)
+ranges_take(struct ranges *s, uint64_t from, uint64_t limit, struct partial *p,
+    void *holder)
 {
 	struct range *waiting = lowest_waiting(s, from);
 	uint64_t first = from, end;
 
-	while (missing(ctx, first, limit, &first, &end))
+	while (partial_missing(p, first, limit, &first, &end))
 		if (!avoid(s, &first, &end)) {
 			if (waiting && waiting->at < first)
 				break;
@@ -333,9 +333,10 @@ mover_next(struct mover *m, void *job)
 }
 
 void
-mover_done(struct mover *m)
+mover_done(struct mover *m, uint64_t work)
 {
 	crew_lock(&m->crew);
+	m->work += work;
 	/* More jobs come of this for the caller alone, who looks next. */
 	if (!--m->crew.left)
 		crew_changed(&m->crew);
@@ -428,13 +429,6 @@ transfer_give_up(struct transfer_file *f, const struct err *why)
 	f->why = *why;
 }
 
-static bool
-missing(
-    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
-{
-	return partial_missing(ctx, from, limit, first, end);
-}
-
 /* How much one request asks for: all that is missing where files are many or
  * the connection is alone, else shares of what is left. */
 static uint64_t
@@ -478,7 +472,7 @@ pick_range(
 		if (!usable(q, f, now) || (f->users && !shared))
 			continue;
 		j->r = ranges_take(
-		    &f->ranges, 0, request_limit(q, f), missing, f->partial, j);
+		    &f->ranges, 0, request_limit(q, f), f->partial, j);
 		if (!j->r)
 			continue;
 		j->f = f;

@@ -31,7 +31,7 @@ struct transfer;
 
 /*
  * The byte ranges of one file that are being fetched, or that are incomplete
- * and wait for a connection. Pure; the caller locks.
+ * and wait for a connection. The caller locks.
  *
  * A range belongs to one holder, which alone writes the bytes from at on. A
  * rescue gives a stalled range to another holder, so no byte is written by two;
@@ -55,16 +55,11 @@ struct ranges {
 	struct range *first;
 };
 
-/* The first missing range at or after from, at most limit bytes long, as
- * partial_missing() gives it; false if there is none. */
-typedef bool ranges_missing(
-    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end);
-
 /* Gives holder a range to fetch: the first one at or after from that waits, or
- * the first missing bytes there that no range covers, at most limit; whichever
- * is lower. NULL if there is none. The set owns it. */
+ * the first bytes there that are missing in p and that no range covers, at most
+ * limit of them; whichever is lower. NULL if there is none. The set owns it. */
 struct range *ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
-    ranges_missing *missing, void *ctx, void *holder);
+    struct partial *p, void *holder);
 
 /* Counts n bytes written at r->at. begin follows by whole blocks, which the
  * partial file records. */
@@ -164,8 +159,8 @@ int mover_run(struct mover *m, struct err *e);
  * over. */
 bool mover_next(struct mover *m, void *job);
 
-/* Without the lock: one content is done. */
-void mover_done(struct mover *m);
+/* Without the lock: one content is done. work: what it cost beside its bytes. */
+void mover_done(struct mover *m, uint64_t work);
 
 /* Without the lock: one content failed. lost: for a reason that the others will
  * probably meet, too, such as a dead line. Several of these in a row, or a

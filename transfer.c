@@ -219,7 +219,7 @@ end_file(struct transfer_queue *q, struct transfer_file *f)
 	if (lost)
 		content_failed(q, i, unanswered, &why);
 	else
-		mover_done(&q->mover);
+		mover_done(&q->mover, 0);
 }
 
 /* Retired ones whose bytes are right. None gets its name before all are on the
@@ -356,13 +356,6 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	crew_unlock(&v->q->mover.crew);
 }
 
-static bool
-missing(
-    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
-{
-	return partial_missing(ctx, from, limit, first, end);
-}
-
 /* Under the lock: the range that the next bytes of the answer lead to. A whole
  * answer goes from one to the next; what lies before it is here already, or
  * others fetch it. */
@@ -383,8 +376,8 @@ next_range(struct visit *v)
 		j->r = NULL;
 	}
 	if (v->whole && !j->r) {
-		j->r = ranges_take(&j->f->ranges, v->next, UINT64_MAX, missing,
-		    j->f->partial, j);
+		j->r = ranges_take(
+		    &j->f->ranges, v->next, UINT64_MAX, j->f->partial, j);
 		if (j->r)
 			j->r->moved = wait_now();
 	}

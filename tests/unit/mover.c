@@ -89,7 +89,7 @@ finish(struct owner *o)
 	crew_lock(&o->mover.crew);
 	o->done++;
 	crew_unlock(&o->mover.crew);
-	mover_done(&o->mover);
+	mover_done(&o->mover, 1);
 }
 
 static void

@@ -10,17 +10,16 @@
 #define SIZE 1000
 #define ALL UINT64_MAX
 
-/* A file of SIZE bytes: what is here, by blocks. */
-struct file {
+/* Stands in for partial.c: a file of SIZE bytes, and which blocks are here. */
+struct partial {
 	bool here[SIZE / BLOCK];
 };
 
-/* As partial_missing() does it: whole blocks, from the next one on. */
-static bool
-missing_bytes(
-    void *ctx, uint64_t from, uint64_t limit, uint64_t *first, uint64_t *end)
+/* Whole blocks, from the next one on. */
+bool
+partial_missing(struct partial *f, uint64_t from, uint64_t limit,
+    uint64_t *first, uint64_t *end)
 {
-	const struct file *f = ctx;
 	size_t b = (size_t)((from + BLOCK - 1) / BLOCK), e;
 
 	while (b < countof(f->here) && f->here[b])
@@ -34,6 +33,25 @@ missing_bytes(
 	*first = b * BLOCK;
 	*end = e * BLOCK;
 	return true;
+}
+
+/* The rest of queue.c calls these. */
+uint64_t
+partial_size(const struct partial *f)
+{
+	return sizeof(f->here) / sizeof(f->here[0]) * BLOCK;
+}
+
+uint64_t
+partial_here(struct partial *f)
+{
+	return f->here[0];
+}
+
+bool
+partial_in_order(const struct partial *f)
+{
+	return f->here[0];
 }
 
 static bool
@@ -81,17 +99,17 @@ complete(struct ranges *s)
 static void
 test_take(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *a, *b, *c;
 
 	f.here[1] = f.here[5] = true;
-	a = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[0]);
-	b = ranges_take(&s, 0, 30, missing_bytes, &f, &who[1]);
-	c = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[2]);
+	a = ranges_take(&s, 0, ALL, &f, &who[0]);
+	b = ranges_take(&s, 0, 30, &f, &who[1]);
+	c = ranges_take(&s, 0, ALL, &f, &who[2]);
 	CHECK(is(a, 0, 0, 10, &who[0]) && is(b, 20, 20, 50, &who[1]));
 	CHECK(is(c, 60, 60, SIZE, &who[2]));
-	CHECK(!ranges_take(&s, 0, ALL, missing_bytes, &f, &who[3]));
+	CHECK(!ranges_take(&s, 0, ALL, &f, &who[3]));
 	CHECK(ranges_held(&s) == 3 && sane(&s));
 	/* What was begun is continued, with its beginning and sum. */
 	ranges_advance(b, 15, BLOCK);
@@ -101,7 +119,7 @@ test_take(void)
 	CHECK(ranges_held(&s) == 2 && is(b, 30, 35, 50, NULL) && sane(&s));
 	CHECK(ranges_written(&s, 30) == 35 && ranges_written(&s, 34) == 35);
 	CHECK(ranges_written(&s, 35) == 35 && ranges_written(&s, 29) == 29);
-	CHECK(ranges_take(&s, 0, 1, missing_bytes, &f, &who[3]) == b);
+	CHECK(ranges_take(&s, 0, 1, &f, &who[3]) == b);
 	CHECK(is(b, 30, 35, 50, &who[3]) && b->sum == 99);
 	/* A complete one is gone. */
 	ranges_advance(a, 10, BLOCK);
@@ -119,12 +137,12 @@ test_take(void)
 static void
 test_take_from(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *a, *b, *c;
 
-	a = ranges_take(&s, 0, 100, missing_bytes, &f, &who[0]);
-	b = ranges_take(&s, 500, 100, missing_bytes, &f, &who[0]);
+	a = ranges_take(&s, 0, 100, &f, &who[0]);
+	b = ranges_take(&s, 500, 100, &f, &who[0]);
 	CHECK(is(a, 0, 0, 100, &who[0]) && is(b, 500, 500, 600, &who[0]));
 	ranges_advance(a, 33, BLOCK);
 	ranges_advance(b, 7, BLOCK);
@@ -132,21 +150,20 @@ test_take_from(void)
 	ranges_put(&s, a);
 	ranges_put(&s, b);
 	/* a waits at 33: from 34 on it is behind, though some of it is not. */
-	c = ranges_take(&s, 34, 50, missing_bytes, &f, &who[1]);
+	c = ranges_take(&s, 34, 50, &f, &who[1]);
 	CHECK(is(c, 100, 100, 150, &who[1]) && sane(&s));
 	ranges_put(&s, c);
-	CHECK(ranges_take(&s, 33, 50, missing_bytes, &f, &who[1]) == a);
-	CHECK(ranges_take(&s, 0, 50, missing_bytes, &f, &who[2]) == c);
+	CHECK(ranges_take(&s, 33, 50, &f, &who[1]) == a);
+	CHECK(ranges_take(&s, 0, 50, &f, &who[2]) == c);
 	/* b is lower than what is free behind it. */
-	CHECK(is(ranges_take(&s, 0, 350, missing_bytes, &f, &who[3]), 150, 150,
-	    500, &who[3]));
-	CHECK(ranges_take(&s, 0, 50, missing_bytes, &f, &who[4]) == b);
+	CHECK(is(ranges_take(&s, 0, 350, &f, &who[3]), 150, 150, 500, &who[3]));
+	CHECK(ranges_take(&s, 0, 50, &f, &who[4]) == b);
 	ranges_put(&s, b);
-	c = ranges_take(&s, 508, ALL, missing_bytes, &f, &who[4]);
+	c = ranges_take(&s, 508, ALL, &f, &who[4]);
 	CHECK(is(c, 600, 600, SIZE, &who[4]));
-	CHECK(!ranges_take(&s, 508, ALL, missing_bytes, &f, &who[5]));
-	CHECK(!ranges_take(&s, SIZE, ALL, missing_bytes, &f, &who[5]));
-	CHECK(ranges_take(&s, 507, ALL, missing_bytes, &f, &who[5]) == b);
+	CHECK(!ranges_take(&s, 508, ALL, &f, &who[5]));
+	CHECK(!ranges_take(&s, SIZE, ALL, &f, &who[5]));
+	CHECK(ranges_take(&s, 507, ALL, &f, &who[5]) == b);
 	CHECK(sane(&s) && ranges_held(&s) == 5);
 	complete(&s);
 }
@@ -155,14 +172,13 @@ test_take_from(void)
 static void
 test_take_between(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
-	struct range *a = ranges_take(&s, 1, ALL, missing_bytes, &f, &who[0]);
+	struct range *a = ranges_take(&s, 1, ALL, &f, &who[0]);
 
 	CHECK(is(a, 10, 10, SIZE, &who[0]));
-	CHECK(is(ranges_take(&s, 0, ALL, missing_bytes, &f, &who[1]), 0, 0, 10,
-	    &who[1]));
-	CHECK(!ranges_take(&s, SIZE - 1, ALL, missing_bytes, &f, &who[1]));
+	CHECK(is(ranges_take(&s, 0, ALL, &f, &who[1]), 0, 0, 10, &who[1]));
+	CHECK(!ranges_take(&s, SIZE - 1, ALL, &f, &who[1]));
 	complete(&s);
 }
 
@@ -174,12 +190,12 @@ test_advance(void)
 		uint64_t n, begin, at;
 	} t[] = {{0, 20, 20}, {1, 20, 21}, {8, 20, 29}, {1, 30, 30},
 	    {25, 50, 55}, {4, 50, 59}, {2, 60, 61}, {39, 100, 100}};
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *r;
 
 	f.here[0] = f.here[1] = true;
-	r = ranges_take(&s, 0, 80, missing_bytes, &f, &who[0]);
+	r = ranges_take(&s, 0, 80, &f, &who[0]);
 	for (size_t i = 0; i < countof(t); i++) {
 		ranges_advance(r, t[i].n, BLOCK);
 		CHECK_ROW(i, is(r, t[i].begin, t[i].at, 100, &who[0]));
@@ -188,7 +204,7 @@ test_advance(void)
 	ranges_put(&s, r);
 	CHECK(!s.first);
 	/* The end of a file lies within its last block. */
-	r = ranges_take(&s, 980, 10, missing_bytes, &f, &who[0]);
+	r = ranges_take(&s, 980, 10, &f, &who[0]);
 	r->end = 987;
 	ranges_advance(r, 7, BLOCK);
 	CHECK(is(r, 980, 987, 987, &who[0]));
@@ -200,12 +216,12 @@ test_advance(void)
 static void
 test_split(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *a, *b;
 
 	CHECK(!ranges_split(&s, BLOCK, &who[0]));
-	a = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[0]);
+	a = ranges_take(&s, 0, ALL, &f, &who[0]);
 	ranges_advance(a, 503, BLOCK);
 	a->sum = 5;
 	b = ranges_split(&s, BLOCK, &who[1]);
@@ -231,10 +247,10 @@ test_split_anywhere(void)
 {
 	for (uint64_t at = 0; at < SIZE; at++)
 		for (uint64_t least = BLOCK; least <= 300; least += 290) {
-			struct file f = {0};
+			struct partial f = {0};
 			struct ranges s = {0};
-			struct range *b, *a = ranges_take(&s, 0, ALL,
-					     missing_bytes, &f, &who[0]);
+			struct range *b,
+			    *a = ranges_take(&s, 0, ALL, &f, &who[0]);
 
 			ranges_advance(a, at, BLOCK);
 			b = ranges_split(&s, least, &who[1]);
@@ -253,13 +269,13 @@ test_split_anywhere(void)
 static void
 test_split_longest(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *a, *b, *c;
 
-	a = ranges_take(&s, 0, 500, missing_bytes, &f, &who[0]);
-	b = ranges_take(&s, 0, 300, missing_bytes, &f, &who[1]);
-	c = ranges_take(&s, 0, ALL, missing_bytes, &f, &who[2]);
+	a = ranges_take(&s, 0, 500, &f, &who[0]);
+	b = ranges_take(&s, 0, 300, &f, &who[1]);
+	c = ranges_take(&s, 0, ALL, &f, &who[2]);
 	ranges_put(&s, a);
 	CHECK(is(ranges_split(&s, BLOCK, &who[3]), 650, 650, 800, &who[3]));
 	CHECK(is(b, 500, 500, 650, &who[1]) && is(a, 0, 0, 500, NULL));
@@ -274,13 +290,13 @@ test_split_longest(void)
 static void
 test_stalled(void)
 {
-	struct file f = {0};
+	struct partial f = {0};
 	struct ranges s = {0};
 	struct range *a, *b;
 
 	CHECK(!ranges_stalled(&s, ALL));
-	a = ranges_take(&s, 0, 500, missing_bytes, &f, &who[0]);
-	b = ranges_take(&s, 0, 500, missing_bytes, &f, &who[1]);
+	a = ranges_take(&s, 0, 500, &f, &who[0]);
+	b = ranges_take(&s, 0, 500, &f, &who[1]);
 	a->moved = 100;
 	b->moved = 200;
 	ranges_advance(a, 33, BLOCK);
@@ -312,7 +328,7 @@ test_stalled(void)
  * here when the last byte of it came, from its beginning on.
  */
 struct model {
-	struct file f;
+	struct partial f;
 	struct ranges s;
 	struct range *of[5]; /* what each holder has, as it believes */
 	unsigned char times[SIZE];
@@ -374,8 +390,7 @@ find_work(struct model *m, void *holder)
 {
 	uint64_t from = chance(m, 3) ? 0 : chance(m, SIZE);
 	uint64_t limit = (1 + chance(m, 12)) * BLOCK;
-	struct range *r =
-	    ranges_take(&m->s, from, limit, missing_bytes, &m->f, holder);
+	struct range *r = ranges_take(&m->s, from, limit, &m->f, holder);
 
 	if (r)
 		m->wrong += r->at < from;
@@ -428,8 +443,7 @@ finish(struct model *m)
 			ranges_put(&m->s, m->of[i]);
 		}
 	memset(m->of, 0, sizeof(m->of));
-	while (
-	    (r = ranges_take(&m->s, 0, ALL, missing_bytes, &m->f, &m->of[0]))) {
+	while ((r = ranges_take(&m->s, 0, ALL, &m->f, &m->of[0]))) {
 		while (r->at < r->end)
 			write_some(m, r);
 		ranges_put(&m->s, r);
