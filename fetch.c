@@ -48,7 +48,7 @@ check_part(const struct fetch *f, const struct http_head *h, struct err *e)
 	return FETCH_FAILED;
 }
 
-/* All of it, though a part was asked for. */
+/* Checks an answer with the whole content instead of the range. */
 static enum fetch_end
 check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 {
@@ -62,7 +62,7 @@ check_whole(const struct fetch *f, const struct http_head *h, struct err *e)
 	return FETCH_OK;
 }
 
-/* url is the one that answered. */
+/* Checks the status of an answer; url is the address that gave it. */
 static enum fetch_end
 check_status(const struct fetch *f, const struct http_head *h,
     const struct url *url, struct err *e)
@@ -75,8 +75,8 @@ check_status(const struct fetch *f, const struct http_head *h,
 		return check_part(f, h, e);
 	if (status == 200)
 		return check_whole(f, h, e);
-	/* Some copy of it is not up to date, or broken: another try may meet
-	 * another one. */
+	/* This server's copy is old or broken: the next try may reach another
+	 * server. */
 	if (status == 416) {
 		err_set(e, ERR_NET,
 		    "the server has fewer bytes than the listing says");
@@ -95,7 +95,8 @@ check_status(const struct fetch *f, const struct http_head *h,
 	return FETCH_FAILED;
 }
 
-/* The answer has ended, and more was asked for. */
+/* The answer has ended before room() ended it: checks whether it brought
+ * enough. */
 static enum fetch_end
 check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
     struct err *e)
@@ -110,7 +111,7 @@ check_end(const struct fetch *f, const struct http_head *h, uint64_t total,
 		    total);
 	else
 		err_set(e, ERR_NET, "the server sent no bytes");
-	/* With a length, an answer that ends early is an error before this. */
+	/* response_read() fails if an answer with a length ends early. */
 	return whole ? FETCH_DOUBTFUL : FETCH_FAILED;
 }
 
@@ -134,9 +135,9 @@ read_body(const struct fetch *f, struct response *resp, struct err *e)
 	return FETCH_OK;
 }
 
-/* The address at which the other ranges are. If another host led back to the
- * endpoint, that is the one we began with: asked by itself, the last one would
- * get the token. *own is room for it. */
+/* The address for the other ranges. If a redirect of another host led back to
+ * the endpoint, this is the original address: a direct request to the last one
+ * would send the token there. *own is storage for it. */
 static const struct url *
 address(const struct fetch *f, const struct response *resp, struct url *own)
 {
@@ -180,18 +181,18 @@ fetch(const struct fetch *f, struct err *e)
 
 #define READ_SIZE ((size_t)64 << 10)
 
-/* Contents that come wrong that often are given up. */
+/* Give up after this many wrong answers. */
 #define WRONG_MAX 3
 
 struct state {
 	const struct stream *s;
 	int fd;
 	struct hash hash;
-	uint64_t at;   /* bytes written so far, which hash has */
-	uint64_t skip; /* bytes to come that were written already */
+	uint64_t at;   /* bytes written and hashed so far */
+	uint64_t skip; /* next bytes to drop: they are written already */
 	struct hash skipped;
 	unsigned shown;
-	unsigned char *bytes; /* READ_SIZE of them */
+	unsigned char *bytes; /* of READ_SIZE */
 };
 
 static int
@@ -251,8 +252,8 @@ room(void *ctx, size_t *n)
 	return t->bytes;
 }
 
-/* The server begins at 0 again: takes from the n bytes at p those that were
- * written already. Before anything is written behind them they must have been
+/* The server has begun at 0 again: drops those of the *n bytes at *p that are
+ * written already. Before new bytes follow, checks that the dropped ones were
  * the same. */
 static int
 drop_written(struct state *t, const unsigned char **p, size_t *n, struct err *e)
@@ -291,7 +292,8 @@ take(void *ctx, size_t n, struct err *e)
 	return 0;
 }
 
-/* From where it stopped. An answer that brought nothing new is a failure. */
+/* Makes one request from the current position on. An answer without new bytes
+ * is a failure. */
 static enum fetch_end
 try_once(struct state *t, struct err *e)
 {
@@ -316,7 +318,8 @@ try_once(struct state *t, struct err *e)
 	return FETCH_FAILED;
 }
 
-/* One copy of the content may be broken, and another one good. */
+/* Whether to try again. After a wrong answer the next try may reach a server
+ * with a good copy. */
 static bool
 may_try(const struct err *e, unsigned *wrong)
 {

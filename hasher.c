@@ -10,11 +10,12 @@
 #include "str.h"
 #include "wait.h"
 
-/* Hashed pages are dropped from the page cache after this many bytes. */
+/* Reports to the partial file after this many hashed bytes: it drops their
+ * pages from the page cache. */
 #define REPORT_EVERY ((uint64_t)8 << 20)
 #define LANES_MAX 16
 
-/* A buffer on its way; the bytes follow. */
+/* A buffer with bytes to be hashed. */
 struct chunk {
 	struct chunk *next;
 	uint64_t offset;
@@ -23,21 +24,22 @@ struct chunk {
 };
 
 /*
- * One file. Invariant: the bytes before claimed are hashed, being hashed, or in
- * the queue, which is in order and without gaps.
+ * One file. Invariant: the bytes before claimed are hashed, are being hashed,
+ * or are in the queue, which is in order and without gaps.
  */
 struct hashing {
 	struct hashing *next;
 	struct hasher *owner;
 	struct partial *partial;
 	void *user;
-	/* These are only for the thread that set busy. */
+	/* Only the thread that set busy uses these. */
 	struct hash hash;
-	struct hash before; /* what hash was where a block begins */
-	uint64_t before_at; /* which one; UINT64_MAX: none */
-	uint64_t sum;       /* of the block so far */
-	uint64_t checked;   /* all of the block up to here was read back */
-	uint64_t reported;  /* to the partial */
+	struct hash before; /* the hash at the beginning of a block */
+	uint64_t before_at; /* offset of that block; UINT64_MAX: none */
+	uint64_t sum;       /* checksum of that block so far */
+	uint64_t checked;   /* the block was read back up to here */
+	uint64_t
+	    reported; /* hashed bytes that were reported to the partial file */
 
 	uint64_t claimed;
 	struct chunk *first, **last;
@@ -46,11 +48,12 @@ struct hashing {
 	bool over;  /* complete was called */
 };
 
-/* The crew's lock guards all lists and the fields of each hashing (but its
- * hash). Its change is work for one thread; left is 1 until the end. */
+/* The crew's lock guards all lists, and the fields of each hashing but those of
+ * the thread that set busy. The crew's condition is signalled for each piece of
+ * work, and wakes one thread; left is 1 until the end. */
 struct hasher {
 	struct crew crew;
-	pthread_cond_t idle; /* a turn is over */
+	pthread_cond_t idle; /* a thread has ended a turn */
 	const struct hasher_ops *ops;
 	struct hashing *files;
 	struct chunk *spare;
@@ -89,7 +92,8 @@ put_spare(struct hasher *h, struct chunk *c)
 	h->spare = c;
 }
 
-/* Under the lock: something for this file, if there is something to do. */
+/* Under the lock: takes this file for a turn; false if there is nothing to do
+ * for it. */
 static bool
 pick(struct hasher *h, struct hashing *s, struct turn *t)
 {
@@ -122,8 +126,8 @@ block_end(const struct hashing *s, uint64_t offset)
 	return end < partial_size(s->partial) ? end : partial_size(s->partial);
 }
 
-/* Claims and reads back the next bytes, of one block, into a turn's empty
- * chunk; n stays 0 if there are none. */
+/* Claims the next bytes, of one block, and reads them back into the turn's
+ * empty chunk; its n stays 0 if there are none. */
 static void
 read_back(struct hasher *h, struct turn *t)
 {
@@ -141,8 +145,8 @@ read_back(struct hasher *h, struct turn *t)
 		c->offset = from;
 		s->claimed += c->n;
 	}
-	/* Perhaps there is more; and what came into the queue meanwhile waits
-	 * for its turn anyway. */
+	/* There may be more to read back. Chunks that were queued meanwhile are
+	 * found without that. */
 	s->poked = s->poked || c->n;
 	crew_unlock(&h->crew);
 	t->read = c->n > 0;
@@ -151,8 +155,8 @@ read_back(struct hasher *h, struct turn *t)
 		t->failed = true;
 }
 
-/* Keeps what is needed to compare a block with its note: before its bytes are
- * hashed. */
+/* Before bytes that were read back are hashed: updates the checksum of their
+ * block, and keeps the hash where a block begins. */
 static void
 follow_block(struct turn *t)
 {
@@ -175,7 +179,7 @@ follow_block(struct turn *t)
 	}
 }
 
-/* Under the lock: drops what is in the queue. */
+/* Under the lock: empties the queue. */
 static void
 empty(struct hashing *s)
 {
@@ -188,12 +192,12 @@ empty(struct hashing *s)
 	s->last = &s->first;
 }
 
-/* Goes back to the beginning of a block that is missing now. */
+/* Takes the hash back to the beginning of a block, which is missing now. */
 static void
 step_back(struct hashing *s, uint64_t begin)
 {
 	s->hash = s->before;
-	/* What comes from memory then is not followed. */
+	/* Bytes from memory are not compared. */
 	s->before_at = UINT64_MAX;
 	crew_lock(&s->owner->crew);
 	empty(s);
@@ -202,8 +206,9 @@ step_back(struct hashing *s, uint64_t begin)
 	crew_unlock(&s->owner->crew);
 }
 
-/* A block that was read back whole, or cannot be read: true if it is missing
- * now, and the hash is what it was before it. */
+/* Compares a block that was read back whole, or that cannot be read, with its
+ * stored checksum. True if it differs: then it is missing, and the hash is back
+ * at its beginning. */
 static bool
 differs(struct hasher *h, struct turn *t)
 {
@@ -406,8 +411,8 @@ hasher_offer(struct hashing *s, void *buffer, size_t n, uint64_t offset)
 	} else if (offset <= s->claimed) {
 		s->poked = true;
 	}
-	/* What lies ahead is of no use before what is missing has come, which
-	 * is told then. */
+	/* Bytes further ahead cannot be hashed before the missing ones arrive,
+	 * and these will wake a thread. */
 	if (offset <= s->claimed)
 		pthread_cond_signal(&h->crew.changed);
 	crew_unlock(&h->crew);
@@ -425,7 +430,7 @@ hasher_poke(struct hashing *s)
 	crew_unlock(&h->crew);
 }
 
-/* Under the lock: waits until no thread uses it, and empties its queue. */
+/* Under the lock: waits until no thread uses the file, and empties its queue. */
 static void
 quiet(struct hashing *s)
 {

@@ -27,8 +27,8 @@ add(struct ranges *s, uint64_t begin, uint64_t end, void *holder)
 	return r;
 }
 
-/* Moves *first behind the range that covers it, and *end before the range that
- * begins next. True if *first was moved. */
+/* If a range covers *first, moves *first to its end and returns true. Else
+ * moves *end to the beginning of the next range. */
 static bool
 avoid(const struct ranges *s, uint64_t *first, uint64_t *end)
 {
@@ -72,9 +72,9 @@ ranges_take(struct ranges *s, uint64_t from, uint64_t limit, struct partial *p,
 	return waiting;
 }
 
-/* Takes over the second half of the held range that has most left, if that is
- * at least 2 * least bytes; cut at a multiple of least. The range it is taken
- * from ends earlier from then on. NULL if there is none. */
+/* Splits the held range that has most bytes left, if these are at least 2 *
+ * least, in the middle, at a multiple of least: holder gets the second half.
+ * NULL if no range is that long. */
 static struct range *
 ranges_split(struct ranges *s, uint64_t least, void *holder)
 {
@@ -97,8 +97,8 @@ ranges_split(struct ranges *s, uint64_t least, void *holder)
 	return add(s, cut, end, holder);
 }
 
-/* A held range on which nothing has come since the time before; NULL if there
- * is none. The caller gives it another holder. */
+/* A held range, not pinned, that has received nothing since the time before;
+ * NULL if there is none. The caller gives it another holder. */
 static struct range *
 ranges_stalled(struct ranges *s, uint64_t before)
 {
@@ -201,7 +201,7 @@ grow(struct ramp *r, uint64_t now, unsigned to)
 	r->allowed = to;
 }
 
-/* Whether the last growth has still to show a gain. */
+/* Whether the last growth has not yet raised the rate. */
 static bool
 is_tried(const struct ramp *r)
 {
@@ -241,7 +241,7 @@ ramp_step(struct ramp *r, uint64_t now, uint64_t work)
 			r->probe = now + RAMP_HOLD;
 		}
 	} else if (now >= r->hold && now >= r->probe) {
-		/* Conditions change: try one more from time to time. */
+		/* The line may have changed: try one more from time to time. */
 		r->probe = now + RAMP_HOLD;
 		grow(r, now, r->allowed + 1);
 	}
@@ -251,7 +251,8 @@ ramp_step(struct ramp *r, uint64_t now, uint64_t work)
 void
 ramp_back(struct ramp *r, uint64_t now)
 {
-	/* One refusal often comes on several connections at once. */
+	/* The server often refuses on several connections at once: this counts
+	 * as one refusal. */
 	if (now + RAMP_HOLD - RAMP_PERIOD < r->hold)
 		return;
 	halve(r, now);
@@ -259,14 +260,14 @@ ramp_back(struct ramp *r, uint64_t now)
 
 /* --- Workers that move bytes. --- */
 
-/* After this many contents in a row that are lost, the rest need not be tried:
- * the line is dead, or the repository closed. */
+/* After this many lost contents in a row the line is dead, or the repository
+ * closed: the others are not tried. */
 #define LOST_IN_A_ROW 3
 
-/* Waiting workers look this often (ms) for a job that became due by time. */
+/* Waiting workers check this often (ms) whether time has made a job due. */
 #define LOOK_MS 200
 
-/* Under the lock: as many workers as are allowed. */
+/* Under the lock: starts the workers that ramp allows and that do not run yet. */
 static int
 add_workers(struct mover *m, struct err *e)
 {
@@ -282,7 +283,7 @@ add_workers(struct mover *m, struct err *e)
 	return 0;
 }
 
-/* The main thread: display, and number of workers. */
+/* The main thread's tick: updates the number of workers, and the display. */
 static int
 supervise(void *mover, struct err *e)
 {
@@ -337,7 +338,7 @@ mover_done(struct mover *m, uint64_t work)
 {
 	crew_lock(&m->crew);
 	m->work += work;
-	/* More jobs come of this for the caller alone, who looks next. */
+	/* If this makes a job due, the caller will pick it. */
 	if (!--m->crew.left)
 		crew_changed(&m->crew);
 	crew_unlock(&m->crew);
@@ -362,7 +363,7 @@ mover_retry(struct mover *m, unsigned failed, const struct err *e)
 
 	if (!e->wait)
 		return until;
-	/* The server counts the requests of an address, not of a file. */
+	/* The server counts the requests of our address, not of one file. */
 	if (m->not_before < until)
 		m->not_before = until;
 	ramp_back(&m->ramp, wait_now());
@@ -370,27 +371,28 @@ mover_retry(struct mover *m, unsigned failed, const struct err *e)
 	return until;
 }
 
-/* --- Ranges of all files. --- */
+/* --- The queue of downloads. --- */
 
-/* The longest range of one request while several connections share a file. */
+/* Limits of the range of one request while several connections share a file. */
 #define REQUEST_MAX ((uint64_t)64 << 20)
 #define REQUEST_MIN ((uint64_t)8 << 20)
 
-/* A connection without data for this long loses its range to one that has
- * nothing else to do. */
+/* A connection that receives nothing for this long (ms) loses its range to an
+ * idle one. */
 #define RESCUE_MS 4000
 
 #define SPLIT_SECONDS 2
 
-/* Small files are synced together: RIPE_MAX files, RIPE_BYTES bytes, or all that
- * there are when nothing else is to be done. On a journaling file system the
- * first sync brings the others along. A kill costs at most one such group. At
- * most SETTLING_MAX groups are synced at a time. */
+/* Small files are synced in groups: of RIPE_MAX files, of RIPE_BYTES bytes, or
+ * of all that are ripe when a worker has nothing else to do. On a journaling
+ * file system the first sync of a group writes the others, too. A kill loses at
+ * most the ripe files and the groups that are being synced, of which there are
+ * at most SETTLING_MAX. */
 #define RIPE_MAX 64
 #define RIPE_BYTES PARTIAL_BLOCK
 #define SETTLING_MAX 2
 
-/* Each that waits has a file open. */
+/* Ripe files are open: they may use a sixteenth of the file descriptors. */
 static unsigned
 ripe_max(void)
 {
@@ -429,8 +431,8 @@ transfer_give_up(struct transfer_file *f, const struct err *why)
 	f->why = *why;
 }
 
-/* How much one request asks for: all that is missing where files are many or
- * the connection is alone, else shares of what is left. */
+/* The longest range of one request: no limit while each connection has a file
+ * of its own, or there is only one; else a share of what the file lacks. */
 static uint64_t
 request_limit(const struct transfer_queue *q, const struct transfer_file *f)
 {
@@ -447,8 +449,8 @@ request_limit(const struct transfer_queue *q, const struct transfer_file *f)
 	return share < REQUEST_MAX ? share : REQUEST_MAX;
 }
 
-/* One worker alone resolves the address; so does one whose server ignores
- * ranges, and one that is to be written in order. */
+/* Whether only one worker may fetch the file: its address is not known yet, the
+ * server ignores ranges, or it must be written in order. */
 static bool
 alone(const struct transfer_file *f)
 {
@@ -463,7 +465,7 @@ usable(
 	       now >= q->mover.not_before && !(f->users && alone(f));
 }
 
-/* shared: also files that other workers are at. */
+/* shared: also from files that other workers fetch. */
 static bool
 pick_range(
     struct transfer_queue *q, uint64_t now, bool shared, struct transfer_job *j)
@@ -481,7 +483,8 @@ pick_range(
 	return false;
 }
 
-/* Takes the range as it is: its holder learns that when it wakes up. */
+/* Takes a stalled range, if there is one, from its holder, which notices that
+ * when it wakes up. */
 static struct range *
 rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 {
@@ -499,8 +502,8 @@ rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 	return r;
 }
 
-/* How long a connection may stand still. One of several that share a rate limit
- * stands still for as long as a buffer takes each of them. */
+/* After how many ms without data a connection loses its range. Connections that
+ * share a rate limit take turns: each waits while the others receive a buffer. */
 static uint64_t
 rescue_after(const struct transfer_queue *q)
 {
@@ -509,12 +512,14 @@ rescue_after(const struct transfer_queue *q)
 	return RESCUE_MS + (q->t->rate ? all * 1000 / q->t->rate : 0);
 }
 
-/* Near the end: half of a long range, or all of one that does not move. */
+/* For a worker without a range, near the end: all of a stalled range, or half
+ * of a long one. */
 static bool
 pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 {
-	/* What a connection brings in some seconds is not worth a new request,
-	 * nor what the old one has sent already and is thrown away. */
+	/* A range that takes less than SPLIT_SECONDS is not worth a request:
+	 * that costs a round trip, and what the other server has sent beyond
+	 * the cut is thrown away. */
 	uint64_t least =
 	    q->mover.ramp.rate / q->mover.ramp.allowed * SPLIT_SECONDS;
 	uint64_t after = rescue_after(q);
@@ -525,7 +530,7 @@ pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 		if (!usable(q, f, now) || transfer_small(f))
 			continue;
 		j->r = rescue(f, now > after ? now - after : 0, j);
-		/* Where a rate limit is the bottleneck, help is none. */
+		/* A second connection does not help against a rate limit. */
 		if (!j->r && known && !q->t->rate)
 			j->r = ranges_split(&f->ranges, least, j);
 		if (!j->r)
@@ -587,8 +592,8 @@ transfer_pick_ripe(struct transfer_queue *q, struct transfer_job *j)
 	return true;
 }
 
-/* Files that are begun together are bounded, also while all of them wait, or
- * wait for the disk. */
+/* Whether one more content may be begun: bounds the active ones, also while all
+ * of them wait for a retry or for the disk. */
 static bool
 may_begin(const struct transfer_queue *q, uint64_t now)
 {

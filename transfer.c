@@ -17,11 +17,7 @@
 
 /* --- Begin and end of a file. --- */
 
-/*
- * Opens and finishes a file. Called by one worker, without the lock.
- */
-
-/* What a small file costs beside its bytes, as ramp counts it. */
+/* What a file counts for in ramp's rate beside its bytes. */
 #define FILE_WORK ((uint64_t)256 << 10)
 
 static void
@@ -52,8 +48,8 @@ start_hash(struct transfer_queue *q, struct transfer_file *f)
 	hash_final(&f->hash, &f->found);
 }
 
-/* Thousands of small files, each with a struct from malloc() and back, would
- * make the system clear a page for each. */
+/* Reuses the structs of closed files: with thousands of small files malloc()
+ * and free() would make the system clear a page for each. */
 static struct transfer_file *
 file_new(struct transfer_queue *q, size_t i)
 {
@@ -83,7 +79,7 @@ file_free(struct transfer_file *f)
 	crew_unlock(&q->mover.crew);
 }
 
-/* Content i becomes active, or has failed. */
+/* Makes content i active, or reports that it failed. */
 static void
 transfer_begin(struct transfer_queue *q, size_t i)
 {
@@ -104,7 +100,7 @@ transfer_begin(struct transfer_queue *q, size_t i)
 	crew_lock(&q->mover.crew);
 	f->next = q->active;
 	q->active = f;
-	/* A small one is fetched by this worker, next. */
+	/* This worker fetches a small file next. */
 	if (f->hashing) {
 		hasher_poke(f->hashing);
 		crew_changed(&q->mover.crew);
@@ -114,8 +110,6 @@ transfer_begin(struct transfer_queue *q, size_t i)
 
 /*
  * Closes and frees a file that is no longer active.
- *
- * Closes a file that is no longer active.
  */
 static void
 transfer_file_close(struct transfer_file *f, bool published)
@@ -129,8 +123,9 @@ transfer_file_close(struct transfer_file *f, bool published)
 	file_free(f);
 }
 
-/* No worker fetches it any more. It counts as work now, and not when it gets
- * its name: small ones get theirs in bursts, which no rate should show. */
+/* Takes a file out of the active ones: no worker fetches it any more. It counts
+ * as work now and not when it gets its name: small files get their names in
+ * bursts, which would distort the rate. */
 static void
 retire(struct transfer_queue *q, struct transfer_file *f)
 {
@@ -155,8 +150,9 @@ wrong_hash(struct transfer_file *f, struct err *e)
 	err_set(e, ERR_CONTENT, "wrong hash: expected %s, got %s", want, got);
 }
 
-/* The bytes are wrong: gives up if they have been so often enough. What earlier
- * runs left goes first, since what came in this run may well be right. */
+/* The content has the wrong hash: drops the blocks of earlier runs, or, if
+ * there are none, all of it. Those of this run are kept at first, since they
+ * are probably right. -1, with the reason, after TRANSFER_WRONG_MAX times. */
 static int
 forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 {
@@ -171,14 +167,15 @@ forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 	return 0;
 }
 
-/* Not what its hash says, or no longer what was hashed: hashes it again, once
- * the bytes that may be wrong came again, from a fresh address. */
+/* Fetches the wrong bytes of a file again, from a new address, and hashes all
+ * of it again. The file has the wrong hash, or bytes changed after they were
+ * hashed (rehash). -1 if the file is to be given up. */
 static int
 again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 {
 	if (!f->rehash && forget(q, f, e) < 0)
 		return -1;
-	/* Before the hasher starts: it may be through at once. */
+	/* Before the hasher starts: it may complete at once. */
 	crew_lock(&q->mover.crew);
 	f->rehash = f->hashed = false;
 	if (!f->hashing)
@@ -195,14 +192,14 @@ again(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 	return 0;
 }
 
-/* Whether what was hashed is what is wanted, and is what is on the disk. */
+/* Whether the hash is right, and is that of the bytes on the disk. */
 static bool
 is_right(const struct transfer_file *f)
 {
 	return !f->rehash && digest_same(&f->found, &f->content.digest);
 }
 
-/* A retired one, which has its name or is given up. */
+/* Ends a retired file, which has got its name or is given up. */
 static void
 end_file(struct transfer_queue *q, struct transfer_file *f)
 {
@@ -222,8 +219,9 @@ end_file(struct transfer_queue *q, struct transfer_file *f)
 		mover_done(&q->mover, 0);
 }
 
-/* Retired ones whose bytes are right. None gets its name before all are on the
- * disk: a change of names in between makes the next sync dear. */
+/* Syncs and publishes a list of retired files whose bytes are right. All are
+ * synced before the first gets its name: a rename between two syncs makes the
+ * second one expensive. */
 static void
 settle(struct transfer_queue *q, struct transfer_file *list)
 {
@@ -243,8 +241,7 @@ settle(struct transfer_queue *q, struct transfer_file *list)
 	}
 }
 
-/* Files from transfer_harvest(), which may be none: to the disk, then to their
- * names. */
+/* Syncs and publishes the files from transfer_harvest(); the list may be empty. */
 static void
 transfer_settle(struct transfer_queue *q, struct transfer_file *list)
 {
@@ -265,8 +262,8 @@ ripen(struct transfer_queue *q, struct transfer_file *f)
 }
 
 /* Finishes a file that is hashed or given up and that no other worker uses:
- * publishes it, lets it wait for a sync, fetches it again, or reports its
- * failure. */
+ * publishes a large one, makes a small one ripe, fetches wrong bytes again, or
+ * reports the failure. */
 static void
 transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 {
@@ -290,31 +287,31 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 /* --- One range. --- */
 
 /*
- * One request for a range of a file: its answer to the file's place and to the
- * hash, and what a failure means for the file and for all.
+ * One request for a range of a file: writes and hashes what it brings, and
+ * decides what a failure means for the file and for the run.
  */
 
-/* A signed address is renewed this many seconds before it expires. */
+/* Request a new signed address this many seconds before it expires. */
 #define RENEW_BEFORE 60
 
-/* A worker at a range. What job->f and job->r are is guarded by the crew's
- * lock: they are NULL once another worker has taken over the range, and then
- * the file may be gone. */
+/* A worker's request for a range. The crew's lock guards job->f and job->r:
+ * they are NULL once another worker has taken over the range; from then on the
+ * file may be freed. */
 struct visit {
 	struct transfer_queue *q;
 	struct transfer_job *job;
 	size_t i;
-	uint64_t size;   /* of the content */
-	unsigned shown;  /* its number in the display */
-	bool small;      /* hashed here */
+	uint64_t size;   /* of the whole content */
+	unsigned shown;  /* of progress_start() */
+	bool small;      /* this worker hashes it */
 	bool whole;      /* the answer has all of the content, from 0 on */
-	bool answered;   /* by something else than a redirect */
-	unsigned failed; /* tries in a row when it began */
-	uint64_t next;   /* offset of the next byte of the answer */
-	uint64_t began;  /* offset of the first byte of it that was written */
+	bool answered;   /* with another status than a redirect */
+	unsigned failed; /* the file's failed at the beginning */
+	uint64_t next;   /* offset of the answer's next byte */
+	uint64_t began;  /* offset of the first byte that it wrote */
 	unsigned char *buffer;
-	size_t fill;   /* bytes in it, which belong at r->at */
-	uint64_t came; /* bytes of this try that were written */
+	size_t fill;   /* bytes in buffer, to be written at r->at */
+	uint64_t came; /* bytes that it has written */
 };
 
 static int
@@ -329,7 +326,7 @@ check(
 	return t->ops->check(t->ctx, v->i, h, url, e);
 }
 
-/* Keeps where the address led to, for the other ranges of the file. */
+/* Keeps the target of the redirect for the other ranges of the file. */
 static void
 answer_begins(void *ctx, const struct url *url, bool whole)
 {
@@ -356,9 +353,9 @@ answer_begins(void *ctx, const struct url *url, bool whole)
 	crew_unlock(&v->q->mover.crew);
 }
 
-/* Under the lock: the range that the next bytes of the answer lead to. A whole
- * answer goes from one to the next; what lies before it is here already, or
- * others fetch it. */
+/* Under the lock: the range for the next bytes of the answer; NULL if they are
+ * not needed. An answer with the whole content fills one range after another;
+ * between these the bytes are here already, or another worker fetches them. */
 static struct range *
 next_range(struct visit *v)
 {
@@ -371,7 +368,7 @@ next_range(struct visit *v)
 		j->r = NULL;
 	}
 	if (v->whole && j->r && v->next < j->r->at) {
-		/* A lower one may have been left by another worker. */
+		/* Another worker may have left a range before this one. */
 		ranges_put(&j->f->ranges, j->r);
 		j->r = NULL;
 	}
@@ -384,8 +381,9 @@ next_range(struct visit *v)
 	return j->r;
 }
 
-/* Where the next bytes go: up to the end of the range, or, if they lie before
- * it, to be dropped. Nothing when the run is through with them. */
+/* A buffer for the next bytes of the answer: up to the end of their range, or
+ * up to its beginning if they lie before it and will be dropped. *n is 0 if no
+ * more bytes are needed. */
 static void *
 room(void *ctx, size_t *n)
 {
@@ -406,14 +404,15 @@ room(void *ctx, size_t *n)
 	return v->buffer + v->fill;
 }
 
-/* Under the lock: whether the try has brought something. */
+/* Under the lock: whether this request counts as progress. */
 static bool
 is_progress(const struct visit *v, const struct range *r)
 {
 	return r->at == r->end || v->came >= FETCH_PROGRESS;
 }
 
-/* Under the lock: takes the range for a write, if it is still ours. */
+/* Under the lock: pins the range for a write; NULL if another worker has taken
+ * it over. */
 static struct range *
 pin(struct visit *v)
 {
@@ -424,9 +423,9 @@ pin(struct visit *v)
 	return r;
 }
 
-/* Writes what is in the buffer to its place, and lets the hasher have it. While
- * that goes on nobody can take over the range; if somebody has, the bytes come
- * late and are dropped. */
+/* Writes the bytes in the buffer and passes them to the hash. The range is
+ * pinned meanwhile, so that no other worker can take it over. If one already
+ * has, the bytes are late and are dropped. */
 static int
 flush(struct visit *v, struct err *e)
 {
@@ -472,7 +471,7 @@ flush(struct visit *v, struct err *e)
 	return rv;
 }
 
-/* n bytes came to where room() said. */
+/* n bytes have arrived in the buffer that room() gave. */
 static int
 take(void *ctx, size_t n, struct err *e)
 {
@@ -486,7 +485,7 @@ take(void *ctx, size_t n, struct err *e)
 	r = v->job->r;
 	v->next += n;
 	if (!r || v->next <= r->at) {
-		/* Late, or here already. */
+		/* Not needed: late, or here already. */
 		if (r)
 			r->moved = now;
 		crew_unlock(crew);
@@ -501,7 +500,7 @@ take(void *ctx, size_t n, struct err *e)
 	return full ? flush(v, e) : 0;
 }
 
-/* Under the lock: the address to ask, which the caller frees. */
+/* Under the lock: the address to request; the caller frees it. */
 static char *
 address(struct transfer_file *f, bool *direct)
 {
@@ -514,7 +513,7 @@ address(struct transfer_file *f, bool *direct)
 	return xstrdup(f->direct ? f->direct : f->url);
 }
 
-/* What came is written also when it fails in the middle. */
+/* Makes the request. Writes what arrived also if it then fails. */
 static enum fetch_end
 visit(struct visit *v, struct err *e)
 {
@@ -556,14 +555,15 @@ visit(struct visit *v, struct err *e)
 static bool
 try_again(struct transfer_file *f, const struct err *e, unsigned retries)
 {
-	/* One copy of the content may be broken, and another one good. */
+	/* The next try may reach a server with a good copy. */
 	if (e->kind == ERR_CONTENT)
 		return ++f->wrong < TRANSFER_WRONG_MAX;
-	/* While another connection brings bytes, the file gets on. */
+	/* Not given up while other workers still fetch it. */
 	return e->kind == ERR_NET && (f->failed <= retries || f->users);
 }
 
-/* Under the lock: what a failed try means for the file and for all. */
+/* Under the lock: a request failed: ends the run, gives the file up, or sets
+ * the time of its next try. */
 static void
 range_failed(struct transfer_queue *q, struct transfer_file *f,
     enum fetch_end end, struct err *e)
@@ -582,13 +582,14 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 		f->direct = NULL;
 		ramp_back(&q->mover.ramp, wait_now());
 	}
-	/* The first time, asking again at once is the cure. */
+	/* The first time, a new address at once is enough. */
 	if (end == FETCH_REFUSED && f->failed == 1)
 		return;
 	f->not_before = mover_retry(&q->mover, f->failed, e);
 }
 
-/* Under the lock: what the try wrote may be anything, so it comes again. */
+/* Under the lock: the bytes that this request wrote may be anything: drops
+ * them, so that they are fetched again. */
 static void
 take_back(struct visit *v)
 {
@@ -611,11 +612,12 @@ take_back(struct visit *v)
 		r->sum = 0;
 	}
 	progress_lost(v->q->t->progress, v->shown, lost);
-	/* It was no progress either. */
+	/* They do not count as progress either. */
 	f->failed = f->failed > v->failed ? f->failed : v->failed;
 }
 
-/* Under the lock: the range is still ours. */
+/* Under the lock, if the range was not taken over: ends the request, and gives
+ * the range back. */
 static void
 leave(struct visit *v, enum fetch_end end, struct err *e)
 {
@@ -635,16 +637,16 @@ leave(struct visit *v, enum fetch_end end, struct err *e)
 	} else if (end != FETCH_OK) {
 		range_failed(v->q, f, end, e);
 	}
-	/* Under the lock: as soon as it is given up, f may be gone. */
+	/* Before the lock is released: after that another worker may free f. */
 	if (!v->small)
 		hasher_poke(f->hashing);
-	/* A small one that is complete is finished by this worker, next. */
+	/* This worker finishes a complete small file next. */
 	if (!f->hashed || !v->small)
 		crew_changed(&v->q->mover.crew);
 }
 
-/* Does the job. *buffer has HASHER_BUFFER bytes; the hasher may keep it and
- * return another one. */
+/* Does a job for a range. *buffer has HASHER_BUFFER bytes; the hasher may keep
+ * it and give another one. */
 static void
 transfer_range(
     struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
@@ -671,11 +673,6 @@ transfer_range(
 }
 
 /* --- The threads. --- */
-
-/*
- * transfer: the threads, and what they do for each other. What is to be done is
- * in transfer_queue, how it is done in transfer_range and transfer_file.
- */
 
 static void
 do_job(struct transfer_queue *q, struct transfer_job *j, unsigned char **buffer)
@@ -763,7 +760,7 @@ tend_all(struct transfer_queue *q)
 	crew_unlock(&q->mover.crew);
 }
 
-/* While all workers are at slow connections. */
+/* Syncs ripe files while all workers wait for slow connections. */
 static void
 settle_ripe(struct transfer_queue *q)
 {
@@ -777,8 +774,8 @@ settle_ripe(struct transfer_queue *q)
 		transfer_settle(q, j.f);
 }
 
-/* Keeps the states of all active files on disk, so that neither the display
- * nor a connection waits for a sync. */
+/* A thread that syncs the active files and their states every few seconds, so
+ * that neither the display nor a connection waits for that. */
 static void *
 tend(void *arg)
 {
@@ -815,8 +812,8 @@ written(void *file, uint64_t offset)
 	return end;
 }
 
-/* A block that was read back is not what was written: it is fetched again. A
- * disk that does so again and again is of no use. */
+/* A block was read back with other bytes than were written, and is fetched
+ * again. Gives the file up if the disk does that again and again. */
 static void
 hash_differs(void *file, uint64_t bytes, bool old)
 {
@@ -880,11 +877,11 @@ release(struct transfer_queue *q)
 	crew_release(&q->mover.crew);
 }
 
-/* The threads, from the first to the end of the last. */
+/* Runs all threads, and waits for their ends. */
 static int
 run_all(struct transfer_queue *q, struct err *e)
 {
-	/* Without it only a power cut costs more. */
+	/* If it cannot be started, a power cut loses more. */
 	pthread_t tender;
 	bool has_tender = pthread_create(&tender, NULL, tend, q) == 0;
 	int rv;
@@ -892,7 +889,7 @@ run_all(struct transfer_queue *q, struct err *e)
 	rv = mover_run(&q->mover, e);
 	if (has_tender)
 		pthread_join(tender, NULL);
-	/* Also when a signal has stopped it: their bytes are right. */
+	/* Also after a signal: the bytes of ripe files are right. */
 	transfer_settle(q, transfer_harvest(q));
 	return rv;
 }

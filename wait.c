@@ -17,12 +17,12 @@
 
 /* --- Time and signals. --- */
 
-/* A signal goes to any one thread; the others see the flag when their slice of
- * a wait is over. */
+/* One thread handles a signal. The others check the flag after each slice of
+ * their waits; ms. */
 #define SLICE 250
 
-/* Read by other threads than the one that the handler runs in: sig_atomic_t
- * would be a race (C11, 5.1.2.3), an int without locks is right for both. */
+/* Written by a handler and read by all threads: for that sig_atomic_t would be
+ * a race (C11, 5.1.2.3); a lock-free atomic is allowed in both. */
 static atomic_int stop_signal, status_asked, continued;
 static_assert(ATOMIC_INT_LOCK_FREE != 0, "a handler must not lock");
 
@@ -56,8 +56,8 @@ on_continue(int number)
 	continued = 1;
 }
 
-/* A signal that was ignored from the start stays so: nohup, and a shell that
- * runs the program in the background, want it that way. */
+/* Leaves a signal ignored that the parent ignored: nohup does that, and a shell
+ * that runs the program in the background. */
 static void catch (int number, void (*handler)(int), int flags)
 {
 	struct sigaction old, act = {0};
@@ -73,7 +73,7 @@ static void catch (int number, void (*handler)(int), int flags)
 void
 wait_signals(void)
 {
-	/* Without SA_RESTART, so that a system call that waits ends, too. */
+	/* Without SA_RESTART, so that blocking system calls end, too. */
 	catch (SIGINT, on_stop, 0);
 	catch (SIGTERM, on_stop, 0);
 	catch (SIGHUP, on_stop, 0);
@@ -98,8 +98,8 @@ wait_no_reader(struct err *e)
 	return wait_check(e);
 }
 
-/* A thread's own, so that each wait need not be given it through all layers,
- * from the name server up to the end of an answer. */
+/* Per thread, so that it need not be passed through all layers, from the name
+ * server's answer to the end of a body. */
 static _Thread_local const atomic_bool *cancelled;
 
 void
@@ -130,7 +130,7 @@ wait_continued(void)
 	return atomic_exchange(&continued, 0) != 0;
 }
 
-/* Milliseconds of the next slice; 0 at the deadline. */
+/* The length of the next slice in ms; 0 at the deadline. */
 static int
 slice(uint64_t deadline)
 {
@@ -152,7 +152,7 @@ wait_fd(int fd, short events, uint64_t deadline, struct err *e)
 		if (wait_check(e) < 0)
 			return -1;
 		n = poll(&p, 1, ms);
-		/* POLLERR and POLLHUP are for the call that follows to tell. */
+		/* The caller's next read or write reports POLLERR and POLLHUP. */
 		if (n > 0 && !(p.revents & POLLNVAL))
 			return 0;
 		if (n > 0)
@@ -178,33 +178,8 @@ wait_until(uint64_t deadline, struct err *e)
 	}
 }
 
-/* A condition for wait_cond(), to be destroyed as any other. */
-static void
-wait_cond_init(pthread_cond_t *c)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(c, &attr);
-	pthread_condattr_destroy(&attr);
-}
-
-/* Waits until the condition is signalled, not beyond the deadline, and perhaps
- * ends without a reason; the caller holds the lock, which is given up
- * meanwhile. A signal does not end it: the deadline is to be near. */
-static void
-wait_cond(pthread_cond_t *c, pthread_mutex_t *lock, uint64_t deadline)
-{
-	const struct timespec t = {
-	    .tv_sec = (time_t)(deadline / 1000),
-	    .tv_nsec = (long)(deadline % 1000) * 1000000,
-	};
-
-	pthread_cond_timedwait(c, lock, &t);
-}
-
-/* One read of the device, for kernels that have no getrandom(). */
+/* Reads the device once, for kernels without getrandom(). Returns the bytes
+ * read, or -1. */
 static ssize_t
 read_device(void *p, size_t n)
 {
@@ -272,7 +247,7 @@ wait_random(void)
 #define RETRY_BASE 500
 #define RETRY_CAP 30000
 
-/* The wait in ms that an even random number chooses. */
+/* The wait in ms, given a random number that is uniform over all 64 bits. */
 static uint64_t
 backoff(unsigned failed, unsigned asked, uint64_t random)
 {
@@ -298,10 +273,15 @@ wait_retry(unsigned failed, unsigned asked)
 void
 crew_init(struct crew *c, size_t left, unsigned max)
 {
+	pthread_condattr_t attr;
+
 	*c = (struct crew){.left = left, .max = max};
 	c->thread = xcalloc(max, sizeof(c->thread[0]));
 	pthread_mutex_init(&c->lock, NULL);
-	wait_cond_init(&c->changed);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->changed, &attr);
+	pthread_condattr_destroy(&attr);
 }
 
 void
@@ -352,7 +332,13 @@ crew_changed(struct crew *c)
 void
 crew_wait(struct crew *c, unsigned ms)
 {
-	wait_cond(&c->changed, &c->lock, wait_now() + ms);
+	uint64_t until = wait_now() + ms;
+	const struct timespec t = {
+	    .tv_sec = (time_t)(until / 1000),
+	    .tv_nsec = (long)(until % 1000) * 1000000,
+	};
+
+	pthread_cond_timedwait(&c->changed, &c->lock, &t);
 }
 
 void
@@ -379,7 +365,7 @@ crew_watch(struct crew *c, int (*tick)(void *ctx, struct err *e), void *ctx)
 			rv = tick(ctx, &e);
 		crew_lock(c);
 	}
-	/* What came when all was done ends nothing. */
+	/* A signal or failure after the last piece of work is ignored. */
 	if (rv < 0 && crew_busy(c))
 		crew_end(c, &e);
 	crew_unlock(c);

@@ -349,68 +349,62 @@ test_cancel(void)
 	CHECK(in_child(cancel_early) == 0);
 }
 
-struct changing {
-	pthread_mutex_t lock;
-	pthread_cond_t c;
-	bool changed;
-};
-
 static void *
 change(void *arg)
 {
-	struct changing *x = arg;
+	struct crew *c = arg;
 
-	pthread_mutex_lock(&x->lock);
-	x->changed = true;
-	pthread_cond_signal(&x->c);
-	pthread_mutex_unlock(&x->lock);
+	crew_lock(c);
+	c->left = 0;
+	crew_changed(c);
+	crew_unlock(c);
 	return NULL;
 }
 
-/* It sleeps until the deadline: neither at once nor an hour late. */
+/* It sleeps until the time is over: neither at once nor an hour late. */
 static int
-cond_deadline(void)
+crew_time(void)
 {
-	struct changing x = {.lock = PTHREAD_MUTEX_INITIALIZER};
+	struct crew c;
 	uint64_t end = wait_now() + 30;
 	unsigned n = 0;
 
 	alarm(30);
-	wait_cond_init(&x.c);
-	pthread_mutex_lock(&x.lock);
+	crew_init(&c, 1, 1);
+	crew_lock(&c);
 	for (; wait_now() < end; n++)
-		wait_cond(&x.c, &x.lock, end);
-	wait_cond(&x.c, &x.lock, 0);
-	pthread_mutex_unlock(&x.lock);
-	pthread_cond_destroy(&x.c);
+		crew_wait(&c, 30);
+	crew_wait(&c, 0);
+	crew_unlock(&c);
+	crew_release(&c);
 	return n <= 100 ? 0 : 1;
 }
 
 static int
-cond_change(void)
+crew_change(void)
 {
-	struct changing x = {.lock = PTHREAD_MUTEX_INITIALIZER};
-	pthread_t t;
+	struct crew c;
+	struct err e;
 
 	alarm(30);
-	wait_cond_init(&x.c);
-	pthread_mutex_lock(&x.lock);
-	if (pthread_create(&t, NULL, change, &x))
+	crew_init(&c, 1, 1);
+	crew_lock(&c);
+	if (crew_start(&c, 1, change, &c, &e) < 0)
 		return 1;
-	while (!x.changed)
-		wait_cond(&x.c, &x.lock, wait_now() + 3600 * 1000);
-	pthread_mutex_unlock(&x.lock);
-	pthread_join(t, NULL);
-	pthread_cond_destroy(&x.c);
+	while (crew_busy(&c))
+		crew_wait(&c, 3600 * 1000);
+	crew_unlock(&c);
+	crew_join(&c, &e);
+	crew_release(&c);
 	return 0;
 }
 
 /* In children, since what is wrong here hangs. */
 static void
-test_cond(void)
+test_crew(void)
 {
-	CHECK(in_child(cond_deadline) == 0);
-	CHECK(in_child(cond_change) == 0);
+	CHECK(in_child(crew_time) == 0);
+	CHECK(in_child(crew_change) == 0);
 }
 
 int
@@ -427,6 +421,6 @@ main(void)
 	test_random();
 	test_signals();
 	test_cancel();
-	test_cond();
+	test_crew();
 	return test_end();
 }
