@@ -43,9 +43,8 @@ hint(struct err *e, int error)
 	    {ENOSPC, "free disk space and run again with -d to continue"},
 	    {EDQUOT, "free space within your quota and run again with -d to "
 		     "continue"},
-	    {EFBIG,
-		"use a folder on another file system, since this one (or "
-		"ulimit -f) does not allow files of this size"},
+	    {EFBIG, "use a folder on another file system, since this one (or "
+		    "ulimit -f) does not allow files of this size"},
 	    {EROFS, "use another folder (-p): this file system is read-only"},
 	    {EACCES,
 		"use another folder (-p), or get permission to write there"},

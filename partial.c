@@ -21,10 +21,11 @@
 
 /* --- What killed runs left. --- */
 
-/* Seconds until what stands on a network file system counts as left behind. */
+/* Files on a network file system are leftovers after this many seconds. */
 #define NETWORK_AGE (7 * 24 * 3600)
 
-/* For how long, and how often, a run waits until another one has cleaned. */
+/* How long (ms), and in which steps, a run waits while another one removes
+ * leftovers. */
 #define WAIT_MS 5000
 #define STEP_MS 10
 
@@ -34,7 +35,7 @@ is_hash(struct str s)
 	return str_is_hex(s, 64) || str_is_hex(s, 40);
 }
 
-/* ".hub-RANDOM.tmp": of folder_write(). */
+/* ".hub-RANDOM.tmp", as folder_write() makes it. */
 static bool
 is_temp(struct str name)
 {
@@ -51,8 +52,8 @@ is_trial(struct str name)
 	       str_is_hex(str_make(name.s + 6, 16), 16);
 }
 
-/* A name under which nobody continues: HASH.RANDOM.KIND, HASH.claim,
- * .RANDOM.tmp (state.h), and copy-RANDOM of earlier versions. */
+/* A name that no later run continues: HASH.RANDOM.KIND, HASH.claim, .RANDOM.tmp
+ * (state.h), and copy-RANDOM of earlier versions. */
 static bool
 is_private(struct str name)
 {
@@ -79,7 +80,8 @@ is_kept(struct str name, struct str *hash, struct str *kind)
 	       (str_eq(*kind, "part") || str_eq(*kind, "state"));
 }
 
-/* A state whose file got its name just before its run was killed. */
+/* Whether it is a state without a partial file: the run was killed after it
+ * published that. */
 static bool
 is_orphan(const struct litter *l, struct str hash, struct str kind)
 {
@@ -110,8 +112,9 @@ is_left(const struct litter *l, struct str name, const struct litter_end *end)
 	return is_orphan(l, hash, kind);
 }
 
-/* Whether it is for us to remove. On a network file system only time tells that
- * nobody uses it: *now is that of the file system, in ms; 0: not asked yet. */
+/* Whether this run may remove it: it is our user's, and, on a network file
+ * system, older than NETWORK_AGE. *now is the time of the file system (ms), 0
+ * if not yet known. */
 static bool
 is_ours(const struct litter *l, const char *path, int64_t *now)
 {
@@ -127,7 +130,7 @@ is_ours(const struct litter *l, const char *path, int64_t *now)
 	return *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
 }
 
-/* With the files in it, which are empty. */
+/* Removes a folder of is_trial(), and the empty files in it. */
 static bool
 remove_trial(const struct litter *l, const char *path)
 {
@@ -147,8 +150,8 @@ remove_trial(const struct litter *l, const char *path)
 	return unlinkat(l->f->fd, path, AT_REMOVEDIR) == 0;
 }
 
-/* Removes from the folder that prefix names what is left there; with temp_only
- * nothing but temporary files. */
+/* Removes leftovers from the folder prefix; with temp_only only temporary
+ * files. True if something was removed. */
 static bool
 clean(const struct litter *l, const char *prefix, bool temp_only,
     const struct litter_end *end)
@@ -204,7 +207,7 @@ let_go(struct litter *l)
 	l->fd = -1;
 }
 
-/* Whether the folder that is open as fd has still its name: its last user may
+/* Whether path still names the folder that is open as fd: its last user may
  * have removed it. */
 static bool
 is_there(const struct litter *l, const char *path, int fd)
@@ -243,7 +246,7 @@ hold(struct litter *l, const char *path, bool create)
 	return held;
 }
 
-/* The same, and cleans if no other run works there. */
+/* The same, and removes leftovers if no other run works there. */
 static enum held
 hold_clean(struct litter *l, const char *path, bool create, bool *removed)
 {
@@ -252,7 +255,8 @@ hold_clean(struct litter *l, const char *path, bool create, bool *removed)
 	if (held != HELD_ALONE)
 		return held;
 	*removed = clean(l, l->prefix, false, NULL) || *removed;
-	/* The change of a lock may lose it to another run that waits. */
+	/* While an exclusive lock becomes a shared one, another run may take
+	 * it. */
 	if (lock(l->fd, LOCK_SH) == 0)
 		return HELD;
 	let_go(l);
@@ -284,7 +288,7 @@ litter_enter(struct litter *l, const struct folder *f, const char *prefix,
 	return removed;
 }
 
-/* An empty folder, right below l->f. */
+/* Removes the folder of the prefix, right below l->f, if it is empty. */
 static void
 remove_folder(const struct litter *l)
 {
@@ -297,7 +301,7 @@ remove_folder(const struct litter *l)
 void
 litter_leave(struct litter *l, const struct litter_end *end)
 {
-	/* From here on nothing there is ours, so the lock may be lost. */
+	/* This run has no files there any more, so it may lose the lock. */
 	bool alone = l->fd >= 0 && lock(l->fd, LOCK_EX) == 0;
 
 	if (alone || l->network) {
@@ -317,47 +321,50 @@ litter_sweep(struct litter *l, const char *prefix)
 
 /* --- A file that is arriving. --- */
 
-/* Bytes and note are synced after that many bytes, or when it is time. */
+/* Bytes and state are synced after this many bytes, or after the time sync. */
 #define SYNC_BYTES (UINT64_C(256) << 20)
 
-/* Write-back is started after that many, so that the sync is short. */
+/* Write-back is started after this many, so that the sync is short. */
 #define START_BYTES (UINT64_C(16) << 20)
 
-/* Up to this many bytes are synced when a run ends early. */
+/* A run that ends early syncs no more than this many bytes. */
 #define QUICK_BYTES (UINT64_C(8) << 20)
 
-/* Files from that size on do not stay in the page cache. */
+/* Files of this size or more do not stay in the page cache. */
 #define LARGE (UINT64_C(64) << 20)
 
 struct partial {
 	const struct folder *f;
-	char *stem, *name; /* PREFIX HASH, and the file of the bytes */
+	char *stem, *name; /* PREFIX HASH, and the name of the bytes' file */
 	int fd;
 	uint64_t size;
-	bool is_private; /* no state file: what is here is known in memory */
+	bool is_private; /* no state file: only memory knows what is here */
 	bool sparse, network;
 	struct maker maker;
 	unsigned sync; /* ms between two syncs */
-	bool rooted;   /* the folders on the way to it were synced */
+	bool rooted;   /* its parent folders were synced */
 
-	/* Guards what follows; held for no longer than a few short writes. */
+	/* Guards the following fields; held for a few short writes at most. */
 	pthread_mutex_t lock;
 	struct lease lease; /* not held if private */
-	struct blocks here; /* what is here */
-	struct blocks old;  /* of these, what earlier runs wrote */
-	/* Of these, what no sync of this run has covered: fresh is written since
-	 * the last one began, syncing is what that one is about. */
+	struct blocks here; /* blocks that are here */
+	struct blocks old;  /* of these, written by earlier runs */
+	/* Of these, not covered by a completed sync of this run: fresh were
+	 * written after the last sync began, syncing are the ones that it will
+	 * cover. */
 	struct blocks fresh, syncing;
-	uint64_t bytes;     /* of here */
-	uint64_t unsynced;  /* bytes noted since the last sync began */
-	uint64_t unstarted; /* bytes noted since write-back was started */
+	uint64_t bytes;     /* bytes of the blocks here */
+	uint64_t unsynced;  /* bytes completed since the last sync began */
+	uint64_t unstarted; /* bytes completed since write-back was started */
 	bool dirty;         /* fresh is not empty */
-	bool broken;        /* a sync failed: nothing is added any more */
+	bool broken;        /* a sync failed: no more blocks are added */
 	uint64_t synced;    /* when the last sync began */
-	uint64_t hashed;    /* all before is hashed */
+	uint64_t hashed;    /* all bytes before it are hashed */
 
-	uint64_t uncached; /* the page cache was left up to here; who tends */
-	unsigned char bits[]; /* of the sets */
+	/* The page cache was dropped up to here; only the thread that syncs
+	 * uses it. */
+	uint64_t uncached;
+	unsigned char bits[]; /* of the four sets */
 };
 
 int
@@ -401,7 +408,7 @@ begin_of(size_t block)
 	return (uint64_t)block * STATE_BLOCK;
 }
 
-/* Where the block ends; that of the last one is the file's. */
+/* The end of the block; the last one ends with the file. */
 static uint64_t
 end_of(uint64_t size, size_t block)
 {
@@ -410,13 +417,13 @@ end_of(uint64_t size, size_t block)
 	return end < size ? end : size;
 }
 
-/* The checksums of some blocks, as they stand in the file. */
+/* The checksums of some blocks, as the state file has them. */
 struct notes {
 	unsigned char text[4096];
 	size_t first, n; /* blocks */
 };
 
-/* Those from first on; fewer where the file ends. */
+/* Reads those from first on; fewer at the end of the file. */
 static void
 notes_read(struct notes *x, int fd, size_t first, size_t blocks)
 {
@@ -430,7 +437,7 @@ notes_read(struct notes *x, int fd, size_t first, size_t blocks)
 	x->n = got > 0 ? (size_t)got / 4 : 0;
 }
 
-/* Whether fd is a state about that content, by its head and its length. */
+/* Whether fd is a state file for that content, by its head and its length. */
 static bool
 is_about(int fd, const struct digest *want, uint64_t size)
 {
@@ -444,9 +451,8 @@ is_about(int fd, const struct digest *want, uint64_t size)
 	       state_parse_head(&s, head) == 0;
 }
 
-/* Gives the blocks to look at: those with a note, as far as the file of the
- * bytes is long. Adds them to here, which may be NULL, and gives their bytes.
- * */
+/* Adds to here (may be NULL) the blocks that an earlier run left: they have a
+ * checksum, and the bytes' file is long enough for them. Returns their bytes. */
 static uint64_t
 read_notes(int fd, const struct digest *want, uint64_t size,
     const struct stat *data, struct blocks *here)
@@ -498,7 +504,7 @@ partial_left(const struct folder *f, const char *prefix,
 	return left;
 }
 
-/* Notes the checksum of a block, 0 for one that is absent. Under the lock. */
+/* Under the lock: stores the checksum of a block; 0 if it is missing. */
 static int
 note(struct partial *p, size_t block, uint32_t sum, struct err *e)
 {
@@ -511,7 +517,7 @@ note(struct partial *p, size_t block, uint32_t sum, struct err *e)
 	    p->lease.fd, text, 4, state_at(block), p->f->path, e);
 }
 
-/* The block is no longer here. Under the lock. */
+/* Under the lock: makes a block missing. */
 static int
 drop(struct partial *p, size_t block, struct err *e)
 {
@@ -524,8 +530,9 @@ drop(struct partial *p, size_t block, struct err *e)
 	return note(p, block, 0, e);
 }
 
-/* The same for all that are in the set, which may be one of ours; gives the
- * bytes of them. A note that cannot be changed is the caller's to spoil. */
+/* Under the lock: makes all blocks of a set missing, which may be one of p's
+ * own sets, and returns their bytes. *noted is false if the state file could
+ * not be changed; then the caller must spoil it. */
 static uint64_t
 drop_all(struct partial *p, const struct blocks *set, bool *noted)
 {
@@ -554,7 +561,7 @@ set_length(int fd, uint64_t length, const char *folder, struct err *e)
 	    e, ERR_FILE, "cannot set the length of a file in '%s'", folder);
 }
 
-/* Without a note there is nothing to look at. */
+/* Removes the state file. */
 static void
 remove_note(struct partial *p)
 {
@@ -564,9 +571,9 @@ remove_note(struct partial *p)
 		folder_remove(p->f, p->lease.path, &e);
 }
 
-/* Makes the note invalid for the next run by its length (is_about). The state
- * file keeps its name, and so our lock holds: if it were removed, another run
- * could open the same HASH.part. */
+/* Makes the state file invalid for the next run, by its length (is_about). It
+ * keeps its name and so our lock: if it were removed, another run could open
+ * the same HASH.part. */
 static void
 spoil_note(struct partial *p)
 {
@@ -589,9 +596,10 @@ sync_fd(int fd)
 	return rv == 0 || errno == EINVAL || errno == ENOSYS ? 0 : -1;
 }
 
-/* The system could not keep what it had taken, and does not know which bytes it
- * has lost: only those that were synced before count. Nor does a block that is
- * complete later: some of its bytes may be among the lost ones. */
+/* After a failed sync: the disk may lack any byte that was written since the
+ * last good sync, so all blocks since then become missing. Blocks that are
+ * completed later do not count either: some of their bytes may be among the
+ * lost ones. */
 static void
 fall_back(struct partial *p)
 {
@@ -626,7 +634,7 @@ sync_bytes(struct partial *p, struct err *e)
 	return -1;
 }
 
-/* Syncs each folder on the way to the file: they may be new. */
+/* Syncs all parent folders of a file: they may be new. */
 static void
 sync_parents(const struct folder *f, const char *path)
 {
@@ -644,7 +652,7 @@ sync_parents(const struct folder *f, const char *path)
 	buf_release(&b);
 }
 
-/* The pages before end are clean now, and were hashed. */
+/* Drops pages from the page cache: those before end are synced and hashed. */
 static void
 leave_cache(struct partial *p, uint64_t end)
 {
@@ -673,7 +681,8 @@ sync_now(struct partial *p, struct err *e)
 	pthread_mutex_lock(&p->lock);
 	blocks_clear(&p->syncing);
 	pthread_mutex_unlock(&p->lock);
-	/* A note that is lost costs bytes after a power cut, no more. */
+	/* If the state is lost in a power cut, bytes are fetched again, no
+	 * more. */
 	sync_fd(p->lease.fd);
 	if (!p->rooted)
 		sync_parents(p->f, p->lease.path);
@@ -690,7 +699,7 @@ partial_hashed(struct partial *p, uint64_t end)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* A note that says nothing is here, in our name. */
+/* Makes the state file one in which all blocks are missing. */
 static int
 new_note(struct partial *p, struct err *e)
 {
@@ -711,8 +720,9 @@ sign_note(struct partial *p, const struct digest *want, struct err *e)
 	return file_pwrite(p->lease.fd, head, STATE_HEAD, 0, p->f->path, e);
 }
 
-/* Who must not write into it cannot open it either. Where only we can write
- * anyway, it may as well have its last mode from the start. */
+/* The mode of a private partial file: 0600, so that others who may write to
+ * published files cannot open it. If only its owner may write to those, it gets
+ * its final mode at once. */
 static mode_t
 private_mode(const struct partial *p)
 {
@@ -729,8 +739,9 @@ start_private(struct partial *p, struct err *e)
 	return p->fd < 0 ? -1 : 0;
 }
 
-/* Opens or makes HASH.part: 1 if what stands there is not a file of our own. A
- * file that has another name, too, is left to that; we make our own. */
+/* Opens or creates HASH.part. Returns 1 if the existing file is not one that
+ * this process could have made. If the file has a second link, only this name
+ * is removed, and a new file created. */
 static int
 open_data(struct partial *p, struct stat *st, struct err *e)
 {
@@ -754,7 +765,7 @@ open_data(struct partial *p, struct stat *st, struct err *e)
 		    "cannot read the attributes of '%s'", p->f->path);
 	if (!maker_made(&p->maker, st))
 		return 1;
-	/* That of an earlier version, or of another tool. */
+	/* An earlier version, or another tool, may have made it. */
 	if ((st->st_mode & 0777) != p->maker.private)
 		(void)fchmod(p->fd, 0600);
 	return 0;
@@ -773,8 +784,9 @@ discard(struct partial *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* What earlier runs left is to be synced by this one at once: it may still wait
- * in the page cache, and so may the news that it cannot be written. */
+/* Makes the blocks that are here old ones, to be synced at once: they may still
+ * be in the page cache only, and the kernel may not yet have reported that it
+ * cannot write them. */
 static void
 take_over(struct partial *p)
 {
@@ -799,7 +811,7 @@ check_size(const struct folder_traits *t, uint64_t size, struct err *e)
 	return err_hint(e, "use a folder on another file system");
 }
 
-/* has: bytes that the file takes already. */
+/* has: bytes that the file occupies already. */
 static int
 check_room(const struct partial *p, uint64_t has, uint64_t room, struct err *e)
 {
@@ -814,7 +826,7 @@ check_room(const struct partial *p, uint64_t has, uint64_t room, struct err *e)
 	return err_hint(e, "free disk space and run again with -d to continue");
 }
 
-/* What a file takes need not be what is noted of it. */
+/* Bytes that the file occupies: it may have more than the state lists. */
 static uint64_t
 taken(const struct partial *p, const struct stat *st)
 {
@@ -823,13 +835,14 @@ taken(const struct partial *p, const struct stat *st)
 	return n > p->bytes ? n : p->bytes;
 }
 
-/* Where holes are cheap the file has its full length from the start. */
+/* Gives the file its full length where holes are cheap, and frees the space of
+ * bytes that do not count. */
 static int
 fix_length(struct partial *p, const struct stat *st, struct err *e)
 {
 	uint64_t length = (uint64_t)st->st_size;
 
-	/* Nothing of it counts: its space is given back. */
+	/* None of its bytes count: frees their space. */
 	if (!p->bytes && length && set_length(p->fd, 0, p->f->path, e) < 0)
 		return -1;
 	if (!p->bytes)
@@ -839,7 +852,7 @@ fix_length(struct partial *p, const struct stat *st, struct err *e)
 	return 0;
 }
 
-/* The lease is ours, and so is the file: takes up what the note says. */
+/* With the lease and the file: continues with the blocks that the state lists. */
 static int
 start_shared(struct partial *p, const struct digest *want,
     const struct stat *st, uint64_t room, bool resume,
@@ -894,7 +907,7 @@ destroy(struct partial *p)
 	free(p);
 }
 
-/* Lets go of what was only just made. */
+/* Removes the files that this call has just created, and drops the lease. */
 static void
 partial_let_go(struct partial *p)
 {
@@ -908,7 +921,7 @@ partial_let_go(struct partial *p)
 	lease_drop(&p->lease);
 }
 
-/* For ourselves: a copy that no later run finds. */
+/* Starts a private copy, which no later run continues. */
 static int
 start_alone(struct partial *p, uint64_t room, struct err *e)
 {
@@ -921,7 +934,7 @@ start_alone(struct partial *p, uint64_t room, struct err *e)
 	return start_private(p, e);
 }
 
-/* With the lease if it can be had, else for ourselves. */
+/* Starts with the lease, or, if another process has it, a private copy. */
 static int
 start(struct partial *p, const struct partial_setup *setup,
     const struct digest *want, bool resume, enum partial_found *found,
@@ -968,7 +981,7 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 		 ? start_private(p, e)
 		 : start(p, setup, want, resume, &what, &bytes, e);
 	if (rv < 0) {
-		/* What was found stays as it was. */
+		/* Files that existed before stay. */
 		partial_let_go(p);
 		destroy(p);
 		return NULL;
@@ -1027,7 +1040,7 @@ partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 	return true;
 }
 
-/* The block is complete. */
+/* Adds a block that is complete now. */
 static int
 mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 {
@@ -1052,8 +1065,8 @@ mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 	return rv;
 }
 
-/* Another run may have taken over while this machine or process slept; then the
- * file may be published by now, and must not be touched. */
+/* Fails if another run has taken over while this process or machine was
+ * suspended: the file may be published by now, and must not be changed. */
 static int
 check_owner(struct partial *p, struct err *e)
 {
@@ -1083,7 +1096,7 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 		uint64_t left = end_of(p->size, block) - offset;
 		size_t some = n < left ? n : (size_t)left;
 
-		/* No run reads the checksums of a private one. */
+		/* A private one has no state for its checksums. */
 		if (!p->is_private)
 			*sum = hash_sum(
 			    *sum, (size_t)(offset % STATE_BLOCK), from, some);
@@ -1126,7 +1139,7 @@ partial_check(struct partial *p, size_t block, uint32_t sum)
 	struct notes x;
 	struct err e;
 
-	/* Of a private one nothing is noted. */
+	/* A private one has no stored checksums. */
 	if (p->is_private && sum)
 		return PARTIAL_GOOD;
 	pthread_mutex_lock(&p->lock);
@@ -1184,7 +1197,7 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 	leave_cache(p, p->size);
 	if ((!p->is_private || private_mode(p) == 0600) &&
 	    fstat(p->fd, &st) == 0 && (st.st_mode & 0777) != p->maker.public)
-		/* Where modes cannot be set, there is one for all. */
+		/* This may fail where all files have the same mode. */
 		(void)fchmod(p->fd, p->maker.public);
 	*name = p->name;
 	return 0;
@@ -1232,7 +1245,7 @@ partial_forget_range(struct partial *p, uint64_t first, uint64_t end)
 	return had;
 }
 
-/* As much as can be kept within an instant. */
+/* Syncs a file that stays for the next run, as far as that is quick. */
 static void
 keep(struct partial *p)
 {
@@ -1252,7 +1265,7 @@ end_shared(struct partial *p, bool published)
 	struct err e;
 
 	if (!published && p->bytes) {
-		/* partial_finish() may have opened it to others. */
+		/* partial_finish() may have given it its public mode. */
 		(void)fchmod(p->fd, p->maker.private);
 		keep(p);
 	} else if (check_owner(p, &e) == 0) {

@@ -67,8 +67,8 @@ enum partial_found {
 	PARTIAL_FOREIGN, /* another user's file: a copy of our own */
 };
 
-/* The properties to work with. Determined once for a folder, or set by a
- * test. */
+/* Properties of a folder's file system, and times; determined once for a
+ * folder, or set by a test. */
 struct partial_setup {
 	struct folder_traits traits;
 	struct owner self;    /* this process; the nonce is not used */
@@ -76,11 +76,12 @@ struct partial_setup {
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
 };
 
-/* Reads the properties of the file system; writes nothing. */
+/* Fills *s with the properties of f and the default times; writes nothing. */
 int partial_setup(
     const struct folder *f, struct partial_setup *s, struct err *e);
 
-/* Before the first partial_open_on(): finds the maker, by a file. */
+/* Call it before the first partial_open_on(): creates a file to find out which
+ * owner and mode new files get (maker_find). */
 int partial_prepare(
     const struct folder *f, struct partial_setup *s, struct err *e);
 
@@ -109,10 +110,11 @@ uint64_t partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size);
 
 uint64_t partial_size(const struct partial *p);
-uint64_t partial_here(struct partial *p); /* bytes here, by blocks */
+uint64_t partial_here(
+    struct partial *p); /* bytes of the blocks that are here */
 
-/* Whether writing out of order costs much here (FAT fills the gap with zeros):
- * the transfer should go from the start to the end. */
+/* Whether the bytes should be written in order, since writing beyond the end is
+ * expensive here (FAT fills the gap with zeros). */
 bool partial_in_order(const struct partial *p);
 
 /* The first missing range at or after from, at most limit bytes long (but at
@@ -121,14 +123,14 @@ bool partial_in_order(const struct partial *p);
 bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end);
 
-/* Writes bytes to their place and notes each block that is complete with them.
- * The bytes of one block are written in order, by one thread at a time; *sum is
- * the caller's checksum of the block at offset: 0 where a block begins, then as
- * the last write left it. */
+/* Writes n bytes at offset, and stores the checksum of each block that they
+ * complete. Write the bytes of one block in order, from one thread at a time.
+ * *sum is the checksum of the block so far: 0 where a block begins, else what
+ * the last write left there. */
 int partial_write(struct partial *p, const void *bytes, size_t n,
     uint64_t offset, uint64_t *sum, struct err *e);
 
-/* Reads back what is here. */
+/* Reads back n bytes from offset on, which are here. */
 int partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e);
 
@@ -136,18 +138,18 @@ int partial_read(
  * its block is missing). */
 uint64_t partial_run_end(struct partial *p, uint64_t offset);
 
-/* All bytes before end are hashed: their pages are not needed any more. */
+/* All bytes before end are hashed: the page cache need not keep them. */
 void partial_hashed(struct partial *p, uint64_t end);
 
 enum partial_check {
-	PARTIAL_GOOD,   /* as its checksum, or it has none */
-	PARTIAL_ROTTEN, /* a block of an earlier run: no longer here */
-	PARTIAL_LOST,   /* a block of this run: no longer here */
+	PARTIAL_GOOD,   /* equals its checksum, or has none */
+	PARTIAL_ROTTEN, /* of an earlier run; now missing */
+	PARTIAL_LOST,   /* of this run; now missing */
 };
 
-/* Compares the checksum of a whole block that was read back (hash_sum_final)
- * with the stored one; sum 0: it could not be read. A block that differs
- * becomes missing. */
+/* Compares the checksum of a block that was read back (hash_sum_final) with the
+ * stored one; sum 0: it could not be read. A block that differs becomes
+ * missing. */
 enum partial_check partial_check(struct partial *p, size_t block, uint32_t sum);
 
 /* Call it regularly, from one thread: renews the lease, and every few seconds
@@ -163,11 +165,12 @@ void partial_start(struct partial *p);
  * partial_close() with published true. */
 int partial_finish(struct partial *p, const char **name, struct err *e);
 
-/* fstat() of the file of the bytes, whatever its name is by now. */
+/* fstat() of the bytes' file, also after it was renamed. */
 int partial_stat(const struct partial *p, struct stat *st, struct err *e);
 
-/* The content is wrong: drops the blocks of earlier runs, and returns their
- * bytes. If there are none, drops all, and returns 0. */
+/* Call it when the content has the wrong hash: drops the blocks of earlier
+ * runs, and returns their bytes. If there are none, drops all blocks, and
+ * returns 0. */
 uint64_t partial_forget(struct partial *p);
 
 /* Drops the blocks of this run that begin in [first, end); returns their
@@ -213,10 +216,10 @@ struct litter {
 bool litter_enter(struct litter *l, const struct folder *f, const char *prefix,
     uid_t uid, bool network, bool create);
 
-/* What is known at the end of a run. */
+/* What a run knows at its end. */
 struct litter_end {
-	/* True if that content is in place for all its files, so that its
-	 * partial is not needed. */
+	/* True if all files with that content are in place, so that its partial
+	 * file is not needed. */
 	bool (*placed)(void *ctx, const struct digest *d);
 	/* Calls litter_sweep() for each folder that this run writes to, with a
 	 * '/' at its end. */

@@ -21,7 +21,7 @@
 
 /* --- The identity of a process. --- */
 
-/* 32 hexadecimal digits with dashes between them. */
+/* Reads the kernel's boot id: 32 hexadecimal digits with dashes between them. */
 static bool
 read_boot(unsigned char boot[16])
 {
@@ -58,7 +58,7 @@ owner_knows_boot(const struct owner *o)
 	return memcmp(o->boot, unknown, 16) != 0;
 }
 
-/* Both on the same kernel, not started anew between them. False if unknown. */
+/* Whether both ran since the same boot of a kernel; false if unknown. */
 static bool
 owner_same_boot(const struct owner *a, const struct owner *b)
 {
@@ -67,7 +67,7 @@ owner_same_boot(const struct owner *a, const struct owner *b)
 
 /* --- The text of a state file. --- */
 
-/* Offsets in the head; what is not named is zero. */
+/* Offsets in the head; all other bytes are zero. */
 enum {
 	HEAD_MAGIC = 0,
 	HEAD_KIND = 8, /* 1 SHA-256, 2 git */
@@ -151,7 +151,7 @@ state_parse_head(struct state *s, const unsigned char head[STATE_HEAD])
 	return memcmp(head, again, STATE_HEAD) == 0 ? 0 : -1;
 }
 
-/* The owner alone, whatever content the head is about; -1 if it is no head. */
+/* Gives the owner in a head, whatever its content is; -1 if it is not a head. */
 static int
 state_owner(const unsigned char head[STATE_HEAD], struct owner *out)
 {
@@ -162,7 +162,7 @@ state_owner(const unsigned char head[STATE_HEAD], struct owner *out)
 	return 0;
 }
 
-/* Makes o the owner in a head. Nothing happens to what is no head. */
+/* Makes o the owner in a head; leaves bytes alone that are not a head. */
 static void
 state_sign(unsigned char head[STATE_HEAD], const struct owner *o)
 {
@@ -239,7 +239,7 @@ blocks_find(const struct blocks *b, size_t from, bool in)
 /* Give up after losing this many races. */
 #define TRIES 20
 
-/* Time between two checks of a file whose owner may be dead. */
+/* Time (ms) between two checks of a file whose owner may be dead. */
 #define LOOK 1000
 
 /* Like wait_now(), but counts time while the machine is suspended. */
@@ -300,7 +300,8 @@ lease_clock(
 	struct stat st;
 
 	if (fd >= 0) {
-		/* The time of a file that is made may be that of the client. */
+		/* A new file may get the client's time; a write gets the
+		 * server's. */
 		rv = file_pwrite(fd, "", 1, 0, f->path, e);
 		if (rv == 0 && fstat(fd, &st) < 0)
 			rv = err_sys(e, ERR_FILE,
@@ -314,7 +315,7 @@ lease_clock(
 	return rv == 0 ? 0 : -1;
 }
 
-/* A file that was found under the name: what tells it from the next one. */
+/* A state file that was found, with what distinguishes it from its successor. */
 struct found {
 	int fd;
 	struct stat st;
@@ -330,8 +331,9 @@ found_release(struct found *x)
 	x->fd = -1;
 }
 
-/* 1 if there is none. Opened anew each time: that is what makes a client of NFS
- * ask its server. */
+/* Opens the file at path and reads its attributes and head; 1 if there is none.
+ * An NFS client asks its server only when a file is opened, so this opens it
+ * each time. */
 static int
 look(const struct lease *l, const char *path, struct found *x, struct err *e)
 {
@@ -365,7 +367,8 @@ hold(struct lease *l, int fd)
 
 enum verdict { GONE, DEAD, ALIVE, UNSURE };
 
-/* What the head says of its owner, to one on the same machine. */
+/* Whether the owner in the head is alive: UNSURE if it may be on another
+ * machine. */
 static enum verdict
 judge_owner(const struct lease *l, const struct found *x)
 {
@@ -381,7 +384,7 @@ judge_owner(const struct lease *l, const struct found *x)
 	return kill((pid_t)o.pid, 0) < 0 && errno == ESRCH ? DEAD : ALIVE;
 }
 
-/* Looks until the file is touched, gone, or stale. */
+/* Checks the file until it is touched (ALIVE), removed (GONE), or stale (DEAD). */
 static int
 watch(
     struct lease *l, const struct found *first, enum verdict *v, struct err *e)
@@ -403,7 +406,8 @@ watch(
 		if (rv < 0)
 			return -1;
 		*v = rv ? GONE : same ? DEAD : ALIVE;
-		/* A file of the future says nothing until it was watched. */
+		/* If its time is in the future its age is not known: then it
+		 * must stay the same for the time stale. */
 		if (!same || age >= (int64_t)l->stale ||
 		    now() - start >= l->stale)
 			return 0;
@@ -417,7 +421,7 @@ watch(
 	}
 }
 
-/* Makes the file, if there is none: 1 if there is one. */
+/* Creates the state file, and holds it; 1 if it exists. */
 static int
 create(struct lease *l, struct err *e)
 {
@@ -428,7 +432,7 @@ create(struct lease *l, struct err *e)
 	return hold(l, fd);
 }
 
-/* 0: locked; 1: somebody else's; -1: locks do not work here. */
+/* 0: locked; 1: another process has the lock; -1: locks do not work here. */
 static int
 lock(int fd)
 {
@@ -442,7 +446,7 @@ lock(int fd)
 	return errno == EWOULDBLOCK ? 1 : -1;
 }
 
-/* The whole file at from, with our name in its head. */
+/* Copies the state file from, with this process as the owner in its head. */
 static int
 copy_signed(const struct lease *l, int from, int to, struct err *e)
 {
@@ -462,7 +466,8 @@ copy_signed(const struct lease *l, int from, int to, struct err *e)
 	return file_sync(to, l->f->path, e);
 }
 
-/* Puts a copy of the file in its place, in our name, and holds that. */
+/* Replaces the state file by a copy whose owner is this process, and holds
+ * that. */
 static int
 succeed(struct lease *l, int old, struct err *e)
 {
@@ -482,8 +487,8 @@ succeed(struct lease *l, int old, struct err *e)
 	return rv;
 }
 
-/* A claim whose maker died over it is moved out of the way, for the next who
- * comes. */
+/* Removes a stale claim, whose process died, so that a later process can make
+ * one. It is renamed first, so that only one process removes it. */
 static void
 drop_stale(struct lease *l, const char *claim)
 {
@@ -502,8 +507,9 @@ drop_stale(struct lease *l, const char *claim)
 	free(moved);
 }
 
-/* With the claim made, which only one can do: if all is still as it was judged,
- * our file replaces the dead one's. At no time is there none. */
+/* Creates the claim, which only one process can. Then, if the state file is
+ * still the one that was judged, replaces it by ours, without a time at which
+ * there is none. 1 if another process was faster. */
 static int
 follow(struct lease *l, const struct found *judged, struct err *e)
 {
@@ -556,7 +562,8 @@ take_by_beat(struct lease *l, struct err *e)
 	return 1;
 }
 
-/* A file of our own, and under no other name: it is written in place. */
+/* Whether this process could have made the file, and it has one link: it may be
+ * written in place. */
 static bool
 is_ours(const struct lease *l, const struct stat *st)
 {
@@ -573,7 +580,7 @@ is_at(const struct lease *l, int fd)
 	       a.st_ino == b.st_ino && a.st_dev == b.st_dev && is_ours(l, &a);
 }
 
-/* Opens the file; made: there was none. */
+/* Opens the state file, or creates it (*made). */
 static int
 open_to_lock(const struct lease *l, bool *made, struct err *e)
 {
@@ -592,13 +599,13 @@ take_by_lock(struct lease *l, struct err *e)
 		bool made;
 		int fd = open_to_lock(l, &made, e), busy;
 
-		/* Between two looks it may have gone. */
+		/* It existed, and was removed before the open. */
 		if (fd < 0 && errno == ENOENT)
 			continue;
 		if (fd < 0)
 			return -1;
 		busy = lock(fd);
-		/* Between open and lock it may have been replaced. */
+		/* It may have been replaced between open and lock. */
 		if (busy == 0 && is_at(l, fd))
 			return hold(l, fd);
 		l->network = busy < 0;
@@ -623,7 +630,7 @@ lease_take(struct lease *l, struct err *e)
 	return l->network ? take_by_beat(l, e) : take_by_lock(l, e);
 }
 
-/* A file system that cannot set a time has the times of our writes. */
+/* If the file system cannot set times, our writes do it. */
 static void
 touch(struct lease *l)
 {
@@ -661,7 +668,7 @@ lease_check(struct lease *l, struct err *e)
 	return err_hint(e, "run again with -d");
 }
 
-/* Where there is no lock that goes with its holder, the head says it. */
+/* Without a lock that ends with its holder: removes the owner from the head. */
 static void
 sign_off(struct lease *l)
 {
@@ -672,7 +679,7 @@ sign_off(struct lease *l)
 	if (file_pread(l->fd, head, STATE_HEAD, 0, l->path, &e) < 0)
 		return;
 	state_sign(head, &nobody);
-	/* Else the next process waits until the file is stale. */
+	/* If this fails, the next process waits until the file is stale. */
 	(void)file_pwrite(l->fd, head, STATE_HEAD, 0, l->path, &e);
 }
 

@@ -2,8 +2,8 @@
 #define HUB_STATE_H
 
 /*
- * The format of the state file of a partial file (partial.h); no I/O. All
- * numbers are little-endian:
+ * The state file of a partial file (partial.h): its format, and the lock that
+ * lets one process at a time write it. All numbers are little-endian:
  *
  *	0	head: which content, and which process writes    STATE_HEAD bytes
  *	128	for each block its checksum (hash_sum), 4 bytes; 0: absent
@@ -28,11 +28,12 @@ struct err;
  * namespace, the kernel's boot id and a random number.
  */
 
-/* The writing process. nonce 0: none. */
+/* The process that writes. nonce 0: none does. */
 struct owner {
-	unsigned char boot[16]; /* of the running kernel; zero: unknown */
+	unsigned char
+	    boot[16]; /* boot id of the running kernel; zero: unknown */
 	uint64_t nonce;
-	uint64_t pids; /* the namespace that pid is of; 0: unknown */
+	uint64_t pids; /* inode of the pid namespace; 0: unknown */
 	uint32_t pid;
 };
 
@@ -56,16 +57,17 @@ struct state {
 /* Number of blocks of a content of that size (<= STATE_SIZE_MAX). */
 size_t state_blocks(uint64_t size);
 
-/* Length of the state file for a content of that size, at most 64 MiB. */
+/* Length of the state file of a content of that size; at most 64 MiB +
+ * STATE_HEAD. */
 size_t state_length(uint64_t size);
 
-/* Where the checksum of the block lies in the file. */
+/* Offset of the block's checksum in the state file. */
 uint64_t state_at(size_t block);
 
 void state_format_head(const struct state *s, unsigned char out[STATE_HEAD]);
 
-/* s has the expected content and size and gets the owner; -1 if the head is
- * damaged or belongs to another content. */
+/* Gives the owner in s->owner; s->want and s->size are the expected ones. -1 if
+ * the head is damaged, or belongs to another content. */
 int state_parse_head(struct state *s, const unsigned char head[STATE_HEAD]);
 
 /* A set of blocks, one bit each. */
@@ -74,18 +76,19 @@ struct blocks {
 	unsigned char *bits;
 };
 
-/* Bytes that the bits of n possible blocks take. */
+/* Bytes of the bits of a set for n blocks. */
 size_t blocks_bytes(size_t n);
 
 bool blocks_has(const struct blocks *b, size_t block);
-/* True if that changed the set. */
+/* These return true if that changed the set. */
 bool blocks_add(struct blocks *b, size_t block);
 bool blocks_drop(struct blocks *b, size_t block);
 void blocks_clear(struct blocks *b);
-/* Adds all blocks of from to to; both have the same n. */
+/* Adds all blocks of the set from to the set to; both have the same n. */
 void blocks_join(struct blocks *to, const struct blocks *from);
 
-/* The first block from from on that is in the set (or is not); n if none. */
+/* The first block, at or after from, that is in the set (in), or not in it
+ * (!in); n if there is none. */
 size_t blocks_find(const struct blocks *b, size_t from, bool in);
 
 /* --- Who may write it. --- */
@@ -111,8 +114,8 @@ struct lease {
 	bool network;
 	unsigned beat, stale; /* ms */
 	struct owner self;    /* its nonce is this lease's own */
-	struct maker maker;   /* what files of our own look like */
-	uint64_t beaten;      /* last touch; counts time while suspended */
+	struct maker maker;   /* of this process */
+	uint64_t beaten;      /* last touch (ms); the clock counts suspension */
 	int fd;               /* of the state file; -1: not held */
 };
 
@@ -129,7 +132,7 @@ void lease_init(struct lease *l, const struct folder *f, const char *stem,
  */
 int lease_take(struct lease *l, struct err *e);
 
-/* Touches the file, if a beat is due. */
+/* Touches the file if that is due (beat). */
 void lease_beat(struct lease *l);
 
 /* 0 if the lease is still held; -1 and ERR_FILE if another process took it over
@@ -145,7 +148,7 @@ void lease_release(struct lease *l);
 /* "STEM.RANDOM.KIND"; the caller frees. */
 char *lease_name(const char *stem, const char *kind);
 
-/* The time of the file system, in ms, by a file made beside stem. */
+/* The time of the file system in ms, from a file that it creates beside stem. */
 int lease_clock(
     const struct folder *f, const char *stem, int64_t *ms, struct err *e);
 
