@@ -11,7 +11,7 @@
 #define WORKERS 4
 #define FAR_MS (600 * 1000)
 
-/* The lock guards all of it. */
+/* The crew's lock guards all of it. */
 struct job {
 	struct crew crew;
 	unsigned done, ticks;
@@ -147,7 +147,7 @@ test_tick_fails(void)
 	crew_release(&j.crew);
 }
 
-/* All is done already: a failure then is of no matter. */
+/* A failure after all work is done is ignored. */
 static void
 test_tick_fails_late(void)
 {
@@ -181,7 +181,7 @@ stopped(void)
 	return j.done == WORKERS && !j.ticks ? 0 : 3;
 }
 
-/* In a child, since a stop lasts. */
+/* In a child, since a stop cannot be undone. */
 static void
 test_signal(void)
 {

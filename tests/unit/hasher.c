@@ -23,7 +23,7 @@ struct place {
 	struct partial_setup setup;
 };
 
-/* A file, as the transfer has it: what is written without a gap is known. */
+/* A file that keeps, as the transfer does, which bytes are written. */
 struct file {
 	struct partial *partial;
 	struct hashing *hashing;
@@ -31,8 +31,8 @@ struct file {
 	pthread_cond_t changed;
 	unsigned char *bytes;
 	size_t size;
-	size_t *in; /* for each block, bytes that came while it is not whole */
-	uint64_t *sum; /* and their sum */
+	size_t *in;    /* for each incomplete block, the bytes that arrived */
+	uint64_t *sum; /* and their checksum */
 	struct digest want, found;
 	unsigned complete, failed, old, lost; /* calls */
 	uint64_t differing;                   /* bytes */
@@ -133,7 +133,7 @@ file_bytes(struct file *f, enum hash_kind kind, size_t size, uint32_t seed)
 	pthread_cond_init(&f->changed, NULL);
 }
 
-/* Without hashing yet. */
+/* A file whose hashing has not begun. */
 static void
 file_open(struct file *f, struct place *p, uint64_t had)
 {
@@ -171,8 +171,7 @@ file_release(struct file *f)
 	pthread_mutex_destroy(&f->lock);
 }
 
-/* The next piece of that block arrives, as a worker would have it; xor damages
- * it. */
+/* Writes the next piece of a block, as a worker does; xor damages its bytes. */
 static void
 arrive(struct file *f, void **buffer, size_t block, unsigned char xor)
 {
@@ -185,8 +184,8 @@ arrive(struct file *f, void **buffer, size_t block, unsigned char xor)
 	*(unsigned char *)*buffer ^= xor;
 	rv = partial_write(f->partial, *buffer, n, at, &f->sum[block], &e);
 	pthread_mutex_lock(&f->lock);
-	f->failed += rv < 0; /* CHECK is for one thread only */
-	/* Of a whole one the partial knows. */
+	f->failed += rv < 0; /* only one thread may use CHECK */
+	/* The partial file knows whole blocks. */
 	f->in[block] = in + n < length(f, block) ? in + n : 0;
 	pthread_mutex_unlock(&f->lock);
 	*buffer = hasher_offer(f->hashing, *buffer, n, at);
@@ -209,8 +208,8 @@ await(struct file *f, unsigned times)
 	pthread_mutex_unlock(&f->lock);
 }
 
-/* Until it is complete: brings what is missing, also when it turns out later
- * that it is. */
+/* Writes missing blocks until the file is complete, also those that are dropped
+ * meanwhile. */
 static void
 bring_rest(struct file *f, void **buffer)
 {
@@ -239,7 +238,7 @@ right(const struct file *f)
 	       digest_same(&f->found, &f->want);
 }
 
-/* Orders in which pieces arrive, those of one block in theirs. */
+/* Orders in which pieces arrive; those of one block arrive in order. */
 static void
 bring_in_order(struct file *f, void **buffer, unsigned kind)
 {
@@ -285,7 +284,7 @@ test_orders(struct place *p)
 			file_open(&f, p, 0);
 			file_begin(&f, h);
 			bring_in_order(&f, &buffer, kind);
-			/* As when a range is put back. */
+			/* A worker does so when it puts a range back. */
 			hasher_poke(f.hashing);
 			await(&f, 1);
 			CHECK_ROW(kind, right(&f) && !f.old && !f.lost);
@@ -296,7 +295,7 @@ test_orders(struct place *p)
 		}
 }
 
-/* Flips a bit of what is on the disk. */
+/* Flips a bit on the disk. */
 static void
 rot(const struct place *p, const struct file *f, uint64_t at)
 {
@@ -323,7 +322,7 @@ cut(const struct place *p, const struct file *f, uint64_t at)
 	CHECK(truncate(path, (off_t)at) == 0);
 }
 
-/* An earlier run leaves these blocks. */
+/* Makes these blocks in an earlier run. */
 static void
 leave_blocks(struct file *f, struct place *p, unsigned map)
 {
@@ -338,7 +337,7 @@ leave_blocks(struct file *f, struct place *p, unsigned map)
 	partial_close(f->partial, false);
 }
 
-/* A poke alone is enough for what an earlier run left. */
+/* One hasher_poke() is enough for the blocks of an earlier run. */
 static void
 test_all_there(struct place *p)
 {
@@ -359,8 +358,8 @@ test_all_there(struct place *p)
 	}
 }
 
-/* A block of an earlier run that changed since: it comes again, and no other;
- * in the first one, in the middle, in the last, short one, in many. */
+/* Blocks of an earlier run have changed since: the first, one in the middle,
+ * the last and shorter one, or many. These are fetched again, and no others. */
 static void
 test_rotten(struct place *p)
 {
@@ -413,8 +412,8 @@ test_rotten(struct place *p)
 	}
 }
 
-/* A block of this run that reads back in another way: it came out of order, so
- * it is read. */
+/* A block of this run is read back, since it arrived out of order, and has
+ * changed. */
 static void
 test_lost(struct place *p)
 {
@@ -444,8 +443,8 @@ test_lost(struct place *p)
 	}
 }
 
-/* Blocks that cannot be read come again, each of them; the writes make the file
- * long again. */
+/* All blocks that cannot be read are fetched again. The file was cut; the new
+ * writes make it long again. */
 static void
 test_unreadable(struct place *p)
 {
@@ -474,8 +473,8 @@ test_unreadable(struct place *p)
 	}
 }
 
-/* The part of a block that cannot be read is on its way still: nothing can come
- * again, so it fails. */
+/* The first part of a block cannot be read, and the rest has not arrived: the
+ * block cannot be dropped, so the file fails. */
 static void
 test_unreadable_piece(struct place *p)
 {
@@ -500,8 +499,8 @@ test_unreadable_piece(struct place *p)
 	file_release(&f);
 }
 
-/* Many files in turns: in lanes where the CPU has them. Each third was there,
- * with one block that changed. */
+/* Many files at a time, in lanes if the CPU has them. An earlier run left each
+ * third one, and one block of that has changed. */
 static void
 test_several(struct place *p)
 {
@@ -541,7 +540,7 @@ test_several(struct place *p)
 	hasher_close(h);
 }
 
-/* Wrong bytes, all forgotten, and right ones then. */
+/* All bytes are wrong, are dropped, and arrive again, right. */
 static void
 test_restart(struct place *p)
 {
@@ -561,7 +560,7 @@ test_restart(struct place *p)
 			while (f.in[i]);
 	hasher_poke(f.hashing);
 	await(&f, 1);
-	/* The sums are those of what came: none differs. */
+	/* The checksums are those of the wrong bytes, so none differs. */
 	CHECK(!digest_same(&f.found, &f.want) && !f.old && !f.lost);
 	CHECK(partial_forget(f.partial) == 2 * BLOCK);
 	f.complete = 0;
@@ -583,7 +582,7 @@ test_restart(struct place *p)
 	file_release(&f);
 }
 
-/* Restarted while it reads back, as when bytes that were hashed come again. */
+/* hasher_restart() while the hasher reads back. */
 static void
 test_restart_in_the_middle(struct place *p)
 {
@@ -614,8 +613,8 @@ test_restart_in_the_middle(struct place *p)
 	}
 }
 
-/* Ended after so many pieces, whatever is in the queue; another run goes on
- * from what the state has, and reads that back. */
+/* Ends the hashing after a number of pieces, with others in the queue; then
+ * another run reads back the blocks in the state, and gets the rest. */
 static void
 test_end_in_the_middle(struct place *p)
 {
@@ -635,7 +634,7 @@ test_end_in_the_middle(struct place *p)
 			arrive(&f, &buffer, i / (BLOCK / BUF), 0);
 		file_end(&f);
 		CHECK_ROW(row, f.complete == 0);
-		/* Whole blocks only count as here. */
+		/* Only whole blocks are here. */
 		file_open(&f, p, whole * BLOCK);
 		file_begin(&f, h);
 		for (size_t i = whole; i < blocks(&f); i++)
@@ -650,7 +649,7 @@ test_end_in_the_middle(struct place *p)
 	}
 }
 
-/* Each worker has a range of its own, and all go at once. */
+/* Several workers write at the same time, each into a range of its own. */
 struct hand {
 	struct hasher *h;
 	struct file *f;
@@ -670,7 +669,8 @@ bring_blocks(void *arg)
 	return NULL;
 }
 
-/* The second half of each range was there, and some of that has changed. */
+/* An earlier run left the second half of each range, and some of that has
+ * changed. */
 static void
 test_at_once(struct place *p)
 {

@@ -23,9 +23,9 @@
 #define SIZE (9 * STATE_BLOCK)
 
 static bool no_locks;
-static const char *vanishes; /* before the next lock */
+static const char *vanishes; /* file to be removed before the next lock */
 
-/* Some file systems have no locks. */
+/* The test may take locks away, as some file systems have none. */
 static int
 lock_or_not(int fd, int how)
 {
@@ -46,7 +46,7 @@ struct place {
 	char root[SCRATCH_PATH];
 	struct folder f;
 	struct maker maker;
-	unsigned stale, old; /* ms: when it is, and a sleep after which it is */
+	unsigned stale, old; /* ms: the limit, and a sleep that is longer */
 };
 
 static void
@@ -54,7 +54,7 @@ place_init(struct place *p)
 {
 	struct err e;
 
-	/* A time may seem so much later or earlier than it is. */
+	/* A file's time may differ from the real one by this much. */
 	p->stale = 150 + scratch_tick();
 	p->old = p->stale + scratch_tick() + 20;
 	scratch_make(p->root);
@@ -83,14 +83,14 @@ lease_of(struct place *p, bool network, unsigned char boot, uint32_t pid)
 	return l;
 }
 
-/* Of this process. */
+/* The owner that is this process. */
 static struct lease
 mine(struct place *p, bool network)
 {
 	return lease_of(p, network, 1, (uint32_t)getpid());
 }
 
-/* The state of a content in the owner's name, with notes that are all fill. */
+/* Writes a state file with that owner, whose checksums are all fill. */
 static void
 text_of(const struct owner *o, unsigned char fill, unsigned char *text)
 {
@@ -110,8 +110,8 @@ put(struct lease *l)
 	CHECK(file_pwrite(l->fd, text, state_length(SIZE), 0, "it", &e) == 0);
 }
 
-/* Whether what l holds is the file under the name, with the notes of put() and,
- * where that is what counts, its own head; or empty. */
+/* Whether l holds the file that has the name, and that is empty, or has the
+ * checksums of put() and, where the head decides, its own head. */
 static bool
 holds(const struct lease *l, bool empty)
 {
@@ -180,7 +180,7 @@ test_turns(void)
 		CHECK(take(&b) == 1 && holds(&a, false));
 		lease_drop(&a);
 		lease_drop(&a);
-		/* Nothing of it is lost. */
+		/* Its checksums are all there. */
 		CHECK(take(&b) == 0 && holds(&b, false));
 		CHECK(take(&a) == 1);
 		lease_drop(&b);
@@ -193,20 +193,20 @@ test_turns(void)
 	}
 }
 
-/* Who may follow whom, where only the head and the time tell. */
+/* When a process may replace an owner, by its head and its time. */
 static void
 test_verdicts(void)
 {
 	static const struct {
-		unsigned char boot; /* of the one who comes; the owner has 1 */
+		unsigned char boot; /* of the new process; the owner has 1 */
 		bool dead, old;
 		int rv;
 	} t[] = {
-	    {1, false, false, 1}, /* lives on this machine */
+	    {1, false, false, 1}, /* alive on this machine */
 	    {1, true, false, 0},  /* died on this machine */
-	    {1, false, true, 0},  /* there, but silent for too long */
+	    {1, false, true, 0},  /* alive, but silent for too long */
 	    {1, true, true, 0},
-	    {2, false, true, 0}, /* another machine, silent */
+	    {2, false, true, 0}, /* on another machine, silent */
 	    {2, true, true, 0}, {0, true, true, 0}, /* no boot id */
 	};
 	pid_t dead = fork();
@@ -233,7 +233,7 @@ test_verdicts(void)
 		CHECK_ROW(i, wait_now() - start < p.stale - 10);
 		if (t[i].rv == 0) {
 			CHECK_ROW(i, holds(&b, false) && !holds(&a, false));
-			/* No claim nor draft is left. */
+			/* No claim and no temporary file is left. */
 			CHECK_ROW(i, count_files(&p) == 1);
 		}
 		if (t[i].rv == 0 && t[i].old)
@@ -244,7 +244,7 @@ test_verdicts(void)
 	}
 }
 
-/* As if the owner had slept for that time, in seconds. */
+/* Makes it seem that the owner slept for that many seconds. */
 static void
 sleep_since(struct lease *l, time_t seconds)
 {
@@ -259,8 +259,8 @@ sleep_since(struct lease *l, time_t seconds)
 	l->beaten -= (uint64_t)seconds * 1000;
 }
 
-/* One that is silent for less than the time is not followed, and one that slept
- * for longer goes on if nobody came. */
+/* An owner that is silent for less than the limit is not replaced, and one that
+ * slept for longer continues if no other process came. */
 static void
 test_alive(void)
 {
@@ -287,7 +287,7 @@ test_alive(void)
 	b = mine(&p, true);
 	CHECK(take(&b) == 1);
 	lease_release(&b);
-	/* Nobody asked whether it was there still. */
+	/* The owner has not checked its file since. */
 	sleep_since(&a, 70);
 	b = mine(&p, true);
 	CHECK(take(&b) == 0 && holds(&b, false));
@@ -297,7 +297,7 @@ test_alive(void)
 	place_release(&p);
 }
 
-/* An empty or broken head says nothing: time decides. */
+/* With an empty or broken head the time decides. */
 static void
 test_broken(void)
 {
@@ -322,7 +322,7 @@ test_broken(void)
 	}
 }
 
-/* Locks that do not work are no reason to fail: the head decides then. */
+/* Without locks the head decides. */
 static void
 test_no_locks(void)
 {
@@ -347,7 +347,7 @@ test_no_locks(void)
 	place_release(&p);
 }
 
-/* What stands at the name and is not a file that we made. */
+/* Files under the name that this process could not have made. */
 enum strange {
 	FOREIGN,
 	GROUP,
@@ -442,7 +442,8 @@ test_strange(void)
 	}
 }
 
-/* Where a mount gives all files one owner and one mode, those are ours. */
+/* If a mount gives all files one owner and one mode, files with these may be
+ * ours. */
 static void
 test_maker(void)
 {
@@ -487,7 +488,7 @@ try_often(void *ctx)
 	return NULL;
 }
 
-/* Nobody gets in while the file is written and touched. */
+/* No other process gets the lease while the owner writes and touches its file. */
 static void
 test_no_gap(void)
 {
@@ -516,7 +517,8 @@ test_no_gap(void)
 	}
 }
 
-/* Of many who find a dead owner one follows it, and the text is not lost. */
+/* Of many processes that find a dead owner, one replaces it, and the content
+ * stays. */
 static void
 test_heirs(void)
 {
@@ -551,7 +553,7 @@ test_heirs(void)
 	}
 }
 
-/* Between a look at a dead owner and the claim another one has followed it. */
+/* Another process has replaced a dead owner before this one makes its claim. */
 static void
 test_followed_meanwhile(void)
 {
@@ -573,7 +575,7 @@ test_followed_meanwhile(void)
 	CHECK(holds(&c, false));
 	found_release(&x);
 	lease_release(&c);
-	/* Nobody has. */
+	/* No process has. */
 	CHECK(look(&b, b.path, &x, &e) == 0);
 	CHECK(follow(&b, &x, &e) == 0 && holds(&b, false));
 	found_release(&x);
@@ -582,7 +584,7 @@ test_followed_meanwhile(void)
 	place_release(&p);
 }
 
-/* A file that was removed between open and lock is nobody's. */
+/* A lock on a file that was removed between open and lock does not count. */
 static void
 test_removed_meanwhile(void)
 {
@@ -599,7 +601,7 @@ test_removed_meanwhile(void)
 	place_release(&p);
 }
 
-/* The same with locks: one who has it is killed. */
+/* The same with locks: the holder is killed. */
 static void
 test_killed(void)
 {
@@ -632,7 +634,8 @@ test_killed(void)
 	place_release(&p);
 }
 
-/* One who died while taking over does not stand in the way for ever. */
+/* A process that died while it took over blocks the others for a limited time
+ * only. */
 static void
 test_claim(void)
 {

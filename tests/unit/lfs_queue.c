@@ -22,7 +22,7 @@ add(struct lfs_queue *q, size_t i, uint64_t size)
 	return j;
 }
 
-/* As who begins a job leaves it. */
+/* A job as do_begin() leaves it. */
 static void
 begun(struct lfs_queue *q, struct lfs_job *j)
 {
@@ -52,7 +52,7 @@ drop(struct lfs_queue *q)
 	}
 }
 
-/* The next task, of that job and part. */
+/* Whether the next task is this one, of that job and part. */
 static bool
 next(struct lfs_queue *q, enum lfs_task task, const struct lfs_job *j,
     size_t part)
@@ -71,7 +71,7 @@ nothing(struct lfs_queue *q)
 	return !lfs_queue_next(q, NOW, 0, CLOCK, &w);
 }
 
-/* From the question to the end. */
+/* An upload from its question to its end. */
 static void
 test_way(void)
 {
@@ -85,7 +85,7 @@ test_way(void)
 	q.asking = false;
 	CHECK(q.waiting == 1);
 	CHECK(next(&q, LFS_TASK_BEGIN, j, 0));
-	CHECK(nothing(&q)); /* nor a question while something waits */
+	CHECK(nothing(&q)); /* and none while a job waits to be begun */
 	begun(&q, j);
 	CHECK(next(&q, LFS_TASK_ASK, NULL, 0));
 	CHECK(next(&q, LFS_TASK_PART, j, 0));
@@ -97,7 +97,7 @@ test_way(void)
 	CHECK(nothing(&q));
 	arrived(&q, j, 1);
 	CHECK(next(&q, LFS_TASK_FINISH, j, 0));
-	CHECK(nothing(&q)); /* by one worker alone */
+	CHECK(nothing(&q)); /* one worker alone finishes it */
 	drop(&q);
 	CHECK(q.begun == 0 && q.sending == 0);
 }
@@ -136,7 +136,7 @@ test_lapsed(void)
 	j->m.expires = CLOCK + 61;
 	CHECK(next(&q, LFS_TASK_PART, j, 0));
 	j->m.expires = CLOCK + 60;
-	CHECK(nothing(&q) && j->stale); /* not while a part is under way */
+	CHECK(nothing(&q) && j->stale); /* not while a part is being sent */
 	j->users--;
 	CHECK(next(&q, LFS_TASK_RENEW, j, 0));
 	CHECK(multipart_init(&m, 20, 10) == 0);
@@ -163,7 +163,7 @@ test_given_up(void)
 	lfs_job_forgotten(j, &first);
 	lfs_job_give_up(j, &second);
 	CHECK(j->given_up && strcmp(j->why.msg, "first") == 0);
-	CHECK(next(&q, LFS_TASK_FINISH, j, 0)); /* though it has no file */
+	CHECK(next(&q, LFS_TASK_FINISH, j, 0)); /* although it has no file */
 	q.waiting--;
 	q.begun++;
 	j->stale = false;

@@ -22,7 +22,7 @@
 #define HEX40 HEX8 HEX8 HEX8 HEX8 HEX8
 #define HEX64 HEX40 HEX8 HEX8 HEX8
 
-/* A file of that name, open. */
+/* Creates a file of that name and returns it open. */
 static int
 make(const struct folder *f, const char *name, bool old)
 {
@@ -51,7 +51,7 @@ is_there(const struct folder *f, const char *name)
 	return folder_stat(f, path, &st, &e) == 0;
 }
 
-/* A folder and a run there. */
+/* A folder, and a run in it. */
 struct place {
 	char root[SCRATCH_PATH];
 	struct folder f;
@@ -170,7 +170,7 @@ test_trial(void)
 	place_release(&p);
 }
 
-/* What is another user's stays, whatever its name. */
+/* Files of another user stay, whatever their names. */
 static void
 test_foreign(void)
 {
@@ -187,7 +187,7 @@ test_foreign(void)
 	place_release(&p);
 }
 
-/* While another run is there nothing is touched; the last one cleans. */
+/* While another run is active nothing is removed; the last one removes it. */
 static void
 test_two(void)
 {
@@ -215,7 +215,7 @@ test_two(void)
 	place_release(&p);
 }
 
-/* A run that cleans keeps the others waiting, but not for ever. */
+/* Other runs wait for one that removes leftovers, but not for ever. */
 static void
 test_waits(void)
 {
@@ -236,8 +236,8 @@ test_waits(void)
 	place_release(&p);
 }
 
-/* The state of a file that can be continued is no litter, and its lock is not
- * touched: who has it goes on undisturbed. */
+/* The state of a file that can be continued stays, and its lock is not touched:
+ * its holder can continue. */
 static void
 test_state_with_file(void)
 {
@@ -259,7 +259,7 @@ test_state_with_file(void)
 	place_release(&p);
 }
 
-/* Where locks may lie only age tells. */
+/* Without reliable locks, the age decides. */
 static void
 test_network(void)
 {
@@ -277,7 +277,7 @@ test_network(void)
 		for (size_t i = 0; i < countof(kinds); i++) {
 			bool stays = !old || kinds[i].stays_placed;
 
-			/* Its part is there. */
+			/* Its partial file is there. */
 			if (str_ends(str_of(kinds[i].name), "ab.state"))
 				stays = true;
 			CHECK_ROW(i, is_there(&p.f, kinds[i].name) == stays);
@@ -286,7 +286,7 @@ test_network(void)
 	}
 }
 
-/* The folder goes with its last user, and who comes then makes a new one. */
+/* The last run removes the folder, and the next one creates it again. */
 static void
 test_folder_goes(void)
 {
@@ -308,7 +308,7 @@ test_folder_goes(void)
 	place_release(&p);
 }
 
-/* Of another folder only temporary files. */
+/* In another folder only temporary files are removed. */
 static void
 test_sweep(void)
 {

@@ -3,7 +3,7 @@
 #include "str.h"
 #include "tests/unit/test.h"
 
-/* Seconds of work at given rates for each count of connections. */
+/* Some periods of work; rate gives the rate of a number of connections. */
 static unsigned
 run(struct ramp *r, uint64_t *now, uint64_t *work,
     uint64_t (*rate)(unsigned allowed), unsigned periods)
@@ -34,7 +34,7 @@ four_are_enough(unsigned n)
 	return (n < 4 ? n : 4) * 1000000;
 }
 
-/* As at a CDN that punishes: PEERS, row 4. */
+/* A CDN that punishes more than six connections. */
 static uint64_t
 more_than_six_collapse(unsigned n)
 {
@@ -76,7 +76,7 @@ main(void)
 	ramp_back(&r, now);
 	CHECK(r.allowed == 1);
 
-	/* A refusal halves once, however often it comes at that moment. */
+	/* Several refusals at the same moment halve the number once. */
 	r = ramp_make(16, now = 0);
 	work = 0;
 	run(&r, &now, &work, each_adds, 10);
@@ -88,10 +88,10 @@ main(void)
 	CHECK(r.allowed == 4);
 	CHECK(run(&r, &now, &work, each_adds, 40) == 16);
 
-	/* A dead line ends at one connection, never at none. */
+	/* On a dead line one connection remains. */
 	CHECK(run(&r, &now, &work, nothing, 100) >= 1);
 	over = 0;
-	/* A line that one connection fills: growth is tried, and given back. */
+	/* One connection fills the line: growth is tried, and taken back. */
 	r = ramp_make_careful(8, now = 0);
 	work = 0;
 	CHECK(r.allowed == 1);
@@ -101,7 +101,8 @@ main(void)
 		over += n > 1;
 	}
 	CHECK(over < 160);
-	/* One that many fill: as fast as the line shows it. */
+	/* Each connection adds to the rate: growth is as fast as the
+	 * measurements allow. */
 	r = ramp_make_careful(8, now = 0);
 	work = 0;
 	CHECK(run(&r, &now, &work, each_adds, 3) == 8);

@@ -15,7 +15,7 @@ struct partial {
 	bool here[SIZE / BLOCK];
 };
 
-/* Whole blocks, from the next one on. */
+/* Whole blocks, from the next block boundary on. */
 bool
 partial_missing(struct partial *f, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end)
@@ -35,7 +35,7 @@ partial_missing(struct partial *f, uint64_t from, uint64_t limit,
 	return true;
 }
 
-/* The rest of queue.c calls these. */
+/* The download queue in queue.c calls these. */
 uint64_t
 partial_size(const struct partial *f)
 {
@@ -72,7 +72,7 @@ sane(const struct ranges *s)
 	return held == ranges_held(s);
 }
 
-/* Holders are told apart by their addresses. */
+/* Eight holders: only their addresses count. */
 static char who[8];
 
 static bool
@@ -83,7 +83,7 @@ is(const struct range *r, uint64_t begin, uint64_t at, uint64_t end,
 	       r->holder == holder && !r->pinned;
 }
 
-/* All come to their ends. */
+/* Completes and removes all ranges. */
 static void
 complete(struct ranges *s)
 {
@@ -111,7 +111,7 @@ test_take(void)
 	CHECK(is(c, 60, 60, SIZE, &who[2]));
 	CHECK(!ranges_take(&s, 0, ALL, &f, &who[3]));
 	CHECK(ranges_held(&s) == 3 && sane(&s));
-	/* What was begun is continued, with its beginning and sum. */
+	/* A range that was put back keeps its beginning and its sum. */
 	ranges_advance(b, 15, BLOCK);
 	f.here[2] = true;
 	b->sum = 99;
@@ -121,7 +121,7 @@ test_take(void)
 	CHECK(ranges_written(&s, 35) == 35 && ranges_written(&s, 29) == 29);
 	CHECK(ranges_take(&s, 0, 1, &f, &who[3]) == b);
 	CHECK(is(b, 30, 35, 50, &who[3]) && b->sum == 99);
-	/* A complete one is gone. */
+	/* A complete range is removed. */
 	ranges_advance(a, 10, BLOCK);
 	f.here[0] = true;
 	CHECK(is(a, 10, 10, 10, &who[0]));
@@ -133,7 +133,7 @@ test_take(void)
 	CHECK(!s.first);
 }
 
-/* From an offset on: the lower one of what waits and what nobody has. */
+/* From an offset on: the lower one of the waiting ranges and the free bytes. */
 static void
 test_take_from(void)
 {
@@ -149,13 +149,13 @@ test_take_from(void)
 	f.here[0] = f.here[1] = f.here[2] = true;
 	ranges_put(&s, a);
 	ranges_put(&s, b);
-	/* a waits at 33: from 34 on it is behind, though some of it is not. */
+	/* a waits at 33, which is before 34, though its end is not. */
 	c = ranges_take(&s, 34, 50, &f, &who[1]);
 	CHECK(is(c, 100, 100, 150, &who[1]) && sane(&s));
 	ranges_put(&s, c);
 	CHECK(ranges_take(&s, 33, 50, &f, &who[1]) == a);
 	CHECK(ranges_take(&s, 0, 50, &f, &who[2]) == c);
-	/* b is lower than what is free behind it. */
+	/* b is lower than the free bytes after it. */
 	CHECK(is(ranges_take(&s, 0, 350, &f, &who[3]), 150, 150, 500, &who[3]));
 	CHECK(ranges_take(&s, 0, 50, &f, &who[4]) == b);
 	ranges_put(&s, b);
@@ -168,7 +168,8 @@ test_take_from(void)
 	complete(&s);
 }
 
-/* In the middle of a block: what is missing begins with the next one. */
+/* From the middle of a block on, the first missing byte is that of the next
+ * block. */
 static void
 test_take_between(void)
 {
@@ -182,7 +183,7 @@ test_take_between(void)
 	complete(&s);
 }
 
-/* begin follows by whole blocks, so what lies between is one block's. */
+/* begin advances by whole blocks, so begin and at are in one block. */
 static void
 test_advance(void)
 {
@@ -227,7 +228,7 @@ test_split(void)
 	b = ranges_split(&s, BLOCK, &who[1]);
 	CHECK(is(b, 760, 760, SIZE, &who[1]) && !b->sum);
 	CHECK(is(a, 500, 503, 760, &who[0]) && a->sum == 5);
-	/* What is left is too little for two. */
+	/* The rest is too short to be split. */
 	ranges_advance(a, 242, BLOCK);
 	ranges_advance(b, 225, BLOCK);
 	CHECK(a->end - a->at == 15 && b->end - b->at == 15);
@@ -235,13 +236,13 @@ test_split(void)
 	CHECK(sane(&s));
 	ranges_put(&s, a);
 	ranges_put(&s, b);
-	/* Those that wait are not split. */
+	/* Waiting ranges are not split. */
 	CHECK(!ranges_split(&s, 1, &who[2]));
 	ranges_release(&s);
 }
 
-/* The cut is a multiple of least, wherever the first one is; neither half is
- * shorter than that, but for the end of the file. */
+/* The cut is a multiple of least, wherever the range begins; neither half is
+ * shorter than least, except at the end of the file. */
 static void
 test_split_anywhere(void)
 {
@@ -265,7 +266,7 @@ test_split_anywhere(void)
 		}
 }
 
-/* The one with most left, of those that are held. */
+/* Of the held ranges, the one with most bytes left is split. */
 static void
 test_split_longest(void)
 {
@@ -302,18 +303,18 @@ test_stalled(void)
 	ranges_advance(a, 33, BLOCK);
 	CHECK(!ranges_stalled(&s, 100));
 	CHECK(ranges_stalled(&s, 101) == a && ranges_stalled(&s, 150) == a);
-	/* While a write is in flight it is its holder's. */
+	/* A pinned range stays with its holder. */
 	a->pinned = true;
 	CHECK(!ranges_stalled(&s, 150));
 	CHECK(ranges_stalled(&s, 201) == b);
 	a->pinned = false;
 	CHECK(ranges_stalled(&s, 150) == a);
-	/* As it is: nothing of it is cut off. */
+	/* The rescued range keeps its bounds. */
 	a->holder = &who[2];
 	a->moved = 150;
 	CHECK(is(a, 30, 33, 500, &who[2]) && sane(&s));
 	CHECK(!ranges_stalled(&s, 150));
-	/* One that is complete has nothing to be rescued. */
+	/* A complete range is not rescued. */
 	ranges_advance(b, 500, BLOCK);
 	CHECK(ranges_stalled(&s, ALL) == a);
 	ranges_put(&s, a);
@@ -323,14 +324,14 @@ test_stalled(void)
 }
 
 /*
- * Random steps of some holders against an array of bytes. Each byte is written
- * by one holder and once, unless its block was forgotten meanwhile; a block is
- * here when the last byte of it came, from its beginning on.
+ * Random steps of five holders, compared with an array of bytes. Each byte is
+ * written once, unless its block was dropped meanwhile; a block is here after
+ * all its bytes were written in order.
  */
 struct model {
 	struct partial f;
 	struct ranges s;
-	struct range *of[5]; /* what each holder has, as it believes */
+	struct range *of[5]; /* the range that each holder believes to hold */
 	unsigned char times[SIZE];
 	uint32_t seed;
 	unsigned wrong, rescues, splits, puts;
@@ -343,7 +344,7 @@ chance(struct model *m, uint32_t n)
 	return (m->seed >> 8) % n;
 }
 
-/* No byte lies in the ranges of two, nor in one and in what is here. */
+/* No byte is in two ranges, or in a range and in a block that is here. */
 static bool
 no_byte_twice(const struct model *m)
 {
@@ -375,7 +376,7 @@ write_some(struct model *m, struct range *r)
 	r->moved++;
 }
 
-/* Block i is found to be wrong, if it is here: it comes again. */
+/* Drops block i, if it is here, as after a wrong checksum: it is fetched again. */
 static void
 forget(struct model *m, size_t i)
 {
@@ -431,7 +432,7 @@ step(struct model *m)
 		forget(m, chance(m, SIZE / BLOCK));
 }
 
-/* Everybody lets go, and one fetches the rest. */
+/* All holders put their ranges back, and one fetches the rest. */
 static void
 finish(struct model *m)
 {

@@ -9,7 +9,7 @@
 
 #define BLOCK ((uint64_t)STATE_BLOCK)
 
-/* A cheap generator: the same numbers in every run. */
+/* Pseudo-random numbers, the same in every run. */
 static uint32_t
 next(uint32_t *seed)
 {
@@ -104,7 +104,7 @@ test_round(void)
 		}
 }
 
-/* The bytes of a file that other machines and later versions read. */
+/* Other machines and later versions must read these bytes. */
 static void
 test_bytes(void)
 {
@@ -123,7 +123,7 @@ test_bytes(void)
 	CHECK(head[8] == 1 && head[55] == 0);
 }
 
-/* No bit of it may change, and none of what is zero may be set. */
+/* A head with any changed bit is invalid. */
 static void
 test_flip(void)
 {
@@ -147,7 +147,8 @@ test_flip(void)
 	CHECK(parse(&s, head) < 0 && state_owner(head, &o) < 0);
 }
 
-/* A changed field with the right CRC is another content's, or no head. */
+/* A head with a changed field and the right CRC belongs to another content, or
+ * is invalid. */
 static void
 test_sealed(void)
 {
@@ -219,7 +220,7 @@ test_sign(void)
 	}
 }
 
-/* A set in an allocation of exactly what it takes. */
+/* A set in an allocation of exactly its size. */
 static struct blocks
 set_of(size_t n)
 {
@@ -247,7 +248,7 @@ check_find(const struct blocks *b, const bool *in)
 	CHECK(blocks_find(b, SIZE_MAX, false) == b->n);
 }
 
-/* One block in, or one block out, at every place of sets of every length. */
+/* One block in the set, or all but one, at every place of sets of every length. */
 static void
 test_edges(void)
 {
@@ -287,7 +288,7 @@ test_empty(void)
 	free(c.bits);
 }
 
-/* Runs of all lengths, against an array. */
+/* Runs of all lengths, compared with an array. */
 static void
 test_random(void)
 {

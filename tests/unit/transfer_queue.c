@@ -9,7 +9,7 @@
 #define NOW 100000
 #define COUNT 200
 
-/* Stands in for partial.c: what is here lies at the beginning. */
+/* Stands in for partial.c: the bytes before here are here. */
 struct partial {
 	uint64_t size;
 	bool in_order;
@@ -58,7 +58,7 @@ make(struct transfer_queue *q)
 	return q;
 }
 
-/* As transfer_begin() leaves it; large ones have a hashing. */
+/* A file as transfer_begin() leaves it; a large one has a hashing. */
 static void
 begun(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
     bool large)
@@ -102,8 +102,8 @@ test_begins_are_bounded(void)
 	crew_release(&q.mover.crew);
 }
 
-/* A file is one worker's until its address is known, then of all who have no
- * file of their own. */
+/* One worker alone uses a file until its address is known; then workers without
+ * a file of their own join. */
 static void
 test_ranges_of_one_file(void)
 {
@@ -157,7 +157,8 @@ end_stalled(struct transfer_queue *q, struct transfer_file *f)
 	crew_release(&q->mover.crew);
 }
 
-/* The range goes over as it is; who had it has nothing then, and is to end. */
+/* The new holder gets the range unchanged; the old one has no range, and is
+ * cancelled. */
 static void
 test_rescue(void)
 {
@@ -176,20 +177,20 @@ test_rescue(void)
 	CHECK(r->begin == 7 * PARTIAL_BLOCK && r->sum == 99);
 	CHECK(r->moved == NOW + 4001);
 	CHECK(!old.f && !old.r && old.cancelled && !j.cancelled);
-	/* The new one has its time, too. */
+	/* The new holder has as much time as the old one had. */
 	CHECK(!transfer_pick(&q, NOW + 8001, &third));
 	CHECK(!j.cancelled);
 	CHECK(transfer_pick(&q, NOW + 8002, &third) && third.r == r);
 	CHECK(j.cancelled && !j.f && !j.r && f.users == 1);
-	/* The first one comes back for another job. */
+	/* The old holder picks its next job. */
 	CHECK(!transfer_pick(&q, NOW + 8002, &old));
 	CHECK(!old.cancelled && !old.f && !old.r);
 	ranges_put(&f.ranges, r);
 	end_stalled(&q, &f);
 }
 
-/* Not while a write is in flight, nor what moves, nor of a file that is not to
- * be shared. */
+/* A range is not rescued while it is pinned, while bytes arrive, or if the file
+ * may not be shared. */
 static void
 test_no_rescue(void)
 {
@@ -226,8 +227,8 @@ test_no_rescue(void)
 	end_stalled(&q, &f);
 }
 
-/* What waits or is missing comes first, and a limit on the rate is no reason to
- * leave a range that stands still to its holder. */
+/* Waiting ranges and missing bytes come before a rescue. With a rate limit
+ * there is a rescue, too. */
 static void
 test_rescue_or_other(void)
 {
@@ -237,7 +238,7 @@ test_rescue_or_other(void)
 	struct transfer_job old, j, third;
 
 	stalled(&q, &f, &p, &old);
-	/* The end of it is not anybody's. */
+	/* The end of the file has no holder. */
 	old.r->end = (uint64_t)90 << 20;
 	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r != old.r);
 	CHECK(j.r->at == (uint64_t)90 << 20 && f.users == 2);
@@ -255,7 +256,7 @@ test_rescue_or_other(void)
 	end_stalled(&q, &f);
 }
 
-/* Half of what is left, once the rate is known; cut between blocks. */
+/* Half of the rest, once the rate is known; cut at a block boundary. */
 static void
 test_split(void)
 {
@@ -325,7 +326,7 @@ length(const struct transfer_file *f)
 	return n;
 }
 
-/* Many at a time while there is other work, else what there is. */
+/* Ripe files are synced many at a time while there is other work, else at once. */
 static void
 test_ripe_ones_wait(void)
 {
@@ -353,7 +354,7 @@ test_ripe_ones_wait(void)
 	crew_release(&q.mover.crew);
 }
 
-/* Where the disk is the slowest, no more is begun. */
+/* While enough files are ripe, no more are begun. */
 static void
 test_disk_is_behind(void)
 {

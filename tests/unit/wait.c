@@ -13,8 +13,8 @@
 #include "str.h"
 #include "tests/unit/test.h"
 
-/* The unit is asked with a wall clock that is an hour ahead of what the system
- * waits by, as if it were set back at once. */
+/* Here CLOCK_REALTIME is an hour ahead of the clock by which the system waits,
+ * as if somebody set the clock back after each reading. */
 static int
 clock_ahead(clockid_t id, struct timespec *t)
 {
@@ -50,7 +50,7 @@ test_backoff(void)
 	    {1, 30, 0, 30000},
 	    {1, 30, 1000, 31000},
 	    {1, 30, 1001, 30000},
-	    {9, 20, 30000, 30000}, /* own choice is longer */
+	    {9, 20, 30000, 30000}, /* the own random wait is longer */
 	    {1, 4294967295u, 0, UINT64_C(4294967295000)},
 	};
 	uint64_t now = wait_now();
@@ -74,12 +74,14 @@ test_fd(void)
 	CHECK(e.kind == ERR_NET && !strcmp(e.msg, "timed out"));
 	CHECK(wait_now() - start >= 20 && wait_now() - start < 5000);
 	CHECK(wait_fd(p[0], POLLIN, 0, &e) < 0);
-	CHECK(wait_fd(p[1], POLLOUT, 0, &e) == 0); /* ready is never late */
+	CHECK(wait_fd(p[1], POLLOUT, 0, &e) ==
+	      0); /* ready, though the deadline is over */
 	CHECK(wait_fd(p[1], POLLOUT, WAIT_FOREVER, &e) == 0);
 	CHECK(write(p[1], "x", 1) == 1);
 	CHECK(wait_fd(p[0], POLLIN, WAIT_FOREVER, &e) == 0);
 	close(p[1]);
-	CHECK(wait_fd(p[0], POLLIN, 0, &e) == 0); /* the end is news, too */
+	CHECK(wait_fd(p[0], POLLIN, 0, &e) ==
+	      0); /* the end of the pipe counts as readable */
 	close(p[0]);
 	CHECK(wait_fd(p[0], POLLIN, WAIT_FOREVER, &e) < 0);
 	CHECK(e.kind == ERR_OTHER);
@@ -112,7 +114,8 @@ test_random(void)
 	CHECK(wait_entropy(b, 0, 0, &e) == 0);
 }
 
-/* Runs f in a child, since a stop lasts; returns how that ended. */
+/* Runs f in a child, since a stop cannot be undone; returns how the child
+ * ended. */
 static int
 in_child(int (*f)(void))
 {
@@ -191,7 +194,7 @@ no_reader(void)
 	return wait_check(&e) < 0 ? 0 : 2;
 }
 
-/* What came first is why it ends. */
+/* The first reason to stop counts. */
 static int
 stopped_without_reader(void)
 {
@@ -211,7 +214,7 @@ wait_on_pipe(void *arg)
 	return r < 0 && e.kind == ERR_STOPPED ? arg : NULL;
 }
 
-/* The signal reaches this thread; the one that waits must notice, too. */
+/* This thread gets the signal; the waiting one must notice it, too. */
 static int
 other_thread(void)
 {
@@ -239,7 +242,7 @@ test_signals(void)
 	CHECK(in_child(other_thread) == 0);
 }
 
-/* A thread that waits until its flag, another thread, or nobody ends it. */
+/* A thread that waits, perhaps until its flag is set. */
 struct waiter {
 	const atomic_bool *flag;
 	int fd; /* -1: it sleeps */
@@ -267,8 +270,7 @@ was_cancelled(const struct waiter *w)
 	       strcmp(w->e.msg, "timed out") != 0;
 }
 
-/* One flag ends the waits of those who are cancelled by it, and of nobody
- * else. */
+/* A flag ends the waits of the threads that were given it, and no others. */
 static int
 cancel_some(void)
 {
@@ -308,8 +310,8 @@ cancel_some(void)
 	return 0;
 }
 
-/* A flag that is set already, one that is not any more, and a stop, which is
- * what counts for the whole program. */
+/* A flag that is already set; no flag any more; and a stop, which has priority
+ * since it is for the whole program. */
 static int
 cancel_early(void)
 {
@@ -399,7 +401,7 @@ crew_change(void)
 	return 0;
 }
 
-/* In children, since what is wrong here hangs. */
+/* In children, since a fault would hang. */
 static void
 test_crew(void)
 {
