@@ -1,7 +1,5 @@
 #define _GNU_SOURCE /* flock */
 
-#include "partial.h"
-
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +15,25 @@
 #include "tests/unit/test.h"
 #include "wait.h"
 
+/* A folder that is removed before the next lock, and perhaps created again. */
+static const char *goes;
+static bool comes_back;
+
+static int
+lock_later(int fd, int how)
+{
+	if (goes)
+		rmdir(goes);
+	if (goes && comes_back)
+		mkdir(goes, 0777);
+	goes = NULL;
+	return flock(fd, how);
+}
+
+#define flock lock_later
+#include "../../partial.c"
+#undef flock
+
 #define PREFIX ".cache/x/"
 #define HEX8 "0123abcd"
 #define HEX40 HEX8 HEX8 HEX8 HEX8 HEX8
@@ -24,7 +41,7 @@
 
 /* Creates a file of that name and returns it open. */
 static int
-make(const struct folder *f, const char *name, bool old)
+put(const struct folder *f, const char *name, bool old)
 {
 	const struct timespec t[2] = {{1000000000, 0}, {1000000000, 0}};
 	struct err e;
@@ -41,7 +58,7 @@ make(const struct folder *f, const char *name, bool old)
 }
 
 static bool
-is_there(const struct folder *f, const char *name)
+there(const struct folder *f, const char *name)
 {
 	char path[256];
 	struct stat st;
@@ -138,15 +155,15 @@ test_kinds(void)
 		struct litter l;
 
 		place_make(&p);
-		close(make(&p.f, name, false));
+		close(put(&p.f, name, false));
 		CHECK_ROW(i, litter_enter(&l, &p.f, PREFIX, geteuid(), false,
 				 false) == !kinds[i].stays);
-		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
+		CHECK_ROW(i, there(&p.f, name) == kinds[i].stays);
 		leave(&l, false, false);
-		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays);
+		CHECK_ROW(i, there(&p.f, name) == kinds[i].stays);
 		litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
 		leave(&l, true, false);
-		CHECK_ROW(i, is_there(&p.f, name) == kinds[i].stays_placed);
+		CHECK_ROW(i, there(&p.f, name) == kinds[i].stays_placed);
 		place_release(&p);
 	}
 }
@@ -160,12 +177,12 @@ test_trial(void)
 	struct litter l;
 
 	place_make(&p);
-	close(make(&p.f, "names-" RANDOM "/a:b", false));
+	close(put(&p.f, "names-" RANDOM "/a:b", false));
 	litter_enter(&l, &p.f, PREFIX, geteuid() + 1, false, false);
 	leave(&l, true, false);
-	CHECK(is_there(&p.f, name));
+	CHECK(there(&p.f, name));
 	CHECK(litter_enter(&l, &p.f, PREFIX, geteuid(), false, false));
-	CHECK(!is_there(&p.f, name));
+	CHECK(!there(&p.f, name));
 	leave(&l, true, false);
 	place_release(&p);
 }
@@ -178,12 +195,12 @@ test_foreign(void)
 	struct litter l;
 
 	place_make(&p);
-	close(make(&p.f, HEX64 ".part", true));
-	close(make(&p.f, HEX64 "." RANDOM ".part", true));
+	close(put(&p.f, HEX64 ".part", true));
+	close(put(&p.f, HEX64 "." RANDOM ".part", true));
 	litter_enter(&l, &p.f, PREFIX, geteuid() + 1, false, false);
 	leave(&l, true, false);
-	CHECK(is_there(&p.f, HEX64 ".part"));
-	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(there(&p.f, HEX64 ".part"));
+	CHECK(there(&p.f, HEX64 "." RANDOM ".part"));
 	place_release(&p);
 }
 
@@ -197,21 +214,21 @@ test_two(void)
 	place_make(&p);
 	litter_enter(&a, &p.f, PREFIX, geteuid(), false, true);
 	CHECK(a.fd >= 0);
-	close(make(&p.f, HEX64 "." RANDOM ".part", true));
-	close(make(&p.f, HEX64 ".part", true));
-	close(make(&p.f, HEX64 ".state", true));
+	close(put(&p.f, HEX64 "." RANDOM ".part", true));
+	close(put(&p.f, HEX64 ".part", true));
+	close(put(&p.f, HEX64 ".state", true));
 	CHECK(!litter_enter(&b, &p.f, PREFIX, geteuid(), false, true) &&
 	      b.fd >= 0);
 	leave(&a, true, false);
-	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
-	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	CHECK(there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(there(&p.f, HEX64 ".part") && there(&p.f, HEX64 ".state"));
 	leave(&b, false, false);
-	CHECK(!is_there(&p.f, HEX64 "." RANDOM ".part"));
-	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	CHECK(!there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(there(&p.f, HEX64 ".part") && there(&p.f, HEX64 ".state"));
 	litter_enter(&a, &p.f, PREFIX, geteuid(), false, false);
 	leave(&a, true, false);
-	CHECK(!is_there(&p.f, HEX64 ".part"));
-	CHECK(!is_there(&p.f, HEX64 ".state"));
+	CHECK(!there(&p.f, HEX64 ".part"));
+	CHECK(!there(&p.f, HEX64 ".state"));
 	place_release(&p);
 }
 
@@ -226,12 +243,12 @@ test_waits(void)
 	place_make(&p);
 	litter_enter(&a, &p.f, PREFIX, geteuid(), false, true);
 	CHECK(flock(a.fd, LOCK_EX | LOCK_NB) == 0);
-	close(make(&p.f, HEX64 "." RANDOM ".part", true));
+	close(put(&p.f, HEX64 "." RANDOM ".part", true));
 	CHECK(!litter_enter(&b, &p.f, PREFIX, geteuid(), false, true) &&
 	      b.fd < 0);
 	CHECK(wait_now() - began >= 1000);
 	leave(&b, true, false);
-	CHECK(is_there(&p.f, HEX64 "." RANDOM ".part"));
+	CHECK(there(&p.f, HEX64 "." RANDOM ".part"));
 	leave(&a, false, false);
 	place_release(&p);
 }
@@ -246,15 +263,15 @@ test_state_with_file(void)
 	int fd;
 
 	place_make(&p);
-	close(make(&p.f, HEX64 ".part", true));
-	fd = make(&p.f, HEX64 ".state", true);
+	close(put(&p.f, HEX64 ".part", true));
+	fd = put(&p.f, HEX64 ".state", true);
 	litter_enter(&l, &p.f, "none/such/", geteuid(), false, false);
 	CHECK(l.fd < 0);
 	leave(&l, true, false);
 	CHECK(flock(fd, LOCK_EX | LOCK_NB) == 0);
 	litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
 	leave(&l, false, false);
-	CHECK(is_there(&p.f, HEX64 ".part") && is_there(&p.f, HEX64 ".state"));
+	CHECK(there(&p.f, HEX64 ".part") && there(&p.f, HEX64 ".state"));
 	close(fd);
 	place_release(&p);
 }
@@ -269,7 +286,7 @@ test_network(void)
 
 		place_make(&p);
 		for (size_t i = 0; i < countof(kinds); i++)
-			close(make(&p.f, kinds[i].name, old));
+			close(put(&p.f, kinds[i].name, old));
 		CHECK(litter_enter(&l, &p.f, PREFIX, geteuid(), true, false) ==
 		      old);
 		CHECK(l.fd < 0);
@@ -280,7 +297,7 @@ test_network(void)
 			/* Its partial file is there. */
 			if (str_ends(str_of(kinds[i].name), "ab.state"))
 				stays = true;
-			CHECK_ROW(i, is_there(&p.f, kinds[i].name) == stays);
+			CHECK_ROW(i, there(&p.f, kinds[i].name) == stays);
 		}
 		place_release(&p);
 	}
@@ -308,6 +325,33 @@ test_folder_goes(void)
 	place_release(&p);
 }
 
+/* The last run removes the folder while this one waits for its lock: a lock on
+ * the removed folder would not keep other runs away from the new one. */
+static void
+test_folder_goes_before_the_lock(void)
+{
+	for (int again = 0; again < 2; again++) {
+		struct place p;
+		struct litter l;
+		struct stat a, b;
+		struct err e;
+		char path[SCRATCH_PATH + 8];
+
+		place_make(&p);
+		snprintf(path, sizeof(path), "%s/top", p.root);
+		CHECK(mkdir(path, 0777) == 0);
+		goes = path;
+		comes_back = again;
+		litter_enter(&l, &p.f, "top/", geteuid(), false, true);
+		CHECK(!goes && l.fd >= 0);
+		CHECK(folder_stat(&p.f, "top", &a, &e) == 0);
+		CHECK(fstat(l.fd, &b) == 0 && a.st_ino == b.st_ino);
+		leave(&l, false, true);
+		CHECK(folder_stat(&p.f, "top", &a, &e) == 1);
+		place_release(&p);
+	}
+}
+
 /* In another folder only temporary files are removed. */
 static void
 test_sweep(void)
@@ -316,13 +360,13 @@ test_sweep(void)
 	struct litter l;
 
 	place_make(&p);
-	close(make(&p.f, "sub/.hub-" RANDOM ".tmp", false));
-	close(make(&p.f, "sub/" HEX64 "." RANDOM ".part", false));
+	close(put(&p.f, "sub/.hub-" RANDOM ".tmp", false));
+	close(put(&p.f, "sub/" HEX64 "." RANDOM ".part", false));
 	litter_enter(&l, &p.f, PREFIX, geteuid(), false, false);
-	CHECK(is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
+	CHECK(there(&p.f, "sub/.hub-" RANDOM ".tmp"));
 	leave(&l, false, false);
-	CHECK(!is_there(&p.f, "sub/.hub-" RANDOM ".tmp"));
-	CHECK(is_there(&p.f, "sub/" HEX64 "." RANDOM ".part"));
+	CHECK(!there(&p.f, "sub/.hub-" RANDOM ".tmp"));
+	CHECK(there(&p.f, "sub/" HEX64 "." RANDOM ".part"));
 	place_release(&p);
 }
 
@@ -337,6 +381,7 @@ main(void)
 	test_state_with_file();
 	test_network();
 	test_folder_goes();
+	test_folder_goes_before_the_lock();
 	test_sweep();
 	return test_end();
 }
