@@ -44,7 +44,7 @@ test-long: $O/hub
 	$(MAKE) mutants
 
 # The tests in which threads have most to do; `make tsan_all` runs all.
-UNIT_TSAN = client conn hasher journal lease lfs meter net pool progress wait
+UNIT_TSAN = client conn crew hasher journal lease lfs meter mover net pool progress wait
 E2E_TSAN = jobs interrupt ctrl_c large_and_many live_display progress_json \
 	two_at_once stalled_and round_trip kill_while broken_part s3_says
 
