@@ -104,15 +104,25 @@ fail(struct owner *o, bool lost, enum err_kind kind)
 	mover_failed(&o->mover, &e, lost);
 }
 
-/* A refusal at content 100: fewer workers from then on. */
 static void
-refused_once(struct owner *o, size_t i)
+do_nothing(struct owner *o, size_t i)
 {
-	if (i == 100) {
-		crew_lock(&o->mover.crew);
-		ramp_back(&o->mover.ramp, wait_now());
-		crew_unlock(&o->mover.crew);
-	}
+	(void)i;
+	finish(o);
+}
+
+/* When all workers have a job, the server refuses: half of them go on, each
+ * with a job that takes a while. */
+static void
+refuse_when_all_work(struct owner *o, size_t i)
+{
+	(void)i;
+	crew_lock(&o->mover.crew);
+	while (o->most < WORKERS)
+		crew_wait(&o->mover.crew, 1);
+	ramp_back(&o->mover.ramp, wait_now());
+	crew_wait(&o->mover.crew, 1);
+	crew_unlock(&o->mover.crew);
 	finish(o);
 }
 
@@ -122,11 +132,11 @@ test_as_many_as_allowed(void)
 	struct owner o;
 	struct err e;
 
-	owner_init(&o, 1, refused_once);
+	owner_init(&o, 1, do_nothing);
 	CHECK(mover_run(&o.mover, &e) == 0);
 	CHECK(o.done == JOBS && o.most == 1 && !o.running && !o.above);
 	owner_release(&o);
-	owner_init(&o, WORKERS, refused_once);
+	owner_init(&o, WORKERS, refuse_when_all_work);
 	CHECK(mover_run(&o.mover, &e) == 0);
 	CHECK(o.done == JOBS && !o.running && !o.above);
 	CHECK(o.mover.ramp.allowed < WORKERS && !o.mover.idle);
@@ -200,7 +210,7 @@ test_retry(void)
 	struct err e;
 	uint64_t now = wait_now(), until, all;
 
-	owner_init(&o, WORKERS, refused_once);
+	owner_init(&o, WORKERS, do_nothing);
 	err_set(&e, ERR_NET, "a reason");
 	until = mover_retry(&o.mover, 1, &e);
 	CHECK(until >= now && !o.mover.not_before);
