@@ -1285,12 +1285,12 @@ work(void *arg)
 }
 
 static bool
-pick(void *ctx, uint64_t now, void *job)
+pick(void *ctx, uint64_t now, bool more, void *job)
 {
 	struct run *run = ctx;
 
-	return lfs_queue_next(&run->queue, now, run->mover.not_before,
-	    client_time(run->l->repo->client), job);
+	return more && lfs_queue_next(&run->queue, now, run->mover.not_before,
+			   client_time(run->l->repo->client), job);
 }
 
 /* A part that did not arrive whole is lost, so that a slow line is not shared

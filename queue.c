@@ -322,8 +322,9 @@ mover_next(struct mover *m, void *job)
 	crew_lock(crew);
 	m->idle++;
 	while (crew_busy(crew)) {
-		found = crew->count - m->idle < m->ramp.allowed &&
-			m->ops->pick(m->ctx, wait_now(), job);
+		bool more = crew->count - m->idle < m->ramp.allowed;
+
+		found = m->ops->pick(m->ctx, wait_now(), more, job);
 		if (found)
 			break;
 		crew_wait(crew, LOOK_MS);
@@ -512,27 +513,42 @@ rescue_after(const struct transfer_queue *q)
 	return RESCUE_MS + (q->t->rate ? all * 1000 / q->t->rate : 0);
 }
 
-/* For a worker without a range, near the end: all of a stalled range, or half
- * of a long one. */
+/* All of a stalled range, for a worker with nothing else to do. */
 static bool
-pick_help(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+pick_rescue(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 {
-	/* A range that takes less than SPLIT_SECONDS is not worth a request:
-	 * that costs a round trip, and what the other server has sent beyond
-	 * the cut is thrown away. */
-	uint64_t least =
-	    q->mover.ramp.rate / q->mover.ramp.allowed * SPLIT_SECONDS;
 	uint64_t after = rescue_after(q);
-	bool known = q->mover.ramp.rate > 0;
 
-	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
 	for (struct transfer_file *f = q->active; f; f = f->next) {
 		if (!usable(q, f, now) || transfer_small(f))
 			continue;
 		j->r = rescue(f, now > after ? now - after : 0, j);
-		/* A second connection does not help against a rate limit. */
-		if (!j->r && known && !q->t->rate)
-			j->r = ranges_split(&f->ranges, least, j);
+		if (!j->r)
+			continue;
+		j->f = f;
+		return true;
+	}
+	return false;
+}
+
+/* The second half of a long range, for a worker with nothing else to do. */
+static bool
+pick_half(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+{
+	const struct ramp *ramp = &q->mover.ramp;
+	/* A range that takes less than SPLIT_SECONDS is not worth a request:
+	 * that costs a round trip, and what the other server has sent beyond
+	 * the cut is thrown away. */
+	uint64_t least = ramp->rate / ramp->allowed * SPLIT_SECONDS;
+
+	/* A second connection does not help against a rate limit. */
+	if (!ramp->rate || q->t->rate)
+		return false;
+	least += PARTIAL_BLOCK - least % PARTIAL_BLOCK;
+	for (struct transfer_file *f = q->active; f; f = f->next) {
+		if (!usable(q, f, now) || transfer_small(f))
+			continue;
+		j->r = ranges_split(&f->ranges, least, j);
 		if (!j->r)
 			continue;
 		j->f = f;
@@ -608,8 +624,11 @@ may_begin(const struct transfer_queue *q, uint64_t now)
 }
 
 bool
-transfer_pick(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
+transfer_pick(
+    struct transfer_queue *q, uint64_t now, bool more, struct transfer_job *j)
 {
+	bool found;
+
 	j->task = TRANSFER_FINISH;
 	j->f = NULL;
 	j->r = NULL;
@@ -620,16 +639,19 @@ transfer_pick(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 	}
 	if (ripe_full(q) && transfer_pick_ripe(q, j))
 		return true;
-	j->task = TRANSFER_RANGE;
-	if (!pick_range(q, now, false, j)) {
-		if (may_begin(q, now)) {
-			j->task = TRANSFER_BEGIN;
-			j->i = q->begun++;
-			return true;
-		}
-		if (!pick_range(q, now, true, j) && !pick_help(q, now, j))
-			return transfer_pick_ripe(q, j);
+	found = more && pick_range(q, now, false, j);
+	if (!found && more && may_begin(q, now)) {
+		j->task = TRANSFER_BEGIN;
+		j->i = q->begun++;
+		return true;
 	}
+	/* A rescue closes the connection that loses its range, so it needs no
+	 * more of them. When many stall, the rate collapses, and ramp allows
+	 * few. */
+	if (!found && !(more && pick_range(q, now, true, j)) &&
+	    !pick_rescue(q, now, j) && !(more && pick_half(q, now, j)))
+		return transfer_pick_ripe(q, j);
+	j->task = TRANSFER_RANGE;
 	j->r->moved = now;
 	j->f->users++;
 	j->f->resolving = j->f->resolving || !j->f->direct;

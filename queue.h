@@ -134,8 +134,9 @@ struct mover_ops {
 	 * until there is none. */
 	void *(*work)(void *ctx);
 	/* Puts the next job for one worker into *job; false if there is none at
-	 * that time (ms). Under the lock. */
-	bool (*pick)(void *ctx, uint64_t now, void *job);
+	 * that time (ms). more: ramp allows one more connection; else the job
+	 * must need none, or take one over. Under the lock. */
+	bool (*pick)(void *ctx, uint64_t now, bool more, void *job);
 	/* Gives the work done so far, for ramp_step(), and the connections in
 	 * use, for the display. Under the lock. */
 	void (*count)(void *ctx, uint64_t *work, unsigned *connections);
@@ -278,9 +279,10 @@ void transfer_give_up(struct transfer_file *f, const struct err *why);
 
 /* Puts the next job for a worker at that time (ms) into *j: a file of its own
  * while there are enough, then a range of a file that others fetch, too. False
- * if there is none now. *j must keep its address during the job. */
+ * if there is none now. more: as for mover_ops. *j must keep its address during
+ * the job. */
 bool transfer_pick(
-    struct transfer_queue *q, uint64_t now, struct transfer_job *j);
+    struct transfer_queue *q, uint64_t now, bool more, struct transfer_job *j);
 
 /* Makes *j a job to sync the ripe files; false if there are none, or enough
  * threads are syncing. */

@@ -708,9 +708,9 @@ work(void *arg)
 }
 
 static bool
-pick(void *ctx, uint64_t now, void *job)
+pick(void *ctx, uint64_t now, bool more, void *job)
 {
-	return transfer_pick(ctx, now, job);
+	return transfer_pick(ctx, now, more, job);
 }
 
 static void

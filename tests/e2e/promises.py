@@ -376,6 +376,14 @@ def test_nobody_waits_for_a_connection_that_was_rescued(k):
 
 
 @limit(40)
+def test_rescue_after_the_rate_collapsed(k):
+    """The first four connections stall, so fewer are allowed; others take over all the same."""
+    repo = large(k, 100 * MB)
+    k.hub.fault(origin="cdn", stall_after=700001, count=4)
+    end(k, repo, "-j", "8", "--stall-timeout", "100")
+
+
+@limit(40)
 def test_stopped_and_continued(k):
     size = 60 * MB
     repo = large(k, size, rate=RATE)

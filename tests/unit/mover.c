@@ -36,12 +36,12 @@ work(void *ctx)
 }
 
 static bool
-pick(void *ctx, uint64_t now, void *job)
+pick(void *ctx, uint64_t now, bool more, void *job)
 {
 	struct owner *o = ctx;
 	size_t *i = job;
 
-	if (o->next == JOBS || now < o->mover.not_before)
+	if (!more || o->next == JOBS || now < o->mover.not_before)
 		return false;
 	*i = o->next++;
 	o->above = o->above || o->running >= o->mover.ramp.allowed;

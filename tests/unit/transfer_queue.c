@@ -75,7 +75,7 @@ begun(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
 static enum transfer_task
 next(struct transfer_queue *q, struct transfer_job *j)
 {
-	CHECK(transfer_pick(q, NOW, j));
+	CHECK(transfer_pick(q, NOW, true, j));
 	return j->task;
 }
 
@@ -94,11 +94,11 @@ test_begins_are_bounded(void)
 		file[i].users = 1;
 		file[i].resolving = true;
 	}
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	q.mover.not_before = NOW + 1;
 	q.active = NULL;
-	CHECK(!transfer_pick(&q, NOW, &j));
-	CHECK(transfer_pick(&q, NOW + 1, &j) && j.i == 8);
+	CHECK(!transfer_pick(&q, NOW, true, &j));
+	CHECK(transfer_pick(&q, NOW + 1, true, &j) && j.i == 8);
 	crew_release(&q.mover.crew);
 }
 
@@ -118,13 +118,13 @@ test_ranges_of_one_file(void)
 	CHECK(next(&q, &j) == TRANSFER_RANGE && j.f == &f);
 	CHECK(f.users == 1 && f.resolving && j.r->moved == NOW);
 	CHECK(j.r->holder == &j && !j.r->pinned && !j.cancelled);
-	CHECK(!transfer_pick(&q, NOW, &other));
+	CHECK(!transfer_pick(&q, NOW, true, &other));
 	f.resolving = false;
 	f.direct = direct;
 	CHECK(next(&q, &other) == TRANSFER_RANGE && f.users == 2);
 	CHECK(other.r->at == j.r->end && other.r->holder == &other);
 	f.whole = true;
-	CHECK(!transfer_pick(&q, NOW, &none));
+	CHECK(!transfer_pick(&q, NOW, true, &none));
 	ranges_put(&f.ranges, j.r);
 	ranges_put(&f.ranges, other.r);
 	ranges_release(&f.ranges);
@@ -169,23 +169,51 @@ test_rescue(void)
 	struct range *r;
 
 	r = stalled(&q, &f, &p, &old);
-	CHECK(!transfer_pick(&q, NOW + 4000, &j));
+	CHECK(!transfer_pick(&q, NOW + 4000, true, &j));
 	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
-	CHECK(transfer_pick(&q, NOW + 4001, &j) && j.task == TRANSFER_RANGE);
+	CHECK(transfer_pick(&q, NOW + 4001, true, &j) &&
+	      j.task == TRANSFER_RANGE);
 	CHECK(j.f == &f && j.r == r && r->holder == &j && f.users == 1);
 	CHECK(r->at == 7 * PARTIAL_BLOCK + 700001 && r->end == p.size);
 	CHECK(r->begin == 7 * PARTIAL_BLOCK && r->sum == 99);
 	CHECK(r->moved == NOW + 4001);
 	CHECK(!old.f && !old.r && old.cancelled && !j.cancelled);
 	/* The new holder has as much time as the old one had. */
-	CHECK(!transfer_pick(&q, NOW + 8001, &third));
+	CHECK(!transfer_pick(&q, NOW + 8001, true, &third));
 	CHECK(!j.cancelled);
-	CHECK(transfer_pick(&q, NOW + 8002, &third) && third.r == r);
+	CHECK(transfer_pick(&q, NOW + 8002, true, &third) && third.r == r);
 	CHECK(j.cancelled && !j.f && !j.r && f.users == 1);
 	/* The old holder picks its next job. */
-	CHECK(!transfer_pick(&q, NOW + 8002, &old));
+	CHECK(!transfer_pick(&q, NOW + 8002, true, &old));
 	CHECK(!old.cancelled && !old.f && !old.r);
 	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* With as many connections as ramp allows, a range that would need another one
+ * is not picked. A rescue is, since the old holder's connection is closed; and
+ * so is a file to be finished. */
+static void
+test_no_more_connections(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job old, j, finish;
+
+	stalled(&q, &f, &p, &old);
+	q.mover.ramp.rate = 1000001;
+	CHECK(!transfer_pick(&q, NOW, false, &j)); /* no half */
+	CHECK(transfer_pick(&q, NOW + 4001, false, &j) && j.r);
+	CHECK(old.cancelled && j.f == &f && f.users == 1);
+	ranges_put(&f.ranges, j.r);
+	f.users = 0;
+	CHECK(!transfer_pick(&q, NOW, false, &j)); /* nor one that waits */
+	q.begun = 0;
+	CHECK(!transfer_pick(&q, NOW, false, &j)); /* nor a new file */
+	f.hashed = true;
+	CHECK(transfer_pick(&q, NOW, false, &finish) && finish.f == &f);
+	CHECK(finish.task == TRANSFER_FINISH);
 	end_stalled(&q, &f);
 }
 
@@ -203,10 +231,10 @@ test_no_rescue(void)
 
 	r = stalled(&q, &f, &p, &old);
 	r->pinned = true;
-	CHECK(!transfer_pick(&q, late, &j));
+	CHECK(!transfer_pick(&q, late, true, &j));
 	r->pinned = false;
 	r->moved = late - 4000;
-	CHECK(!transfer_pick(&q, late, &j));
+	CHECK(!transfer_pick(&q, late, true, &j));
 	r->moved = NOW;
 	for (int i = 0; i < 6; i++) {
 		f.resolving = i == 0;
@@ -215,14 +243,14 @@ test_no_rescue(void)
 		f.hashed = i == 3;
 		f.not_before = i == 4 ? late + 1 : 0;
 		q.mover.not_before = i == 5 ? late + 1 : 0;
-		CHECK_ROW(i, !transfer_pick(&q, late, &j));
+		CHECK_ROW(i, !transfer_pick(&q, late, true, &j));
 	}
 	q.mover.not_before = 0;
 	p.in_order = true;
-	CHECK(!transfer_pick(&q, late, &j));
+	CHECK(!transfer_pick(&q, late, true, &j));
 	p.in_order = false;
 	CHECK(old.f == &f && old.r == r && !old.cancelled && f.users == 1);
-	CHECK(transfer_pick(&q, late, &j) && j.r == r && old.cancelled);
+	CHECK(transfer_pick(&q, late, true, &j) && j.r == r && old.cancelled);
 	ranges_put(&f.ranges, r);
 	end_stalled(&q, &f);
 }
@@ -240,15 +268,15 @@ test_rescue_or_other(void)
 	stalled(&q, &f, &p, &old);
 	/* The end of the file has no holder. */
 	old.r->end = (uint64_t)90 << 20;
-	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r != old.r);
+	CHECK(transfer_pick(&q, NOW + 60000, true, &j) && j.r != old.r);
 	CHECK(j.r->at == (uint64_t)90 << 20 && f.users == 2);
 	j.r->moved = NOW + 60000;
 	ranges_put(&f.ranges, j.r);
-	CHECK(transfer_pick(&q, NOW + 60000, &third) && third.r == j.r);
+	CHECK(transfer_pick(&q, NOW + 60000, true, &third) && third.r == j.r);
 	CHECK(!old.cancelled);
 	transfer.rate = 1000000;
 	f.users = 2;
-	CHECK(transfer_pick(&q, NOW + 60000, &j) && j.r->at > 0);
+	CHECK(transfer_pick(&q, NOW + 60000, true, &j) && j.r->at > 0);
 	CHECK(old.cancelled && f.users == 2 && !third.cancelled);
 	transfer.rate = 0;
 	ranges_put(&f.ranges, j.r);
@@ -266,12 +294,12 @@ test_split(void)
 	struct transfer_job old, j;
 
 	stalled(&q, &f, &p, &old);
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	q.mover.ramp.rate = 1000001;
 	transfer.rate = 1000000;
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	transfer.rate = 0;
-	CHECK(transfer_pick(&q, NOW, &j) && j.task == TRANSFER_RANGE);
+	CHECK(transfer_pick(&q, NOW, true, &j) && j.task == TRANSFER_RANGE);
 	CHECK(f.users == 2 && j.r->holder == &j && old.r->holder == &old);
 	CHECK(j.r->begin == old.r->end && j.r->end == p.size && !j.r->sum);
 	CHECK(j.r->begin % PARTIAL_BLOCK == 0 && !old.cancelled);
@@ -292,17 +320,17 @@ test_waits_and_finishes(void)
 	make(&q)->begun = COUNT;
 	begun(&q, &f, &p, false);
 	f.not_before = NOW + 5;
-	CHECK(!transfer_pick(&q, NOW + 4, &j));
+	CHECK(!transfer_pick(&q, NOW + 4, true, &j));
 	err_set(&first, ERR_NET, "first");
 	err_set(&second, ERR_NET, "second");
 	transfer_give_up(&f, &first);
 	transfer_give_up(&f, &second);
 	CHECK(f.given_up && !strcmp(f.why.msg, "first"));
 	f.users = 1;
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	f.users = 0;
 	f.tended = true;
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	f.tended = false;
 	CHECK(next(&q, &j) == TRANSFER_FINISH && j.f == &f && f.users == 1);
 	crew_release(&q.mover.crew);
@@ -350,7 +378,7 @@ test_ripe_ones_wait(void)
 	CHECK(next(&q, &j) == TRANSFER_BEGIN);
 	q.begun = COUNT;
 	CHECK(next(&q, &j) == TRANSFER_SETTLE && j.f == &file[n] && !j.f->next);
-	CHECK(!transfer_pick(&q, NOW, &j) && q.settling == 2);
+	CHECK(!transfer_pick(&q, NOW, true, &j) && q.settling == 2);
 	crew_release(&q.mover.crew);
 }
 
@@ -370,7 +398,7 @@ test_disk_is_behind(void)
 	ripe(&q, &file[2], PARTIAL_BLOCK - 1);
 	CHECK(next(&q, &j) == TRANSFER_BEGIN);
 	ripe(&q, &file[3], 1);
-	CHECK(!transfer_pick(&q, NOW, &j));
+	CHECK(!transfer_pick(&q, NOW, true, &j));
 	q.settling--;
 	CHECK(next(&q, &j) == TRANSFER_SETTLE && length(j.f) == 2);
 	crew_release(&q.mover.crew);
@@ -382,6 +410,7 @@ main(void)
 	test_begins_are_bounded();
 	test_ranges_of_one_file();
 	test_rescue();
+	test_no_more_connections();
 	test_no_rescue();
 	test_rescue_or_other();
 	test_split();
