@@ -17,18 +17,18 @@ struct partial {
 
 /* Whole blocks, from the next block boundary on. */
 bool
-partial_missing(struct partial *f, uint64_t from, uint64_t limit,
+partial_missing(struct partial *p, uint64_t from, uint64_t limit,
     uint64_t *first, uint64_t *end)
 {
 	size_t b = (size_t)((from + BLOCK - 1) / BLOCK), e;
 
-	while (b < countof(f->here) && f->here[b])
+	while (b < countof(p->here) && p->here[b])
 		b++;
-	if (b >= countof(f->here))
+	if (b >= countof(p->here))
 		return false;
 	e = b + 1;
 	while (
-	    e < countof(f->here) && !f->here[e] && (e + 1 - b) * BLOCK <= limit)
+	    e < countof(p->here) && !p->here[e] && (e + 1 - b) * BLOCK <= limit)
 		e++;
 	*first = b * BLOCK;
 	*end = e * BLOCK;
@@ -37,21 +37,21 @@ partial_missing(struct partial *f, uint64_t from, uint64_t limit,
 
 /* The download queue in queue.c calls these. */
 uint64_t
-partial_size(const struct partial *f)
+partial_size(const struct partial *p)
 {
-	return sizeof(f->here) / sizeof(f->here[0]) * BLOCK;
+	return sizeof(p->here) / sizeof(p->here[0]) * BLOCK;
 }
 
 uint64_t
-partial_here(struct partial *f)
+partial_here(struct partial *p)
 {
-	return f->here[0];
+	return p->here[0];
 }
 
 bool
-partial_in_order(const struct partial *f)
+partial_in_order(const struct partial *p)
 {
-	return f->here[0];
+	return p->here[0];
 }
 
 static bool
