@@ -360,7 +360,6 @@ load_display(const struct load *l)
 	c->quiet = o->quiet;
 	c->verbose = o->verbose;
 	c->json = o->json;
-	c->no_color = variable_get(l->variables, "NO_COLOR") != NULL;
 	c->term = variable_raw(l->variables, "TERM")
 		      ? xstrdup(variable_raw(l->variables, "TERM"))
 		      : NULL;

@@ -98,7 +98,7 @@ struct config {
 	struct jobs_machine machine; /* for that choice */
 	uint64_t rate;               /* 0: no limit */
 	enum progress_mode progress; /* AUTO is resolved by progress.c */
-	bool quiet, verbose, json, no_color;
+	bool quiet, verbose, json;
 	char *term; /* TERM; NULL: unset */
 	bool ci;    /* CI is set and not empty */
 	/* Notes for the user, one a line, each a full sentence without

@@ -953,8 +953,6 @@ copy_shown(struct download *d, struct plan_file *f, struct err *e)
 	unsigned shown = progress_start(p, f->file.path, f->file.size, 0);
 	int rv = copy(d, f, e);
 
-	if (rv == 0)
-		progress_add(p, shown, f->file.size);
 	progress_finish(p, shown, rv < 0 ? PROGRESS_FAILED : PROGRESS_DONE,
 	    rv < 0 ? e->msg : NULL);
 	return rv;
@@ -1338,7 +1336,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	};
 	int rv;
 
-	if (session_open(&d.s, o, c, "downloading", e) < 0)
+	if (session_open(&d.s, o, c, e) < 0)
 		return -1;
 	rv = run(&d, out, e);
 	if (rv < 0 && e->kind == ERR_NET && !*e->hint)

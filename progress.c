@@ -1,3 +1,5 @@
+#define _GNU_SOURCE /* wcwidth() */
+
 #include "progress.h"
 
 #include <assert.h>
@@ -13,467 +15,39 @@
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "json.h"
 #include "str.h"
 #include "wait.h"
 
-/* --- Numbers as text of a given width. --- */
-
-/* Real names are shorter. */
-#define NAME_MAX_BYTES 4096
-
-#define SPEED_WINDOW 5000 /* milliseconds */
-
-struct range {
-	uint32_t first, last;
-};
-
-/* Letters of no width (Unicode 15: Mn, Me and Cf of what file names are likely
- * to hold), and of double width (East Asian Width W and F). */
-static const struct range narrow[] = {
-    {0x300, 0x36f},
-    {0x483, 0x489},
-    {0x591, 0x5bd},
-    {0x610, 0x61a},
-    {0x64b, 0x65f},
-    {0x6d6, 0x6dc},
-    {0x93c, 0x93c},
-    {0x941, 0x948},
-    {0x94d, 0x94d},
-    {0xe31, 0xe31},
-    {0xe34, 0xe3a},
-    {0xe47, 0xe4e},
-    {0x1ab0, 0x1aff},
-    {0x1dc0, 0x1dff},
-    {0x200b, 0x200d},
-    {0x2060, 0x2064},
-    {0x20d0, 0x20f0},
-    {0x302a, 0x302d},
-    {0x3099, 0x309a},
-    {0xfe00, 0xfe0f},
-    {0xfe20, 0xfe2f},
-    {0xfeff, 0xfeff},
-    {0xe0100, 0xe01ef},
-};
-
-static const struct range wide[] = {
-    {0x1100, 0x115f},
-    {0x231a, 0x231b},
-    {0x2329, 0x232a},
-    {0x2614, 0x2615},
-    {0x26a1, 0x26a1},
-    {0x2705, 0x2705},
-    {0x274c, 0x274c},
-    {0x2b50, 0x2b50},
-    {0x2e80, 0x303e},
-    {0x3041, 0x33ff},
-    {0x3400, 0x4dbf},
-    {0x4e00, 0xa4cf},
-    {0xa960, 0xa97c},
-    {0xac00, 0xd7a3},
-    {0xf900, 0xfaff},
-    {0xfe10, 0xfe19},
-    {0xfe30, 0xfe6f},
-    {0xff01, 0xff60},
-    {0xffe0, 0xffe6},
-    {0x17000, 0x18cff},
-    {0x1b000, 0x1b2ff},
-    {0x1f300, 0x1f64f},
-    {0x1f680, 0x1f6ff},
-    {0x1f900, 0x1faff},
-    {0x20000, 0x3fffd},
-};
-
-static bool
-among(uint32_t c, const struct range *r, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (c >= r[i].first && c <= r[i].last)
-			return true;
-	return false;
-}
-
-/* The letter that s begins with; *n is its length, at least 1. */
-static uint32_t
-letter(struct str s, size_t *n)
-{
-	unsigned char c = (unsigned char)s.s[0];
-	uint32_t v;
-
-	*n = utf8_length(s);
-	if (*n < 2) {
-		*n = 1;
-		return c;
-	}
-	v = c & (0x7fu >> *n);
-	for (size_t i = 1; i < *n; i++)
-		v = v << 6 | ((unsigned char)s.s[i] & 0x3f);
-	return v;
-}
-
-static unsigned
-letter_columns(uint32_t c)
-{
-	if (c < 0x300)
-		return 1;
-	if (among(c, narrow, countof(narrow)))
-		return 0;
-	return among(c, wide, countof(wide)) ? 2 : 1;
-}
-
-/* Columns of printable text. */
-static unsigned
-display_columns(struct str s)
-{
-	unsigned columns = 0;
-
-	while (s.n) {
-		size_t n;
-
-		columns += letter_columns(letter(s, &n));
-		s = str_make(s.s + n, s.n - n);
-	}
-	return columns;
-}
-
-/* A copy of name that is fit for a terminal. */
-static char *
-printable(const char *name)
-{
-	char *copy = xstrdup(name);
-	size_t length;
-
-	str_mask_tokens(copy);
-	length = strlen(copy);
-	if (length > NAME_MAX_BYTES)
-		memmove(
-		    copy, copy + length - NAME_MAX_BYTES, NAME_MAX_BYTES + 1);
-	str_printable(copy);
-	return copy;
-}
-
-/* Appends name, printable, in at most width columns: what is too long loses
- * its beginning, since the end of a path says more. Returns the columns. */
-static unsigned
-display_name(const char *name, unsigned width, struct buf *out)
-{
-	char *copy = printable(name);
-	struct str s = str_of(copy);
-	unsigned columns = display_columns(s);
-	bool cut = columns > width;
-	unsigned dots = !cut ? 0 : width < 3 ? width : 3;
-
-	while (cut && s.n) {
-		size_t n;
-		unsigned w = letter_columns(letter(s, &n));
-
-		if (w && columns + dots <= width)
-			break;
-		columns -= w;
-		s = str_make(s.s + n, s.n - n);
-	}
-	buf_add(out, "...", dots);
-	buf_str_add(out, s);
-	free(copy);
-	return columns + dots;
-}
-
-/* 0 to 100, and 100 only when all is done. */
-static unsigned
-percent(uint64_t done, uint64_t total)
-{
-	if (done >= total)
-		return 100;
-	while (done > UINT64_MAX / 100) {
-		done /= 2;
-		total /= 2;
-	}
-	return done < total ? (unsigned)(done * 100 / total) : 99;
-}
-
-/* Adds one part to a line, unless it or one before it does not fit. All of it
- * is ASCII, so bytes are columns. */
-static void
-part_add(struct buf *line, const char *between, const char *text)
-{
-	if (!line->len)
-		between = "";
-	if (strlen(between) + strlen(text) > line->max - line->len)
-		line->full = true;
-	buf_puts(line, between);
-	buf_puts(line, text);
-}
-
-static void
-add_bytes(const struct display *d, const char *between, bool with_total,
-    struct buf *line)
-{
-	char text[48], done[16], total[16];
-
-	size_show(d->done, done);
-	size_show(d->total, total);
-	if (!d->total) {
-		part_add(line, between, done);
-		return;
-	}
-	snprintf(text, sizeof(text), "%u%%", percent(d->done, d->total));
-	part_add(line, between, text);
-	snprintf(text, sizeof(text), "%s of %s", done, total);
-	part_add(line, between, with_total ? text : done);
-}
-
-static void duration_show(uint64_t seconds, char out[16]);
-
-static void
-add_speed(const struct display *d, const char *between, struct buf *line)
-{
-	char text[48], number[16];
-	uint64_t left;
-
-	size_show(d->rate, number);
-	snprintf(text, sizeof(text), "%s/s", number);
-	part_add(line, between, text);
-	if (!d->rate || d->total <= d->done)
-		return;
-	left = (d->total - d->done) / d->rate;
-	if (left > 1000 * 3600)
-		return; /* nobody knows */
-	duration_show(left, number);
-	snprintf(text, sizeof(text), "%s left", number);
-	part_add(line, between, text);
-}
-
-static void
-add_counts(const struct display *d, const char *between, struct buf *line)
-{
-	char text[64];
-
-	if (d->files_total) {
-		snprintf(text, sizeof(text),
-		    "%" PRIu64 " of %" PRIu64 " file%s", d->files_done,
-		    d->files_total, d->files_total == 1 ? "" : "s");
-		part_add(line, between, text);
-	}
-	if (d->connections) {
-		snprintf(text, sizeof(text), "%u connection%s", d->connections,
-		    d->connections == 1 ? "" : "s");
-		part_add(line, between, text);
-	}
-}
-
-static void
-add_wait(const struct display *d, const char *between, struct buf *line)
-{
-	char text[48], time[16];
-
-	duration_show(d->waiting, time);
-	snprintf(text, sizeof(text), "waiting %s", time);
-	part_add(line, between, text);
-}
-
-/* The totals, the most important first; what has no meaning (yet) is left
- * out. */
-static void
-add_totals(const struct display *d, const char *between, bool with_total,
-    struct buf *line)
-{
-	if (d->waiting)
-		add_wait(d, between, line);
-	if (d->total || d->done)
-		add_bytes(d, between, with_total, line);
-	/* A rate that fades while nothing is asked for says nothing. */
-	if ((d->total || d->done) && !d->waiting)
-		add_speed(d, between, line);
-	add_counts(d, between, line);
-}
-
-/* The totals as one line without '\n'. */
-static void
-display_status(const struct display *d, struct buf *out)
-{
-	struct buf line = buf_make(512);
-
-	add_totals(d, ", ", true, &line);
-	buf_printf(out, "%s: %s", d->verb, buf_cstr(&line));
-	buf_release(&line);
-}
-
-/* The verb only where there is room for more than it. */
-static struct buf
-totals_line(const struct display *d, unsigned width, bool with_total)
-{
-	struct buf line = buf_make(width);
-
-	if (strlen(d->verb) + 30 <= width)
-		part_add(&line, "", d->verb);
-	add_totals(d, "  ", with_total, &line);
-	return line;
-}
-
-static bool
-shows_time_left(const struct buf *line)
-{
-	return strstr(buf_cstr(line), " left") != NULL;
-}
-
-/* Leaves out the total where only that makes room for the time left. */
-static unsigned
-draw_totals(const struct display *d, unsigned width, struct buf *out)
-{
-	struct buf line = totals_line(d, width, true);
-	unsigned columns;
-
-	if (line.full && !shows_time_left(&line)) {
-		struct buf brief = totals_line(d, width, false);
-		struct buf unused = shows_time_left(&brief) ? line : brief;
-
-		line = shows_time_left(&brief) ? brief : line;
-		buf_release(&unused);
-	}
-	columns = (unsigned)line.len; /* <= width */
-	buf_add(out, line.s, line.len);
-	buf_putc(out, '\n');
-	buf_release(&line);
-	return columns;
-}
-
-/* "   45%   1.34 GB  name", or the name alone where that leaves little. */
-static unsigned
-draw_file(const struct display_file *f, unsigned width, struct buf *out)
-{
-	char left[32] = "", size[16];
-	unsigned n, columns;
-
-	if (width >= 40 && f->size) {
-		size_show(f->size, size);
-		snprintf(left, sizeof(left), "  %3u%%  %8s  ",
-		    percent(f->done, f->size), size);
-	}
-	n = (unsigned)strlen(left);
-	buf_puts(out, left);
-	columns = n + display_name(f->name, width - n, out);
-	buf_putc(out, '\n');
-	return columns;
-}
-
-static unsigned
-draw_more(size_t files, unsigned width, struct buf *out)
-{
-	char text[48];
-
-	snprintf(text, sizeof(text), "  and %zu more", files);
-	if (strlen(text) > width)
-		text[width] = '\0';
-	buf_puts(out, text);
-	buf_putc(out, '\n');
-	return (unsigned)strlen(text);
-}
-
-/*
- * The live display: a line of totals, then one for each file in flight, or for
- * as many as fit; each ends with '\n' and is shorter than width, none if there
- * is no room. columns gets the width of each line. Returns their number, at
- * most height and DISPLAY_LINES.
- */
-static size_t
-display_draw(const struct display *d, unsigned width, unsigned height,
-    unsigned columns[DISPLAY_LINES], struct buf *out)
-{
-	size_t n = 0, room, shown;
-
-	if (height > DISPLAY_LINES)
-		height = DISPLAY_LINES;
-	if (width < 2 || !height)
-		return 0;
-	width--; /* a terminal may wrap after its last column */
-	columns[n++] = draw_totals(d, width, out);
-	room = height - 1;
-	shown = d->files <= room ? d->files : room ? room - 1 : 0;
-	for (size_t i = 0; i < shown; i++)
-		columns[n++] = draw_file(&d->file[i], width, out);
-	if (d->files > shown && room)
-		columns[n++] = draw_more(d->files - shown, width, out);
-	return n;
-}
-
-/* The rows of a terminal that lines take which were drawn on a wider one. */
-static unsigned
-display_rows(const unsigned *columns, size_t n, unsigned width)
-{
-	unsigned rows = 0;
-
-	for (size_t i = 0; i < n; i++)
-		rows += columns[i] && width ? (columns[i] - 1) / width + 1 : 1;
-	return rows;
-}
-
-/* At time now bytes had come in all; call it some times a second. */
-static void
-speed_add(struct speed *s, uint64_t now, uint64_t bytes)
-{
-	uint64_t last = s->last > s->start ? s->last : s->start;
-	uint64_t step = now - last, window = now - s->start, n;
-
-	if (now <= last || step < 100)
-		return;
-	n = bytes > s->bytes ? bytes - s->bytes : 0;
-	if (window > SPEED_WINDOW)
-		window = SPEED_WINDOW;
-	if (n > UINT64_MAX / 2000)
-		n = UINT64_MAX / 2000;
-	/* What left the window is taken to have come at the rate until now. */
-	if (step < window)
-		s->rate = (s->rate * (window - step) + n * 1000) / window;
-	else
-		s->rate = n * 1000 / step;
-	s->last = now;
-	s->bytes = bytes;
-}
-
-/* Leaves out this many milliseconds, in which the process was suspended. */
-static void
-speed_skip(struct speed *s, uint64_t ms)
-{
-	s->start += ms;
-	if (s->last)
-		s->last += ms;
-}
-
-/* Three digits of bytes with this many decimals; false if it takes more. */
-static bool
-size_digits(uint64_t bytes, uint64_t unit, int decimals, char out[16])
-{
-	static const char letters[] = "kMGTPE";
-	unsigned scale = decimals == 2 ? 100 : decimals == 1 ? 10 : 1, i = 0;
-	uint64_t step = unit / scale, v = bytes / step, rest = bytes % step;
-
-	if (rest >= step - rest)
-		v++;
-	if (v >= 1000)
-		return false;
-	for (uint64_t u = 1000; u < unit; u *= 1000)
-		i++;
-	if (decimals)
-		snprintf(out, 16, "%u.%0*u %cB", (unsigned)v / scale, decimals,
-		    (unsigned)v % scale, letters[i]);
-	else
-		snprintf(out, 16, "%u %cB", (unsigned)v, letters[i]);
-	return true;
-}
+/* --- Numbers as text. --- */
 
 void
 size_show(uint64_t bytes, char out[16])
 {
-	if (bytes < 1000) {
-		snprintf(out, 16, "%u B", (unsigned)bytes);
-		return;
+	static const char letters[] = "BkMGTPE";
+	static const unsigned scale[] = {1, 10, 100};
+	unsigned exponent = 0, decimals, v;
+	uint64_t step = 1;
+
+	/* v * 10^exponent: rounded to three digits, once. */
+	for (; bytes / step >= 1000; step *= 10)
+		exponent++;
+	v = (unsigned)(bytes / step);
+	if (exponent && bytes % step >= step / 2 && ++v == 1000) {
+		v = 100;
+		exponent++;
 	}
-	/* 2^64 is "18.4 EB": it ends before unit overflows. */
-	for (uint64_t unit = 1000;; unit *= 1000)
-		for (int decimals = 2; decimals >= 0; decimals--)
-			if (size_digits(bytes, unit, decimals, out))
-				return;
+	decimals = (3 - exponent % 3) % 3;
+	if (!exponent)
+		snprintf(out, 16, "%u B", v);
+	else if (!decimals)
+		snprintf(out, 16, "%u %cB", v, letters[exponent / 3]);
+	else
+		snprintf(out, 16, "%u.%0*u %cB", v / scale[decimals],
+		    (int)decimals, v % scale[decimals],
+		    letters[exponent / 3 + 1]);
 }
 
 /* "1:02:03", "4:05", "12 s". */
@@ -494,35 +68,310 @@ duration_show(uint64_t seconds, char out[16])
 		snprintf(out, 16, "%u s", s);
 }
 
-/* For a sentence: "90 s", "25 min"; never less than it is. */
+/* For a sentence: "90 s", "25 min", rounded up. */
 static void
 duration_say(uint64_t seconds, char out[16])
 {
 	if (seconds < 120)
 		snprintf(out, 16, "%u s", (unsigned)seconds);
 	else
-		snprintf(out, 16, "%u min",
-		    (unsigned)(seconds / 60 + !!(seconds % 60)));
+		snprintf(out, 16, "%u min", (unsigned)((seconds + 59) / 60));
+}
+
+/* 0 to 100, and 100 only when all is done. */
+static unsigned
+percent(uint64_t done, uint64_t total)
+{
+	uint64_t n;
+
+	if (done >= total)
+		return 100;
+	n = done > UINT64_MAX / 100 ? done / (total / 100) : done * 100 / total;
+	return n < 100 ? (unsigned)n : 99;
+}
+
+#define SPEED_WINDOW 5000 /* milliseconds */
+
+/* The average rate over SPEED_WINDOW, or since start if that is later. Begins
+ * with last equal to start, and the rest 0. */
+struct speed {
+	uint64_t start, last; /* milliseconds; last: of the latest call */
+	uint64_t bytes;       /* at that time */
+	uint64_t rate;        /* bytes a second */
+};
+
+/* bytes is the sum of all that arrived until now. Call it a few times a
+ * second. */
+static void
+speed_add(struct speed *s, uint64_t now, uint64_t bytes)
+{
+	uint64_t step = now - s->last, window = now - s->start;
+	uint64_t n = (bytes - s->bytes) * 1000;
+
+	if (now < s->last + 100)
+		return;
+	if (window > SPEED_WINDOW)
+		window = SPEED_WINDOW;
+	/* Assumes that the rest of the window had the rate until now. */
+	if (step < window)
+		s->rate = (s->rate * (window - step) + n) / window;
+	else
+		s->rate = n / step;
+	s->last = now;
+	s->bytes = bytes;
+}
+
+/* --- Text of a given width. --- */
+
+/* Columns of the printable letter that s begins with: 0 (combining), 1, or 2
+ * (East Asian). *n is its length in bytes, at least 1. */
+static unsigned
+letter_columns(struct str s, size_t *n)
+{
+	wchar_t letter = (unsigned char)s.s[0];
+	int columns;
+
+	*n = utf8_length(s);
+	if (*n > 1)
+		letter &= 0x7f >> *n;
+	for (size_t i = 1; i < *n; i++)
+		letter = letter << 6 | (s.s[i] & 0x3f);
+	*n = *n ? *n : 1;
+	/* glibc knows only ASCII in the C locale; 2 is safe for the rest. */
+	columns = wcwidth(letter);
+	return columns < 0 ? 2 : (unsigned)columns;
+}
+
+/* Columns of printable text. */
+static unsigned
+display_columns(struct str s)
+{
+	unsigned columns = 0;
+	size_t n;
+
+	for (; s.n; s = str_make(s.s + n, s.n - n))
+		columns += letter_columns(s, &n);
+	return columns;
+}
+
+/* Appends name, made printable, in at most width columns. A name that is too
+ * long loses its beginning, since the end of a path says more. */
+static void
+display_name(const char *name, unsigned width, struct buf *out)
+{
+	char *copy = xstrdup(name);
+	unsigned columns, dots;
+	struct str s;
+	bool cut;
+
+	str_mask_tokens(copy);
+	str_printable(copy);
+	s = str_of(copy);
+	columns = display_columns(s);
+	cut = columns > width;
+	dots = !cut ? 0 : width < 3 ? width : 3;
+	while (cut && s.n) {
+		size_t n;
+		unsigned w = letter_columns(s, &n);
+
+		if (w && columns + dots <= width)
+			break;
+		columns -= w;
+		s = str_make(s.s + n, s.n - n);
+	}
+	buf_add(out, "...", dots);
+	buf_str_add(out, s);
+	free(copy);
+}
+
+struct display_file {
+	const char *name;
+	uint64_t done, size; /* bytes; size 0: not known */
+};
+
+struct display {
+	const char *verb;
+	uint64_t done, total; /* bytes; total 0: not known */
+	uint64_t rate;        /* bytes a second */
+	uint64_t files_done, files_total;
+	unsigned connections;
+	uint64_t waiting; /* seconds until it continues; 0: not waiting */
+	const struct display_file *file; /* in flight */
+	size_t files;
+};
+
+/* Adds one part to a line, unless it or one before it does not fit. */
+static void
+#if defined(__GNUC__)
+    __attribute__((format(printf, 3, 4)))
+#endif
+    part_add(struct buf *line, const char *between, const char *fmt, ...)
+{
+	char text[64];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	buf_printf(line, "%s%s", line->len ? between : "", text);
+}
+
+#define LEFT_MAX (1000 * 3600) /* seconds; more is not worth a guess */
+
+/* Adds bytes and times, the most important first, without those that have no
+ * meaning (yet). */
+static void
+add_amounts(const struct display *d, const char *between, bool with_total,
+    struct buf *line)
+{
+	char done[16], total[16], rate[16], time[16];
+
+	if (d->waiting) {
+		duration_show(d->waiting, time);
+		part_add(line, between, "waiting %s", time);
+	}
+	if (!d->total && !d->done)
+		return;
+	size_show(d->done, done);
+	size_show(d->total, total);
+	size_show(d->rate, rate);
+	if (d->total)
+		part_add(line, between, "%u%%", percent(d->done, d->total));
+	if (d->total && with_total)
+		part_add(line, between, "%s of %s", done, total);
+	else
+		part_add(line, between, "%s", done);
+	/* A rate that fades while nothing is asked for says nothing. */
+	if (d->waiting)
+		return;
+	part_add(line, between, "%s/s", rate);
+	if (d->rate && d->total > d->done &&
+	    (d->total - d->done) / d->rate <= LEFT_MAX) {
+		duration_show((d->total - d->done) / d->rate, time);
+		part_add(line, between, "%s left", time);
+	}
+}
+
+static void
+add_counts(const struct display *d, const char *between, struct buf *line)
+{
+	if (d->files_total)
+		part_add(line, between, "%" PRIu64 " of %" PRIu64 " file%s",
+		    d->files_done, d->files_total,
+		    d->files_total == 1 ? "" : "s");
+	if (d->connections)
+		part_add(line, between, "%u connection%s", d->connections,
+		    d->connections == 1 ? "" : "s");
+}
+
+/* Appends the totals as one line without '\n'. */
+static void
+display_status(const struct display *d, struct buf *out)
+{
+	struct buf line = buf_make(512);
+
+	add_amounts(d, ", ", true, &line);
+	add_counts(d, ", ", &line);
+	buf_printf(out, "%s: %s", d->verb, buf_cstr(&line));
+	buf_release(&line);
+}
+
+/* The verb is left out where there is little room for more than it, and the
+ * total where rate and time left would not fit beside it. */
+static void
+draw_totals(const struct display *d, unsigned width, struct buf *out)
+{
+	struct buf line = buf_make(width);
+
+	for (bool with_total = true;; with_total = false) {
+		buf_clear(&line);
+		if (strlen(d->verb) + 30 <= width)
+			buf_puts(&line, d->verb);
+		add_amounts(d, "  ", with_total, &line);
+		if (!line.full || !with_total)
+			break;
+	}
+	add_counts(d, "  ", &line);
+	buf_printf(out, "%s\n", buf_cstr(&line));
+	buf_release(&line);
+}
+
+/* "   45%   1.34 GB  name", or the name alone where that leaves little. */
+static void
+draw_file(const struct display_file *f, unsigned width, struct buf *out)
+{
+	size_t at = out->len;
+	char size[16];
+
+	if (width >= 40 && f->size) {
+		size_show(f->size, size);
+		buf_printf(
+		    out, "  %3u%%  %8s  ", percent(f->done, f->size), size);
+	}
+	display_name(f->name, width - (unsigned)(out->len - at), out);
+	buf_putc(out, '\n');
+}
+
+/* Lines of the live display at the most. */
+#define DISPLAY_LINES 9
+
+/*
+ * Appends the live display: a line of totals, then one for each file in flight,
+ * or for as many as fit. There are at most height and DISPLAY_LINES lines; each
+ * is shorter than width and ends with '\n'. No lines if there is no room.
+ */
+static void
+display_draw(
+    const struct display *d, unsigned width, unsigned height, struct buf *out)
+{
+	size_t room, shown;
+	char more[48];
+
+	if (height > DISPLAY_LINES)
+		height = DISPLAY_LINES;
+	if (width < 2 || !height)
+		return;
+	width--; /* a terminal may wrap after its last column */
+	draw_totals(d, width, out);
+	room = height - 1;
+	shown = d->files <= room ? d->files : room ? room - 1 : 0;
+	for (size_t i = 0; i < shown; i++)
+		draw_file(&d->file[i], width, out);
+	if (d->files > shown && room) {
+		snprintf(
+		    more, sizeof(more), "  and %zu more", d->files - shown);
+		buf_printf(out, "%.*s\n", (int)width, more);
+	}
+}
+
+/* The rows that drawn lines take on a terminal of that width now: one that
+ * became narrower has broken them into more rows. */
+static unsigned
+display_rows(struct str drawn, unsigned width)
+{
+	unsigned rows = 0;
+	struct str line;
+
+	while (str_cut(drawn, '\n', &line, &drawn)) {
+		unsigned columns = display_columns(line);
+
+		rows += columns && width ? (columns - 1) / width + 1 : 1;
+	}
+	return rows;
 }
 
 /* --- The progress. --- */
 
-/* Files in flight that are shown; those above share number 0, which only
+/* Files in flight that have a name; those above share number 0, which only
  * counts. */
 #define SLOTS 512
 
-#define DRAW_EVERY 200 /* milliseconds */
-#define JSON_EVERY 1000
-#define LINE_EVERY 30000
+/* Lines mode: this many small files have a line of their own between two status
+ * lines; the others are summed up in one line. */
+#define LINES_OF_FILES 10
 
-/* Lines mode: this many files in a row get a line each, then one in three
- * seconds; the others are summed up in one line every ten. */
-#define BURST 10
-#define BURST_REFILL 3000
-#define SUM_EVERY 10000
-
-/* Files from this size on have a line of their own in any case: they take time,
- * and are those that somebody waits for. */
+/* Files from this size on always have a line of their own: they take time, and
+ * somebody waits for them. */
 #define LARGE 10000000
 
 /* Of a name, a reason or a message in one line. */
@@ -541,31 +390,28 @@ struct progress {
 	enum progress_mode mode; /* never AUTO */
 	bool quiet;
 	uint64_t opened; /* time */
-	uint64_t ticked; /* time of the last tick */
 
 	/* Guards all that follows, but for slot.fresh, and the writing. */
 	pthread_mutex_t lock;
 	struct slot slot[SLOTS];
 	size_t used; /* slots above were never taken */
 	struct display total;
+	bool in_phase;
 	uint64_t received; /* bytes of this phase, never less than before */
-	uint64_t began;    /* time of the phase */
-	bool began_phase;
-	uint64_t wait_until; /* time; in the past: it does not wait */
+	uint64_t began;    /* the phase; by running() */
 	struct speed speed;
-	uint64_t next; /* time of the next drawing, line or event */
+	uint64_t wait_until; /* time; in the past: it does not wait */
+	uint64_t next;       /* the next drawing, line or event; by running() */
+	uint64_t ticked;     /* time of the last tick */
+	uint64_t asleep; /* milliseconds in which the process was suspended */
 
 	/* Lines mode. */
-	uint64_t burst; /* time until which lines have been spent */
-	uint64_t next_sum;
+	unsigned lines; /* small files that still have a line of their own */
 	uint64_t unsaid_files, unsaid_bytes;
 	char *reason; /* of the last failure that was reported in full */
 
-	/* Bar mode: what stands on the screen. */
-	unsigned columns[DISPLAY_LINES];
-	size_t drawn;
-
-	struct buf out; /* of one update */
+	struct buf drawn; /* bar mode: the lines at the end of the screen */
+	struct buf out;   /* of one update */
 };
 
 static enum progress_mode
@@ -588,9 +434,9 @@ progress_open(const struct progress_opts *o)
 
 	p->mode = mode_of(o);
 	p->quiet = o->quiet;
-	p->opened = p->ticked = p->began = wait_now();
-	p->speed.start = p->began;
-	p->total.verb = o->verb ? o->verb : "";
+	p->opened = p->ticked = wait_now();
+	p->total.verb = "starting";
+	p->drawn = buf_make(OUT_MAX);
 	p->out = buf_make(OUT_MAX);
 	for (size_t i = 0; i < SLOTS; i++)
 		atomic_init(&p->slot[i].fresh, 0);
@@ -599,28 +445,11 @@ progress_open(const struct progress_opts *o)
 	return p;
 }
 
-/* Writes the update. What cannot be written within a second is left out: a
- * terminal that stands still must not hold up the transfer. */
-static void
-flush(struct progress *p)
+/* The time in milliseconds, without that in which the process was suspended. */
+static uint64_t
+running(const struct progress *p)
 {
-	const char *s = p->out.s;
-	size_t n = p->out.len;
-
-	while (n) {
-		ssize_t w = write(STDERR_FILENO, s, n);
-		struct pollfd f = {.fd = STDERR_FILENO, .events = POLLOUT};
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0 && (errno != EAGAIN || poll(&f, 1, 1000) != 1))
-			break;
-		if (w > 0) {
-			s += w;
-			n -= (size_t)w;
-		}
-	}
-	buf_clear(&p->out);
+	return wait_now() - p->asleep;
 }
 
 /* Takes the bytes that workers counted. */
@@ -635,17 +464,13 @@ drain_slot(struct progress *p, struct slot *s)
 }
 
 static void
-drain(struct progress *p)
+measure(struct progress *p)
 {
+	uint64_t now = wait_now();
+
 	for (size_t i = 0; i < p->used; i++)
 		drain_slot(p, &p->slot[i]);
-}
-
-static void
-measure(struct progress *p, uint64_t now)
-{
-	drain(p);
-	speed_add(&p->speed, now, p->received);
+	speed_add(&p->speed, running(p), p->received);
 	p->total.rate = p->speed.rate;
 	p->total.waiting =
 	    p->wait_until > now ? (p->wait_until - now + 999) / 1000 : 0;
@@ -668,24 +493,24 @@ window_size(unsigned *width, unsigned *height)
 		*height = w.ws_row;
 }
 
-/* Removes the live display: its lines may have been broken into more rows by
- * a window that became narrower. */
+/* Removes the live display, so that text can be written; leave() draws it
+ * again. */
 static void
 erase(struct progress *p)
 {
 	unsigned width, height, rows;
 
-	if (!p->drawn)
+	if (!p->drawn.len)
 		return;
 	window_size(&width, &height);
-	rows = display_rows(p->columns, p->drawn, width);
+	rows = display_rows(buf_str(&p->drawn), width);
 	if (rows >= height)
 		rows = height - 1;
 	buf_puts(&p->out, "\r");
 	if (rows)
 		buf_printf(&p->out, "\033[%uA", rows);
 	buf_puts(&p->out, "\033[J");
-	p->drawn = 0;
+	buf_clear(&p->drawn);
 }
 
 /* A small complete file only waits for the disk, with many others. */
@@ -699,25 +524,23 @@ static void
 draw(struct progress *p)
 {
 	struct display_file file[DISPLAY_LINES];
+	struct display d = p->total;
 	unsigned width, height;
-	size_t n = 0;
 
-	if (p->mode != PROGRESS_BAR || !p->began_phase)
+	if (p->mode != PROGRESS_BAR || !p->in_phase)
 		return;
+	d.file = file;
+	d.files = 0;
 	for (size_t i = 1; i < p->used; i++) {
 		const struct slot *s = &p->slot[i];
 
-		if (s->name && !only_waits(s) && n++ < countof(file))
-			file[n - 1] =
+		if (s->name && !only_waits(s) && d.files++ < countof(file))
+			file[d.files - 1] =
 			    (struct display_file){s->name, s->done, s->size};
 	}
-	p->total.file = file;
-	p->total.files = n;
 	window_size(&width, &height);
-	p->drawn =
-	    display_draw(&p->total, width, height - 1, p->columns, &p->out);
-	p->total.file = NULL;
-	p->total.files = 0;
+	display_draw(&d, width, height - 1, &p->drawn);
+	buf_str_add(&p->out, buf_str(&p->drawn));
 }
 
 /* Not while somebody stopped the terminal with Ctrl-S, nor from behind another
@@ -729,6 +552,37 @@ may_draw(void)
 	pid_t front = tcgetpgrp(STDERR_FILENO);
 
 	return (front < 0 || front == getpgrp()) && poll(&f, 1, 0) == 1;
+}
+
+/* Writes the update. What cannot be written within a second is left out: a
+ * terminal that stands still must not hold up the transfer. */
+static void
+flush(struct progress *p)
+{
+	struct pollfd f = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	for (size_t at = 0; at < p->out.len;) {
+		ssize_t n =
+		    write(STDERR_FILENO, p->out.s + at, p->out.len - at);
+
+		if (n > 0)
+			at += (size_t)n;
+		else if (errno == EAGAIN ? poll(&f, 1, 1000) != 1
+					 : errno != EINTR)
+			break;
+	}
+	buf_clear(&p->out);
+}
+
+/* Ends a call that has taken the lock: writes the update, and the live display
+ * below it. */
+static void
+leave(struct progress *p)
+{
+	if (p->out.len && !p->drawn.len)
+		draw(p);
+	flush(p);
+	pthread_mutex_unlock(&p->lock);
 }
 
 /* JSON mode */
@@ -753,12 +607,6 @@ event_begin(struct progress *p, const char *event)
 }
 
 static void
-event_end(struct progress *p)
-{
-	buf_puts(&p->out, "}\n");
-}
-
-static void
 event_totals(struct progress *p, const char *event)
 {
 	const struct display *d = &p->total;
@@ -773,7 +621,7 @@ event_totals(struct progress *p, const char *event)
 	    d->connections);
 	if (d->waiting)
 		buf_printf(&p->out, ",\"waiting\":%" PRIu64, d->waiting);
-	event_end(p);
+	buf_puts(&p->out, "}\n");
 }
 
 static void
@@ -786,100 +634,73 @@ event_file(struct progress *p, const char *event, const struct slot *s,
 	    s->size);
 	if (why)
 		json_text(p, "why", why);
-	event_end(p);
+	buf_puts(&p->out, "}\n");
 }
 
 /* Lines of text; in bar mode they go above the display. */
 
+/* Writes the one line for the files that got none of their own. */
 static void
-line_end(struct progress *p)
+line_sum(struct progress *p)
 {
-	buf_putc(&p->out, '\n');
-	draw(p);
-	flush(p);
+	char size[16];
+
+	if (p->unsaid_files) {
+		size_show(p->unsaid_bytes, size);
+		buf_printf(&p->out, "%" PRIu64 " more file%s, %s\n",
+		    p->unsaid_files, p->unsaid_files == 1 ? "" : "s", size);
+	}
+	p->unsaid_files = p->unsaid_bytes = 0;
+	p->lines = LINES_OF_FILES;
 }
 
 static void
-status_line(struct progress *p)
+line_status(struct progress *p)
 {
 	erase(p);
+	line_sum(p);
 	display_status(&p->total, &p->out);
-	line_end(p);
+	buf_putc(&p->out, '\n');
 }
 
-/* Says in one line what was kept back to spare the reader. */
-static void
-say_sum(struct progress *p)
-{
-	char size[16];
-
-	if (!p->unsaid_files)
-		return;
-	size_show(p->unsaid_bytes, size);
-	buf_printf(&p->out, "%" PRIu64 " more file%s, %s\n", p->unsaid_files,
-	    p->unsaid_files == 1 ? "" : "s", size);
-	p->unsaid_files = p->unsaid_bytes = 0;
-}
-
-/* The same failure again: the number that the Hub gave the request does not
- * count. */
+/* True if the last failure had this reason, whatever number the Hub gave to its
+ * request. Else keeps why as the last one. */
 static bool
-is_told(struct progress *p, const char *why)
+same_reason(struct progress *p, const char *why)
 {
 	const char *end = strstr(why, " (request ");
-	size_t n = end ? (size_t)(end - why) : strlen(why);
+	char *reason = xstrndup(why, end ? (size_t)(end - why) : strlen(why));
+	bool same = p->reason && strcmp(p->reason, reason) == 0;
 
-	if (p->reason && strlen(p->reason) == n &&
-	    memcmp(p->reason, why, n) == 0)
-		return true;
 	free(p->reason);
-	p->reason = xstrndup(why, n);
-	return false;
-}
-
-/* Whether one more file gets its own line now. */
-static bool
-may_say(struct progress *p, uint64_t now)
-{
-	if (p->unsaid_files)
-		return false;
-	if (p->burst < now)
-		p->burst = now;
-	if (p->burst - now > (BURST - 1) * BURST_REFILL)
-		return false;
-	p->burst += BURST_REFILL;
-	return true;
+	p->reason = reason;
+	return same;
 }
 
 static void
-line_file(struct progress *p, const struct slot *s, enum progress_outcome how,
+line_file(struct progress *p, const struct slot *s, const char *outcome,
     const char *why)
 {
-	static const char *const word[] = {
-	    [PROGRESS_DONE] = "done",
-	    [PROGRESS_KEPT] = "in place",
-	    [PROGRESS_FAILED] = "failed",
-	};
-	uint64_t now = wait_now();
 	char size[16];
 
-	if (how != PROGRESS_FAILED && p->mode == PROGRESS_BAR)
+	if (!why && p->mode == PROGRESS_BAR)
 		return;
-	if (how != PROGRESS_FAILED && s->size < LARGE && !may_say(p, now)) {
-		if (!p->unsaid_files++)
-			p->next_sum = now + SUM_EVERY;
+	if (!why && s->size < LARGE && !p->lines) {
+		p->unsaid_files++;
 		p->unsaid_bytes += s->size;
 		return;
 	}
-	if (why && is_told(p, why))
+	if (!why && s->size < LARGE)
+		p->lines--;
+	if (why && same_reason(p, why))
 		why = "for the same reason";
-	erase(p);
-	buf_printf(&p->out, "%s: ", word[how]);
-	display_name(s->name, TEXT_MAX, &p->out);
 	size_show(s->size, size);
+	erase(p);
+	buf_printf(&p->out, "%s: ", outcome);
+	display_name(s->name, TEXT_MAX, &p->out);
 	buf_puts(&p->out, why ? ": " : ", ");
 	display_name(why ? why : size, TEXT_MAX, &p->out);
-	line_end(p);
+	buf_putc(&p->out, '\n');
 }
 
 static void
@@ -891,21 +712,21 @@ line_phase(struct progress *p)
 	if (!d->files_total && !d->total)
 		return;
 	size_show(d->total, size);
-	buf_printf(&p->out, "%s: %" PRIu64 " file%s%s%s", d->verb,
+	buf_printf(&p->out, "%s: %" PRIu64 " file%s%s%s\n", d->verb,
 	    d->files_total, d->files_total == 1 ? "" : "s",
 	    d->total ? ", " : "", d->total ? size : "");
-	line_end(p);
 }
 
 /* The last line of a phase in which something happened. */
 static void
-line_end_of_phase(struct progress *p)
+line_phase_end(struct progress *p)
 {
 	const struct display *d = &p->total;
-	uint64_t took = wait_now() - p->began;
+	uint64_t took = running(p) - p->began;
 	uint64_t files = d->files_total ? d->files_total : d->files_done;
 	char size[16], rate[16], time[16];
 
+	line_sum(p);
 	if (!p->received && !d->files_done)
 		return;
 	size_show(p->received, size);
@@ -922,41 +743,28 @@ line_end_of_phase(struct progress *p)
 	buf_putc(&p->out, '\n');
 }
 
-static void
-phase_begin(struct progress *p)
-{
-	p->began_phase = true;
-	switch (p->mode) {
-	case PROGRESS_LINES:
-		p->next = p->began + LINE_EVERY;
-		line_phase(p);
-		return;
-	case PROGRESS_JSON:
-		p->next = p->began + JSON_EVERY;
-		event_totals(p, "phase");
-		flush(p);
-		return;
-	case PROGRESS_AUTO:
-	case PROGRESS_BAR:
-	case PROGRESS_NONE:
-		return;
-	}
-}
+/* Phases, files and messages */
+
+/* Milliseconds between two reports of each mode. */
+static const unsigned interval[] = {
+    [PROGRESS_BAR] = 200,
+    [PROGRESS_LINES] = 30000,
+    [PROGRESS_JSON] = 1000,
+    [PROGRESS_NONE] = 1000,
+};
 
 static void
 phase_end(struct progress *p)
 {
-	measure(p, wait_now());
+	measure(p);
 	erase(p);
-	if (!p->began_phase)
+	if (!p->in_phase)
 		return;
 	if (p->mode == PROGRESS_JSON)
 		event_totals(p, "end");
-	if (p->mode == PROGRESS_LINES)
-		say_sum(p);
-	if (p->mode == PROGRESS_LINES || p->mode == PROGRESS_BAR)
-		line_end_of_phase(p);
-	p->began_phase = false;
+	else if (p->mode != PROGRESS_NONE)
+		line_phase_end(p);
+	p->in_phase = false;
 }
 
 void
@@ -964,8 +772,7 @@ progress_phase_end(struct progress *p)
 {
 	pthread_mutex_lock(&p->lock);
 	phase_end(p);
-	flush(p);
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 }
 
 void
@@ -974,18 +781,23 @@ progress_phase(
 {
 	pthread_mutex_lock(&p->lock);
 	phase_end(p);
-	flush(p);
 	p->total = (struct display){
 	    .verb = verb,
 	    .total = bytes,
 	    .files_total = files,
 	    .connections = p->total.connections,
 	};
+	p->in_phase = true;
 	p->received = 0;
-	p->began = wait_now();
-	p->speed = (struct speed){.start = p->began};
-	phase_begin(p);
-	pthread_mutex_unlock(&p->lock);
+	p->began = running(p);
+	p->speed = (struct speed){.start = p->began, .last = p->began};
+	p->next = p->began + (p->mode == PROGRESS_BAR ? 0 : interval[p->mode]);
+	p->lines = LINES_OF_FILES;
+	if (p->mode == PROGRESS_JSON)
+		event_totals(p, "phase");
+	else if (p->mode == PROGRESS_LINES)
+		line_phase(p);
+	leave(p);
 }
 
 void
@@ -993,11 +805,11 @@ progress_close(struct progress *p)
 {
 	if (!p)
 		return;
-	phase_end(p);
-	flush(p);
+	progress_phase_end(p);
 	for (size_t i = 1; i < p->used; i++)
 		free(p->slot[i].name);
 	pthread_mutex_destroy(&p->lock);
+	buf_release(&p->drawn);
 	buf_release(&p->out);
 	free(p->reason);
 	free(p);
@@ -1019,8 +831,6 @@ progress_start(
 	unsigned i;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->began_phase)
-		phase_begin(p);
 	i = free_slot(p);
 	p->total.done += have;
 	if (i) {
@@ -1028,28 +838,18 @@ progress_start(
 		p->slot[i].done = have;
 		p->slot[i].size = size;
 	}
-	if (i && p->mode == PROGRESS_JSON) {
+	if (i && p->mode == PROGRESS_JSON)
 		event_file(p, "start", &p->slot[i], NULL);
-		flush(p);
-	}
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 	return i;
 }
 
 void
 progress_add(struct progress *p, unsigned file, uint64_t bytes)
 {
-	struct slot *s = &p->slot[file];
-	size_t n = (size_t)bytes, before;
-
 	assert(bytes <= SIZE_MAX / 4); /* what one read gives */
-	before = atomic_fetch_add_explicit(&s->fresh, n, memory_order_relaxed);
-	if (before <= SIZE_MAX / 2)
-		return;
-	/* On 32 bits, if nobody drew for 2 GB. */
-	pthread_mutex_lock(&p->lock);
-	drain_slot(p, s);
-	pthread_mutex_unlock(&p->lock);
+	atomic_fetch_add_explicit(
+	    &p->slot[file].fresh, (size_t)bytes, memory_order_relaxed);
 }
 
 void
@@ -1061,67 +861,41 @@ progress_lost(struct progress *p, unsigned file, uint64_t bytes)
 	drain_slot(p, s);
 	s->done -= bytes < s->done ? bytes : s->done;
 	p->total.done -= bytes < p->total.done ? bytes : p->total.done;
-	pthread_mutex_unlock(&p->lock);
-}
-
-/* A file that is there counts with its size, whatever was reported. */
-static void
-settle(struct progress *p, struct slot *s)
-{
-	if (!s->size)
-		return;
-	if (s->done < s->size)
-		p->total.done += s->size - s->done;
-	else
-		p->total.done -= s->done - s->size;
-	s->done = s->size;
-}
-
-static void
-tell_finished(struct progress *p, const struct slot *s,
-    enum progress_outcome how, const char *why)
-{
-	static const char *const event[] = {
-	    [PROGRESS_DONE] = "done",
-	    [PROGRESS_KEPT] = "kept",
-	    [PROGRESS_FAILED] = "failed",
-	};
-
-	switch (p->mode) {
-	case PROGRESS_LINES:
-	case PROGRESS_BAR:
-		line_file(p, s, how, why);
-		return;
-	case PROGRESS_JSON:
-		event_file(p, event[how], s, why);
-		flush(p);
-		return;
-	case PROGRESS_AUTO:
-	case PROGRESS_NONE:
-		return;
-	}
+	leave(p);
 }
 
 void
 progress_finish(struct progress *p, unsigned file, enum progress_outcome how,
     const char *why)
 {
+	static const struct {
+		const char *event, *line;
+	} outcome[] = {
+	    [PROGRESS_DONE] = {"done", "done"},
+	    [PROGRESS_KEPT] = {"kept", "in place"},
+	    [PROGRESS_FAILED] = {"failed", "failed"},
+	};
 	struct slot *s = &p->slot[file];
 
 	pthread_mutex_lock(&p->lock);
 	drain_slot(p, s);
-	if (how != PROGRESS_FAILED) {
+	if (how != PROGRESS_FAILED)
 		p->total.files_done++;
-		if (file)
-			settle(p, s);
+	/* A file that is there counts with its size, whatever was counted. */
+	if (file && how != PROGRESS_FAILED && s->size) {
+		p->total.done += s->size - s->done;
+		s->done = s->size;
 	}
+	if (file && p->mode == PROGRESS_JSON)
+		event_file(p, outcome[how].event, s, why);
+	else if (file && p->mode != PROGRESS_NONE)
+		line_file(p, s, outcome[how].line, why);
 	if (file) {
-		tell_finished(p, s, how, why);
 		free(s->name);
 		s->name = NULL;
 		s->done = s->size = 0;
 	}
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 }
 
 void
@@ -1129,7 +903,7 @@ progress_connections(struct progress *p, unsigned n)
 {
 	pthread_mutex_lock(&p->lock);
 	p->total.connections = n;
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 }
 
 static void
@@ -1142,15 +916,14 @@ say(struct progress *p, const char *event, const char *prefix, const char *text)
 	if (p->mode == PROGRESS_JSON) {
 		event_begin(p, event);
 		json_text(p, "text", masked);
-		event_end(p);
-		flush(p);
+		buf_puts(&p->out, "}\n");
 	} else {
 		erase(p);
 		buf_puts(&p->out, prefix);
 		display_name(masked, TEXT_MAX, &p->out);
-		line_end(p);
+		buf_putc(&p->out, '\n');
 	}
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 	free(masked);
 }
 
@@ -1183,12 +956,12 @@ progress_wait(struct progress *p, uint64_t until, const char *why)
 	said = p->wait_until > now;
 	if (p->wait_until < until)
 		p->wait_until = until;
-	pthread_mutex_unlock(&p->lock);
+	leave(p);
 	if (said)
 		return;
 	seconds = (until - now + 999) / 1000;
 	duration_say(seconds, time);
-	/* Of this machine's zone nothing is known. */
+	/* The time zone of this machine is not known. */
 	clock_gettime(CLOCK_REALTIME, &clock);
 	minute = (unsigned)(((uint64_t)clock.tv_sec + seconds) / 60 % 1440);
 	progress_note(p, "waiting %s, until %02u:%02u UTC: %s", time,
@@ -1201,66 +974,36 @@ progress_log(struct progress *p, const char *line)
 	say(p, "log", "", line);
 }
 
-/* What a mode shows from time to time. */
+/* Shows what each mode shows from time to time. */
 static void
-show(struct progress *p, uint64_t now)
+report(struct progress *p)
 {
-	switch (p->mode) {
-	case PROGRESS_BAR:
-		p->next = now + DRAW_EVERY;
-		if (!may_draw())
-			return;
+	p->next = running(p) + interval[p->mode];
+	if (p->mode == PROGRESS_JSON)
+		event_totals(p, "progress");
+	else if (p->mode == PROGRESS_LINES)
+		line_status(p);
+	else if (p->mode == PROGRESS_BAR && may_draw()) {
 		erase(p);
 		draw(p);
-		flush(p);
-		return;
-	case PROGRESS_LINES:
-		p->next = now + LINE_EVERY;
-		status_line(p);
-		return;
-	case PROGRESS_JSON:
-		p->next = now + JSON_EVERY;
-		event_totals(p, "progress");
-		flush(p);
-		return;
-	case PROGRESS_AUTO:
-	case PROGRESS_NONE:
-		return;
 	}
-}
-
-/* After Ctrl-Z and fg: the time that passed does not count, and the shell has
- * written below what was drawn. */
-static void
-wake(struct progress *p, uint64_t now)
-{
-	uint64_t slept = now - p->ticked;
-
-	p->began = now - p->began > slept ? p->began + slept : now;
-	speed_skip(&p->speed, slept);
-	p->drawn = 0;
-	if (p->mode == PROGRESS_BAR)
-		p->next = now;
 }
 
 void
 progress_tick(struct progress *p, bool status)
 {
-	uint64_t now = wait_now();
-
 	pthread_mutex_lock(&p->lock);
-	if (wait_continued())
-		wake(p, now);
-	p->ticked = now;
-	measure(p, now);
-	if (status && p->mode != PROGRESS_JSON)
-		status_line(p);
-	if (p->unsaid_files && now >= p->next_sum) {
-		say_sum(p);
-		flush(p);
+	/* After Ctrl-Z and fg the shell has written below what was drawn. */
+	if (wait_continued()) {
+		p->asleep += wait_now() - p->ticked;
+		p->next = 0;
+		buf_clear(&p->drawn);
 	}
-	if (p->began_phase &&
-	    (now >= p->next || (status && p->mode == PROGRESS_JSON)))
-		show(p, now);
-	pthread_mutex_unlock(&p->lock);
+	p->ticked = wait_now();
+	measure(p);
+	if (status && p->mode != PROGRESS_JSON)
+		line_status(p);
+	else if (p->in_phase && (status || running(p) >= p->next))
+		report(p);
+	leave(p);
 }

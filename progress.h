@@ -26,53 +26,13 @@ enum progress_mode {
 
 struct progress;
 
-/* --- Numbers as text of a given width. --- */
-
-/*
- * Formats the display as text of a given width. Pure.
- *
- * Names come from the server: they are made printable here. Their width is
- * counted in columns, of which a letter takes none (combining), one, or two
- * (East Asian).
- */
-
-struct display_file {
-	const char *name;
-	uint64_t done, size; /* bytes; size 0: not known */
-};
-
-struct display {
-	const char *verb;
-	uint64_t done, total; /* bytes; total 0: not known */
-	uint64_t rate;        /* bytes a second */
-	uint64_t files_done, files_total;
-	unsigned connections;
-	uint64_t waiting; /* seconds until it continues; 0: not waiting */
-	const struct display_file *file; /* in flight */
-	size_t files;
-};
-
-/* Lines that display_draw() makes at the most. */
-#define DISPLAY_LINES 9
-
-/* A rate over the last seconds. All zero but start. */
-struct speed {
-	uint64_t start, last; /* times in milliseconds */
-	uint64_t bytes;       /* at that time */
-	uint64_t rate;        /* bytes a second */
-};
-
-/* "1.34 GB", "512 B": SI units, three digits. */
+/* Writes bytes in SI units, with three digits: "1.34 GB", "512 B". */
 void size_show(uint64_t bytes, char out[16]);
-
-/* --- The progress. --- */
 
 struct progress_opts {
 	enum progress_mode mode; /* AUTO: bar at a terminal (not with TERM=dumb
 				  * or CI set), else lines */
 	bool quiet;              /* only errors: mode NONE and no notes */
-	bool no_color;           /* so far there is no colour at all */
-	const char *verb;        /* "downloading" */
 	/* Given by the caller, so that this unit reads no environment. */
 	const char *term; /* TERM; may be NULL */
 	bool ci;          /* CI is set */
@@ -83,9 +43,9 @@ struct progress *progress_open(const struct progress_opts *o);
 /* Restores the terminal: removes the live display. */
 void progress_close(struct progress *p);
 
-/* A new phase ("hashing", "downloading", "committing") with its own totals; 0
- * files and bytes if not known. verb must outlive p and end in "ing": its end
- * is shown as "downloaded". */
+/* Ends the phase, and begins a new one ("hashing", "downloading", "committing")
+ * with its own totals; 0 files and bytes if not known. verb must outlive p and
+ * end in "ing": the last line of the phase turns it into "downloaded". */
 void progress_phase(
     struct progress *p, const char *verb, uint64_t files, uint64_t bytes);
 
@@ -93,10 +53,11 @@ void progress_phase(
 void progress_phase_end(struct progress *p);
 
 /* A file begins, with have bytes there from an earlier run; name is copied.
- * Returns its number for the calls below. */
+ * Returns its number for the calls below: 0, which is shared, if too many files
+ * are in flight to show this one. */
 unsigned progress_start(
     struct progress *p, const char *name, uint64_t size, uint64_t have);
-/* Counts bytes that were transferred. */
+/* Counts bytes that were transferred: those of one read or write. */
 void progress_add(struct progress *p, unsigned file, uint64_t bytes);
 /* Takes back bytes that must be fetched again. */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);

@@ -174,7 +174,7 @@ add_trust(const struct session *s, struct err *e)
 }
 
 static struct progress *
-open_progress(const struct config *c, const struct options *o, const char *verb)
+open_progress(const struct config *c, const struct options *o)
 {
 	/* A live display would erase the content that comes between. */
 	bool mixed = o->output && isatty(STDOUT_FILENO);
@@ -182,8 +182,6 @@ open_progress(const struct config *c, const struct options *o, const char *verb)
 	    .mode = mixed && c->progress == PROGRESS_AUTO ? PROGRESS_NONE
 							  : c->progress,
 	    .quiet = c->quiet,
-	    .no_color = c->no_color,
-	    .verb = verb,
 	    .term = c->term,
 	    .ci = c->ci,
 	};
@@ -281,8 +279,7 @@ identify(struct session *s, const struct options *o, struct err *e)
 }
 
 static int
-fill(
-    struct session *s, const struct options *o, const char *verb, struct err *e)
+fill(struct session *s, const struct options *o, struct err *e)
 {
 	const struct config *c = s->config;
 	bool withheld;
@@ -294,7 +291,7 @@ fill(
 		return err_hint(e, "unset HF_HUB_OFFLINE");
 	}
 	s->trust = tls_trust_open();
-	s->progress = open_progress(c, o, verb);
+	s->progress = open_progress(c, o);
 	show_notes(s);
 	if (add_trust(s, e) < 0)
 		return -1;
@@ -320,10 +317,10 @@ fill(
 
 int
 session_open(struct session *s, const struct options *o, const struct config *c,
-    const char *verb, struct err *e)
+    struct err *e)
 {
 	*s = (struct session){.config = c};
-	if (fill(s, o, verb, e) == 0)
+	if (fill(s, o, e) == 0)
 		return 0;
 	/* A read that a signal ended looks like a file that cannot be read. */
 	if (wait_stop())

@@ -32,10 +32,10 @@ struct session {
 	struct repo repo;
 };
 
-/* verb is what the display says ("downloading"). The settings must outlive it.
- * After a failure there is nothing to close. */
+/* The settings must outlive the session. After a failure there is nothing to
+ * close. */
 int session_open(struct session *s, const struct options *o,
-    const struct config *c, const char *verb, struct err *e);
+    const struct config *c, struct err *e);
 void session_close(struct session *s);
 
 /* The most connections to use: the value of -j, or by the machine and the

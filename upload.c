@@ -1227,8 +1227,7 @@ upload(const struct options *o, const struct config *c, struct output *out,
 	};
 	int rv;
 
-	if (check_options(o, e) < 0 ||
-	    session_open(&u.s, o, c, "uploading", e) < 0)
+	if (check_options(o, e) < 0 || session_open(&u.s, o, c, e) < 0)
 		return -1;
 	note_unneeded(&u);
 	rv = check_token(c, e);

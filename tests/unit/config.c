@@ -29,7 +29,7 @@ test_defaults(void)
 	CHECK(load("", &o, &c, &e) == 0);
 	CHECK(test_same(c.endpoint, "https://huggingface.co"));
 	CHECK(!c.token && !c.token_source && !c.hf_home && !c.state_home);
-	CHECK(!c.offline && !c.no_color && !c.ci && !c.term);
+	CHECK(!c.offline && !c.ci && !c.term);
 	CHECK(!c.proxy.http && !c.proxy.https && !c.proxy.all && !c.proxy.no);
 	CHECK(!c.ca_file[0] && !c.ca_file[1] && !c.ca_dir);
 	CHECK(c.connect_ms == 30000 && c.answer_ms == 60000);
@@ -77,24 +77,20 @@ test_booleans(void)
 {
 	static const struct {
 		const char *env;
-		bool offline, no_color;
+		bool offline;
 		enum progress_mode progress;
 	} t[] = {
-	    {"HF_HUB_OFFLINE=1", true, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=On", true, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=yes", true, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=TRUE", true, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=2", false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=y", false, false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", false, false,
-		PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", true, false,
-		PROGRESS_AUTO},
-	    {"TRANSFORMERS_OFFLINE=1", true, false, PROGRESS_AUTO},
-	    {"NO_COLOR=0", false, true, PROGRESS_AUTO},
-	    {"NO_COLOR=", false, false, PROGRESS_AUTO},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", false, false, PROGRESS_NONE},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", false, false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=1", true, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=On", true, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=yes", true, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=TRUE", true, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=2", false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=y", false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", true, PROGRESS_AUTO},
+	    {"TRANSFORMERS_OFFLINE=1", true, PROGRESS_AUTO},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", false, PROGRESS_NONE},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", false, PROGRESS_AUTO},
 	};
 	const struct options o = {0};
 
@@ -104,7 +100,6 @@ test_booleans(void)
 
 		CHECK_ROW(i, load(t[i].env, &o, &c, &e) == 0);
 		CHECK_ROW(i, c.offline == t[i].offline);
-		CHECK_ROW(i, c.no_color == t[i].no_color);
 		CHECK_ROW(i, c.progress == t[i].progress);
 		config_release(&c);
 	}
