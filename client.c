@@ -14,13 +14,41 @@
 
 /* --- Kept connections. --- */
 
+/* A connection, and the buffer for the heads of requests and answers on it. The
+ * two are kept together, since allocating pages for each request costs more
+ * than the request. */
+struct link {
+	struct conn *conn;
+	struct buf head;
+};
+
+static struct link *
+link_make(struct conn *conn)
+{
+	struct link *l = xcalloc(1, sizeof(*l));
+
+	l->conn = conn;
+	l->head = buf_make(HTTP_HEAD_MAX);
+	return l;
+}
+
+static void
+link_close(struct link *l)
+{
+	if (!l)
+		return;
+	conn_close(l->conn);
+	buf_release(&l->head);
+	free(l);
+}
+
 /* As many as there can be workers; a run talks to a handful of origins. */
 #define IDLE_MAX 64
 #define SESSIONS_MAX 16
 
 struct idle {
 	char *key;
-	struct conn *conn;
+	struct link *link;
 	uint64_t since;
 };
 
@@ -47,64 +75,64 @@ pool_open(void)
 }
 
 /* Removes entry i; the connection is the caller's. */
-static struct conn *
+static struct link *
 remove_idle(struct pool *p, size_t i)
 {
-	struct conn *c = p->idle[i].conn;
+	struct link *l = p->idle[i].link;
 
 	free(p->idle[i].key);
 	p->idle_count--;
 	memmove(&p->idle[i], &p->idle[i + 1],
 	    (p->idle_count - i) * sizeof(p->idle[0]));
-	return c;
+	return l;
 }
 
 /* The youngest entry of that key, taken out of the pool. */
-static struct conn *
+static struct link *
 take_youngest(struct pool *p, const char *key, uint64_t *since)
 {
-	struct conn *c = NULL;
+	struct link *l = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	for (size_t i = p->idle_count; i-- > 0;) {
 		if (strcmp(p->idle[i].key, key) != 0)
 			continue;
 		*since = p->idle[i].since;
-		c = remove_idle(p, i);
+		l = remove_idle(p, i);
 		break;
 	}
 	pthread_mutex_unlock(&p->lock);
-	return c;
+	return l;
 }
 
 /* The connection that was idle for the shortest time and is still alive, now
  * the caller's; NULL if there is none. */
-static struct conn *
+static struct link *
 pool_take(struct pool *p, const char *key)
 {
 	uint64_t since = 0;
-	struct conn *c;
+	struct link *l;
 
-	while ((c = take_youngest(p, key, &since))) {
-		if (wait_now() - since <= POOL_IDLE_MS && conn_idle_ok(c))
-			return c;
-		conn_close(c);
+	while ((l = take_youngest(p, key, &since))) {
+		if (wait_now() - since <= POOL_IDLE_MS && conn_idle_ok(l->conn))
+			return l;
+		link_close(l);
 	}
 	return NULL;
 }
 
-/* Takes c over; the longest idle one makes room for it. */
+/* Takes l over; the longest idle one makes room for it. */
 static void
-pool_put(struct pool *p, const char *key, struct conn *c)
+pool_put(struct pool *p, const char *key, struct link *l)
 {
-	struct conn *old = NULL;
+	struct link *old = NULL;
 
 	pthread_mutex_lock(&p->lock);
 	if (p->idle_count == IDLE_MAX)
 		old = remove_idle(p, 0);
-	p->idle[p->idle_count++] = (struct idle){xstrdup(key), c, wait_now()};
+	p->idle[p->idle_count++] = (struct idle){xstrdup(key), l, wait_now()};
 	pthread_mutex_unlock(&p->lock);
-	conn_close(old);
+	link_close(old);
 }
 
 static struct session *
@@ -153,7 +181,7 @@ pool_close(struct pool *p)
 	if (!p)
 		return;
 	while (p->idle_count)
-		conn_close(remove_idle(p, p->idle_count - 1));
+		link_close(remove_idle(p, p->idle_count - 1));
 	for (size_t i = 0; i < SESSIONS_MAX; i++)
 		free(p->session[i].key);
 	mem_wipe(p->session, sizeof(p->session));
@@ -194,7 +222,7 @@ struct response {
 	bool proxied;
 	bool token_lost; /* it was led away from the endpoint */
 	struct buf key;  /* of the pool */
-	struct conn *conn;
+	struct link *link;
 	struct exchange x;
 };
 
@@ -411,17 +439,14 @@ head_room(const struct response *r)
 static int
 send_head(struct response *r, struct err *e)
 {
-	struct buf *b = &conn_room(r->conn)->out;
-	int rc;
+	struct buf *b = &r->link->head;
 
 	/* At once: growing would leave copies of the token behind. */
 	buf_room(b, head_room(r));
-	rc = put_request(b, r, e);
-	if (!rc)
-		rc = exchange_head(&r->x, buf_str(b), e);
+	if (put_request(b, r, e) == 0)
+		return exchange_head(&r->x, e);
 	mem_wipe(b->s, b->len);
-	buf_clear(b);
-	return rc;
+	return -1;
 }
 
 static int
@@ -470,7 +495,7 @@ converse(struct response *r, struct err *e)
 	const struct client_opts *o = &r->client->o;
 	int rc;
 
-	r->x = exchange_make(r->conn, &conn_room(r->conn)->in, r->client->meter,
+	r->x = exchange_make(r->link->conn, &r->link->head, r->client->meter,
 	    o->answer_ms, o->stall_ms);
 	rc = send_head(r, e);
 	if (!rc)
@@ -483,8 +508,8 @@ converse(struct response *r, struct err *e)
 static void
 hang_up(struct response *r)
 {
-	conn_close(r->conn);
-	r->conn = NULL;
+	link_close(r->link);
+	r->link = NULL;
 }
 
 static int
@@ -500,13 +525,15 @@ open_conn(struct response *r, struct err *e)
 	};
 	const char *key = buf_cstr(&r->key);
 	struct tls_resume resume;
+	struct conn *conn;
 
 	pool_session(c->pool, key, &resume);
-	r->conn = conn_open(&r->url, &how, &resume, e);
-	if (r->conn && r->url.secure)
+	conn = conn_open(&r->url, &how, &resume, e);
+	if (conn && r->url.secure)
 		pool_keep_session(c->pool, key, &resume);
 	mem_wipe(&resume, sizeof(resume));
-	return r->conn ? 0 : -1;
+	r->link = conn ? link_make(conn) : NULL;
+	return conn ? 0 : -1;
 }
 
 /* RFC 9110, 9.2.2; DELETE is idempotent, too, but the second one fails. */
@@ -528,8 +555,8 @@ was_dead(const struct response *r, const struct err *e)
 static int
 ask(struct response *r, struct err *e)
 {
-	r->conn = pool_take(r->client->pool, buf_cstr(&r->key));
-	if (r->conn) {
+	r->link = pool_take(r->client->pool, buf_cstr(&r->key));
+	if (r->link) {
 		if (!converse(r, e))
 			return 0;
 		hang_up(r);
@@ -548,9 +575,9 @@ ask(struct response *r, struct err *e)
 static void
 part(struct response *r)
 {
-	if (r->conn && exchange_finish(&r->x)) {
-		pool_put(r->client->pool, buf_cstr(&r->key), r->conn);
-		r->conn = NULL;
+	if (r->link && exchange_finish(&r->x)) {
+		pool_put(r->client->pool, buf_cstr(&r->key), r->link);
+		r->link = NULL;
 	}
 	hang_up(r);
 }
@@ -644,7 +671,7 @@ next_url(const struct response *r, struct err *e)
 	/* A mirror below a path may pass on what is behind it as it is: the
 	 * interface is there, too, and not at the root of the host. */
 	if (next && url_is_below(&r->url, &r->client->endpoint))
-		next = url_put_below(&r->client->endpoint, "/api/", next);
+		next = url_put_below(&r->client->endpoint, next);
 	return next;
 }
 
@@ -684,8 +711,8 @@ hear_time(const struct response *r)
 	if (!r->url.secure || !url_same_origin(&r->url, &c->endpoint) ||
 	    !http_get(&r->x.head, "Date", &date) || http_date(date, &t) < 0)
 		return;
-	clock_tell(
-	    tls_trust_clock(c->o.trust), (int64_t)t, conn_lapses(r->conn));
+	clock_tell(tls_trust_clock(c->o.trust), (int64_t)t,
+	    conn_lapses(r->link->conn));
 }
 
 /* One hop: 1 with the answer that counts, 0 after a redirect. */

@@ -1,17 +1,13 @@
-#define _GNU_SOURCE /* struct ifreq */
+#define _GNU_SOURCE /* struct ifreq, getaddrinfo_a() */
 
 #include "conn.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,193 +22,6 @@
 #include "str.h"
 #include "tls.h"
 #include "wait.h"
-
-/* --- Which proxy. --- */
-
-static struct str
-from(struct str s, size_t i)
-{
-	return str_make(s.s + i, s.n - i);
-}
-
-/* White space of any kind: lists in the environment are written by people. */
-static struct str
-trim(struct str s)
-{
-	while (s.n && (unsigned char)s.s[0] <= ' ')
-		s = from(s, 1);
-	while (s.n && (unsigned char)s.s[s.n - 1] <= ' ')
-		s.n--;
-	return s;
-}
-
-/* Numbers and dots only: no name that has subdomains. */
-static bool
-is_ipv4(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (!chr_digit(s.s[i]) && s.s[i] != '.')
-			return false;
-	return s.n > 0;
-}
-
-/* host is name itself, or (with sub) ends in ".name". */
-static bool
-in_domain(struct str host, struct str name, bool sub)
-{
-	struct str tail;
-
-	if (host.n < name.n || !name.n)
-		return false;
-	tail = from(host, host.n - name.n);
-	for (size_t i = 0; i < name.n; i++)
-		if (chr_lower(tail.s[i]) != chr_lower(name.s[i]))
-			return false;
-	if (host.n == name.n)
-		return true;
-	return sub && host.s[host.n - name.n - 1] == '.';
-}
-
-/* "[::1]:80", "::1", "host:80", "host" to host and port (0: any). */
-static bool
-split_port(struct str entry, struct str *host, uint64_t *port)
-{
-	struct str rest = str_of(""), tail;
-
-	*host = entry;
-	*port = 0;
-	if (str_starts(entry, "[")) {
-		if (!str_cut(from(entry, 1), ']', host, &rest))
-			return false;
-		if (!rest.n)
-			return true;
-		if (rest.s[0] != ':')
-			return false;
-		rest = from(rest, 1);
-	} else if (!str_cut(entry, ':', host, &rest)) {
-		return true;
-	} else if (str_cut(rest, ':', &tail, &tail)) {
-		*host = entry; /* two colons: a bare IPv6 address */
-		return true;
-	}
-	return str_num(rest, 10, 65535, port) == 0;
-}
-
-/* The first bits of both are the same. */
-static bool
-same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
-{
-	unsigned rest = bits % 8;
-	size_t whole = (size_t)(bits / 8);
-
-	if (memcmp(a, b, whole) != 0)
-		return false;
-	return !rest || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
-}
-
-/* "10.0.0.0/8", "fd00::/8", or one address: the host has to be an address of
- * that network, since a name is not looked up before the proxy is chosen. */
-static bool
-in_network(struct str entry, struct str host)
-{
-	struct dns_address network, address;
-	struct str number = entry, prefix = str_of("");
-	bool cut = str_cut(entry, '/', &number, &prefix);
-	uint64_t bits, all;
-
-	if (str_starts(number, "[") && str_ends(number, "]"))
-		number = str_make(number.s + 1, number.n - 2);
-	if (!dns_number(number, &network) || !dns_number(host, &address) ||
-	    network.six != address.six)
-		return false;
-	bits = all = network.six ? 128 : 32;
-	if (cut && str_num(prefix, 10, all, &bits) < 0)
-		return false;
-	return same_bits(network.ip, address.ip, bits);
-}
-
-static bool
-entry_covers(struct str entry, const struct url *u)
-{
-	struct str scheme, rest, host;
-	uint64_t port;
-
-	if (str_cut(entry, ':', &scheme, &rest) && str_starts(rest, "//")) {
-		if (!str_eq_nocase(scheme, u->secure ? "https" : "http") &&
-		    !str_eq_nocase(scheme, "all"))
-			return false;
-		entry = from(rest, 2);
-		if (!entry.n || str_eq(entry, "*"))
-			return true;
-	}
-	if (in_network(entry, u->host))
-		return true;
-	if (!split_port(entry, &host, &port) || (port && port != u->port))
-		return false;
-	if (str_starts(host, "*."))
-		host = from(host, 1);
-	if (str_starts(host, "."))
-		return in_domain(u->host, from(host, 1), true) &&
-		       u->host.n >= host.n;
-	return in_domain(u->host, host,
-	    !u->ipv6 && !is_ipv4(host) && !str_eq_nocase(host, "localhost"));
-}
-
-/* True if the no_proxy list covers the host and port of u: "*" alone in the
- * list; "example.com" itself and its subdomains; ".example.com" only
- * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
- * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
- * "host:port" only that port; "scheme://host" only that scheme. */
-static bool
-proxy_excluded(const char *no, const struct url *u)
-{
-	struct str list = str_of(no);
-	bool more = true, covered = false;
-
-	while (more) {
-		struct str entry = list;
-
-		more = str_cut(list, ',', &entry, &list);
-		entry = trim(entry);
-		/* A lone '*' counts wherever it stands. */
-		if (str_eq(entry, "*"))
-			return true;
-		covered = covered || (entry.n && entry_covers(entry, u));
-	}
-	return covered;
-}
-
-static const char *
-choose(const struct proxy_rules *rules, const struct url *target)
-{
-	const char *own = target->secure ? rules->https : rules->http;
-
-	if (own && *own)
-		return own;
-	return rules->all && *rules->all ? rules->all : NULL;
-}
-
-int
-proxy_for(const struct proxy_rules *rules, const struct url *target,
-    struct buf *buf, struct url *proxy, struct err *e)
-{
-	const char *text = choose(rules, target);
-
-	if (!text || (rules->no && proxy_excluded(rules->no, target)))
-		return 0;
-	buf_clear(buf);
-	if (!strstr(text, "://"))
-		buf_puts(buf, "http://");
-	buf_puts(buf, text);
-	if (!buf->full && url_parse(buf_str(buf), proxy, e) == 0)
-		return 1;
-	/* The text may hold a password, so it is not shown. */
-	err_set(e, ERR_USAGE,
-	    "the proxy address for %.*s must begin with http:// or https://",
-	    STRF(target->host));
-	return err_hint(e, "check --proxy, https_proxy, http_proxy and "
-			   "all_proxy");
-}
 
 /* --- Names, addresses and sockets. --- */
 
@@ -230,7 +39,7 @@ proxy_for(const struct proxy_rules *rules, const struct url *target,
 #define SIX_GRACE_MS 50
 #define FOUR_GRACE_MS 1000
 
-/* Bytes of a line of hosts or resolv.conf; the rest of it is left out. */
+/* Room for a line of hosts or resolv.conf; the rest of it is left out. */
 #define LINE_SIZE 4096
 
 /* Bytes of an answer: by TCP with its length before it; by UDP it may be more
@@ -316,38 +125,24 @@ make_address(const struct dns_address *a, unsigned port)
 	return out;
 }
 
-/* Calls take with each line of a file; none if it cannot be read. */
+/* Calls take with each line of a file; with none if it cannot be read. */
 static void
 each_line(const char *path, void (*take)(void *ctx, struct str line), void *ctx)
 {
+	FILE *f = fopen(path, "re");
+	bool whole = true; /* the line before it */
 	char text[LINE_SIZE];
-	size_t n = 0;
-	ssize_t got;
-	bool rest = false; /* of a line that was too long */
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-	if (fd < 0)
-		return;
-	while ((got = read(fd, text + n, sizeof(text) - n)) > 0) {
-		struct str all = str_make(text, n + (size_t)got), line;
+	while (f && fgets(text, sizeof(text), f)) {
+		size_t n = strlen(text);
+		bool first = whole;
 
-		while (str_cut(all, '\n', &line, &all)) {
-			if (!rest)
-				take(ctx, line);
-			rest = false;
-		}
-		if (all.n == sizeof(text)) {
-			if (!rest)
-				take(ctx, all);
-			rest = true;
-			all.n = 0;
-		}
-		memmove(text, all.s, all.n);
-		n = all.n;
+		whole = n && text[n - 1] == '\n';
+		if (first)
+			take(ctx, str_make(text, n - whole));
 	}
-	if (n && !rest)
-		take(ctx, str_make(text, n));
-	close(fd);
+	if (f)
+		fclose(f);
 }
 
 static void
@@ -837,123 +632,7 @@ net_lookup(const struct net_names *names, const char *host,
 	return rc;
 }
 
-#ifdef __GLIBC__
-/*
- * Names that are in no DNS: nsswitch.conf(5) may tell glibc to ask LDAP, mDNS
- * and others. It is asked for what we have not found, and on a thread, since
- * getaddrinfo() has no deadline of its own; a thread that takes too long is
- * left behind. Other libcs know no more than we do.
- */
-
-/*
- * A name being resolved. The caller and the thread share it; whoever lets go
- * last frees it. The thread writes list, then a byte into the pipe; the asker
- * reads it only after that byte.
- */
-struct lookup {
-	atomic_uint holders;
-	char *host;
-	struct addrinfo hints, *list;
-	int done[2]; /* a pipe */
-};
-
-static void
-lookup_release(struct lookup *l)
-{
-	if (atomic_fetch_sub(&l->holders, 1) != 1)
-		return;
-	if (l->list)
-		freeaddrinfo(l->list);
-	if (l->done[0] >= 0)
-		close(l->done[0]);
-	if (l->done[1] >= 0)
-		close(l->done[1]);
-	free(l->host);
-	free(l);
-}
-
-static void
-lookup_run(struct lookup *l)
-{
-	if (getaddrinfo(l->host, NULL, &l->hints, &l->list))
-		l->list = NULL;
-}
-
-static void *
-lookup_thread(void *arg)
-{
-	struct lookup *l = arg;
-	ssize_t n;
-
-	lookup_run(l);
-	/* The pipe is empty and both of its ends are open: this cannot fail. */
-	do
-		n = write(l->done[1], "", 1);
-	while (n < 0 && errno == EINTR);
-	lookup_release(l);
-	return NULL;
-}
-
-/* Signals are for the other threads, which wait with deadlines. */
-static int
-lookup_start(struct lookup *l)
-{
-	pthread_attr_t attr;
-	sigset_t all, old;
-	pthread_t id;
-	int rc = pthread_attr_init(&attr);
-
-	if (rc)
-		return rc;
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	atomic_store(&l->holders, 2);
-	rc = pthread_create(&id, &attr, lookup_thread, l);
-	if (rc)
-		atomic_store(&l->holders, 1);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_attr_destroy(&attr);
-	return rc;
-}
-
-static int
-lookup_wait(struct lookup *l, uint64_t deadline, struct err *e)
-{
-	char byte;
-	int rc;
-
-	if (pipe(l->done)) {
-		l->done[0] = l->done[1] = -1;
-		return err_sys(e, ERR_OTHER, "cannot make a pipe");
-	}
-	rc = lookup_start(l);
-	if (rc) {
-		errno = rc;
-		return err_sys(e, ERR_OTHER, "cannot start a thread");
-	}
-	if (wait_fd(l->done[0], POLLIN, deadline, e))
-		return -1;
-	if (read(l->done[0], &byte, 1) != 1)
-		return err_sys(e, ERR_OTHER, "cannot read a pipe");
-	return 0;
-}
-
-static struct lookup *
-lookup_make(const char *host, enum net_family family)
-{
-	static const int families[] = {
-	    [NET_ANY] = AF_UNSPEC, [NET_IPV4] = AF_INET, [NET_IPV6] = AF_INET6};
-	struct lookup *l = xcalloc(1, sizeof(*l));
-
-	atomic_init(&l->holders, 1);
-	l->host = xstrdup(host);
-	l->done[0] = l->done[1] = -1;
-	l->hints.ai_family = families[family];
-	l->hints.ai_socktype = SOCK_STREAM;
-	return l;
-}
-
+#if defined(__GLIBC__) && __GLIBC__ * 1000 + __GLIBC_MINOR__ >= 2034
 static void
 take_listed(const struct addrinfo *list, struct net_addresses *out)
 {
@@ -976,16 +655,55 @@ take_listed(const struct addrinfo *list, struct net_addresses *out)
 	}
 }
 
+/* What glibc works on: it may go on after nobody waits for it any more. */
+struct libc_lookup {
+	struct gaicb call;
+	struct addrinfo hints;
+	char name[DNS_NAME_MAX];
+};
+
+static void
+libc_wait(struct libc_lookup *l, uint64_t deadline)
+{
+	static const struct timespec slice = {.tv_nsec = SLICE_MS * 1000000};
+	const struct gaicb *const list[] = {&l->call};
+
+	while (gai_error(&l->call) == EAI_INPROGRESS && wait_now() < deadline &&
+	       !wait_stop())
+		gai_suspend(list, 1, &slice);
+}
+
+/*
+ * Asks the libc for a name that is in no DNS: nsswitch.conf(5) may lead glibc
+ * to LDAP, mDNS and others. It does that on a thread of its own; a call that
+ * takes too long and cannot be cancelled is left behind. Other libcs know no
+ * more than we do.
+ */
 static int
 ask_libc(const char *host, enum net_family family, uint64_t deadline,
     struct net_addresses *out)
 {
-	struct lookup *l = lookup_make(host, family);
-	struct err e;
+	static const int families[] = {
+	    [NET_ANY] = AF_UNSPEC, [NET_IPV4] = AF_INET, [NET_IPV6] = AF_INET6};
+	struct libc_lookup *l = xcalloc(1, sizeof(*l));
+	struct gaicb *list[] = {&l->call};
 
-	if (!lookup_wait(l, deadline, &e))
-		take_listed(l->list, out);
-	lookup_release(l);
+	snprintf(l->name, sizeof(l->name), "%s", host);
+	l->hints.ai_family = families[family];
+	l->hints.ai_socktype = SOCK_STREAM;
+	l->call.ar_name = l->name;
+	l->call.ar_request = &l->hints;
+	if (getaddrinfo_a(GAI_NOWAIT, list, 1, NULL) == 0) {
+		libc_wait(l, deadline);
+		if (gai_error(&l->call) == EAI_INPROGRESS &&
+		    gai_cancel(&l->call) != EAI_CANCELED)
+			return -1;
+		if (gai_error(&l->call) == 0) {
+			take_listed(l->call.ar_result, out);
+			freeaddrinfo(l->call.ar_result);
+		}
+	}
+	free(l);
 	return out->six.n + out->four.n ? 0 : -1;
 }
 #else
@@ -1259,7 +977,6 @@ struct conn {
 	unsigned char early;
 	bool has_early;
 	bool ended;
-	struct conn_room room;
 };
 
 int
@@ -1474,8 +1191,6 @@ conn_open(const struct url *target, const struct conn_how *how,
 	struct conn *c = xcalloc(1, sizeof(*c));
 
 	c->fd = -1;
-	c->room.in = buf_make(HTTP_HEAD_MAX);
-	c->room.out = buf_make(HTTP_HEAD_MAX);
 	if (reach(c, target, how, e) ||
 	    (target->secure && start_tls(c, target, how, resume, e))) {
 		conn_close(c);
@@ -1517,12 +1232,6 @@ bool
 conn_cut(const struct conn *c)
 {
 	return c->ended && c->tls && !tls_closed_well(c->tls);
-}
-
-struct conn_room *
-conn_room(struct conn *c)
-{
-	return &c->room;
 }
 
 int64_t
@@ -1569,7 +1278,5 @@ conn_close(struct conn *c)
 		tls_close(c->tls);
 	if (c->fd >= 0)
 		close(c->fd);
-	buf_release(&c->room.in);
-	buf_release(&c->room.out);
 	free(c);
 }

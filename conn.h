@@ -60,12 +60,6 @@ int net_lookup(const struct net_names *names, const char *host,
 
 /* --- The connection. --- */
 
-/* Buffers for requests and answers. They live as long as the connection, since
- * allocating pages for each request costs more than the request. */
-struct conn_room {
-	struct buf in, out; /* up to HTTP_HEAD_MAX */
-};
-
 struct conn_how {
 	const struct tls_trust *trust;
 	const struct url *proxy; /* NULL: direct. With user: Basic login. */
@@ -93,9 +87,6 @@ int conn_write(
     struct conn *c, const void *p, size_t n, uint64_t deadline, struct err *e);
 bool conn_cut(const struct conn *c);
 
-/* Scratch buffers for whoever holds the connection. */
-struct conn_room *conn_room(struct conn *c);
-
 /* As tls_lapses(); 0 without TLS. */
 int64_t conn_lapses(const struct conn *c);
 
@@ -108,29 +99,5 @@ void conn_close(struct conn *c); /* takes NULL */
 /* Appends the field line "Proxy-Authorization: Basic ..." if the proxy's
  * address has a login, else nothing; ERR_USAGE if its escapes are broken. */
 int conn_login(const struct url *proxy, struct buf *b, struct err *e);
-
-/* --- Which proxy. --- */
-
-/*
- * Which proxy a URL goes through: --proxy, else http_proxy, https_proxy,
- * all_proxy and no_proxy with the rules of the official client's HTTP library
- * (hub-protocol.md, 8.4). Pure: the environment is given, not read here.
- */
-
-struct proxy_rules {
-	const char *http;  /* proxy for http URLs; NULL or "": none */
-	const char *https; /* proxy for https URLs */
-	const char *all;   /* for both, where the other is unset */
-	const char *no;    /* the no_proxy list; NULL: none */
-};
-
-/*
- * Sets *proxy to the parsed proxy for target and returns 1; 0 for a direct
- * connection; -1 and ERR_USAGE if the proxy's address is not usable (only
- * http:// and https:// proxies are). A value without "://" is http. buf holds
- * the text that *proxy points into.
- */
-int proxy_for(const struct proxy_rules *rules, const struct url *target,
-    struct buf *buf, struct url *proxy, struct err *e);
 
 #endif

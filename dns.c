@@ -1,8 +1,9 @@
 #include "dns.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "url.h"
 
 #define HEAD 12       /* bytes before the question */
 #define LABEL_MAX 63  /* bytes */
@@ -50,22 +51,17 @@ bare(struct str name)
 bool
 dns_number(struct str s, struct dns_address *out)
 {
-	char text[64];
 	struct str number = s, zone = str_of("");
+	bool cut = str_cut(s, '%', &number, &zone);
+	size_t n;
 
 	*out = (struct dns_address){.six = false};
-	str_cut(s, '%', &number, &zone);
-	if (number.n >= sizeof(text) || zone.n >= sizeof(out->zone) ||
-	    memchr(number.s, '\0', number.n))
+	n = url_ip(number, out->ip);
+	out->six = n == 16;
+	if (!n || zone.n >= sizeof(out->zone) || (cut && (n == 4 || !zone.n)))
 		return false;
-	memcpy(text, number.s, number.n);
-	text[number.n] = '\0';
-	out->six = inet_pton(AF_INET6, text, out->ip) == 1;
-	if (!out->six)
-		return number.n == s.n &&
-		       inet_pton(AF_INET, text, out->ip) == 1;
 	memcpy(out->zone, zone.s, zone.n);
-	return zone.n || number.n == s.n;
+	return true;
 }
 
 /* A number behind "name:", at most max; true if the word is that option. */
@@ -138,17 +134,6 @@ dns_config_line(struct str line, struct dns_config *c)
 		read_options(line, c);
 }
 
-static bool
-same_name(struct str a, struct str b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (chr_lower(a.s[i]) != chr_lower(b.s[i]))
-			return false;
-	return true;
-}
-
 static void
 add(struct dns_addresses *list, const struct dns_address *a)
 {
@@ -166,7 +151,7 @@ dns_hosts_line(struct str line, const char *name, struct dns_addresses *out)
 	if (!dns_number(next_word(&line), &a))
 		return;
 	while ((word = next_word(&line)).n)
-		if (same_name(bare(word), bare(str_of(name)))) {
+		if (str_same_nocase(bare(word), bare(str_of(name)))) {
 			add(out, &a);
 			return;
 		}
@@ -175,13 +160,11 @@ dns_hosts_line(struct str line, const char *name, struct dns_addresses *out)
 bool
 dns_is_localhost(const char *name)
 {
-	static const char local[] = ".localhost";
-	struct str s = bare(str_of(name));
-	size_t n = sizeof(local) - 1;
+	struct str last = bare(str_of(name)), before;
 
-	if (s.n < n)
-		return str_eq_nocase(s, local + 1);
-	return str_eq_nocase(str_make(s.s + s.n - n, n), local);
+	while (str_cut(last, '.', &before, &last))
+		;
+	return str_eq_nocase(last, "localhost");
 }
 
 static size_t

@@ -296,13 +296,15 @@ write_failed(struct exchange *x, uint64_t deadline, unsigned ms, struct err *e)
 }
 
 int
-exchange_head(struct exchange *x, struct str text, struct err *e)
+exchange_head(struct exchange *x, struct err *e)
 {
 	uint64_t deadline = wait_now() + x->answer_ms;
+	struct str text = buf_str(x->in);
+	int rc = conn_write(x->conn, text.s, text.n, deadline, e);
 
-	if (conn_write(x->conn, text.s, text.n, deadline, e))
-		return write_failed(x, deadline, x->answer_ms, e);
-	return 0;
+	mem_wipe(x->in->s, x->in->len);
+	buf_clear(x->in);
+	return rc ? write_failed(x, deadline, x->answer_ms, e) : 0;
 }
 
 int

@@ -49,13 +49,15 @@ struct exchange {
 };
 
 /* conn, in and meter are borrowed; in is emptied, and its limit is that of a
- * head. */
+ * head. It holds the head of the request, then what was received. */
 struct exchange exchange_make(struct conn *conn, struct buf *in,
     struct meter *meter, unsigned answer_ms, unsigned stall_ms);
 
-/* Sends a part of the request. 0: sent. 1: the server has answered already, so
- * stop sending (RFC 9112, 9.5) and call exchange_answer(). */
-int exchange_head(struct exchange *x, struct str text, struct err *e);
+/* Send a part of the request: the head, which the caller has put into in and
+ * which is wiped there, and pieces of the body. 0: sent. 1: the server has
+ * answered already, so stop sending (RFC 9112, 9.5) and call
+ * exchange_answer(). */
+int exchange_head(struct exchange *x, struct err *e);
 int exchange_body(struct exchange *x, const void *p, size_t n, struct err *e);
 
 /* Reads the head of the final answer. ERR_NET if none arrives in time, or it is

@@ -185,7 +185,7 @@ repo_rewrite(const struct repo *r, char *url)
 	if (!str_starts(str_of(url), public_hub))
 		return url_parse(str_of(r->endpoint), &ours, &ignored) < 0
 			   ? url
-			   : url_put_below(&ours, "/api/", url);
+			   : url_put_below(&ours, url);
 	buf_printf(&b, "%s/%s", r->endpoint, url + sizeof(public_hub) - 1);
 	free(url);
 	return buf_detach(&b);

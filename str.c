@@ -99,10 +99,16 @@ str_same(struct str a, struct str b)
 bool
 str_eq_nocase(struct str a, const char *b)
 {
-	if (a.n != strlen(b))
+	return str_same_nocase(a, str_of(b));
+}
+
+bool
+str_same_nocase(struct str a, struct str b)
+{
+	if (a.n != b.n)
 		return false;
 	for (size_t i = 0; i < a.n; i++)
-		if (chr_lower(a.s[i]) != chr_lower(b[i]))
+		if (chr_lower(a.s[i]) != chr_lower(b.s[i]))
 			return false;
 	return true;
 }

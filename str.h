@@ -30,7 +30,8 @@ struct str str_of(const char *s); /* NULL gives an empty view */
 struct str str_make(const char *s, size_t n);
 bool str_eq(struct str a, const char *b);
 bool str_same(struct str a, struct str b);
-bool str_eq_nocase(struct str a, const char *b); /* ASCII only */
+bool str_eq_nocase(struct str a, const char *b);  /* ASCII only */
+bool str_same_nocase(struct str a, struct str b); /* ASCII only */
 bool str_starts(struct str s, const char *prefix);
 bool str_ends(struct str s, const char *suffix);
 struct str str_trim(struct str s); /* without blanks and tabs at both ends */

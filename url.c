@@ -1,5 +1,6 @@
 #include "url.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,17 +55,18 @@ is_host(struct str s)
 	return s.n > 0 && s.n <= 255;
 }
 
-static bool
-is_ipv6(struct str s)
+size_t
+url_ip(struct str s, unsigned char ip[16])
 {
-	bool colon = false;
+	char text[INET6_ADDRSTRLEN];
 
-	for (size_t i = 0; i < s.n; i++) {
-		colon = colon || s.s[i] == ':';
-		if (chr_hex(s.s[i]) < 0 && s.s[i] != ':' && s.s[i] != '.')
-			return false;
-	}
-	return colon && s.n <= 45;
+	if (s.n >= sizeof(text) || memchr(s.s, '\0', s.n))
+		return 0;
+	memcpy(text, s.s, s.n);
+	text[s.n] = '\0';
+	if (inet_pton(AF_INET, text, ip) == 1)
+		return 4;
+	return inet_pton(AF_INET6, text, ip) == 1 ? 16 : 0;
 }
 
 static int
@@ -86,9 +88,11 @@ static int
 parse_host(struct str s, struct url *u, struct err *e)
 {
 	struct str host = s, port = str_of("");
+	unsigned char ip[16];
 
 	if (str_starts(s, "[")) {
-		if (!str_cut(from(s, 1), ']', &host, &port) || !is_ipv6(host))
+		if (!str_cut(from(s, 1), ']', &host, &port) ||
+		    url_ip(host, ip) != 16)
 			return err_set(e, ERR_OTHER,
 			    "invalid IPv6 address '%.*s'", STRF(s));
 		u->ipv6 = true;
@@ -350,13 +354,8 @@ url_join(const struct url *base, struct str ref, struct err *e)
 bool
 url_same_origin(const struct url *a, const struct url *b)
 {
-	if (a->secure != b->secure || a->port != b->port ||
-	    a->host.n != b->host.n)
-		return false;
-	for (size_t i = 0; i < a->host.n; i++)
-		if (chr_lower(a->host.s[i]) != chr_lower(b->host.s[i]))
-			return false;
-	return true;
+	return a->secure == b->secure && a->port == b->port &&
+	       str_same_nocase(a->host, b->host);
 }
 
 bool
@@ -370,7 +369,7 @@ url_is_below(const struct url *u, const struct url *base)
 }
 
 char *
-url_put_below(const struct url *base, const char *start, char *url)
+url_put_below(const struct url *base, char *url)
 {
 	struct buf b = buf_make(URL_MAX);
 	struct url u = {.port = 0};
@@ -378,7 +377,7 @@ url_put_below(const struct url *base, const char *start, char *url)
 
 	if (url_parse(str_of(url), &u, &ignored) < 0 ||
 	    !url_same_origin(&u, base) || url_is_below(&u, base) ||
-	    !str_starts(u.path, start))
+	    !str_starts(u.path, "/api/"))
 		return url;
 	put_authority(&b, &u);
 	buf_str_add(&b, base->path);
@@ -391,30 +390,16 @@ url_put_below(const struct url *base, const char *start, char *url)
 	return buf_detach(&b);
 }
 
-static bool
-is_127(struct str host)
-{
-	struct str part;
-	unsigned parts = 0;
-	uint64_t n;
-	bool more = true;
-
-	if (!str_starts(host, "127."))
-		return false;
-	for (; more; parts++) {
-		part = host;
-		more = str_cut(host, '.', &part, &host);
-		if (str_num(part, 10, 255, &n) < 0)
-			return false;
-	}
-	return parts == 4;
-}
-
 bool
 url_is_loopback(const struct url *u)
 {
-	return str_eq_nocase(u->host, "localhost") || is_127(u->host) ||
-	       (u->ipv6 && str_eq(u->host, "::1"));
+	static const unsigned char one[16] = {[15] = 1};
+	unsigned char ip[16];
+	size_t n = url_ip(u->host, ip);
+
+	return (n == 4 && ip[0] == 127) ||
+	       (n == 16 && memcmp(ip, one, 16) == 0) ||
+	       str_eq_nocase(u->host, "localhost");
 }
 
 void
@@ -516,4 +501,164 @@ url_expiry(const struct url *u)
 	    str_num(value, 10, 1u << 30, &seconds) < 0)
 		return 0;
 	return begin + seconds;
+}
+
+/* --- Which proxy. --- */
+
+/* host is name itself, or (with sub) ends in ".name". */
+static bool
+in_domain(struct str host, struct str name, bool sub)
+{
+	struct str tail;
+
+	if (host.n < name.n || !name.n)
+		return false;
+	tail = from(host, host.n - name.n);
+	return str_same_nocase(tail, name) &&
+	       (host.n == name.n ||
+		   (sub && host.s[host.n - name.n - 1] == '.'));
+}
+
+/* "[::1]:80", "::1", "host:80", "host" to host and port (0: any). */
+static bool
+split_port(struct str entry, struct str *host, uint64_t *port)
+{
+	struct str rest = str_of(""), tail;
+
+	*host = entry;
+	*port = 0;
+	if (str_starts(entry, "[")) {
+		if (!str_cut(from(entry, 1), ']', host, &rest))
+			return false;
+		if (!rest.n)
+			return true;
+		if (rest.s[0] != ':')
+			return false;
+		rest = from(rest, 1);
+	} else if (!str_cut(entry, ':', host, &rest)) {
+		return true;
+	} else if (str_cut(rest, ':', &tail, &tail)) {
+		*host = entry; /* two colons: a bare IPv6 address */
+		return true;
+	}
+	return str_num(rest, 10, 65535, port) == 0;
+}
+
+/* The first bits of both are the same. */
+static bool
+same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
+{
+	unsigned rest = bits % 8;
+	size_t whole = (size_t)(bits / 8);
+
+	if (memcmp(a, b, whole) != 0)
+		return false;
+	return !rest || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
+}
+
+/* "10.0.0.0/8", "fd00::/8", or one address: the host has to be an address of
+ * that network, since a name is not looked up before the proxy is chosen. */
+static bool
+in_network(struct str entry, struct str host)
+{
+	unsigned char network[16], address[16];
+	struct str number = entry, prefix = str_of("");
+	bool cut = str_cut(entry, '/', &number, &prefix);
+	uint64_t bits;
+	size_t n;
+
+	if (str_starts(number, "[") && str_ends(number, "]"))
+		number = str_make(number.s + 1, number.n - 2);
+	n = url_ip(number, network);
+	if (!n || url_ip(host, address) != n)
+		return false;
+	bits = 8 * n;
+	if (cut && str_num(prefix, 10, 8 * n, &bits) < 0)
+		return false;
+	return same_bits(network, address, bits);
+}
+
+static bool
+entry_covers(struct str entry, const struct url *u)
+{
+	struct str scheme, rest, host;
+	unsigned char ip[16];
+	uint64_t port;
+
+	if (str_cut(entry, ':', &scheme, &rest) && str_starts(rest, "//")) {
+		if (!str_eq_nocase(scheme, u->secure ? "https" : "http") &&
+		    !str_eq_nocase(scheme, "all"))
+			return false;
+		entry = from(rest, 2);
+		if (!entry.n || str_eq(entry, "*"))
+			return true;
+	}
+	if (in_network(entry, u->host))
+		return true;
+	if (!split_port(entry, &host, &port) || (port && port != u->port))
+		return false;
+	if (str_starts(host, "*."))
+		host = from(host, 1);
+	if (str_starts(host, "."))
+		return in_domain(u->host, from(host, 1), true) &&
+		       u->host.n >= host.n;
+	return in_domain(u->host, host,
+	    !url_ip(u->host, ip) && !url_ip(host, ip) &&
+		!str_eq_nocase(host, "localhost"));
+}
+
+/* True if the no_proxy list covers the host and port of u: "*" alone in the
+ * list; "example.com" itself and its subdomains; ".example.com" only
+ * subdomains, and so does "*.example.com"; addresses and "localhost" exactly;
+ * "10.0.0.0/8" and "fd00::/8" addresses, but not names, of that network;
+ * "host:port" only that port; "scheme://host" only that scheme. */
+static bool
+proxy_excluded(const char *no, const struct url *u)
+{
+	struct str list = str_of(no);
+	bool more = true, covered = false;
+
+	while (more) {
+		struct str entry = list;
+
+		more = str_cut(list, ',', &entry, &list);
+		entry = str_trim(entry);
+		/* A lone '*' counts wherever it stands. */
+		if (str_eq(entry, "*"))
+			return true;
+		covered = covered || (entry.n && entry_covers(entry, u));
+	}
+	return covered;
+}
+
+static const char *
+choose_proxy(const struct proxy_rules *rules, const struct url *target)
+{
+	const char *own = target->secure ? rules->https : rules->http;
+
+	if (own && *own)
+		return own;
+	return rules->all && *rules->all ? rules->all : NULL;
+}
+
+int
+proxy_for(const struct proxy_rules *rules, const struct url *target,
+    struct buf *buf, struct url *proxy, struct err *e)
+{
+	const char *text = choose_proxy(rules, target);
+
+	if (!text || (rules->no && proxy_excluded(rules->no, target)))
+		return 0;
+	buf_clear(buf);
+	if (!strstr(text, "://"))
+		buf_puts(buf, "http://");
+	buf_puts(buf, text);
+	if (!buf->full && url_parse(buf_str(buf), proxy, e) == 0)
+		return 1;
+	/* The text may hold a password, so it is not shown. */
+	err_set(e, ERR_USAGE,
+	    "the proxy address for %.*s must begin with http:// or https://",
+	    STRF(target->host));
+	return err_hint(e, "check --proxy, https_proxy, http_proxy and "
+			   "all_proxy");
 }

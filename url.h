@@ -52,9 +52,13 @@ bool url_same_origin(const struct url *a, const struct url *b);
 bool url_is_below(const struct url *u, const struct url *base);
 
 /* If base has a path, url has the same origin but is not below it, and url's
- * path begins with start: frees url and returns it with base's path before its
- * own. Else returns url. */
-char *url_put_below(const struct url *base, const char *start, char *url);
+ * path begins with "/api/": frees url and returns it with base's path before
+ * its own. Else returns url. */
+char *url_put_below(const struct url *base, char *url);
+
+/* Parses an IPv4 address, or an IPv6 address without brackets and zone. Returns
+ * its bytes, 4 or 16; 0 if s is neither. */
+size_t url_ip(struct str s, unsigned char ip[16]);
 
 /* "localhost", 127.0.0.0/8 or [::1]: clear text stays on this machine. */
 bool url_is_loopback(const struct url *u);
@@ -82,5 +86,29 @@ void url_show(struct buf *b, const struct url *u);
  * "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it has neither.
  */
 uint64_t url_expiry(const struct url *u);
+
+/* --- Which proxy. --- */
+
+/*
+ * Which proxy a URL goes through: the values of --proxy, or of http_proxy,
+ * https_proxy, all_proxy and no_proxy, with the rules of the official client's
+ * HTTP library (httpx).
+ */
+
+struct proxy_rules {
+	const char *http;  /* proxy for http URLs; NULL or "": none */
+	const char *https; /* proxy for https URLs */
+	const char *all;   /* for both, where the other is unset */
+	const char *no;    /* the no_proxy list; NULL: none */
+};
+
+/*
+ * Sets *proxy to the parsed proxy for target and returns 1; 0 for a direct
+ * connection; -1 and ERR_USAGE if the proxy's address is not usable (only
+ * http:// and https:// proxies are). A value without "://" is http. buf holds
+ * the text that *proxy points into.
+ */
+int proxy_for(const struct proxy_rules *rules, const struct url *target,
+    struct buf *buf, struct url *proxy, struct err *e);
 
 #endif

@@ -1,6 +1,6 @@
 /* Three lines: a proxy, the no_proxy list, and the target. */
 
-#include "../../conn.c"
+#include "../../url.c"
 
 #include "tests/fuzz/fuzz.h"
 

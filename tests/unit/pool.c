@@ -43,7 +43,7 @@ peer_open(struct peer *p)
 	    p->url, sizeof(p->url), "http://127.0.0.1:%u", ntohs(sa.sin_port));
 }
 
-static struct conn *
+static struct link *
 peer_conn(const struct peer *p)
 {
 	struct conn_how how = {.deadline = wait_now() + 5000};
@@ -54,7 +54,7 @@ peer_conn(const struct peer *p)
 	CHECK(!url_parse(str_of(p->url), &u, &e));
 	c = conn_open(&u, &how, NULL, &e);
 	CHECK(c);
-	return c;
+	return link_make(c);
 }
 
 static void
@@ -62,7 +62,7 @@ test_keys(void)
 {
 	static const char *const other[] = {"", "a", "A:1", "a:12", "b:1"};
 	struct pool *pool = pool_open();
-	struct conn *first, *second, *third;
+	struct link *first, *second, *third;
 	struct peer p;
 
 	peer_open(&p);
@@ -96,7 +96,7 @@ test_dead(void)
 {
 	struct pool *pool = pool_open();
 	struct peer good, bad;
-	struct conn *c;
+	struct link *c;
 	int fd;
 
 	peer_open(&good);
@@ -110,7 +110,7 @@ test_dead(void)
 	close(bad.fd);
 	CHECK(pool_take(pool, "k") == c);
 	CHECK(!pool_take(pool, "k"));
-	conn_close(c);
+	link_close(c);
 	close(fd);
 	close(good.fd);
 	pool_close(pool);
@@ -122,7 +122,7 @@ test_full(void)
 {
 	struct pool *pool = pool_open();
 	struct peer p;
-	struct conn *c[IDLE + 1];
+	struct link *c[IDLE + 1];
 
 	peer_open(&p);
 	for (size_t i = 0; i <= IDLE; i++) {
@@ -132,7 +132,7 @@ test_full(void)
 	CHECK(!pool_take(pool, "old"));
 	for (size_t i = IDLE; i > 0; i--) {
 		CHECK_ROW(i, pool_take(pool, "new") == c[i]);
-		conn_close(c[i]);
+		link_close(c[i]);
 	}
 	CHECK(!pool_take(pool, "new"));
 	pool_close(pool);

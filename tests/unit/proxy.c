@@ -1,4 +1,4 @@
-#include "../../conn.c"
+#include "../../url.c"
 
 #include "err.h"
 #include "str.h"
