@@ -1,12 +1,12 @@
 #include "config.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include "err.h"
+#include "file.h"
 #include "str.h"
 #include "url.h"
 
@@ -67,86 +67,75 @@ jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
 	return least;
 }
 
-/* Cuts the next group that limits memory off the text of /proc/self/cgroup,
- * lines "NUMBER:CONTROLLERS:/PATH": of version 1 (*old), where the controller is
- * "memory", or of version 2, where none is named. Pure. */
-static bool
-next_group(struct str *text, struct str *path, bool *old)
-{
-	struct str line, number, kinds;
-
-	while (str_cut(*text, '\n', &line, text)) {
-		if (!str_cut(line, ':', &number, &line) ||
-		    !str_cut(line, ':', &kinds, path) ||
-		    !str_starts(*path, "/"))
-			continue;
-		*old = str_eq(kinds, "memory");
-		if (*old || !kinds.n)
-			return true;
-	}
-	return false;
-}
-
-static bool
-read_text(const char *path, struct buf *text)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *room = buf_room(text, TEXT_MAX);
-	ssize_t n = fd < 0 ? -1 : read(fd, room, TEXT_MAX);
-
-	if (fd >= 0)
-		close(fd);
-	buf_added(text, n > 0 ? (size_t)n : 0);
-	return n > 0;
-}
-
 static uint64_t
 lower(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
 }
 
-/* The limit of one group; "max" is none. */
-static uint64_t
-limit_of(struct str group, bool old)
+/* The path of our own group with that controller ("": version 2), from the text
+ * of /proc/self/cgroup, lines "NUMBER:CONTROLLERS:/PATH"; "" if there is none.
+ * Pure. */
+static struct str
+own_group(struct str text, const char *controller)
 {
-	struct buf path = buf_make(2 * TEXT_MAX), text = buf_make(TEXT_MAX);
+	struct str line, number, field, path;
+
+	while (str_cut(text, '\n', &line, &text))
+		if (str_cut(line, ':', &number, &line) &&
+		    str_cut(line, ':', &field, &path) &&
+		    str_eq(field, controller) && str_starts(path, "/"))
+			return path;
+	return str_of("");
+}
+
+/* The number in a file; no limit if it is "max", or cannot be read. */
+static uint64_t
+limit_in(const char *path)
+{
+	struct buf text = buf_make(TEXT_MAX);
 	uint64_t limit = UINT64_MAX;
 	struct str line, rest;
 
-	buf_puts(&path, old ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup");
-	buf_str_add(&path, group);
-	buf_puts(&path, old ? "/memory.limit_in_bytes" : "/memory.max");
-	if (read_text(buf_cstr(&path), &text) &&
-	    str_cut(buf_str(&text), '\n', &line, &rest) &&
+	if (file_read(path, &text) < 0 ||
+	    !str_cut(buf_str(&text), '\n', &line, &rest) ||
 	    str_num(line, 10, UINT64_MAX, &limit) < 0)
 		limit = UINT64_MAX;
-	buf_release(&path);
 	buf_release(&text);
 	return limit;
 }
 
-/* The least of all groups that it is in, with those around them. Inside a
- * container the path may be that outside; what is mounted at the top is the
- * container's. */
+/* The lowest memory limit of our own groups and of all around them. In a
+ * container the path may be that outside, and its group is mounted at top. */
 static uint64_t
 group_limit(void)
 {
-	uint64_t least =
-	    lower(limit_of(str_of(""), false), limit_of(str_of(""), true));
-	struct buf text = buf_make(TEXT_MAX);
-	struct str rest, path;
-	bool old;
+	static const struct {
+		const char *controller, *top, *file;
+	} version[] = {
+	    {"memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes"},
+	    {"", "/sys/fs/cgroup", "memory.max"},
+	};
+	struct buf text = buf_make(TEXT_MAX), path = buf_make(2 * TEXT_MAX);
+	uint64_t least = UINT64_MAX;
 
-	read_text("/proc/self/cgroup", &text);
-	rest = buf_str(&text);
-	while (next_group(&rest, &path, &old))
-		while (path.n) {
-			least = lower(least, limit_of(path, old));
-			while (path.s[--path.n] != '/')
+	file_read("/proc/self/cgroup", &text);
+	for (size_t i = 0; i < countof(version); i++) {
+		struct str group =
+		    own_group(buf_str(&text), version[i].controller);
+
+		for (bool top = false; !top;) {
+			top = !group.n;
+			buf_clear(&path);
+			buf_printf(&path, "%s%.*s/%s", version[i].top,
+			    STRF(group), version[i].file);
+			least = lower(least, limit_in(buf_cstr(&path)));
+			while (group.n && group.s[--group.n] != '/')
 				;
 		}
+	}
 	buf_release(&text);
+	buf_release(&path);
 	return least;
 }
 

@@ -747,9 +747,8 @@ folder_write_new(
 	return -1;
 }
 
-/* 0 at the end of the file, 1 if it does not fit, -1 with errno. */
-static int
-read_all(int fd, struct buf *b)
+int
+file_read_fd(int fd, struct buf *b)
 {
 	for (;;) {
 		size_t room = b->max - b->len;
@@ -760,17 +759,29 @@ read_all(int fd, struct buf *b)
 			room = 4096;
 		if (room)
 			p = buf_room(b, room);
-		if (!p)
-			return 1;
 		n = read(fd, p, room ? room : 1);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return (int)n;
-		if (!room)
-			return 1;
+		if (!room) {
+			errno = EFBIG;
+			return -1;
+		}
 		buf_added(b, (size_t)n);
 	}
+}
+
+int
+file_read(const char *path, struct buf *b)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC), rv;
+
+	if (fd < 0)
+		return -1;
+	rv = file_read_fd(fd, b);
+	shut(fd);
+	return rv;
 }
 
 int
@@ -781,11 +792,11 @@ folder_read(
 
 	if (fd < 0)
 		return errno == ENOENT ? 1 : -1;
-	rv = read_all(fd, b);
-	if (rv < 0)
+	rv = file_read_fd(fd, b);
+	if (rv < 0 && errno != EFBIG)
 		fail(f, path, "read", e);
-	if (rv > 0)
-		rv = err_set(e, ERR_FILE,
+	else if (rv < 0)
+		err_set(e, ERR_FILE,
 		    "'%s/%s' is larger than its limit of %zu bytes", f->path,
 		    path, b->max);
 	shut(fd);

@@ -138,6 +138,11 @@ int file_pread(int fd, void *p, size_t n, uint64_t offset, const char *name,
 int file_pwrite(int fd, const void *p, size_t n, uint64_t offset,
     const char *name, struct err *e);
 
+/* Append all of a file, or what is left of it, to b. -1 sets errno: EFBIG if
+ * there is more than b's limit. */
+int file_read(const char *path, struct buf *b);
+int file_read_fd(int fd, struct buf *b);
+
 /* write of exactly n bytes, over short counts and EINTR. -1 sets errno. */
 int file_write(int fd, const void *p, size_t n);
 

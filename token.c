@@ -9,49 +9,26 @@
 
 #include "env.h"
 #include "err.h"
+#include "file.h"
 #include "json.h"
 #include "option.h"
 #include "str.h"
 
 /* --- Files that leave no copy of the token. --- */
 
-/* The room is taken at once: what grows leaves copies behind. */
+/* The room is taken at once: a buffer that grows leaves copies behind. */
 int
 secret_read_fd(int fd, struct buf *b)
 {
-	char *room = buf_room(b, b->max);
-	size_t n = 0;
-
-	while (n < b->max) {
-		ssize_t got = read(fd, room + n, b->max - n);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got < 0)
-			return -1;
-		if (got == 0)
-			break;
-		n += (size_t)got;
-	}
-	buf_added(b, n);
-	if (n < b->max)
-		return 0;
-	errno = EFBIG;
-	return -1;
+	buf_room(b, b->max);
+	return file_read_fd(fd, b);
 }
 
 int
 secret_read_file(const char *path, struct buf *b)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), rv, saved;
-
-	if (fd < 0)
-		return -1;
-	rv = secret_read_fd(fd, b);
-	saved = errno;
-	close(fd);
-	errno = saved;
-	return rv;
+	buf_room(b, b->max);
+	return file_read(path, b);
 }
 
 void
@@ -145,7 +122,7 @@ static int
 read_config(
     struct dotenv *d, const struct load *l, const char *file, struct err *e)
 {
-	struct buf text = buf_make(CONFIG_MAX + 1);
+	struct buf text = buf_make(CONFIG_MAX);
 	char *path = NULL;
 	int rv = secret_read_file(file, &text);
 
@@ -288,7 +265,7 @@ parse_named(
 static int
 read_env(struct dotenv *d, const struct load *l, struct err *e)
 {
-	struct buf text = buf_make(ENV_MAX + 1);
+	struct buf text = buf_make(ENV_MAX);
 	bool read = true;
 	int rv = 0;
 
@@ -612,17 +589,9 @@ token_release(struct token *t)
 }
 
 const char *
-token_places(enum token_purpose p)
+token_places(void)
 {
-#define PLACES(first) \
-	"--api_token, --token-file, " first ", HF_TOKEN and " \
-	"HUGGING_FACE_HUB_TOKEN in the environment and in .env, " \
-	"and the token file of 'hf auth login'"
-	static const char *const places[] = {
-	    [TOKEN_READ] = PLACES("HUGGINGFACE_READ_API"),
-	    [TOKEN_WRITE] = PLACES("HUGGINGFACE_WRITE_API"),
-	};
-#undef PLACES
-
-	return places[p];
+	return "--api_token, --token-file, HUGGINGFACE_WRITE_API, HF_TOKEN and "
+	       "HUGGING_FACE_HUB_TOKEN in the environment and in .env, and the "
+	       "token file of 'hf auth login'";
 }

@@ -46,19 +46,14 @@ int token_find(const struct token_input *in, struct token *out,
 /* Wipes the text, and hides nothing any more. */
 void token_release(struct token *t);
 
-/* The places that were searched for a token, for the error if there is none:
+/* The places that an upload searches for a token, for the error if there is none:
  * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
-const char *token_places(enum token_purpose p);
+const char *token_places(void);
 
 /* --- Files that leave no copy of the token. --- */
 
-/*
- * Reads files that may contain a token without leaving copies of it. The limit
- * of b is one byte more than the longest accepted text.
- */
-
-/* Reads all into the empty b. -1 sets errno: EFBIG if it is too long. The file
- * may be a pipe. */
+/* Read a file or a pipe to its end into the empty b, and leave no copy of what
+ * may contain a token. -1 sets errno: EFBIG if there is more than b's limit. */
 int secret_read_fd(int fd, struct buf *b);
 int secret_read_file(const char *path, struct buf *b);
 

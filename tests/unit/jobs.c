@@ -62,36 +62,29 @@ test_choose(void)
 }
 
 static void
-test_next_group(void)
+test_own_group(void)
 {
 	static const struct {
-		const char *text,
-		    *found; /* paths, '1' before one of version 1 */
+		const char *text, *two, *one; /* of each version */
 	} t[] = {
-	    {"0::/\n", " /"},
-	    {"0::/system.slice/x.service\n", " /system.slice/x.service"},
-	    {"12:cpu,cpuacct:/c\n5:memory:/m\n0::/u\n", "1/m /u"},
-	    {"1:name=systemd:/s\n0::/u\n", " /u"},
-	    {"0::/u\n5:memory:/m\n", " /u1/m"},
-	    {"0::/with:colon\n", " /with:colon"},
-	    {"", ""},
-	    {"\n\n", ""},
-	    {"0::\n0::u\n0:/u\n", ""},
-	    {"5:memoryx:/m\n5:cpu:/m\n", ""},
-	    {"0::/cut off", ""},
+	    {"0::/\n", "/", ""},
+	    {"0::/system.slice/x.service\n", "/system.slice/x.service", ""},
+	    {"12:cpu,cpuacct:/c\n5:memory:/m\n0::/u\n", "/u", "/m"},
+	    {"1:name=systemd:/s\n0::/u\n", "/u", ""},
+	    {"0::/u\n5:memory:/m\n", "/u", "/m"},
+	    {"0::/with:colon\n", "/with:colon", ""},
+	    {"", "", ""},
+	    {"\n\n", "", ""},
+	    {"0::\n0::u\n0:/u\n", "", ""},
+	    {"5:memoryx:/m\n5:cpu:/m\n", "", ""},
+	    {"0::/cut off", "", ""},
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
-		struct str rest = str_of(t[i].text), path;
-		struct buf found = buf_make(100);
-		bool old;
+		struct str text = str_of(t[i].text);
 
-		while (next_group(&rest, &path, &old)) {
-			buf_puts(&found, old ? "1" : " ");
-			buf_str_add(&found, path);
-		}
-		CHECK_ROW(i, str_eq(buf_str(&found), t[i].found));
-		buf_release(&found);
+		CHECK_ROW(i, str_eq(own_group(text, ""), t[i].two));
+		CHECK_ROW(i, str_eq(own_group(text, "memory"), t[i].one));
 	}
 }
 
@@ -120,7 +113,7 @@ int
 main(void)
 {
 	test_choose();
-	test_next_group();
+	test_own_group();
 	test_look();
 	return test_end();
 }

@@ -23,7 +23,7 @@ test_lengths(void)
 	};
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		struct buf b = buf_make(LONGEST + 1);
+		struct buf b = buf_make(LONGEST);
 		int rv;
 
 		scratch_write("f", rows[i].text);
@@ -42,7 +42,7 @@ test_lengths(void)
 static void
 test_pipe(void)
 {
-	struct buf b = buf_make(LONGEST + 1);
+	struct buf b = buf_make(LONGEST);
 	int fd[2];
 
 	CHECK(pipe(fd) == 0);
@@ -56,7 +56,7 @@ test_pipe(void)
 static void
 test_refused(void)
 {
-	struct buf b = buf_make(LONGEST + 1);
+	struct buf b = buf_make(LONGEST);
 
 	CHECK(secret_read_file("none", &b) < 0 && errno == ENOENT);
 	CHECK(secret_read_file(".", &b) < 0 && errno == EISDIR);

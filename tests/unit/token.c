@@ -249,16 +249,6 @@ test_implicit_note(void)
 	release(&r);
 }
 
-static void
-test_places(void)
-{
-	const char *r = token_places(TOKEN_READ);
-	const char *w = token_places(TOKEN_WRITE);
-
-	CHECK(strstr(r, "HUGGINGFACE_READ_API") && !strstr(r, "WRITE"));
-	CHECK(strstr(w, "HUGGINGFACE_WRITE_API") && !strstr(w, "READ"));
-}
-
 int
 main(void)
 {
@@ -270,7 +260,6 @@ main(void)
 	test_option_file();
 	test_bad_dotenv();
 	test_implicit_note();
-	test_places();
 	scratch_leave(folder);
 	return test_end();
 }
