@@ -20,7 +20,7 @@
 #define REVISION_MAX 255
 #define PATH_MAX_LENGTH 4096
 
-/* One line a type, in the order of enum repo_type. */
+/* One row for each type, in the order of enum repo_type. */
 static const struct {
 	const char *name, *plural, *prefix;
 } types[] = {
@@ -84,7 +84,8 @@ refuse(struct err *e, const char *id, const char *why)
 	return err_hint(e, "use the form namespace/name");
 }
 
-/* Most often the type was written in front, as in the Hub's addresses. */
+/* The usual mistake: the type was written before the name, as in the Hub's
+ * addresses. */
 static int
 too_deep(struct err *e, const char *id)
 {
@@ -100,7 +101,8 @@ too_deep(struct err *e, const char *id)
 	return -1;
 }
 
-/* As browsers show an address of the Hub. */
+/* True if the text is an address of the Hub without "https://", as browsers
+ * show it. */
 static bool
 is_bare_address(struct str text)
 {
@@ -108,7 +110,7 @@ is_bare_address(struct str text)
 	       str_starts(text, "hf.co/");
 }
 
-/* The rules of section 1.5. ERR_USAGE, and the sentence names the rule. */
+/* Checks the Hub's rules for names. ERR_USAGE; the sentence names the rule. */
 static int
 repoid_check(const char *id, struct err *e)
 {
@@ -116,10 +118,12 @@ repoid_check(const char *id, struct err *e)
 
 	if (!*id)
 		return refuse(e, id, "it is empty");
-	/* Else it would stand in an address, for the server's log. */
+	/* A token given in place of a name must not get into an address, and so
+	 * into the server's log. */
 	if (str_token_length(name) == name.n && name.n >= TOKEN_MIN)
 		return refuse(e, id, "it looks like a token");
-	/* Given without hf://, it would name another repository. */
+	/* Without hf:// such an address would be taken for the name of another
+	 * repository. */
 	if (is_bare_address(name))
 		return refuse(e, id, "it looks like an address of the Hub");
 	if (str_cut(name, '/', &space, &name)) {
@@ -176,7 +180,7 @@ repoid_release(struct repoid *id)
 	*id = (struct repoid){.id = NULL};
 }
 
-/* Takes the next part of a path. */
+/* Cuts the next part off a path. */
 static struct str
 take_part(struct str *rest)
 {
@@ -187,7 +191,8 @@ take_part(struct str *rest)
 	return part;
 }
 
-/* Decodes %XX into a string of the caller's; NULL if it is broken. */
+/* Returns s with %XX decoded, which the caller frees; NULL if an escape is
+ * broken. */
 static char *
 unquoted(struct str s)
 {
@@ -211,7 +216,8 @@ set_type(enum repo_type t, const enum repo_type *given, struct repoid *out,
 	return 0;
 }
 
-/* "datasets/..." and "models/..." say the type; without, it is a model. */
+/* Cuts "datasets/", "models/" and the like off *rest and sets the type; without
+ * one it is a model. */
 static int
 take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
     const char *text, struct err *e)
@@ -223,15 +229,15 @@ take_type(struct str *rest, const enum repo_type *given, struct repoid *out,
 			*rest = after;
 			return set_type((enum repo_type)i, given, out, text, e);
 		}
-	/* Else it would be taken for the namespace of a model. */
+	/* "buckets" is not the namespace of a model. */
 	if (str_eq(part, "buckets"))
 		return err_set(
 		    e, ERR_USAGE, "'%s' is a bucket, not a repository", text);
 	return set_type(REPO_MODEL, given, out, text, e);
 }
 
-/* A revision of hf:// ends at the next '/', but for "refs/pr/N" and
- * "refs/convert/NAME", which are taken whole. */
+/* Cuts the revision off an hf:// address. It ends at the next '/'; only
+ * "refs/pr/N" and "refs/convert/NAME" contain one. */
 static struct str
 take_revision(struct str *rest)
 {
@@ -323,7 +329,8 @@ parse_web(const char *text, struct str rest, const enum repo_type *given,
 	return 0;
 }
 
-/* The Hub's own addresses, or the endpoint's with its path before all. */
+/* True for an address of the Hub itself, or of the endpoint below its path;
+ * *rest gets the path after that. */
 static bool
 is_hub(const struct url *u, const struct url *endpoint, struct str *path)
 {
@@ -343,8 +350,8 @@ is_hub(const struct url *u, const struct url *endpoint, struct str *path)
 	return !path->n || path->s[0] == '/';
 }
 
-/* "https://huggingface.co/" and the like name no repository at all. A folder
- * may end in '/', as a browser shows it. */
+/* Refuses an address that names no repository ("https://huggingface.co/").
+ * Drops the '/' at the end of a folder, as a browser shows it. */
 static int
 tidy(const char *text, struct repoid *id, struct err *e)
 {
@@ -406,7 +413,7 @@ repoid_parse(const char *text, const enum repo_type *given_type,
 
 /* --- Answers. --- */
 
-/* The official client's and the Hub's own texts are below that. */
+/* Bytes of a server's text in a sentence. The Hub's own texts are shorter. */
 #define TEXT_MAX 400
 
 /* --- Listings and descriptions. --- */
@@ -427,8 +434,8 @@ parse(struct str text, struct json *out, struct err *e)
 	return err_in(e, "the Hub's answer is not JSON");
 }
 
-/* The digest that names a content: the LFS pointer's where there is one. In a
- * listing it is "oid", in a description "sha256" (hub-protocol.md, 3.1). */
+/* Reads the digest of a content: that of the LFS pointer if there is one. It is
+ * "oid" in a listing and "sha256" in a description. */
 static int
 entry_digest(
     const struct json *entry, const struct json *lfs, struct digest *out)
@@ -447,7 +454,7 @@ entry_digest(
 	return rv;
 }
 
-/* A size may be missing: *size stays. */
+/* Reads "size". If it is missing, *size stays as it was. */
 static int
 entry_size(const struct json *v, uint64_t *size)
 {
@@ -488,7 +495,8 @@ give_entry(const struct json *entry,
 
 	if (entry->type != JSON_OBJECT)
 		return not_a_listing(e, "an entry is no object");
-	/* Passing over what may be a file would be a silent loss. */
+	/* An entry without a type may be a file: to skip it would lose it
+	 * silently. */
 	if (!json_get(entry, "type", &type) || type.type != JSON_STRING)
 		return not_a_listing(e, "an entry does not say what it is");
 	if (!json_is(&type, "file"))
@@ -555,8 +563,8 @@ answer_commit(struct str text, char commit[41], struct err *e)
 
 /* --- Errors. --- */
 
-/* Appends text to the sentences of b, unless it is there already. Runs of white
- * space become one blank: bodies have line ends. */
+/* Appends a sentence to b, unless b contains it already. Runs of white space,
+ * which include line ends, become one blank. */
 static void
 add_text(struct buf *b, struct str text)
 {
@@ -573,7 +581,7 @@ add_text(struct buf *b, struct str text)
 	}
 	if (line.len && line.s[line.len - 1] == ' ')
 		line.s[--line.len] = '\0';
-	/* Before the cut: what is left of a token is not known as one. */
+	/* Masked before it is cut: half a token would not be recognised. */
 	if (line.len)
 		str_mask_tokens(line.s);
 	if (line.len > TEXT_MAX)
@@ -604,8 +612,8 @@ add_member(struct buf *b, const struct json *v, const char *name)
 		add_string(b, &item);
 }
 
-/* The shapes of section 6.1: a string or a list of strings in "error", with
- * "error_description"; a list of objects in "errors". */
+/* Adds the reason from an answer in JSON: a string or a list of strings in
+ * "error", with "error_description"; or a list of objects in "errors". */
 static void
 add_json(struct buf *b, const struct json *all)
 {
@@ -626,8 +634,8 @@ add_json(struct buf *b, const struct json *all)
 	}
 }
 
-/* Pages of a proxy are no words for people at a terminal, nor is the XML of a
- * store, which may repeat what was signed. */
+/* True if the body is text for people: not the HTML page of a proxy, nor the
+ * XML of a storage server, which may repeat what was signed. */
 static bool
 is_words(const struct http_head *h, struct str body)
 {
@@ -637,7 +645,7 @@ is_words(const struct http_head *h, struct str body)
 	       !http_type_is(h, "text/html") && utf8_valid(body);
 }
 
-/* What the Hub says of it, in its own words. */
+/* Adds the Hub's own reason. */
 static void
 add_words(struct buf *b, const struct http_head *h, struct str body)
 {
@@ -667,8 +675,8 @@ code_is(const struct http_head *h, const char *code)
 	return header_is(h, "x-error-code", code);
 }
 
-/* What to do where a token may help and none was sent; set is that for who has
- * given none. */
+/* Sets the hint where a token may help and none was sent. set is the hint for a
+ * user who has given none. */
 static int
 hint_token(const struct answer_about *a, const char *set, struct err *e)
 {
@@ -712,7 +720,8 @@ gated(const struct answer_about *a, struct err *e)
 	    a->endpoint, a->type_prefix, a->id);
 }
 
-/* A repository that is missing looks like one that is private. */
+/* Sets the error for a repository that is missing, or private: the Hub answers
+ * the same. */
 static int
 absent_repo(const struct answer_about *a, struct err *e)
 {
@@ -750,8 +759,9 @@ forbidden(const struct answer_about *a, struct err *e)
 	    e, "check the rights of the token; -v shows where it came from");
 }
 
-/* Two kinds of 429: a window that opens again, which is waited for, and other
- * quotas, for which neither waiting seconds nor trying again helps (6.5). */
+/* Sets the error for a 429. Either a window opens again after some seconds, and
+ * the client waits; or another quota is used up, and a later try does not
+ * help. */
 static int
 too_many(const struct http_head *h, const struct answer_about *a, struct err *e)
 {
@@ -779,7 +789,7 @@ names_credentials(const struct http_head *h)
 	       str_starts(message, "Invalid credentials in Authorization");
 }
 
-/* What a status means where the Hub gave no word for it. */
+/* Sets the error by the status alone, where the Hub gave no code. */
 static int
 by_status(
     const struct http_head *h, const struct answer_about *a, struct err *e)
@@ -807,7 +817,7 @@ by_status(
 	}
 }
 
-/* The decision order of section 6.2. */
+/* Chooses the error, in the order that answer_error() documents. */
 static int
 decide(const struct http_head *h, const struct answer_about *a, struct err *e)
 {
@@ -957,10 +967,10 @@ preupload_parse(struct str text,
 
 /* --- The body of a commit. --- */
 
-/* A path has at most 1000 bytes, a message what the user wrote. */
+/* Room for a line: a path has at most 1000 bytes, a message has any length. */
 #define LINE_MAX_LENGTH ((size_t)1 << 20)
 
-/* Raw bytes that are encoded at once; a multiple of 3. */
+/* Bytes of a content that are encoded at once; a multiple of 3. */
 #define RAW 12288
 
 static uint64_t
@@ -981,7 +991,8 @@ put_header(struct buf *b, const struct commit *c)
 	buf_puts(b, "}}\n");
 }
 
-/* Writes the line of an operation; *split gets where a content would stand. */
+/* Writes the line of an operation; *split gets the offset at which a content
+ * belongs. */
 static void
 put_op(struct buf *b, const struct commit_op *op, size_t *split)
 {
@@ -1003,7 +1014,8 @@ put_op(struct buf *b, const struct commit_op *op, size_t *split)
 	buf_puts(b, "}}\n");
 }
 
-/* The text of line i; returns the length of the line with its content. */
+/* Writes the text of line i. Returns the length of the line with its
+ * content. */
 static uint64_t
 put_line(struct buf *b, const struct commit *c, size_t i, size_t *split)
 {
@@ -1056,7 +1068,7 @@ commit_reader_release(struct commit_reader *r)
 	buf_release(&r->text);
 }
 
-/* Goes to the line that offset is in; the length of that line. */
+/* Goes to the line that contains offset. Returns the length of that line. */
 static uint64_t
 seek(struct commit_reader *r, uint64_t offset)
 {
@@ -1077,14 +1089,15 @@ seek(struct commit_reader *r, uint64_t offset)
 	return length;
 }
 
-/* Encodes the content of a file from place at of its base64 text on. */
+/* Encodes the content of a file, from offset at of its base64 text on. */
 static int
 read_content(struct commit_reader *r, uint64_t at, char *p, size_t cap,
     size_t *n, struct err *e)
 {
 	const struct commit_op *op = &r->c->op[r->i - 1];
 	uint64_t from = at / 4 * 3, left = op->size - from;
-	/* No more groups than what is asked for lies in. */
+	/* Reads only the groups of three bytes that cap bytes of base64
+	 * need. */
 	size_t max = cap / 4 < RAW / 3 - 2 ? (cap / 4 + 2) * 3 : RAW;
 	size_t raw = left < max ? (size_t)left : max;
 	size_t skip = (size_t)(at % 4);
@@ -1112,7 +1125,7 @@ read_content(struct commit_reader *r, uint64_t at, char *p, size_t cap,
 	return rv;
 }
 
-/* Some bytes from offset on, of one line; *n is 0 at the end. */
+/* Reads bytes from offset on, all from one line; *n is 0 at the end. */
 static int
 read_some(struct commit_reader *r, uint64_t offset, char *p, size_t cap,
     size_t *n, struct err *e)

@@ -23,9 +23,9 @@ struct err;
 /* --- Names of repositories. --- */
 
 /*
- * What names a repository: "namespace/name", "hf://datasets/org/name@rev/path",
- * a pasted web address; and the quoting of names in the Hub's URLs
- * (hub-protocol.md, 1.2 to 1.7). Pure.
+ * Parses what names a repository: "namespace/name",
+ * "hf://datasets/org/name@rev/path", a pasted web address; and quotes names for
+ * the Hub's URLs. Pure.
  */
 
 enum repo_type { REPO_MODEL, REPO_DATASET, REPO_SPACE, REPO_KERNEL };
@@ -63,9 +63,9 @@ int revision_check(const char *rev, struct err *e);
 /* --- Answers. --- */
 
 /*
- * What the Hub answers, as structs and errors: JSON bodies, headers, statuses
- * (hub-protocol.md, sections 3, 6, 9). Pure. Answers are not trusted: sizes are
- * limited, hashes are checked for form.
+ * Turns the Hub's answers (JSON bodies, headers, statuses) into structs and
+ * errors. Pure. Answers are not trusted: sizes are limited, hashes are checked
+ * for form.
  */
 
 /* Largest accepted file size: 2^53, the largest exact JSON integer. */
@@ -111,12 +111,12 @@ struct answer_about {
 };
 
 /*
- * A status of 400 or more to a sentence and its kind, by the decision order of
- * section 6.2: RevisionNotFound, EntryNotFound, RepoNotFound, GatedRepo,
- * disabled, 401, 403, 429 (with the wait), transient ones ERR_NET, the rest.
- * The Hub's own message and request id are part of it, a hint says what to do.
- * body is the text of the answer, possibly empty, JSON or plain; HTML is left
- * out. Always returns -1.
+ * Sets the error for a status of 400 or more: a sentence and its kind. In this
+ * order: X-Error-Code (RevisionNotFound, EntryNotFound, RepoNotFound,
+ * GatedRepo), a disabled repository, 401, 403, 429 (with the wait), transient
+ * statuses (ERR_NET), the rest. The sentence contains the Hub's own message and
+ * request id; a hint says what to do. body is the text of the answer, possibly
+ * empty, JSON or plain; HTML is left out. Always returns -1.
  */
 int answer_error(const struct http_head *h, struct str body,
     const struct answer_about *about, struct err *e);
@@ -124,8 +124,8 @@ int answer_error(const struct http_head *h, struct str body,
 /* --- How to send each file. --- */
 
 /*
- * The preupload request, which asks how to send each file, and its answer
- * (hub-protocol.md, 9.4). Pure.
+ * The preupload request, which asks the Hub how to send each file, and its
+ * answer. Pure.
  */
 
 /* Files per request, and bytes of each file that are sent as a sample. */
@@ -158,9 +158,9 @@ int preupload_parse(struct str text,
 /* --- The body of a commit. --- */
 
 /*
- * The body of a commit (hub-protocol.md, 9.8): lines of JSON whose length is
- * known before the first is written, so that it can be streamed; the contents
- * of regular files are read and encoded as they are sent, never held.
+ * The body of a commit: lines of JSON whose length is known before the first is
+ * written, so that it can be streamed; the contents of regular files are read
+ * and encoded as they are sent, never held.
  */
 
 enum commit_kind {

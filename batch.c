@@ -91,8 +91,8 @@ multipart_is_whole(const struct multipart *m)
 	return true;
 }
 
-/* The value of name in the query of an address, decoded; false if there is
- * none. */
+/* Appends the value of name in the query of an address, decoded. False if there
+ * is none. */
 static bool
 query_value(const char *address, const char *name, struct buf *out)
 {
@@ -105,7 +105,7 @@ query_value(const char *address, const char *name, struct buf *out)
 	       !out->full;
 }
 
-/* A date in a query may have '+' for blanks (a form's way of quoting). */
+/* Reads a date in a query, which may have '+' for blanks, as in a form. */
 static uint64_t
 expiration(const char *address)
 {
@@ -202,7 +202,7 @@ multipart_put_completion(
 
 /* --- The batch call. --- */
 
-/* A server's sentence, for ours. */
+/* Bytes of a server's message in a sentence. */
 #define MESSAGE_MAX 400
 
 /* --- The question. --- */
@@ -253,7 +253,7 @@ broken(struct err *e, const char *what)
 	    "the Hub's answer to the upload is broken: %s", what);
 }
 
-/* A chunk size is a number, or text that is one. */
+/* Reads a chunk size: a number, or a string that is one. */
 static int
 read_chunk(const struct json *v, uint64_t *out)
 {
@@ -268,7 +268,8 @@ read_chunk(const struct json *v, uint64_t *out)
 	return rv;
 }
 
-/* The number that a member of the header is the part of; 0: it is none. */
+/* Returns the number of the part that a member of the header names; 0 if it
+ * names none. */
 static uint64_t
 part_number(const struct json *key)
 {
@@ -345,7 +346,7 @@ read_upload(const struct json *upload, uint64_t size, struct multipart *m,
 	return read_single(upload, size, m, e);
 }
 
-/* What the server has against an object. */
+/* Sets the error that the server gives for an object. */
 static void
 read_error(const struct json *v, struct err *e)
 {
@@ -356,7 +357,7 @@ read_error(const struct json *v, struct err *e)
 	json_get_uint(v, "code", 999, &code);
 	if (code == 401 || code == 403)
 		kind = ERR_AUTH;
-	/* 507 is its storage that is full, 509 a quota. */
+	/* 507 means that its storage is full, 509 that a quota is used up. */
 	else if (http_status_transient((unsigned)code) && code != 501 &&
 		 code != 507 && code != 509)
 		kind = ERR_NET;
@@ -443,8 +444,8 @@ lfs_batch_parse(
 
 /* --- The storage. --- */
 
-/* The text of the first element of that name, "" if there is none: S3's errors
- * are small and flat. */
+/* Returns the text of the first element of that name, "" if there is none. S3's
+ * errors are small and flat. */
 static struct str
 element(struct str xml, const char *name)
 {
@@ -477,7 +478,7 @@ static const struct {
     {"ExpiredToken", LFS_RENEW, ERR_NET},
     {"EntityTooLarge", LFS_REFUSED, ERR_REFUSED},
     {"NotImplemented", LFS_REFUSED, ERR_REFUSED},
-    /* The bytes are others than the hash says. */
+    /* The bytes do not match their hash. */
     {"BadDigest", LFS_REFUSED, ERR_CONTENT},
     {"XAmzContentSHA256Mismatch", LFS_REFUSED, ERR_CONTENT},
     {"XAmzContentChecksumMismatch", LFS_REFUSED, ERR_CONTENT},

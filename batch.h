@@ -2,8 +2,8 @@
 #define HUB_BATCH_H
 
 /*
- * The request and answer of the Git LFS batch call, and the storage's answers
- * (hub-protocol.md, 9.5 and 9.6). Pure.
+ * The request and answer of the Git LFS batch call, and the storage's answers.
+ * Pure.
  */
 
 #include <stdbool.h>
@@ -20,8 +20,8 @@ struct err;
 
 /*
  * The upload of one content: the signed URL of each part, and the ETag that the
- * storage returned for it (hub-protocol.md, 9.5, 9.6). A single PUT is an
- * upload with one part and no completion. Pure.
+ * storage returned for it. A single PUT is an upload with one part and no
+ * completion. Pure.
  *
  * Invariant: count is size / chunk, rounded up, and at least 1.
  */
@@ -32,11 +32,11 @@ struct err;
 struct multipart {
 	uint64_t size, chunk;
 	size_t count;
-	char *complete; /* where to say that all parts are there; NULL: nowhere
-			 * (a single PUT) */
-	char *verify;   /* where to say it once more; NULL: nowhere */
-	char **url;     /* of each part */
-	char **etag;    /* of each part, verbatim; NULL: has not arrived */
+	/* URL that ends the upload once all parts are there; NULL: none. */
+	char *complete;
+	char *verify; /* URL that confirms the upload to the Hub; NULL: none */
+	char **url;   /* of each part */
+	char **etag;  /* of each part, verbatim; NULL: has not arrived */
 	uint64_t expires; /* Unix seconds; 0: not known */
 };
 
@@ -127,7 +127,7 @@ enum lfs_verdict {
 	LFS_ARRIVED,
 	LFS_AGAIN,   /* the same again, later */
 	LFS_RENEW,   /* the address or its upload has expired */
-	LFS_REFUSED, /* never */
+	LFS_REFUSED, /* the storage will never take it */
 };
 
 /* body is XML, or anything. The error is set for all but ARRIVED: ERR_NET for

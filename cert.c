@@ -34,7 +34,8 @@ byte(struct str s, size_t i)
 	return (unsigned char)s.s[i];
 }
 
-/* Takes any element: lengths of up to four bytes, one-byte tags. */
+/* Cuts the next element off *in. Lengths of up to four bytes and tags of one
+ * byte are supported. */
 static bool
 take_any(struct str *in, unsigned *tag, struct str *body)
 {
@@ -59,7 +60,7 @@ take_any(struct str *in, unsigned *tag, struct str *body)
 	return true;
 }
 
-/* Takes the next element if it has this tag. */
+/* Cuts the next element off *in if it has this tag. */
 static bool
 take(struct str *in, unsigned tag, struct str *body)
 {
@@ -86,7 +87,7 @@ same(struct str s, const char *bytes, size_t n)
 	return s.n == n && memcmp(s.s, bytes, n) == 0;
 }
 
-/* Takes two digits at *at; 100 if there are none. */
+/* Reads two digits and moves *at; returns 100 if there are none. */
 static unsigned
 two(struct str s, size_t *at)
 {
@@ -244,7 +245,7 @@ cert_name(struct str dn, char *out, size_t size)
 		buf_str_add(&name, buf_str(&org));
 	if (!name.len)
 		buf_puts(&name, "(no name)");
-	/* What comes after a NUL must not be hidden. */
+	/* Text after a NUL must not be hidden. */
 	for (size_t i = 0; i < name.len; i++)
 		if (!name.s[i])
 			name.s[i] = '?';
@@ -253,7 +254,7 @@ cert_name(struct str dn, char *out, size_t size)
 	buf_release(&org);
 }
 
-/* "'name'"; a long one is cut. */
+/* Appends "'name'", cut if it is long. */
 static void
 add_host(struct buf *b, unsigned tag, struct str s)
 {
@@ -336,7 +337,7 @@ cert_is_root(const struct cert *c)
 	return str_same(c->issuer, c->subject);
 }
 
-/* Of a number in DER, which may begin with a byte of 0. */
+/* Returns the bits of a number in DER, which may begin with a byte of 0. */
 static size_t
 bit_length(struct str n)
 {
@@ -557,7 +558,8 @@ same_key(const br_x509_pkey *a, const br_x509_pkey *b)
 	       same_bytes(ea->q, ea->qlen, eb->q, eb->qlen);
 }
 
-/* Folders of systems hold each root two or three times. */
+/* True if the list has this root already: the folders of systems contain each
+ * root two or three times. */
 static bool
 known(const struct anchors *list, unsigned flags, const struct buf *dn,
     const br_x509_pkey *key)
@@ -594,7 +596,8 @@ to_buf(void *buf, const void *p, size_t n)
 	buf_add(buf, p, n);
 }
 
-/* BearSSL asks nothing of a root's key, but a chain is as weak as that. */
+/* BearSSL does not check a root's key, but a chain is only as strong as
+ * that. */
 static bool
 is_strong(const br_x509_pkey *key)
 {
@@ -602,9 +605,9 @@ is_strong(const br_x509_pkey *key)
 	       key->key.rsa.nlen >= CERT_RSA_MIN / 8;
 }
 
-/* Adds a certificate, once. One with a key that BearSSL cannot use, or an RSA
- * key of less than 2048 bits, is passed over (*added stays as it was); one that
- * is no certificate is ERR_USAGE. */
+/* Adds a certificate, if it is new. Skips a key that BearSSL cannot use, and an
+ * RSA key of less than 2048 bits (*added stays as it was). ERR_USAGE if der is
+ * not a certificate. */
 static int
 anchors_add_der(struct anchors *list, const void *der, size_t n, size_t *added,
     struct err *e)
@@ -653,7 +656,7 @@ seek(struct str *s, const char *what)
 	return false;
 }
 
-/* The value of a digit of base64; -1 if it is none. */
+/* Returns the value of a digit of base64; -1 if it is none. */
 static int
 digit64(char c)
 {
@@ -696,8 +699,8 @@ decode64(struct str s, struct buf *out)
 	return n % 4 != 1 && (!padding || (n + padding) % 4 == 0);
 }
 
-/* Whether text between "-----BEGIN " and "-----END " is a certificate by its
- * label, which is cut off. */
+/* True if the text between "-----BEGIN " and "-----END " is a certificate by
+ * its label, which is cut off. */
 static bool
 cut_label(struct str *text)
 {

@@ -24,7 +24,7 @@
 /* Bytes of a path to show, so that the reason fits beside it. */
 #define SHOWN 400
 
-/* A file that is never sent, by whatever name it is found. */
+/* A file that is never sent, under any name. */
 struct secret {
 	dev_t device;
 	ino_t inode;
@@ -41,7 +41,7 @@ struct walk {
 	size_t secrets;
 };
 
-/* Passed over wherever it stands: our own folder and git's. */
+/* True for our own folder and git's, which are skipped in every folder. */
 static bool
 is_ours(const char *path)
 {
@@ -61,8 +61,8 @@ refuse(const char *path, const char *why, struct err *e)
 	    cut ? "..." : "", why);
 }
 
-/* The same of one path, as it is to be in the repository: what the Hub would
- * refuse in the middle is refused at the start. */
+/* Checks one path as it is to be in the repository: what the Hub would refuse
+ * in the middle of the upload is refused at the start. */
 static int
 scan_path_check(const char *path, struct err *e)
 {
@@ -154,7 +154,8 @@ is_secret(const struct walk *w, const struct stat *st)
 	return false;
 }
 
-/* A pattern may have backslashes in the place of slashes. */
+/* Returns the last part of a pattern, which may have backslashes in place of
+ * slashes. */
 static const char *
 last_part(const char *path)
 {
@@ -166,7 +167,8 @@ last_part(const char *path)
 	return last;
 }
 
-/* Where a file system folds case, ".ENV" is ".env". */
+/* True for ".env" and ".env.*", in any case: some file systems do not
+ * distinguish it. */
 static bool
 is_dotenv(const char *path)
 {
@@ -177,8 +179,8 @@ is_dotenv(const char *path)
 	return str_eq_nocase(name, ".env");
 }
 
-/* Whether a pattern names the file, and does not just match it: "sub/" is every
- * file below sub, and names none. */
+/* True if a pattern names the file, and does not just match it. "sub/" means
+ * every file below sub and names none. */
 static bool
 is_named(const struct glob_list *include, const char *path)
 {
@@ -194,7 +196,7 @@ is_named(const struct glob_list *include, const char *path)
 
 /* --- Links. --- */
 
-/* Whether a path lies in the folder whose path is real. */
+/* True if a path lies in the folder whose real path is real. */
 static bool
 is_below(const char *path, const char *real)
 {
@@ -204,8 +206,8 @@ is_below(const char *path, const char *real)
 	       (path[n] == '/' || (n && real[n - 1] == '/'));
 }
 
-/* Where a path of the folder leads to; the caller frees. NULL if that is not
- * known. */
+/* Returns the real path of a path in the folder, which the caller frees; NULL
+ * if it is not known. */
 static char *
 target(const struct folder *f, const char *path)
 {
@@ -218,7 +220,7 @@ target(const struct folder *f, const char *path)
 	return real;
 }
 
-/* A link to a file. True if its target must not be sent. */
+/* Checks a link to a file. True if its target must not be sent. */
 static bool
 judge_link(struct walk *w)
 {
@@ -240,8 +242,8 @@ is_foreign(const struct walk *w, const struct stat *link)
 	       link->st_uid != w->owner;
 }
 
-/* Looks through a link at what it leads to. False if it cannot be sent; then
- * that is noted. */
+/* Replaces *st of a link by that of its target. Notes why and returns false if
+ * the target cannot be sent. */
 static bool
 follow_link(struct walk *w, int fd, const char *name, const struct stat *link,
     struct stat *st)
@@ -298,7 +300,7 @@ take(struct walk *w, const struct stat *st, bool link, size_t *entries,
  * limit, in frames of 500 bytes, and needs a descriptor. */
 static int walk_fd(struct walk *w, int fd, struct err *e);
 
-/* One entry; its path is that of the walk. fd is the folder that it is in. */
+/* Handles one entry of the folder fd; its path is that of the walk. */
 static int
 visit(struct walk *w, int fd, const char *name, size_t *entries, struct err *e)
 {
@@ -484,7 +486,8 @@ scan_unchanged(
 	struct stat named, open;
 	struct stamp now;
 
-	/* By its name: what was replaced stays as it was where it is open. */
+	/* Looked up by name: a file that was replaced stays as it was where it
+	 * is open. */
 	if (fstatat(f->fd, s->path, &named, 0) == 0) {
 		stamp_of(&named, &now);
 		if (stamp_same(&now, &s->stamp) &&
@@ -514,7 +517,7 @@ scan_open(const struct folder *f, const struct scan_file *s, struct err *e)
 
 /* --- Which of them differ. --- */
 
-/* .gitignore and .gitattributes are shown to the Hub whole up to this. */
+/* Bytes up to which .gitignore and .gitattributes are sent whole to the Hub. */
 #define RULES_MAX ((size_t)1 << 20)
 
 /* 256 paths, samples in base64, and the rules. */
@@ -522,7 +525,7 @@ scan_open(const struct folder *f, const struct scan_file *s, struct err *e)
 
 #define THREADS_MAX 4
 
-/* A text that short may be anywhere by chance. */
+/* A shorter token could be part of a file by chance. */
 #define TOKEN_MIN 8
 #define TOKEN_PIECE ((size_t)64 << 10)
 
@@ -563,7 +566,7 @@ open_source(struct offer *o, const char *path, char **name, struct err *e)
 	return rv;
 }
 
-/* Without "./" and '/' in front; "." is the root. */
+/* Returns the path without "./" and '/' in front; "." becomes the root. */
 static const char *
 bare(const char *to)
 {
@@ -667,8 +670,8 @@ holds(const char *p, size_t n, const char *token, size_t length)
 	return false;
 }
 
-/* In the first end bytes. Pieces overlap, so that it is found across their
- * border. */
+/* Searches the first end bytes for the token. Pieces overlap, so that a token
+ * across their border is found. */
 static int
 look_for_token(int fd, const struct scan_file *l, const char *token,
     uint64_t end, struct err *e)
@@ -711,8 +714,8 @@ compare_path(const void *a, const void *b)
 	return strcmp(a, ((const struct offer_file *)b)->path);
 }
 
-/* They are in the order of their paths: the same text in front of all changes
- * nothing. */
+/* The files are sorted by their paths below the folder: the same prefix before
+ * each path does not change the order. */
 struct offer_file *
 offer_find(const struct offer *o, const char *path)
 {
@@ -727,7 +730,7 @@ take_mode(void *ctx, const struct preupload_mode *m)
 	if (!f || f->fate != OFFER_SEND)
 		return;
 	f->asked = true;
-	/* The storage takes no empty content. */
+	/* The storage refuses an empty content. */
 	f->lfs = m->lfs && f->local->stamp.size > 0;
 	f->known = m->known;
 	f->there = m->there;
@@ -735,7 +738,8 @@ take_mode(void *ctx, const struct preupload_mode *m)
 		f->fate = OFFER_IGNORED;
 }
 
-/* The text of a file of the upload that rules others; NULL if there is none. */
+/* Returns the text of .gitignore or .gitattributes in the upload; NULL if there
+ * is none. */
 static char *
 read_rules(const struct offer *o, const char *path)
 {
@@ -765,7 +769,7 @@ check_empty(int fd, struct err *e)
 	    "it is not an ordinary file: its size is 0, but it contains bytes");
 }
 
-/* What the question tells of a file must not be of the token either. */
+/* The sample in the request must not contain the token either. */
 static int
 check_sample(
     const struct offer *o, const struct offer_file *f, int fd, struct err *e)
@@ -800,12 +804,13 @@ add_question(const struct offer *o, const struct offer_file *f, struct buf *b,
 	return rv;
 }
 
-/* Rules of the upload that the Hub does not have yet. */
+/* The rules in the upload, which the Hub does not have yet. */
 struct rules {
 	char *ignore, *attributes;
 };
 
-/* The question about the files from i to end; returns about how many. */
+/* Builds the request about the files from i to end. Returns the number of files
+ * in it. */
 static size_t
 put_question(struct offer *o, size_t i, size_t end, const struct rules *u,
     struct progress *p, struct buf *b)
@@ -828,7 +833,7 @@ put_question(struct offer *o, size_t i, size_t end, const struct rules *u,
 	return n;
 }
 
-/* What the Hub said nothing of is not sent on a guess. */
+/* A file that the answer lacks fails: it is not sent on a guess. */
 static void
 miss_some(struct offer *o, size_t i, size_t end, struct progress *p)
 {
@@ -840,7 +845,8 @@ miss_some(struct offer *o, size_t i, size_t end, struct progress *p)
 			offer_fail(&o->file[i], &why, p);
 }
 
-/* head gets the head at that time, or "". */
+/* Asks about the files from i on. head gets the head of the branch at that
+ * time, or "". */
 static int
 ask_some(struct offer *o, const struct repo *r, const char *revision,
     bool new_pr, const struct rules *u, size_t i, char head[41],
@@ -934,7 +940,7 @@ read_hash(const struct offer *o, struct offer_file *f, enum hash_kind kind,
 	return rv;
 }
 
-/* The hash that is compared, and sent. */
+/* The kind of hash by which a file is compared and sent. */
 static enum hash_kind
 kind_of(const struct offer_file *f)
 {
@@ -1013,7 +1019,7 @@ look_at(struct hashing *h, struct offer_file *f)
 	}
 }
 
-/* Under the lock: the next file to be looked at; NULL if there is none. */
+/* Returns the next file to look at; NULL if there is none. The lock is held. */
 static struct offer_file *
 next_file(struct hashing *h)
 {

@@ -25,11 +25,11 @@ struct repo;
 /*
  * What is to be uploaded: one local file, or the files below a folder, in the
  * order of their paths. Symbolic links to files are followed, those to folders
- * are not (hub-protocol.md, 9.10). ".git" and ".cache/huggingface" are skipped
- * in every folder.
+ * are not, as in the official client. ".git" and ".cache/huggingface" are
+ * skipped in every folder.
  */
 
-/* Limits of the Hub (hub-protocol.md, 11.2 and 9.8). */
+/* Limits of the Hub. */
 #define SCAN_FOLDER_MAX 10000
 #define SCAN_PATH_MAX 1000
 #define SCAN_FILE_MAX ((uint64_t)500 * 1000 * 1000 * 1000)

@@ -42,7 +42,7 @@ link_close(struct link *l)
 	free(l);
 }
 
-/* As many as there can be workers; a run talks to a handful of origins. */
+/* As many as there can be workers. A run talks to few origins. */
 #define IDLE_MAX 64
 #define SESSIONS_MAX 16
 
@@ -74,7 +74,7 @@ pool_open(void)
 	return p;
 }
 
-/* Removes entry i; the connection is the caller's. */
+/* Removes entry i and returns its connection, which the caller closes. */
 static struct link *
 remove_idle(struct pool *p, size_t i)
 {
@@ -87,7 +87,8 @@ remove_idle(struct pool *p, size_t i)
 	return l;
 }
 
-/* The youngest entry of that key, taken out of the pool. */
+/* Takes the youngest connection of that key out of the pool; NULL if there is
+ * none. */
 static struct link *
 take_youngest(struct pool *p, const char *key, uint64_t *since)
 {
@@ -105,8 +106,8 @@ take_youngest(struct pool *p, const char *key, uint64_t *since)
 	return l;
 }
 
-/* The connection that was idle for the shortest time and is still alive, now
- * the caller's; NULL if there is none. */
+/* Takes the connection that was idle for the shortest time and is still alive;
+ * NULL if there is none. The caller closes it or puts it back. */
 static struct link *
 pool_take(struct pool *p, const char *key)
 {
@@ -144,6 +145,7 @@ find_session(struct pool *p, const char *key)
 	return NULL;
 }
 
+/* Sets *out to the session kept for key; all zero if there is none. */
 static void
 pool_session(struct pool *p, const char *key, struct tls_resume *out)
 {
@@ -157,7 +159,6 @@ pool_session(struct pool *p, const char *key, struct tls_resume *out)
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* The session kept for key; all zero if there is none. */
 static void
 pool_keep_session(
     struct pool *p, const char *key, const struct tls_resume *session)
@@ -193,13 +194,14 @@ pool_close(struct pool *p)
 
 #define REDIRECTS_MAX 10
 
-/* Bodies are asked for in such pieces. */
+/* Bytes of a body that are read and sent at once. */
 #define BODY_READ 65536
 
-/* response_text() grows by that much. */
+/* Bytes by which the text of response_text() grows. */
 #define TEXT_READ 16384
 
-/* Its pace is judged over that many times stall_ms. */
+/* response_text() gives up an answer slower than 1 KiB/s after TEXT_STALLS *
+ * stall_ms. */
 #define TEXT_STALLS 4
 
 struct client {
@@ -220,7 +222,7 @@ struct response {
 	struct buf via;   /* what proxy points into */
 	struct url proxy; /* set if proxied */
 	bool proxied;
-	bool token_lost; /* it was led away from the endpoint */
+	bool token_lost; /* a redirect left the endpoint */
 	struct buf key;  /* of the pool */
 	struct link *link;
 	struct exchange x;
@@ -271,7 +273,7 @@ client_time(const struct client *c)
 	return (uint64_t)clock_read(clock).now;
 }
 
-/* Puts the URL before the sentence, without its query. */
+/* Puts the URL, without its query, before the sentence. Returns -1. */
 static int
 err_in_url(struct err *e, const struct url *u)
 {
@@ -313,15 +315,16 @@ log_failure(const struct response *r, const struct err *why)
 	buf_release(&b);
 }
 
-/* What could be read on the way. */
+/* True if the connection could be read on the way. */
 static bool
 is_clear(const struct url *u, bool proxied)
 {
 	return !u->secure && (proxied || !url_is_loopback(u));
 }
 
-/* The token goes to its origin, never in clear text off this machine, and not
- * where a foreign host has led us, even if that is the endpoint again. */
+/* True if the request gets the token: only on the way to the endpoint, never in
+ * clear text off this machine, and not once a redirect has left the endpoint,
+ * even if another one leads back. */
 static bool
 gets_token(const struct response *r)
 {
@@ -338,7 +341,7 @@ client_withholds(const struct client *c)
 	struct buf text = buf_make(URL_MAX + 16);
 	struct url proxy;
 	struct err ignored;
-	/* A proxy whose address is broken fails with the first request. */
+	/* A broken proxy address fails with the first request. */
 	bool proxied =
 	    proxy_for(&c->o.proxy, &c->endpoint, &text, &proxy, &ignored) != 0;
 
@@ -423,8 +426,8 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	return 0;
 }
 
-/* What the head of the request may need: its address once in the first line and
- * once as Host, the secrets, and the fields that are always short. */
+/* An upper bound for the head of the request: its address in the first line and
+ * as Host, the secrets, and the fields that are always short. */
 static size_t
 head_room(const struct response *r)
 {
@@ -441,7 +444,8 @@ send_head(struct response *r, struct err *e)
 {
 	struct buf *b = &r->link->head;
 
-	/* At once: growing would leave copies of the token behind. */
+	/* Reserves all room at once: growing would leave copies of the token
+	 * behind. */
 	buf_room(b, head_room(r));
 	if (put_request(b, r, e) == 0)
 		return exchange_head(&r->x, e);
@@ -536,7 +540,8 @@ open_conn(struct response *r, struct err *e)
 	return conn ? 0 : -1;
 }
 
-/* RFC 9110, 9.2.2; DELETE is idempotent, too, but the second one fails. */
+/* True if the method may be repeated (RFC 9110, 9.2.2). DELETE is idempotent,
+ * too, but the second one fails. */
 static bool
 repeatable(const char *method)
 {
@@ -544,7 +549,8 @@ repeatable(const char *method)
 	       !strcmp(method, "PUT");
 }
 
-/* A kept connection that the server had closed, as far as one can tell. */
+/* True if a kept connection failed because the server had closed it, as far as
+ * can be known. */
 static bool
 was_dead(const struct response *r, const struct err *e)
 {
@@ -571,7 +577,7 @@ ask(struct response *r, struct err *e)
 	return -1;
 }
 
-/* Where the connection goes back to the pool. */
+/* Puts the connection back into the pool, or closes it. */
 static void
 part(struct response *r)
 {
@@ -610,7 +616,7 @@ put_key(struct response *r)
 	buf_str_add(&r->key, r->proxy.text);
 }
 
-/* Sets the URL of the next hop; text is taken over. */
+/* Sets the URL of the next hop, and takes text over. */
 static int
 aim(struct response *r, char *text, struct err *e)
 {
@@ -640,8 +646,9 @@ is_redirect(unsigned status)
 	       status == 307 || status == 308;
 }
 
-/* RFC 9110, 15.4.2 to 15.4.4: every client makes a GET of these. What that
- * answers is no answer to what was sent. */
+/* Refuses a redirect that would turn a POST or PUT into a GET, as every client
+ * does for these statuses (RFC 9110, 15.4.2 to 15.4.4): the answer would not be
+ * one to what was sent. */
 static int
 check_method(const struct response *r, struct err *e)
 {
@@ -656,7 +663,8 @@ check_method(const struct response *r, struct err *e)
 	return 0;
 }
 
-/* Where a redirect leads to, as the caller's string. */
+/* Returns the URL that a redirect leads to, which the caller frees; NULL on
+ * failure. */
 static char *
 next_url(const struct response *r, struct err *e)
 {
@@ -668,14 +676,15 @@ next_url(const struct response *r, struct err *e)
 		return NULL;
 	}
 	next = url_join(&r->url, location, e);
-	/* A mirror below a path may pass on what is behind it as it is: the
-	 * interface is there, too, and not at the root of the host. */
+	/* A mirror below a path may pass on a redirect of the Hub unchanged,
+	 * although its API is below that path and not at the root of the
+	 * host. */
 	if (next && url_is_below(&r->url, &r->client->endpoint))
 		next = url_put_below(&r->client->endpoint, next);
 	return next;
 }
 
-/* From a redirect to the next hop. */
+/* Aims r at the target of the redirect. */
 static int
 follow(struct response *r, struct err *e)
 {
@@ -700,7 +709,7 @@ follow(struct response *r, struct err *e)
 	return rc;
 }
 
-/* The endpoint's word for the time, if its certificates vouch for it. */
+/* Sets the clock by the endpoint's Date, if its certificate allows that. */
 static void
 hear_time(const struct response *r)
 {
@@ -715,7 +724,8 @@ hear_time(const struct response *r)
 	    conn_lapses(r->link->conn));
 }
 
-/* One hop: 1 with the answer that counts, 0 after a redirect. */
+/* Does one hop. Returns 1 with the final answer, 0 after a redirect, -1 on
+ * failure. */
 static int
 hop(struct response *r, struct err *e)
 {
@@ -806,7 +816,7 @@ response_read(struct response *r, void *p, size_t cap, size_t *n, struct err *e)
 	return 0;
 }
 
-/* Whether the body ends where b is full. */
+/* Returns 0 if the body ends where b is full, else -1 and ERR_OTHER. */
 static int
 text_end(struct response *r, struct err *e)
 {
@@ -841,7 +851,7 @@ response_text(struct response *r, struct buf *b, struct err *e)
 		if (!room)
 			return text_end(r, e);
 		rc = response_read(r, buf_room(b, room), room, &n, e);
-		/* Also for nothing: the room was written to. */
+		/* Called for 0 bytes, too, since the room was written to. */
 		buf_added(b, rc ? 0 : n);
 		if (rc || !n)
 			return rc;
@@ -864,8 +874,8 @@ response_close(struct response *r)
 	free(r);
 }
 
-/* One try of client_call(). The text of an answer that is an error anyway is
- * only for its sentence, and may be missing. */
+/* Makes one try of client_call(). The text of an error answer is used only for
+ * its sentence, so it may be missing. */
 static struct response *
 try_once(
     struct client *c, const struct request *q, struct buf *text, struct err *e)
@@ -883,7 +893,7 @@ try_once(
 	return NULL;
 }
 
-/* Makes the reason for another try from a transient status. */
+/* Sets the error for a transient status, as the reason for another try. */
 static void
 name_status(const struct response *r, struct err *e)
 {

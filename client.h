@@ -113,7 +113,7 @@ const struct url *response_url(const struct response *r); /* the last one */
  * was sent, and none may be sent to where this answer leads. */
 bool response_led(const struct response *r);
 
-/* True if that redirect led back, and the endpoint sent the answer. */
+/* True if a redirect left the endpoint and a later one led back to it. */
 bool response_led_back(const struct response *r);
 
 /* The proxy through which it came in clear text, and which may have forged it;
@@ -135,8 +135,8 @@ int response_pace(struct response *r, uint64_t span_ms, struct err *e);
  * if it is too slow: response_pace() over four times stall_ms. */
 int response_text(struct response *r, struct buf *b, struct err *e);
 
-/* Ends it: a connection whose body is complete, or lacks only a few kB that
- * have arrived, returns to the pool, else it is closed. Takes NULL. */
+/* Ends the request: a connection whose body is complete, or lacks only a few kB
+ * that have arrived, returns to the pool, else it is closed. Takes NULL. */
 void response_close(struct response *r);
 
 /*

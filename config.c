@@ -14,8 +14,9 @@
 
 #define TEXT_MAX 4096
 
-/* The part of the machine's memory that a run may take without being asked: the
- * rest is for the page cache, the sockets, and what the machine is for. */
+/* The share of the memory that a run may take by default: 1/RAM_PART of the
+ * machine's, 1/GROUP_PART of the control group's limit. The rest is for the
+ * page cache, the sockets and other programs. */
 #define RAM_PART 8
 #define GROUP_PART 2
 
@@ -173,7 +174,7 @@ jobs_look(void)
 #define NOTES_MAX 16384 /* bytes */
 #define SECONDS_MAX 86400
 
-/* What each part of it is made from, and where it goes. */
+/* What the functions below read, and the settings that they fill. */
 struct load {
 	const struct options *options;
 	const struct variables *variables;
@@ -234,7 +235,8 @@ load_endpoint(const struct load *l, struct err *e)
 	return 0;
 }
 
-/* The lower-case name counts first, and empty it takes the other away. */
+/* Returns the value of the lower-case name, else of the upper-case one; NULL if
+ * that is empty. */
 static const char *
 proxy_variable(const struct load *l, const char *lower, const char *upper)
 {
@@ -292,7 +294,7 @@ load_roots(const struct load *l)
 		c->ca_dir = xstrdup(variable_get(l->variables, "SSL_CERT_DIR"));
 }
 
-/* The seconds of a variable in milliseconds; 0 if it is unset or 0. */
+/* Reads a variable in seconds; *ms gets milliseconds, 0 if it is unset or 0. */
 static int
 load_seconds(
     const struct load *l, const char *name, unsigned *ms, struct err *e)
@@ -387,7 +389,7 @@ load_token(const struct config_input *in, struct config *c, struct err *e)
 	c->token_source = t.source;
 	c->secret_file[0] = t.file;
 	c->secret_file[1] = t.dotenv;
-	/* One that cannot be named here cannot be there. */
+	/* A path that cannot be expanded cannot name a file. */
 	(void)variable_path(&in->variables, "HF_TOKEN_PATH", c->hf_home,
 	    "token", &c->secret_file[2], &ignored);
 	(void)variable_path(&in->variables, "HF_STORED_TOKENS_PATH", c->hf_home,

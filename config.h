@@ -58,8 +58,8 @@ enum jobs_ground {
 struct jobs_machine {
 	uint64_t process; /* bytes that the process may take (ulimit) */
 	uint64_t group;   /* that its control group may, with the page cache */
-	uint64_t ram;     /* that the machine has */
-	uint64_t files;   /* that the process may have open (ulimit) */
+	uint64_t ram;     /* bytes that the machine has */
+	uint64_t files;   /* files that the process may have open (ulimit) */
 	unsigned cores;   /* 0: not known */
 };
 
@@ -78,13 +78,13 @@ struct config {
 	char *endpoint;     /* without '/' at the end */
 	char *token;        /* NULL: none */
 	char *token_source; /* "--api_token", "HF_TOKEN in .env", ...; NULL */
-	/* Files that hold tokens: the one that it came from, the .env that the
-	 * configuration names, the two of the official client. NULL: none. */
+	/* Files that contain tokens: the one that token is from, the .env that
+	 * the configuration names, the two of the official client. NULL:
+	 * none. */
 	char *secret_file[4];
-	bool offline;  /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
-	char *hf_home; /* NULL if there is no HOME */
-	char
-	    *state_home; /* XDG_STATE_HOME, else ~/.local/state; NULL so, too */
+	bool offline;     /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
+	char *hf_home;    /* NULL if there is no HOME */
+	char *state_home; /* XDG_STATE_HOME, ~/.local/state; NULL: no HOME */
 	struct proxy_rules proxy; /* of the environment or the options */
 	enum net_family family;
 	/* CA files and folders to add to the built-in roots: --ca-file,

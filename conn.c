@@ -25,25 +25,29 @@
 
 /* --- Names, addresses and sockets. --- */
 
-/* RFC 8305, section 5: the next address while the last one is still silent. */
+/* Milliseconds after which the next address is tried while the last one is
+ * still silent (RFC 8305, section 5). */
 #define NEXT_MS 250
 
-/* How long a poll() over several sockets may keep a signal waiting. */
+/* Milliseconds that a poll() over several sockets may delay the answer to a
+ * signal. */
 #define SLICE_MS 100
 
-/* The next name server while the last one is still silent. */
+/* Milliseconds after which the next name server is asked while the last one is
+ * still silent. */
 #define NEXT_SERVER_MS 1000
 
-/* How long the one type of addresses waits for the other: IPv6 is preferred
- * (RFC 8305, section 3), IPv4 the way out where IPv6 does not work. */
+/* Milliseconds that the answer for one family waits for the other: IPv6 is
+ * preferred (RFC 8305, section 3), IPv4 is the way out where IPv6 does not
+ * work. */
 #define SIX_GRACE_MS 50
 #define FOUR_GRACE_MS 1000
 
 /* Room for a line of hosts or resolv.conf; the rest of it is left out. */
 #define LINE_SIZE 4096
 
-/* Bytes of an answer: by TCP with its length before it; by UDP it may be more
- * than was asked for. */
+/* Bytes of an answer. By TCP its length comes first; by UDP a server may send
+ * more than DNS_UDP_MAX. */
 #define TCP_MAX (2 + 65535)
 #define UDP_ROOM 4096
 
@@ -54,8 +58,8 @@ struct address {
 
 #define ADDRESSES_MAX (2 * DNS_ADDRESSES)
 
-/* Addresses in the order of trying, and the sockets that are on their way:
- * fd[i] belongs to at[i]; -1: not begun, or failed. */
+/* Addresses in the order of trying, and a socket for each: fd[i] belongs to
+ * at[i]; -1: not begun, or failed. */
 struct race {
 	struct address at[ADDRESSES_MAX];
 	int fd[ADDRESSES_MAX];
@@ -91,7 +95,8 @@ interface_index(const char *name)
 #define interface_index if_nametoindex
 #endif
 
-/* The zone of an address as a number: "2", or what "eth0" has. */
+/* Returns the zone of an address as a number: "2", or the index of the
+ * interface "eth0"; 0 if it has none. */
 static uint32_t
 zone_index(const char *zone)
 {
@@ -125,12 +130,12 @@ make_address(const struct dns_address *a, unsigned port)
 	return out;
 }
 
-/* Calls take with each line of a file; with none if it cannot be read. */
+/* Calls take for each line of a file; not at all if it cannot be read. */
 static void
 each_line(const char *path, void (*take)(void *ctx, struct str line), void *ctx)
 {
 	FILE *f = fopen(path, "re");
-	bool whole = true; /* the line before it */
+	bool whole = true; /* the line before this piece has ended */
 	char text[LINE_SIZE];
 
 	while (f && fgets(text, sizeof(text), f)) {
@@ -151,7 +156,8 @@ take_config(void *ctx, struct str line)
 	dns_config_line(line, ctx);
 }
 
-/* Without a file, or without a server in it, this machine is asked. */
+/* Reads resolv.conf. Without the file, or without a server in it, the server is
+ * 127.0.0.1. */
 static void
 read_config(const char *path, struct dns_config *c)
 {
@@ -176,30 +182,32 @@ take_hosts(void *ctx, struct str line)
 	dns_hosts_line(line, s->name, &s->found);
 }
 
-/* A question on its way to one server, at the same place as that one. */
+/* A question on its way to one server; ask[i] of struct question belongs to
+ * server[i] of the configuration. */
 struct ask {
-	int fd; /* -1: over, or not begun */
+	int fd; /* -1: ended, or not begun */
 	bool edns, tcp, sent;
 	unsigned char query[DNS_QUERY_MAX];
 	size_t n;
-	unsigned char *answer; /* of TCP: a length in 2 bytes before it */
+	unsigned char *answer; /* by TCP: 2 bytes of length come first */
 	size_t got;
 };
 
-/* The same question to all servers, in their turn. */
+/* One question, and where it stands with each server. */
 struct question {
 	enum dns_type type;
 	struct ask ask[DNS_SERVERS];
-	size_t begun; /* servers that were asked in this round */
+	size_t begun; /* servers asked in this round */
 	unsigned round;
-	uint64_t next;    /* the next server, or the next round */
-	uint64_t settled; /* when the result came */
+	/* The time to ask the next server, or to begin the next round. */
+	uint64_t next;
+	uint64_t settled; /* time of the result */
 	bool over;
 	enum dns_answer result; /* DNS_FOREIGN: no server answered at all */
 	struct dns_addresses found;
 };
 
-/* All questions for one name. */
+/* The questions for one name. */
 struct resolve {
 	const struct dns_config *config;
 	const char *name;
@@ -229,8 +237,8 @@ question_end(struct question *q, enum dns_answer result)
 	q->settled = wait_now();
 }
 
-/* This server is of no use: the next one is asked at once, or another round
- * begins unless an earlier server may still answer. */
+/* A server has failed. The next one is asked at once; after the last one a new
+ * round begins, unless an earlier server may still answer. */
 static void
 ask_failed(const struct resolve *r, struct question *q, struct ask *a)
 {
@@ -243,8 +251,8 @@ ask_failed(const struct resolve *r, struct question *q, struct ask *a)
 		q->next = wait_now();
 }
 
-/* Asks by the way that a says. The system chooses the port by chance and, since
- * the socket is connected, drops what comes from elsewhere. */
+/* Sends the question of a, by UDP or TCP. The system chooses a random port and,
+ * since the socket is connected, drops what other addresses send. */
 static void
 ask_send(const struct resolve *r, struct question *q, struct ask *a)
 {
@@ -266,7 +274,7 @@ ask_send(const struct resolve *r, struct question *q, struct ask *a)
 		ask_failed(r, q, a);
 }
 
-/* How long until the next server is asked, or the round is over. */
+/* Milliseconds until the next server is asked, or the round ends. */
 static uint64_t
 turn_ms(const struct resolve *r, const struct question *q)
 {
@@ -278,8 +286,8 @@ turn_ms(const struct resolve *r, const struct question *q)
 }
 
 /* Asks the next server, or begins another round, when it is time. Old servers,
- * and filters before them, drop questions with EDNS: the first round has it,
- * the others do not. */
+ * and filters before them, drop questions with EDNS, so only the first round
+ * uses it. */
 static void
 question_tick(const struct resolve *r, struct question *q, uint64_t now)
 {
@@ -303,7 +311,7 @@ question_tick(const struct resolve *r, struct question *q, uint64_t now)
 	ask_send(r, q, a);
 }
 
-/* A message has come from the server that was asked. */
+/* Handles a message from the server that was asked. */
 static void
 ask_answered(const struct resolve *r, struct question *q, struct ask *a,
     const unsigned char *p, size_t n)
@@ -330,8 +338,8 @@ ask_answered(const struct resolve *r, struct question *q, struct ask *a,
 	}
 }
 
-/* TCP: the length in two bytes, then the question. It fits into the empty
- * buffer of a socket. */
+/* Sends the question by TCP, with its length in two bytes before it. It fits
+ * into the empty buffer of a socket. */
 static bool
 send_framed(const struct ask *a)
 {
@@ -342,7 +350,7 @@ send_framed(const struct ask *a)
 	return send(a->fd, text, 2 + a->n, MSG_NOSIGNAL) == (ssize_t)(2 + a->n);
 }
 
-/* poll() has named its socket. */
+/* Sends or receives on a socket that poll() has reported. */
 static void
 ask_ready(const struct resolve *r, struct question *q, struct ask *a)
 {
@@ -378,8 +386,8 @@ ask_ready(const struct resolve *r, struct question *q, struct ask *a)
 	}
 }
 
-/* When it need not be waited for the one type of addresses any more, since
- * enough is known from the other. */
+/* The time at which the answer for one family stops waiting for the other;
+ * WAIT_FOREVER while the first is missing. */
 static uint64_t
 grace_end(const struct resolve *r)
 {
@@ -403,7 +411,8 @@ resolve_done(const struct resolve *r, uint64_t now)
 	return over || now >= grace_end(r);
 }
 
-/* Polls all questions until something is to be done. */
+/* Waits for an event on any socket, or the next time at which something is due,
+ * and handles it. */
 static void
 resolve_poll(struct resolve *r, uint64_t now, uint64_t deadline)
 {
@@ -437,7 +446,7 @@ resolve_poll(struct resolve *r, uint64_t now, uint64_t deadline)
 			ask_ready(r, of[i], ask[i]);
 }
 
-/* Asks for one name, and returns what came of it. */
+/* Asks the servers for one name. 0: r->q[] has the results. */
 static int
 resolve_run(struct resolve *r, uint64_t deadline, struct err *e)
 {
@@ -474,7 +483,7 @@ resolve_make(struct resolve *r, enum net_family family)
 			r->q[i].ask[k].fd = -1;
 }
 
-/* Of both types together; that a name is not there is known from either. */
+/* The result for both families: found if either has an address. */
 static enum dns_answer
 resolve_result(const struct resolve *r)
 {
@@ -500,7 +509,8 @@ allowed(enum net_family family, bool six)
 	return family != (six ? NET_IPV4 : NET_IPV6);
 }
 
-/* Takes those of the families that are allowed. */
+/* Adds the addresses of the allowed families to out. -1 if there are none in
+ * it. */
 static int
 take_found(const struct dns_addresses *found, enum net_family family,
     struct net_addresses *out)
@@ -529,7 +539,7 @@ not_found(enum dns_answer why, enum net_family family, struct err *e)
 	return err_hint(e, "check /etc/resolv.conf");
 }
 
-/* What says more of two failures. */
+/* Returns the failure that tells the user more. */
 static enum dns_answer
 graver(enum dns_answer a, enum dns_answer b)
 {
@@ -573,7 +583,7 @@ ask_servers(const struct net_names *names, const char *host,
 		if (answer == DNS_FOUND)
 			return 0;
 		why = graver(why, answer);
-		/* The others would be asked of the same servers. */
+		/* The other candidates would go to the same silent servers. */
 		if (answer == DNS_FOREIGN)
 			break;
 	}
@@ -582,8 +592,8 @@ ask_servers(const struct net_names *names, const char *host,
 	return not_found(why, family, e);
 }
 
-/* Numbers, this machine, and what /etc/hosts says: -1 if that is all there is
- * to say, but of another family; 1 if somebody else has to be asked. */
+/* Looks without a name server: numbers, localhost, and /etc/hosts. 0: found; 1:
+ * not found; -1: found, but only addresses of a family that is not allowed. */
 static int
 look_here(const struct net_names *names, const char *host,
     enum net_family family, struct net_addresses *out, struct err *e)
@@ -600,8 +610,8 @@ look_here(const struct net_names *names, const char *host,
 			    here.found.at[0].six ? 4 : 6);
 		return 0;
 	}
-	/* A machine without the file has a localhost, too, and no file and no
-	 * server may say where that is. */
+	/* localhost is this machine, even without a hosts file, and whatever a
+	 * file or a server says (RFC 6761, section 6.3). */
 	if (dns_is_localhost(host)) {
 		dns_number(str_of("::1"), &here.found.at[0]);
 		dns_number(str_of("127.0.0.1"), &here.found.at[1]);
@@ -655,7 +665,7 @@ take_listed(const struct addrinfo *list, struct net_addresses *out)
 	}
 }
 
-/* What glibc works on: it may go on after nobody waits for it any more. */
+/* The memory that glibc works on, also after the wait for it was given up. */
 struct libc_lookup {
 	struct gaicb call;
 	struct addrinfo hints;
@@ -674,10 +684,10 @@ libc_wait(struct libc_lookup *l, uint64_t deadline)
 }
 
 /*
- * Asks the libc for a name that is in no DNS: nsswitch.conf(5) may lead glibc
- * to LDAP, mDNS and others. It does that on a thread of its own; a call that
+ * Asks glibc for a name that no name server knows: nsswitch.conf(5) may lead it
+ * to LDAP, mDNS and others. glibc does that on a thread of its own; a call that
  * takes too long and cannot be cancelled is left behind. Other libcs know no
- * more than we do.
+ * more than this file does.
  */
 static int
 ask_libc(const char *host, enum net_family family, uint64_t deadline,
@@ -721,7 +731,8 @@ ask_libc(const char *host, enum net_family family, uint64_t deadline,
 
 /* --- Addresses to a connection. --- */
 
-/* IPv6 first, then in turn (RFC 8305, section 4). */
+/* Orders the addresses: IPv6 first, then the families alternate (RFC 8305,
+ * section 4). */
 static void
 race_fill(struct race *r, const struct net_addresses *list, unsigned port)
 {
@@ -757,13 +768,14 @@ open_socket(int family)
 	const int on = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-	/* Without it, only speed is lost. */
+	/* A failure costs only speed. */
 	if (fd >= 0)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	return fd;
 }
 
-/* Begins the next address; one that fails at once lets the next begin. */
+/* Begins to connect to the next address. If that fails at once, the one after
+ * it is due at once. */
 static void
 race_begin(struct race *r, uint64_t now)
 {
@@ -783,7 +795,7 @@ race_begin(struct race *r, uint64_t now)
 	*fd = -1;
 }
 
-/* A socket that poll() has named: true if it is connected. */
+/* Checks a socket that poll() has reported. True if it is connected. */
 static bool
 race_finished(struct race *r, size_t i, uint64_t now)
 {
@@ -801,7 +813,7 @@ race_finished(struct race *r, size_t i, uint64_t now)
 	return false;
 }
 
-/* Nothing can be waited for: to ask again and again would only burn time. */
+/* poll() itself fails: closes all, since trying again would only burn time. */
 static void
 race_give_up(struct race *r)
 {
@@ -814,15 +826,15 @@ race_give_up(struct race *r)
 	}
 }
 
-/* Polls all that are on their way for at most ms, and returns the index of one
- * that is connected, or -1. */
+/* Polls all sockets for at most ms. Returns the index of one that is connected,
+ * or -1. */
 static int
 race_poll(struct race *r, int ms)
 {
 	struct pollfd p[ADDRESSES_MAX];
 	int n;
 
-	/* poll() passes over negative descriptors. */
+	/* poll() ignores negative descriptors. */
 	for (size_t i = 0; i < r->begun; i++)
 		p[i] = (struct pollfd){.fd = r->fd[i], .events = POLLOUT};
 	n = poll(p, (nfds_t)r->begun, ms);
@@ -859,7 +871,7 @@ race_ms(const struct race *r, uint64_t now, uint64_t deadline)
 	return end > now ? (int)(end - now) : 0;
 }
 
-/* The index of the first that is connected, or -1. */
+/* Returns the index of the first that connects, or -1. */
 static int
 race_run(struct race *r, uint64_t deadline, struct err *e)
 {
@@ -888,10 +900,10 @@ race_run(struct race *r, uint64_t deadline, struct err *e)
 }
 
 /*
- * Connects to a name or an address, by the files of this machine: IPv6 and IPv4
- * raced (RFC 8305: the next address after 250 ms, families in turn). The socket
- * is non-blocking, close-on-exec and has TCP_NODELAY. Returns the descriptor,
- * or -1.
+ * Connects to a name or an address. The next address is tried after NEXT_MS
+ * while earlier ones are still silent, families alternate (RFC 8305). The
+ * socket is non-blocking, close-on-exec and has TCP_NODELAY. Returns the
+ * descriptor, or -1.
  */
 static int
 net_connect(const char *host, unsigned port, enum net_family family,
@@ -914,8 +926,8 @@ net_connect(const char *host, unsigned port, enum net_family family,
 	return fd;
 }
 
-/* Receives what is there, up to cap bytes; waits for the first. *n is 0 at the
- * end of the stream. */
+/* Receives up to cap bytes, and waits for the first. *n is 0 at the end of the
+ * stream. */
 static int
 net_read(
     int fd, void *p, size_t cap, size_t *n, uint64_t deadline, struct err *e)
@@ -964,16 +976,17 @@ net_write(int fd, const void *p, size_t n, uint64_t deadline, struct err *e)
 
 /* --- The connection. --- */
 
-/* Names have 253 characters, logins of proxies are tokens at the longest. */
+/* Bytes of a CONNECT request: a name has 253 characters, and a login is as long
+ * as a token at most. */
 #define CONNECT_MAX 32768
 
-/* How many 1xx answers a proxy may send before the one that counts. */
+/* The most 1xx answers of a proxy before the final one. */
 #define INTERIM_MAX 8
 
 struct conn {
 	int fd;
 	struct tls *tls; /* NULL: plain */
-	/* A byte that conn_idle_ok() met; conn_read() gives it first. */
+	/* A byte that conn_idle_ok() has read; conn_read() returns it first. */
 	unsigned char early;
 	bool has_early;
 	bool ended;
@@ -1023,7 +1036,7 @@ connect_request(struct buf *b, const struct url *target,
 	return 0;
 }
 
-/* Reads on until b begins with a whole head; sets *n to its length. */
+/* Reads until b begins with a whole head; sets *n to its length. */
 static int
 read_head(int fd, struct buf *b, uint64_t deadline, size_t *n, struct err *e)
 {
@@ -1047,7 +1060,7 @@ read_head(int fd, struct buf *b, uint64_t deadline, size_t *n, struct err *e)
 	}
 }
 
-/* A refusal in the proxy's words. */
+/* Sets the error for a refusal, with the proxy's reason. Returns -1. */
 static int
 refused(const struct http_head *h, struct err *e)
 {
@@ -1061,7 +1074,7 @@ refused(const struct http_head *h, struct err *e)
 	return -1;
 }
 
-/* Reads the answer to CONNECT, past interim ones. */
+/* Reads the final answer to CONNECT, and skips interim ones. */
 static int
 connect_answer(int fd, struct buf *b, uint64_t deadline, struct err *e)
 {
@@ -1075,7 +1088,8 @@ connect_answer(int fd, struct buf *b, uint64_t deadline, struct err *e)
 			return -1;
 		if (h.status >= 300)
 			return refused(&h, e);
-		/* In TLS the client speaks first: more must be a trick. */
+		/* In TLS the client speaks first, so more bytes can only be an
+		 * attack. */
 		if (h.status >= 200 && n < b->len)
 			return err_set(
 			    e, ERR_NET, "it sent more than its answer");
@@ -1240,8 +1254,8 @@ conn_lapses(const struct conn *c)
 	return c->tls ? tls_lapses(c->tls) : 0;
 }
 
-/* Bytes that the TLS session has taken off the socket but were not read. With a
- * silent socket, its only other outcome is a timeout at once. */
+/* True if the TLS session has no unread bytes. The socket is silent, so a read
+ * without bytes times out at once. */
 static bool
 tls_silent(struct conn *c)
 {

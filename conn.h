@@ -36,7 +36,7 @@ struct tls_trust;
 
 enum net_family { NET_ANY, NET_IPV4, NET_IPV6 };
 
-/* Configuration of name resolution. */
+/* The files of this machine that name resolution reads. */
 struct net_names {
 	const char *hosts;   /* a hosts(5) file; may be missing */
 	const char *servers; /* a resolv.conf(5) file; may be missing */
@@ -79,8 +79,9 @@ struct conn *conn_open(const struct url *target, const struct conn_how *how,
 int conn_refused(
     const struct url *proxy, const struct http_head *h, struct err *e);
 
-/* As net_read and net_write. A TLS stream that was cut without close_notify
- * ends like any other; conn_cut() detects it. */
+/* conn_read() receives up to cap bytes, and waits for the first; *n is 0 at the
+ * end of the stream. conn_write() sends all n bytes. A TLS stream that was cut
+ * without close_notify ends like any other; conn_cut() detects it. */
 int conn_read(struct conn *c, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e);
 int conn_write(

@@ -5,11 +5,11 @@
 
 #include "url.h"
 
-#define HEAD 12       /* bytes before the question */
+#define HEAD 12       /* bytes of a message before the question */
 #define LABEL_MAX 63  /* bytes */
 #define NAME_SIZE 255 /* bytes of a name in a message, its end included */
 
-/* More aliases in a row are taken for a loop. */
+/* More aliases in a row than this are taken for a loop. */
 #define ALIASES_MAX 16
 
 enum { TYPE_CNAME = 5, TYPE_OPT = 41, CLASS_IN = 1 };
@@ -39,7 +39,7 @@ next_word(struct str *rest)
 	return word;
 }
 
-/* The name without the dot at its end. */
+/* Returns the name without the dot at its end. */
 static struct str
 bare(struct str name)
 {
@@ -64,7 +64,8 @@ dns_number(struct str s, struct dns_address *out)
 	return true;
 }
 
-/* A number behind "name:", at most max; true if the word is that option. */
+/* Reads the number of the option "name:NUMBER" into *out, raised to min or
+ * lowered to max. Other words change nothing. */
 static void
 read_option(struct str word, const char *name, unsigned min, unsigned max,
     unsigned *out)
@@ -91,7 +92,7 @@ read_options(struct str rest, struct dns_config *c)
 	}
 }
 
-/* A later list replaces an earlier one. */
+/* Reads the search list. A later list replaces an earlier one. */
 static void
 read_search(struct str rest, bool first_only, struct dns_config *c)
 {
@@ -102,7 +103,7 @@ read_search(struct str rest, bool first_only, struct dns_config *c)
 		word = bare(word);
 		if (n + word.n + 2 > sizeof(c->search))
 			break;
-		/* The root itself adds nothing to a name. */
+		/* The root domain adds nothing to a name. */
 		if (!word.n)
 			continue;
 		memcpy(c->search + n, word.s, word.n);
@@ -177,7 +178,7 @@ count_dots(const char *name)
 	return n;
 }
 
-/* The i-th domain of the list; false if it has no more. */
+/* Finds the i-th domain of the list; false if it has fewer. */
 static bool
 domain(const char *list, size_t i, struct str *out)
 {
@@ -197,7 +198,7 @@ dns_candidate(const struct dns_config *c, const char *name, size_t i,
 	struct str suffix = str_of("");
 	size_t itself = 0;
 
-	/* A name with few dots is rather meant to get a domain. */
+	/* A name with few dots is first tried with the domains. */
 	if (!absolute && count_dots(name) < c->ndots)
 		while (domain(c->search, itself, &suffix))
 			itself++;
@@ -205,7 +206,7 @@ dns_candidate(const struct dns_config *c, const char *name, size_t i,
 		suffix = str_of("");
 	else if (absolute || !domain(c->search, i - (i > itself), &suffix))
 		return false;
-	/* What is cut is still longer than any name. */
+	/* A name that is cut here is still too long for a query. */
 	snprintf(out, DNS_NAME_MAX, "%s%s%.*s", name, suffix.n ? "." : "",
 	    STRF(suffix));
 	return true;
@@ -213,11 +214,11 @@ dns_candidate(const struct dns_config *c, const char *name, size_t i,
 
 /* --- Messages. --- */
 
-/* A name of a message, in its form of labels with a length before each, in
- * lower case. */
+/* A name as messages contain it: labels with a length before each, in lower
+ * case. */
 struct name {
 	unsigned char s[NAME_SIZE];
-	size_t n; /* with the empty label at its end */
+	size_t n; /* the empty label at its end included */
 };
 
 static bool
@@ -232,7 +233,7 @@ is_host(char c)
 	return chr_alpha(c) || chr_digit(c) || c == '-' || c == '_';
 }
 
-/* Returns false if one of the labels is none. */
+/* Returns false if text is not a host name. */
 static bool
 name_encode(struct str text, struct name *out)
 {
@@ -289,8 +290,8 @@ dns_query(const char *name, enum dns_type type, uint16_t id, bool edns,
 	put16(p + 2, CLASS_IN);
 	p += 4;
 	if (edns) {
-		/* The root, the type, the size in place of a class; then no
-		 * flags, no options. */
+		/* The OPT record: the root as name, the type, the size in place
+		 * of a class, no flags, no options. */
 		memset(p, 0, 11);
 		put16(p + 1, TYPE_OPT);
 		put16(p + 3, DNS_UDP_MAX);
@@ -300,14 +301,14 @@ dns_query(const char *name, enum dns_type type, uint16_t id, bool edns,
 	return (size_t)(p - out);
 }
 
-/* A message, and how far it was read. */
+/* A message, and the offset of the next byte to read. */
 struct message {
 	const unsigned char *p;
 	size_t n, at;
 };
 
-/* Reads a name, and stands behind it then. A pointer (RFC 1035, 4.1.4) must
- * lead to what stands before the name that has it, so there is no loop. */
+/* Reads a name and moves m->at behind it. A pointer (RFC 1035, 4.1.4) must lead
+ * to a place before the name that contains it, so there is no loop. */
 static bool
 read_name(struct message *m, struct name *out)
 {
@@ -349,7 +350,7 @@ read_name(struct message *m, struct name *out)
 	return true;
 }
 
-/* A record; data is the offset of its n bytes. */
+/* A resource record; its data is n bytes at offset data. */
 struct record {
 	struct name owner;
 	unsigned type, class;
@@ -383,8 +384,8 @@ take_address(const struct message *m, const struct record *r, unsigned type,
 	add(out, &a);
 }
 
-/* Goes once over the answers from m->at on: takes the addresses of the name,
- * and sets *name to its alias if it has one. */
+/* Reads the answers from m->at on once: adds the addresses of the name, and
+ * sets *name to its alias and returns true if it has one. */
 static bool
 read_answers(struct message m, unsigned type, struct name *name,
     struct dns_addresses *out, bool *broken)
@@ -413,8 +414,8 @@ read_answers(struct message m, unsigned type, struct name *name,
 	return true;
 }
 
-/* Stands behind the question then. An answer that only says that something went
- * wrong need not repeat it. */
+/* True if m is an answer to query; moves m->at behind the question. An answer
+ * that only reports an error need not repeat the question. */
 static bool
 is_answer(struct message *m, struct message *query, struct name *asked)
 {
@@ -435,8 +436,8 @@ is_answer(struct message *m, struct message *query, struct name *asked)
 	return true;
 }
 
-/* An answer without an error and without an address. A server that neither
- * knows nor asks others only points to them. */
+/* Judges an answer without an error and without an address. A server that is
+ * neither authoritative nor recursive only refers to others. */
 static enum dns_answer
 no_address(const unsigned char *p, bool broken)
 {

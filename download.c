@@ -30,8 +30,8 @@
 
 /* --- Which files are wanted. --- */
 
-/* Named files up to this many are asked for one by one, else the listing is
- * read. */
+/* Up to this many named files are requested one by one; for more, the listing
+ * is read. */
 #define ASK_EACH_MAX 16
 
 static bool
@@ -40,7 +40,7 @@ is_folder_name(const char *name)
 	return str_ends(str_of(name), "/");
 }
 
-/* A name that is given twice is one. */
+/* Adds a name, unless it is there already. */
 static void
 add(struct choice *c, const char *name)
 {
@@ -50,7 +50,8 @@ add(struct choice *c, const char *name)
 	c->name[c->n++] = name;
 }
 
-/* What could never be written here need not be asked for. */
+/* Refuses a name that could never be written, before the Hub is asked for
+ * it. */
 static int
 check_name(const char *name, struct err *e)
 {
@@ -64,7 +65,7 @@ check_name(const char *name, struct err *e)
 	return err_in(e, "'%s'", name);
 }
 
-/* -f and -o are about one file. */
+/* Checks that -f and -o come with one file. */
 static int
 check_single(const struct choice *c, const struct options *o, struct err *e)
 {
@@ -78,6 +79,9 @@ check_single(const struct choice *c, const struct options *o, struct err *e)
 	return 0;
 }
 
+/* Makes the choice from the options. path is the one that the repository's
+ * address names, or NULL; target is the name of the local file, for -f. Borrows
+ * all strings. ERR_USAGE; c must be released also after a failure. */
 static int
 choice_init(struct choice *c, const struct options *o, const char *path,
     const char *target, struct err *e)
@@ -110,9 +114,6 @@ choice_init(struct choice *c, const struct options *o, const char *path,
 	return 0;
 }
 
-/* By the options; path is what the repository's address names, or NULL, and
- * target the name of the local file, for -f. Borrows all strings. Fails with
- * ERR_USAGE; is to be released all the same. */
 static void
 choice_release(struct choice *c)
 {
@@ -144,7 +145,7 @@ covers(const struct choice *c, const char *name, const char *path)
 	return path[n] == '/' && !c->single;
 }
 
-/* Whether a file of the repository is wanted; notes that its name is there. */
+/* True if a file of the repository is wanted. Records that a name was found. */
 static bool
 choice_takes(struct choice *c, const char *path)
 {
@@ -159,9 +160,8 @@ choice_takes(struct choice *c, const char *path)
 	return named && glob_kept(&c->include, &c->exclude, path);
 }
 
-/* After all files were asked about: a name that the repository does not have,
- * or patterns that leave nothing (some: they left something), are the user's to
- * mend. ERR_ABSENT. */
+/* Checks the choice after all files were seen. ERR_ABSENT if the repository
+ * lacks a name, or the patterns leave no file (some is false). */
 static int
 choice_check(const struct choice *c, bool some, const char *id, struct err *e)
 {
@@ -178,7 +178,7 @@ choice_check(const struct choice *c, bool some, const char *id, struct err *e)
 
 /* --- What is reported. --- */
 
-/* The files in place, and how that was verified. */
+/* Reports the files in place, and how they were verified. */
 static void
 note_here(const struct download_report *r, size_t kept, size_t proved)
 {
@@ -201,7 +201,8 @@ note_here(const struct download_report *r, size_t kept, size_t proved)
 		    "%zu of %zu file%s in place, verified now", here, all, are);
 }
 
-/* The files in place, left by an earlier run, and refused. */
+/* Reports the plan: files in place, files left by an earlier run, files
+ * refused. */
 static void
 download_report_plan(const struct download_report *r)
 {
@@ -249,7 +250,8 @@ outcome(const struct plan_file *f)
 	return "failed";
 }
 
-/* A hash is that of the file on the disk, or there is none. */
+/* Writes the hash only if it was computed or checked for the file on the
+ * disk. */
 static void
 put_hash_json(struct buf *out, const struct plan_file *f)
 {
@@ -305,7 +307,8 @@ put_path(
 	    out, "%s%s%s\n", folder, slash ? "" : "/", plan_target(r->plan, f));
 }
 
-/* What the command produced: the folder, or the files asked for by name. */
+/* Writes what the command produced: the folder, or the files that were
+ * named. */
 static void
 put_paths(const struct download_report *r, struct output *out)
 {
@@ -354,7 +357,7 @@ put_dry_run(const struct download_report *r, struct output *out)
 	    p->to_fetch, p->n, size, left);
 }
 
-/* One sentence for all failed files; each reason was already reported. */
+/* Sets one error for all failed files; each reason was already reported. */
 static int
 sum_up(const struct download_report *r, struct err *e)
 {
@@ -387,8 +390,8 @@ sum_up(const struct download_report *r, struct err *e)
 	return -1;
 }
 
-/* The end. rv and e are how the run ended; returns -1 with e also if it went
- * through, but files failed. */
+/* Reports the end. rv and e are the result of the run. Returns -1, with e set,
+ * also if the run succeeded but files failed. */
 static int
 download_report_end(
     const struct download_report *r, int rv, struct output *out, struct err *e)
@@ -419,7 +422,8 @@ download_report_end(
 #define FILE_PREFIX ".hub-download"
 
 #define COPY_SIZE ((size_t)128 << 10)
-#define GUESS_MAX 20000 /* files that are compared with a misspelled name */
+/* The most files that are compared with a misspelled name. */
+#define GUESS_MAX 20000
 
 struct download {
 	const struct options *o;
@@ -428,19 +432,18 @@ struct download {
 	char commit[41];
 	bool layout; /* into a folder, with the official client's layout */
 	struct folder folder;
-	struct partial_setup ground; /* what the folder stands on */
-	const char *prefix;          /* of the partial files */
+	struct partial_setup ground; /* the folder and its file system */
+	const char *prefix;          /* prefix of the names of partial files */
 	struct litter litter;        /* our lock on their folder */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
 	struct choice choice;
 	struct plan plan;
-	struct plan_file **fetch; /* those to be transferred, as transfer
-				   * counts them */
+	/* The files to be transferred, by their number in transfer.h. */
+	struct plan_file **fetch;
 	uint64_t started;
-	pthread_mutex_t lock; /* for names that are given, and for unnoted */
-	bool unnoted;         /* metadata could not be written, and it was
-			       * said */
+	pthread_mutex_t lock; /* guards the publishing of files, and unnoted */
+	bool unnoted; /* metadata could not be written, and that was reported */
 };
 
 /* --- Which files. --- */
@@ -473,7 +476,7 @@ ask_each(struct download *d, struct err *e)
 	return rv;
 }
 
-/* The file that the user may have meant by a name that is not there. */
+/* A file that the user may have meant by a name that does not exist. */
 struct guess {
 	const char *name;
 	struct spelling spelling;
@@ -502,7 +505,7 @@ guess_entry(void *ctx, const struct repo_file *f, struct err *e)
 	return err_set(e, ERR_OTHER, "too many files");
 }
 
-/* Adds a hint to the error that a name is not there. */
+/* Adds a suggestion to the error about a name that does not exist. */
 static int
 suggest(const struct download *d, struct err *e)
 {
@@ -552,7 +555,7 @@ list(struct download *d, struct err *e)
 
 /* --- Where they go. --- */
 
-/* "a/b/c" is c in a/b; "c" is c in ".". */
+/* Splits a path into folder and name: "a/b/c" is c in a/b; "c" is c in ".". */
 static int
 split_target(const char *path, char **folder, char **name, struct err *e)
 {
@@ -569,8 +572,8 @@ split_target(const char *path, char **folder, char **name, struct err *e)
 	return 0;
 }
 
-/* A device, a pipe or a socket is not ours, nor is a link to one or to one of
- * our own streams: /dev/stdout is of the machine. Other links are replaced
+/* Refuses a device, a pipe, a socket, or a link to one or to one of our own
+ * streams: /dev/stdout belongs to the machine. Other links are replaced
  * themselves. */
 static int
 check_target_file(const char *path, struct err *e)
@@ -627,7 +630,7 @@ last_part(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Whether the user may have forgotten -f: "-p dir/model.gguf model.gguf". */
+/* True if the user may have forgotten -f: "-p dir/model.gguf model.gguf". */
 static bool
 means_file(const struct download *d)
 {
@@ -666,8 +669,9 @@ open_target(struct download *d, struct err *e)
 	return -1;
 }
 
-/* From the first byte of an answer on, nothing but the target can be written.
- * False if that is yet to be made: then so is all that stands beside it. */
+/* From the first byte of an answer on, the process can write only to the
+ * target. Returns false if the target does not exist yet: then it can also
+ * write beside it, until confine_more(). */
 static bool
 confine(const struct download *d)
 {
@@ -682,7 +686,7 @@ confine(const struct download *d)
 	return whole;
 }
 
-/* Now that the target is there. */
+/* Restricts writing to the target, which exists now. */
 static void
 confine_more(const struct download *d)
 {
@@ -741,9 +745,9 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 	return repo_check_file(&d->s.repo, &d->fetch[i]->file, h, url, e);
 }
 
-/* Something has the name since the plan was made: another file of the plan, if
- * the file system does not tell the names apart, or what another program put
- * there, which is replaced. */
+/* Publishes over a name that exists since the plan was made. It may be another
+ * file of the plan, if the file system does not distinguish the names: that
+ * fails. Or another program has made it: that is replaced. */
 static int
 publish_again(
     struct download *d, struct plan_file *f, const char *from, struct err *e)
@@ -770,7 +774,8 @@ take_name(
 	return rv > 0 ? publish_again(d, f, from, e) : rv;
 }
 
-/* The file is right without it; the next run has to read it. */
+/* Writes the metadata of a file. A failure is no failure of the file; the next
+ * run has to read it. */
 static void
 note_metadata(
     struct download *d, const struct plan_file *f, const struct partial *p)
@@ -795,7 +800,8 @@ note_metadata(
 		    to, e.msg);
 }
 
-/* A verified file gets its name. Folders are synced once, at the end. */
+/* Gives a verified file its final name. The folders are synced once, at the
+ * end. */
 static int
 publish(struct download *d, struct plan_file *f, const struct partial *p,
     const char *from, struct err *e)
@@ -837,7 +843,8 @@ by_size(const void *a, const void *b)
 	return strcmp((*x)->file.path, (*y)->file.path);
 }
 
-/* The large ones first, so that none of them comes last alone. */
+/* Sorts the files to be transferred, large ones first, so that none of them is
+ * left alone at the end. */
 static size_t
 queue(struct download *d)
 {
@@ -879,8 +886,8 @@ fetch_all(struct download *d, struct err *e)
 	return transfer_run(&t, e);
 }
 
-/* Copies what is at from into the partial and hashes it on the way: the file
- * that it came under may be another one by now. */
+/* Copies the file from into the partial, and hashes on the way: another program
+ * may have replaced the file meanwhile. */
 static int
 copy_bytes(
     int from, struct partial *to, const struct plan_file *f, struct err *e)
@@ -917,8 +924,8 @@ copy_bytes(
 	return rv;
 }
 
-/* Into a partial, as if it were fetched: so what a kill leaves has a name that
- * the next run finds. */
+/* Copies a file through a partial, as if it were fetched, so that the next run
+ * finds what a kill leaves. */
 static int
 copy(struct download *d, struct plan_file *f, struct err *e)
 {
@@ -958,7 +965,7 @@ copy_shown(struct download *d, struct plan_file *f, struct err *e)
 	return rv;
 }
 
-/* Files with the same content as a downloaded one. */
+/* Copies the files that have the same content as a downloaded one. */
 static int
 copy_all(struct download *d, struct err *e)
 {
@@ -993,9 +1000,9 @@ folder_length(const char *path)
 	return slash ? (size_t)(slash - path) : 0;
 }
 
-/* Calls visit once, or nearly, for each folder in which a file is that was
- * fetched, or with all in which one is: the files are in the order of their
- * paths. target is one of its files, last that of the visit before, or NULL. */
+/* Calls visit about once for each folder that contains a fetched file, or with
+ * all any file of the plan (the files are sorted by path). target is a file in
+ * the folder, last the one of the visit before, or NULL. */
 static int
 each_folder(struct download *d, bool all,
     int (*visit)(struct download *d, const char *target, const char *last,
@@ -1022,8 +1029,8 @@ each_folder(struct download *d, bool all,
 	return 0;
 }
 
-/* Syncs the folder that target is in, and those above it, which may be new,
- * too, but for those above last. */
+/* Syncs the folder of target and those above it, which may be new, too; not
+ * those that also contain last, which are synced already. */
 static int
 sync_folder(
     struct download *d, const char *target, const char *last, struct err *e)
@@ -1032,7 +1039,7 @@ sync_folder(
 	int rv = folder_sync(&d->folder, path, e);
 
 	while (rv == 0 && (slash = strrchr(path, '/'))) {
-		/* With the '/': whether last is in that folder, too. */
+		/* The '/' is compared, too: last must be in the same folder. */
 		size_t n = (size_t)(slash - path) + 1;
 
 		if (last && strncmp(last, path, n) == 0)
@@ -1044,7 +1051,7 @@ sync_folder(
 	return rv;
 }
 
-/* The names of the new files are synced before success is reported. */
+/* Syncs the names of the new files, before success is reported. */
 static int
 sync_folders(struct download *d, struct err *e)
 {
@@ -1112,7 +1119,8 @@ leave(struct download *d)
 		litter_leave(&d->litter, &end);
 }
 
-/* Finds out what the folder stands on, without what earlier runs have left. */
+/* Determines the properties of the folder, after removing what killed runs have
+ * left. */
 static int
 enter(struct download *d, struct err *e)
 {
@@ -1122,13 +1130,13 @@ enter(struct download *d, struct err *e)
 	    !litter_enter(&d->litter, &d->folder, d->prefix,
 		d->ground.traits.maker.uid, d->ground.traits.network, false))
 		return 0;
-	/* There is more room now. */
+	/* Once more, since there is more room now. */
 	return partial_setup(&d->folder, &d->ground, e);
 }
 
-/* The kernel may count the times of files in ticks of up to 10 ms. A change
- * within the tick of our last stamp would not show, so that whoever waits for
- * this run to end, and then writes to a file, must come a tick later. */
+/* Waits for the next tick of file times, of up to 10 ms: a program that waits
+ * for this run to end and then writes to a file could otherwise write within
+ * the tick of our last stamp, and the change would not show. */
 static void
 let_tick_pass(void)
 {
@@ -1166,7 +1174,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
 	how.owner = traits->maker.uid;
-	/* With -f the name is the user's. */
+	/* With -f the user chose the name. */
 	plan_check(&d->plan, traits->windows && !d->target);
 	d->plan.target = d->target;
 	how.try_names = traits->picky && !d->o->dry_run;
@@ -1197,7 +1205,8 @@ transfer_all(struct download *d, struct err *e)
 	return rv;
 }
 
-/* A file of which nothing is kept when the run ends early; NULL: none. */
+/* Returns a file of which nothing is kept when the run ends early; NULL if
+ * there is none. */
 static const char *
 not_kept(const struct plan *p)
 {
@@ -1207,7 +1216,7 @@ not_kept(const struct plan *p)
 	return NULL;
 }
 
-/* Those that are in place. */
+/* Returns the number of files in place. */
 static size_t
 complete_files(const struct plan *p)
 {
@@ -1219,7 +1228,7 @@ complete_files(const struct plan *p)
 	return n;
 }
 
-/* The error of the whole run, for the user. */
+/* Explains the error of the whole run to the user. */
 static void
 explain(const struct download *d, struct err *e)
 {

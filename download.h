@@ -39,10 +39,10 @@ int download(const struct options *o, const struct config *c,
  */
 
 struct choice {
-	const char **name; /* paths; with '/' at the end it is a folder */
+	const char **name; /* paths; a '/' at the end means a folder */
 	size_t n;          /* none: all files */
-	bool *found;       /* which of them are there */
-	bool single;       /* -f or -o: the only one is a file */
+	bool *found;       /* for each name, whether it was found */
+	bool single;       /* -f or -o: the only name is a file */
 	struct glob_list include, exclude;
 };
 
@@ -59,7 +59,7 @@ struct download_report {
 	const struct session *s;
 	const struct plan *plan;
 	const char *commit;
-	bool by_file;     /* paths: of the files, not of the folder */
+	bool by_file;     /* report the paths of the files, not of the folder */
 	uint64_t started; /* ms */
 };
 

@@ -36,8 +36,8 @@ variable_is_true(const struct variables *v, const char *name)
 	return false;
 }
 
-/* The value of the $NAME or ${NAME} that s begins with, which is cut off; NULL
- * if it is none, or is unset, and stands for itself. */
+/* Cuts $NAME or ${NAME} off s and returns its value; NULL, and s is unchanged,
+ * if s does not begin with one or it is unset. */
 static const char *
 cut_variable(const struct variables *v, struct str *s)
 {
@@ -125,7 +125,7 @@ variable_path(const struct variables *v, const char *variable,
 
 struct reader {
 	struct str rest;
-	const char *statement; /* where the current one begins */
+	const char *statement; /* where the current line begins */
 	size_t left;           /* bytes that values may still take */
 	const char *(*lookup)(void *ctx, const char *name);
 	void *ctx;
@@ -138,8 +138,8 @@ after(struct str s, size_t n)
 	return str_make(s.s + n, s.n - n);
 }
 
-/* The length of the white space character that s begins with, or 0. It is what
- * Python takes for one, so a no-break space from a web page counts, too. */
+/* Returns the length of the white space character that s begins with, or 0. The
+ * set is Python's, so a no-break space from a web page counts, too. */
 static size_t
 space_length(struct str s)
 {
@@ -159,7 +159,7 @@ space_length(struct str s)
 	return 0;
 }
 
-/* Without the white space that s begins with; lines end it, or do not. */
+/* Returns s without the white space that it begins with. */
 static struct str
 skip_space(struct str s, bool over_lines)
 {
@@ -185,7 +185,7 @@ take(struct reader *r, size_t n)
 	return s;
 }
 
-/* The rest of the line, without its end. */
+/* Cuts the rest of the line off, without its end. */
 static struct str
 take_line(struct reader *r)
 {
@@ -206,7 +206,7 @@ skip_export(struct reader *r)
 		r->rest = skip_space(s, false);
 }
 
-/* Returns what is wrong, or NULL, as all that follow. */
+/* Returns what is wrong, or NULL; so do the functions that follow. */
 static const char *
 take_name(struct reader *r, struct str *name)
 {
@@ -226,8 +226,8 @@ take_name(struct reader *r, struct str *name)
 	return name->n ? NULL : "a name is missing";
 }
 
-/* What the escape of c stands for in a string between quotes of this kind; 0
- * if it is none and the backslash stays. */
+/* Returns the character that the escape \c stands for between quotes of this
+ * kind; 0 if there is no such escape and the backslash stays. */
 static char
 escaped(char c, char quote)
 {
@@ -242,7 +242,7 @@ escaped(char c, char quote)
 	return known ? value[known - name] : c == '"' ? c : 0;
 }
 
-/* A quoted value may hold line ends. */
+/* Reads a quoted value, which may contain line ends. */
 static const char *
 take_quoted(struct reader *r, struct buf *value)
 {
@@ -266,8 +266,8 @@ take_quoted(struct reader *r, struct buf *value)
 	return NULL;
 }
 
-/* The rest of the line, without a comment, that white space comes before, and
- * without white space at the end. */
+/* Reads an unquoted value: the rest of the line without white space at its end
+ * and without a comment, which white space must precede. */
 static void
 take_plain(struct reader *r, struct buf *value)
 {
@@ -286,7 +286,7 @@ take_plain(struct reader *r, struct buf *value)
 	buf_add(value, line.s, kept);
 }
 
-/* The text behind '='. With a blank between, "#" begins a comment. */
+/* Reads the value after '='. With white space between, "#" begins a comment. */
 static const char *
 take_value(struct reader *r, struct buf *value)
 {
@@ -319,8 +319,8 @@ find(const struct env *v, struct str name)
 	return NULL;
 }
 
-/* The value of ${name}, or of ${name:-fallback}, which counts for a name that
- * is unset, not for an empty one. */
+/* Returns the value of ${name}, or of ${name:-fallback}. The fallback counts
+ * for a name that is unset, not for an empty one. */
 static struct str
 resolve(const struct reader *r, struct str name, struct str fallback)
 {
@@ -334,8 +334,8 @@ resolve(const struct reader *r, struct str name, struct str fallback)
 	return pair ? str_of(pair->value) : fallback;
 }
 
-/* Cuts the ${...} that s begins with into name and fallback; false if it is
- * none and stands for itself. */
+/* Cuts ${NAME} or ${NAME:-FALLBACK} off s; false if s does not begin with one,
+ * and it stands for itself. */
 static bool
 cut_fallback(struct str *s, struct str *name, struct str *fallback)
 {
@@ -388,7 +388,7 @@ release_secret(struct buf *b)
 static void
 put(struct env *v, struct str name, const char *value)
 {
-	/* Doubles at each power of two. */
+	/* Doubles the room at each power of two. */
 	if (!(v->n & (v->n - 1)))
 		v->pair = xreallocarray(
 		    v->pair, v->n ? 2 * v->n : 1, sizeof(*v->pair));
@@ -402,8 +402,8 @@ put_value(struct reader *r, struct str name, const struct buf *raw)
 	struct buf value = buf_make(r->left);
 	const char *fault = NULL;
 
-	/* Room for all at once, in most cases: what grows is copied, and the
-	 * old memory is not wiped. */
+	/* Reserves enough for most values at once: a buffer that grows is
+	 * copied, and the old memory is not wiped. */
 	buf_room(&value, raw->len);
 	expand(r, buf_str(raw), &value);
 	if (value.full) {
@@ -454,7 +454,8 @@ take_statement(struct reader *r)
 	return fault;
 }
 
-/* No word of the line itself, which may be a token. */
+/* Sets the error with the number of the line, but never its text, which may be
+ * a token. */
 static int
 fail_at(struct str text, const char *p, const char *why, struct err *e)
 {
@@ -497,7 +498,7 @@ unify_lines(struct str text, char *out)
 	return n;
 }
 
-/* NUL and what is not UTF-8 have no place in a variable. */
+/* Refuses NUL and broken UTF-8. */
 static int
 check_bytes(struct str text, struct err *e)
 {

@@ -28,7 +28,7 @@ err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 	return -1;
 }
 
-/* The text of errno, with words where a libc may have none. */
+/* Returns the text of errno, also where a libc has none. */
 static const char *
 words_of(int error, char number[32])
 {

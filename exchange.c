@@ -12,13 +12,14 @@
 
 /* --- The rate limit. --- */
 
-/* Faster than any line; keeps the products below in range. */
+/* Rates from here on mean no limit: no line is as fast, and the products below
+ * stay in range. */
 #define RATE_MAX ((uint64_t)1 << 40)
 
-/* More than that is never filled up at once: 17 minutes, in ms. */
+/* The most milliseconds that are credited at once: 17 minutes. */
 #define FILL_MAX ((uint64_t)1 << 20)
 
-/* More is never spent at once. */
+/* The most bytes that are spent at once. */
 #define SPEND_MAX ((uint64_t)1 << 50)
 
 struct meter {
@@ -27,7 +28,8 @@ struct meter {
 	uint64_t received, sent;
 };
 
-/* What may be moved at once after a pause: an eighth of a second. */
+/* The bytes that may be transferred at once after a pause: those of an eighth
+ * of a second. */
 static uint64_t
 bucket_top(const struct bucket *b)
 {
@@ -58,6 +60,7 @@ bucket_fill(struct bucket *b, uint64_t now)
 		b->level = top;
 }
 
+/* Returns the milliseconds until bytes may be transferred; 0: now. */
 static uint64_t
 bucket_delay(struct bucket *b, uint64_t now)
 {
@@ -66,11 +69,10 @@ bucket_delay(struct bucket *b, uint64_t now)
 	bucket_fill(b, now);
 	if (b->level > 0)
 		return 0;
-	/* Until it is above 0, rounded up. */
+	/* Milliseconds until level is above 0, rounded up. */
 	return ((uint64_t)-b->level + b->rate) / b->rate;
 }
 
-/* Milliseconds until something may be transferred; 0: now. */
 static void
 bucket_spend(struct bucket *b, uint64_t n)
 {
@@ -97,6 +99,9 @@ meter_close(struct meter *m)
 	free(m);
 }
 
+/* Waits until bytes may be transferred; lowers *cap if that many at once would
+ * make the rate uneven. Then the caller transfers, and calls meter_spend() with
+ * the number of bytes. Fails only with ERR_STOPPED. */
 static int
 meter_wait(struct meter *m, size_t *cap, struct err *e)
 {
@@ -116,9 +121,6 @@ meter_wait(struct meter *m, size_t *cap, struct err *e)
 	}
 }
 
-/* Waits until bytes may be transferred; lowers *cap if that many at once would
- * make the rate uneven. Then comes the transfer, then meter_spend() with what
- * it moved. Fails only with ERR_STOPPED. */
 static void
 meter_spend(struct meter *m, uint64_t n)
 {
@@ -136,7 +138,8 @@ meter_add(struct meter *m, uint64_t received, uint64_t sent)
 	pthread_mutex_unlock(&m->lock);
 }
 
-/* One of the counts, whole. */
+/* Reads one of the counts under the lock: 64 bits are two reads on some
+ * CPUs. */
 static uint64_t
 count(struct meter *m, const uint64_t *which)
 {
@@ -162,13 +165,14 @@ meter_sent(struct meter *m)
 
 /* --- The exchange. --- */
 
-/* Heads have 1 to 4 kB; what comes with them of the body is copied once. */
+/* Bytes that are read at once for a head. Heads have 1 to 4 kB; bytes of the
+ * body that come with it are copied once. */
 #define HEAD_READ 4096
 
-/* Bodies go out in such pieces, each within stall_ms. */
+/* Bytes of a body that are sent at once, within stall_ms. */
 #define SEND_MAX 16384
 
-/* How much of a body is read only to save the connection. */
+/* The most bytes of a body that are read only to keep the connection. */
 #define FINISH_MAX 8192
 
 struct exchange
@@ -183,7 +187,8 @@ exchange_make(struct conn *conn, struct buf *in, struct meter *meter,
 	    .in = in};
 }
 
-/* A wait has failed; if by its deadline, the user learns which wait it was. */
+/* Ends the exchange after a failed wait. If the deadline has passed, the error
+ * says which wait it was. Returns -1. */
 static int
 wait_failed(struct exchange *x, uint64_t deadline, const char *what,
     unsigned ms, struct err *e)
@@ -219,8 +224,8 @@ receive(struct exchange *x, uint64_t deadline, struct err *e)
 	return 0;
 }
 
-/* Reads one head, interim or final, and parses it. *n is its length. From its
- * first byte on it has stall_ms. */
+/* Reads and parses one head, interim or final; *n is its length. Once its first
+ * byte is there, the rest has stall_ms. */
 static int
 read_head(struct exchange *x, uint64_t deadline, size_t *n, struct err *e)
 {
@@ -262,8 +267,8 @@ read_final(struct exchange *x, uint64_t deadline, struct err *e)
 	return 0;
 }
 
-/* Something has come while the request is still being sent. An interim answer
- * changes nothing: 0. Else 1. */
+/* Handles bytes that arrive while the request is still being sent. 0 after
+ * interim answers, which change nothing; 1 if the final answer is there. */
 static int
 answered_early(struct exchange *x, struct err *e)
 {
@@ -283,7 +288,8 @@ answered_early(struct exchange *x, struct err *e)
 	return 0;
 }
 
-/* A write has failed. If the server has said why, that is the better news. */
+/* Handles a failed write. If the server has sent an answer, that explains more
+ * than the failure: returns 1. Else -1. */
 static int
 write_failed(struct exchange *x, uint64_t deadline, unsigned ms, struct err *e)
 {
@@ -341,7 +347,7 @@ exchange_answer(struct exchange *x, bool head_request, struct err *e)
 	return 0;
 }
 
-/* Body bytes as they come off the connection: first those that came with the
+/* Returns bytes of the body as they arrive: first those that came with the
  * head, then straight into p. */
 static int
 read_raw(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
@@ -360,8 +366,9 @@ read_raw(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
 	return 0;
 }
 
-/* Decodes p[0..*n) in place; *n becomes the number of body bytes. What follows
- * the last chunk belongs to no answer of ours: it ends the connection. */
+/* Decodes p[0..*n) in place; *n becomes the number of body bytes. Bytes after
+ * the last chunk belong to no answer, so the connection cannot be used
+ * again. */
 static int
 decode_chunks(struct exchange *x, char *p, size_t *n, struct err *e)
 {
@@ -388,7 +395,8 @@ decode_chunks(struct exchange *x, char *p, size_t *n, struct err *e)
 	return 0;
 }
 
-/* The connection has ended: good or bad, by the framing. */
+/* Handles the end of the connection, which is right only for a body without a
+ * length. */
 static int
 body_end(struct exchange *x, struct err *e)
 {
@@ -399,7 +407,7 @@ body_end(struct exchange *x, struct err *e)
 	return 0;
 }
 
-/* One step: some raw bytes to body bytes, which may be none. */
+/* Reads once and decodes; *n may become 0 although the body goes on. */
 static int
 read_step(struct exchange *x, void *p, size_t cap, size_t *n, uint64_t deadline,
     struct err *e)

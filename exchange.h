@@ -33,7 +33,7 @@ struct exchange {
 	struct meter *meter;
 	unsigned answer_ms, stall_ms;
 	struct buf *in; /* the head, then what came with it */
-	size_t at;      /* of in: the first byte that is not read yet */
+	size_t at;      /* offset in in of the first unread byte */
 	struct http_head head;
 	enum http_framing framing;
 	uint64_t left;
@@ -43,7 +43,7 @@ struct exchange {
 				* server, and its bytes, since the pace was
 				* judged */
 	bool begun;            /* a byte of an answer has come */
-	bool late;             /* it failed by a deadline */
+	bool late;             /* a deadline has passed */
 	bool spoiled;          /* the connection can carry no other request */
 	bool done;             /* the body is complete */
 };
@@ -89,8 +89,8 @@ bool exchange_finish(struct exchange *x);
 /*
  * A token bucket that may run into debt: a thread that transfers n bytes spends
  * n, and no thread transfers while level is 0 or less. So any number of threads
- * can share it, and none reserves bytes. Times are of wait_now(). A rate of 0
- * is no limit.
+ * can share it, and none reserves bytes. Times are those of wait_now(). A rate
+ * of 0 is no limit.
  */
 struct bucket {
 	uint64_t rate; /* bytes a second */
@@ -104,7 +104,7 @@ struct meter;
 struct meter *meter_open(uint64_t rate);
 void meter_close(struct meter *m); /* takes NULL */
 
-/* Adds transferred bytes of content; the sums. */
+/* Bytes of content transferred so far. */
 uint64_t meter_received(struct meter *m);
 uint64_t meter_sent(struct meter *m);
 

@@ -32,7 +32,7 @@
 
 enum parents { PARENTS_FIND, PARENTS_MAKE };
 
-/* What to do about the failures that a user can do something about. */
+/* Sets a hint for the failures that a user can do something about. */
 static void
 hint(struct err *e, int error)
 {
@@ -67,8 +67,8 @@ hint(struct err *e, int error)
 			err_hint(e, "%s", t[i].text);
 }
 
-/* "cannot WHAT 'FOLDER/PATH': " and errno, which is kept. Of files of our own
- * the user knows no more than the folder. */
+/* Sets "cannot WHAT 'FOLDER/PATH': " and the text of errno, which is kept. Of
+ * our own files only the folder is named. Returns -1. */
 static int
 fail(const struct folder *f, const char *path, const char *what, struct err *e)
 {
@@ -108,14 +108,14 @@ open_again(int at, const char *name, int flags, mode_t mode)
 	return fd;
 }
 
-/* One step into a folder; extra is O_NOFOLLOW or 0. */
+/* Opens the folder name in at; extra is O_NOFOLLOW or 0. */
 static int
 open_step(int at, const char *name, int extra)
 {
 	int fd = open_again(at, name, O_RDONLY | O_DIRECTORY | extra, 0);
 
 #ifdef O_PATH
-	/* Search without read permission is enough to pass through. */
+	/* The right to search is enough to pass through. */
 	if (fd < 0 && errno == EACCES)
 		fd = open_again(at, name, O_PATH | O_DIRECTORY | extra, 0);
 #endif
@@ -133,8 +133,8 @@ sync_all(int fd)
 	return rv;
 }
 
-/* File systems and systems that cannot sync a folder say so in many ways; it
- * was asked for, and there is nothing else that one could do. */
+/* Syncs a folder. A system or file system that cannot do that reports one of
+ * many errors; they are ignored, since there is no other way. */
 static int
 sync_folder(int fd)
 {
@@ -159,8 +159,8 @@ enter(int at, const char *name, enum parents how)
 	return open_step(at, name, O_NOFOLLOW);
 }
 
-/* Says why name, a part of path that lies in at, is in the way, if it is that;
- * keeps errno. */
+/* Sets the error if name, a part of path that lies in at, is in the way; keeps
+ * errno. */
 static int
 refuse(const struct folder *f, const char *path, int at, const char *name,
     struct err *e)
@@ -188,9 +188,9 @@ refuse(const struct folder *f, const char *path, int at, const char *name,
 	return -1;
 }
 
-/* Opens n bytes of path in one step and not through links, where the kernel has
- * openat2(2). -1 if it has not, and for whatever walk_steps() would have to
- * make or to tell. */
+/* Opens the first n bytes of path in one call and not through links, where the
+ * kernel has openat2(2). -1 if it has not, and for everything that walk_steps()
+ * must create or report. */
 static int
 open_at_once(int at, const char *path, size_t n, int flags, mode_t mode)
 {
@@ -251,8 +251,8 @@ walk_steps(const struct folder *f, const char *path, enum parents how,
 	return at;
 }
 
-/* Opens the folder that path is in, which is f->fd itself for a path without
- * parents: give it back with leave(). base gets the last part. */
+/* Opens the folder that contains path: f->fd itself for a path without parents.
+ * Give it back with leave(). base gets the last part of path. */
 static int
 walk(const struct folder *f, const char *path, enum parents how,
     const char **base, struct err *e)
@@ -276,7 +276,8 @@ leave(const struct folder *f, int at)
 		shut(at);
 }
 
-/* mkdir -p. The path is the user's: links are followed. */
+/* Makes a folder and its missing parents. The path is the user's: links are
+ * followed. */
 static int
 make_all(const char *path)
 {
@@ -291,9 +292,9 @@ make_all(const char *path)
 		c = *p;
 		*p = '\0';
 		rv = mkdir(copy, 0777);
-		/* Whatever is there, open() decides; and no right to write, or
-		 * a file system that is read-only, is no failure where a folder
-		 * is there already. */
+		/* open() decides about what exists already. A missing right to
+		 * write, or a read-only file system, is no failure where the
+		 * folder exists. */
 		saved = errno;
 		if (rv < 0 && access(copy, F_OK) == 0)
 			rv = 0;
@@ -332,8 +333,9 @@ folder_close(struct folder *f)
 	*f = (struct folder){.fd = -1};
 }
 
-/* A regular file (or a folder, with O_DIRECTORY) that was opened with these
- * flags, and nothing else. What is new is what was asked for. */
+/* Returns fd if it is a regular file (with O_DIRECTORY: or a folder), else
+ * closes it and returns -1 with errno. flags are those of open(): a new file is
+ * not looked at. */
 static int
 only_plain(int fd, int flags)
 {
@@ -350,8 +352,9 @@ only_plain(int fd, int flags)
 	return -1;
 }
 
-/* A pipe or a device would block or act when it is opened: O_NONBLOCK is
- * against the first, and means nothing for regular files. */
+/* Opens a regular file. A pipe or a device would block or act when it is
+ * opened: O_NONBLOCK prevents the first, and means nothing for regular
+ * files. */
 static int
 open_plain(int at, const char *name, int flags, mode_t mode)
 {
@@ -403,7 +406,7 @@ folder_create(
 	return open_below(f, path, O_RDWR | O_CREAT | O_EXCL, mode, e);
 }
 
-/* A file of no name, or one that loses its name at once. */
+/* Returns a new file without a name, or one that loses its name at once. */
 static int
 open_nameless(const struct folder *f, struct err *e)
 {
@@ -431,7 +434,7 @@ maker_find(struct maker *m, const struct folder *f, struct err *e)
 	if (fd < 0)
 		return -1;
 	rv = fstat(fd, &open);
-	/* Where modes cannot be set, the file keeps the one it has. */
+	/* Where modes cannot be set, the file keeps its own. */
 	(void)fchmod(fd, 0600);
 	if (rv == 0)
 		rv = fstat(fd, &closed);
@@ -512,8 +515,8 @@ folder_publish(
 	return put_in_place(f, from, to, renameat, e);
 }
 
-/* renameat2(2) that replaces nothing. Where the system or the file system has
- * none, nothing was there an instant ago, or it is seen now. */
+/* Renames without replacing anything, by renameat2(2). Where the system or the
+ * file system lacks that, the name is looked up just before. */
 static int
 rename_new(int source, const char *old, int target, const char *new)
 {
@@ -542,7 +545,7 @@ folder_publish_new(
 
 /* Fields of statx(2) that stat(2) lacks; all 0 if unknown. */
 struct details {
-	uint64_t mount; /* a number of the mount that it is in */
+	uint64_t mount; /* number of the mount that contains it */
 	bool mount_root, immutable, append_only;
 };
 
@@ -570,8 +573,8 @@ look_closer(int at, const char *name)
 	return d;
 }
 
-/* The errno that putting name into the folder at would end with; 0 if none is
- * known. mount is where the file would come from. */
+/* Returns the errno with which a rename to name in the folder at would fail; 0
+ * if no reason is known. mount is the mount of the source. */
 static int
 obstacle(int at, const char *name, uint64_t mount)
 {
@@ -588,7 +591,7 @@ obstacle(int at, const char *name, uint64_t mount)
 									: 0;
 }
 
-/* The mount that path is in, or will be once its parents are made. */
+/* Returns the mount that contains path, or will once its parents are made. */
 static uint64_t
 mount_of(const struct folder *f, const char *path)
 {
@@ -654,11 +657,11 @@ sync_file(int fd)
 {
 	int rv = sync_all(fd);
 
-	/* There are file systems in user space without it. */
+	/* Some file systems in user space lack fsync. */
 	return rv < 0 && (errno == EINVAL || errno == ENOSYS) ? 0 : rv;
 }
 
-/* Makes a file of a new name in at. */
+/* Creates a file with a new name in at. */
 static int
 open_temp(int at, char name[TEMP_NAME])
 {
@@ -672,14 +675,14 @@ open_temp(int at, char name[TEMP_NAME])
 	return fd;
 }
 
-/* Writes the text and closes; leaves errno as the failure set it. */
+/* Writes the text and closes fd. -1 with errno. */
 static int
 write_out(int fd, struct str text)
 {
 	int rv = file_write(fd, text.s, text.n), saved;
 
 	saved = errno;
-	/* A network file system may tell only now that the disk is full. */
+	/* A network file system may report only now that the disk is full. */
 	if (close(fd) < 0 && rv == 0 && errno != EINTR) {
 		saved = errno;
 		rv = -1;
@@ -698,7 +701,8 @@ drop(int at, const char *name)
 	errno = saved;
 }
 
-/* Leaves errno as the failure set it. */
+/* Writes the text to a temporary file in at and renames it to base. -1 with
+ * errno. */
 static int
 write_in(int at, const char *base, struct str text)
 {
@@ -803,7 +807,7 @@ folder_read(
 	return rv;
 }
 
-/* Times so far off that they do not fit wrap around. */
+/* Times beyond the range wrap around. */
 static int64_t
 nanoseconds(const struct timespec *t)
 {
@@ -934,7 +938,7 @@ enum {
 	UNKNOWN_HOLES = 8,
 	FLASH = 16,
 	PICKY = 32,   /* refuses some names */
-	WINDOWS = 64, /* Windows's, or may be served by a Windows */
+	WINDOWS = 64, /* a Windows file system, or may be served by Windows */
 };
 
 #ifdef __linux__
@@ -1035,7 +1039,7 @@ look_at_room(int fd, struct folder_traits *t)
 	unit = s.f_frsize ? s.f_frsize : s.f_bsize;
 	if (s.f_blocks && unit && s.f_bavail <= UINT64_MAX / unit)
 		t->free = s.f_bavail * unit;
-	/* Where files are made of whatever room there is, it says 0 of 0. */
+	/* File systems without a fixed number of files report 0 of 0. */
 	if (s.f_files)
 		t->free_files = s.f_favail;
 }
@@ -1052,7 +1056,7 @@ largest(unsigned kind)
 	return max;
 }
 
-/* Whether a file of a hole and one byte takes the room of one byte. */
+/* True if a file of a hole and one byte takes the room of one byte. */
 static bool
 holes_are_cheap(int fd)
 {
@@ -1063,9 +1067,9 @@ holes_are_cheap(int fd)
 	       st.st_blocks < hole / 512 / 2;
 }
 
-/* What only a file shows: holes, and the owner, which a server or a mount
- * option may decide. A folder in which nothing can be written stays as it was
- * assumed. */
+/* Finds out by a file what only a file shows: holes, and the owner, which a
+ * server or a mount option may decide. If nothing can be written in the folder,
+ * the assumptions stay. */
 static void
 probe(const struct folder *f, bool holes, struct folder_traits *t)
 {

@@ -220,8 +220,8 @@ struct crew {
 	size_t next, count;
 };
 
-/* Takes streams until all lanes are busy or none is left. What cannot go into
- * a lane is hashed at once: of another kind, too short. */
+/* Puts streams into lanes until all lanes are busy or no stream is left. Hashes
+ * at once what cannot go into a lane: another kind, or less than a block. */
 static void
 crew_fill(struct crew *c)
 {

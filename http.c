@@ -5,7 +5,7 @@
 #include "err.h"
 #include "str.h"
 
-/* Extensions and trailers of a chunked body together. */
+/* The most bytes of extensions and trailers in a chunked body. */
 #define OVERHEAD_MAX 16384
 
 static struct str
@@ -27,8 +27,8 @@ http_is_token(struct str s)
 	return s.n > 0;
 }
 
-/* The line that s begins with, without its end; *used gets the length with it.
- * False if the line is not all there. */
+/* Finds the line that s begins with, without its end; *used gets the length
+ * with its end. False if the line is incomplete. */
 static bool
 take_line(struct str s, struct str *line, size_t *used)
 {
@@ -45,7 +45,7 @@ take_line(struct str s, struct str *line, size_t *used)
 size_t
 http_head_length(struct str text, size_t seen)
 {
-	/* The end may have begun before the last look: "\r\n\r\n" is four. */
+	/* The end may have begun before seen: "\r\n\r\n" has four bytes. */
 	size_t i = seen > 3 ? seen - 3 : 0;
 
 	for (; i < text.n; i++) {
@@ -60,7 +60,8 @@ http_head_length(struct str text, size_t seen)
 	return 0;
 }
 
-/* Visible text, blanks, tabs and bytes above ASCII (RFC 9110, 5.5). */
+/* True if s has only visible text, blanks, tabs and bytes above ASCII (RFC
+ * 9110, 5.5). */
 static bool
 clean(struct str s)
 {
@@ -77,7 +78,8 @@ bad(struct err *e, const char *what)
 	return err_set(e, ERR_NET, "the server's answer is broken: %s", what);
 }
 
-/* "HTTP/1.1 206 Partial Content"; the reason and its blank may be missing. */
+/* Parses "HTTP/1.1 206 Partial Content"; the reason and the blank before it may
+ * be missing. */
 static int
 parse_status(struct str line, struct http_head *h, struct err *e)
 {
@@ -147,7 +149,7 @@ http_head_parse(struct str text, struct http_head *out, struct err *e)
 	return check_fields(out->fields, e);
 }
 
-/* Takes the next field off *rest (start with head.fields); false at the end. */
+/* Cuts the next field off *rest (begin with head.fields); false at the end. */
 static bool
 http_next(struct str *rest, struct http_field *f)
 {
@@ -201,7 +203,8 @@ content_length(const struct http_head *h, uint64_t *length)
 	return rv;
 }
 
-/* Counts the fields: a second one is another coding (RFC 9110, 5.3). */
+/* Counts the fields of that name: a second one is another coding (RFC 9110,
+ * 5.3). */
 static unsigned
 transfer_codings(const struct http_head *h, struct str *coding)
 {
@@ -331,7 +334,7 @@ size_digit(struct http_chunks *c, char ch)
 	int d = chr_hex(ch);
 
 	if (d >= 0) {
-		/* 15 digits: no overflow, and more than there is. */
+		/* 15 digits cannot overflow, and no real chunk has as many. */
 		if (c->digits == 15)
 			return -1;
 		c->left = c->left * 16 + (unsigned)d;
@@ -351,8 +354,8 @@ size_ends(struct http_chunks *c)
 	c->digits = 0;
 }
 
-/* One byte that is not data. -1: it may not stand there; 1: look at it again in
- * the state that is now. */
+/* Handles one byte that is not data. -1: it may not stand there; 1: look at it
+ * again in the new state. */
 static int
 step(struct http_chunks *c, char ch)
 {
@@ -389,7 +392,7 @@ step(struct http_chunks *c, char ch)
 	}
 }
 
-/* Takes data, if we are in it. */
+/* Takes data if the state is DATA. */
 static bool
 take_data(struct http_chunks *c, const char *in, size_t n, size_t *used,
     const char **data, size_t *length)
@@ -427,7 +430,7 @@ http_chunks_feed(struct http_chunks *c, const char *in, size_t n, size_t *used,
 		if (rv > 0)
 			continue;
 		(*used)++;
-		/* Counted anew for each chunk. */
+		/* Counted again for each chunk. */
 		c->overhead = c->state == DATA ? 0 : c->overhead + 1;
 		if (c->overhead > OVERHEAD_MAX)
 			return bad(e, "endless chunk extensions or trailers");
@@ -457,8 +460,8 @@ http_content_range(
 									  : 0;
 }
 
-/* The next parameter of "; a=b; c="d"": a quoted value is taken as it is,
- * without its quotes (ours have no escapes). False at the end. */
+/* Cuts the next parameter off "; a=b; c="d"". A quoted value is returned
+ * without its quotes (the fields we read have no escapes). False at the end. */
 static bool
 next_parameter(struct str *rest, struct str *name, struct str *value)
 {
@@ -487,7 +490,7 @@ next_parameter(struct str *rest, struct str *name, struct str *value)
 	return true;
 }
 
-/* rel may hold several, with blanks between (RFC 8288, 3.3). */
+/* True if rel contains want; it may have several words (RFC 8288, 3.3). */
 static bool
 rel_has(struct str rel, const char *want)
 {
@@ -569,7 +572,8 @@ http_date(struct str s, uint64_t *seconds)
 {
 	unsigned y, m, d, h, min, sec;
 
-	/* "Sun, 06 Nov 1994 08:49:37 GMT": every part has its place. */
+	/* The form "Sun, 06 Nov 1994 08:49:37 GMT": each part has a fixed
+	 * place. */
 	static const char form[] = "???, ?? ??? ???? ??:??:?? GMT";
 
 	if (s.n != sizeof(form) - 1)
@@ -588,7 +592,7 @@ http_date(struct str s, uint64_t *seconds)
 	return 0;
 }
 
-/* Retry-After: seconds, or a date (RFC 9110, 10.2.3). -1 if it asks for
+/* Reads Retry-After: seconds, or a date (RFC 9110, 10.2.3). -1 if it asks for
  * nothing. */
 static int
 retry_after(const struct http_head *h, uint64_t *seconds)
@@ -600,7 +604,8 @@ retry_after(const struct http_head *h, uint64_t *seconds)
 		return -1;
 	if (str_num(value, 10, INT64_MAX, seconds) == 0)
 		return 0;
-	/* The server's own clock, if it tells it, is the one to compare with. */
+	/* The date is compared with the server's own clock if the head has
+	 * one. */
 	if (http_get(h, "date", &date))
 		http_date(date, &now);
 	if (http_date(value, &then) < 0 || !now || then <= now)
@@ -619,7 +624,7 @@ http_asked_wait(const struct http_head *h)
 		;
 	else if (retry_after(h, &seconds) < 0)
 		return 0;
-	/* The second that wait_backoff() may add is part of the hour. */
+	/* wait_retry() may add a second: an hour in all. */
 	return seconds < 3599 ? (unsigned)seconds + 1 : 3599;
 }
 

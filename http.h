@@ -60,7 +60,7 @@ int http_framing(const struct http_head *h, bool head_request,
 /* The connection may carry another request. */
 bool http_keeps_alive(const struct http_head *h);
 
-/* True if the content type (before ';') is that. */
+/* True if the content type (before ';') is type. */
 bool http_type_is(const struct http_head *h, const char *type);
 
 /* True if there is a Content-Encoding other than identity. */
@@ -101,8 +101,8 @@ int http_ratelimit(
 /* Seconds that a 429 or 5xx asks to wait: RateLimit with r = 0 gives t + 1 (429
  * only), else Retry-After gives its seconds + 1. A date in it is counted from
  * the Date of the same head, else from when the head came; one that has passed
- * asks for nothing. 0 if there is none. At most 3599:
- * wait_backoff() may add one. */
+ * asks for nothing. 0 if there is none. At most 3599, since wait_retry() may
+ * add a second. */
 unsigned http_asked_wait(const struct http_head *h);
 
 /* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */

@@ -57,8 +57,9 @@
 #define ARCHITECTURE "unknown"
 #endif
 
-/* Where the Hub's answers lead, as of 2026-11. By pattern, since regions and
- * names come and go; the Hub has a list at /.well-known/meta.json. */
+/* The hosts to which the Hub's answers lead, as of 2026-11. They are patterns,
+ * since regions and names change; the Hub has a list at
+ * /.well-known/meta.json. */
 static const char *const download_hosts[] = {
     "*.cdn.hf.co",
     "*.xethub.hf.co",
@@ -144,7 +145,7 @@ version_put_json(struct buf *out)
 
 #define ANSWER_MAX 4096
 
-/* What the user typed at the prompts; options point here. */
+/* The answers that the user typed at the prompts; options point here. */
 struct answers {
 	char *repo_id, *local_path;
 };
@@ -173,10 +174,10 @@ status_of(const struct err *e)
 	return (int)e->kind;
 }
 
-/* A descriptor 0, 1 or 2 that is closed would be the next file or socket, and
- * messages would go there. The root folder is always there, even where /dev is
- * not, and no text can be written to it: a result that gets lost is an
- * error. */
+/* Opens "/" for each of the descriptors 0, 1 and 2 that is closed: else the
+ * next file or socket would get that number, and messages would go there. "/"
+ * always exists, even without /dev, and cannot be written to, so a result that
+ * gets lost is an error. */
 static int
 hold_standard_streams(void)
 {
@@ -188,8 +189,8 @@ hold_standard_streams(void)
 	return 0;
 }
 
-/* One line from the terminal without blanks around it, which the caller frees;
- * NULL at the end of input. */
+/* Reads one line from the terminal, without blanks around it, which the caller
+ * frees; NULL at the end of input. */
 static char *
 read_answer(void)
 {
@@ -204,7 +205,7 @@ read_answer(void)
 	return str_dup(str_trim(s));
 }
 
-/* Typed answers did not pass a shell. */
+/* Expands '~' in an answer, which no shell has seen. */
 static char *
 expand_home(char *path)
 {
@@ -352,7 +353,7 @@ main(int argc, char **argv)
 	if (hold_standard_streams() < 0)
 		return ERR_OTHER;
 	failed = options_parse(&o, argc, argv, &e) < 0 || run(&o, &out, &e) < 0;
-	/* Reports completed work even after a failure. */
+	/* The report is printed even after a failure. */
 	if (output_end(&out, &unwritten) < 0 &&
 	    !(failed && unwritten.kind == ERR_STOPPED)) {
 		print_error(&unwritten);

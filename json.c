@@ -4,8 +4,8 @@
 
 #include "err.h"
 
-/* The text that is being checked: p is where it goes on, or where the fault
- * is; why is set with the first fault. */
+/* The text that is being checked: p is the next byte, or the fault; why is set
+ * with the first fault. */
 struct scan {
 	const char *p, *end;
 	const char *why;
@@ -293,7 +293,7 @@ json_parse(struct str text, struct json *out, struct err *e)
 	return fail_at(text, &s, e);
 }
 
-/* From here on texts are checked ones. */
+/* From here on json_parse() has checked the text. */
 
 static struct str
 after(struct str s, size_t n)
@@ -301,7 +301,7 @@ after(struct str s, size_t n)
 	return str_make(s.s + n, s.n - n);
 }
 
-/* Without the blanks and separators that s begins with. */
+/* Returns s without the blanks and separators that it begins with. */
 static struct str
 skip_to_value(struct str s)
 {
@@ -312,7 +312,7 @@ skip_to_value(struct str s)
 	return after(s, i);
 }
 
-/* The length of the string, with its quotes, that s begins with. */
+/* Returns the length, with its quotes, of the string that s begins with. */
 static size_t
 string_span(struct str s)
 {
@@ -355,7 +355,7 @@ nested_span(struct str s)
 	return i;
 }
 
-/* The value that s begins with, and what follows it. */
+/* Returns the value that s begins with; *rest gets what follows it. */
 static struct json
 cut_value(struct str s, struct str *rest)
 {
@@ -401,14 +401,14 @@ json_next(struct json_iter *it, struct json *key, struct json *item)
 	return true;
 }
 
-/* What stands between the quotes. */
+/* Returns what is between the quotes. */
 static struct str
 inside(const struct json *string)
 {
 	return str_make(string->text.s + 1, string->text.n - 2);
 }
 
-/* The code point of the escape that s begins with, which is cut off. */
+/* Cuts off the escape that s begins with, and returns its code point. */
 static uint32_t
 cut_escape(struct str *s)
 {
@@ -521,8 +521,8 @@ json_get(const struct json *v, const char *name, struct json *out)
 	return found;
 }
 
-/* A number without its sign: the digits of s (a '.' among them is passed over)
- * times ten to the power of shift. */
+/* A number without its sign: the digits of s (without a '.' among them) times
+ * ten to the power of shift. */
 struct decimal {
 	struct str s;
 	int64_t shift;
@@ -531,7 +531,8 @@ struct decimal {
 static struct decimal
 split_number(struct str s)
 {
-	/* No text is as long, so a larger exponent makes no difference. */
+	/* No text is as long as this, so a larger exponent makes no
+	 * difference. */
 	const int64_t far = INT64_C(1) << 48;
 	struct decimal d = {.s = s};
 	const char *e = memchr(s.s, 'e', s.n), *dot;
@@ -647,8 +648,8 @@ escape_number(const char *p, size_t n, char out[6])
 }
 
 /* Writes the escape for the letter of n bytes at p, if it needs one, and
- * returns its length or 0. What steers a terminal would be allowed, but JSON is
- * looked at, too. */
+ * returns its length or 0. JSON allows what steers a terminal, but people look
+ * at JSON in terminals, too. */
 static size_t
 escape(const char *p, size_t n, char out[6])
 {
@@ -662,8 +663,8 @@ escape(const char *p, size_t n, char out[6])
 	return 2;
 }
 
-/* Cuts off the next piece of s, encoded: a run that goes out as it is, or an
- * escape in tmp, or U+FFFD for a byte. Empty at the end. */
+/* Cuts off the next piece of s, encoded: a run that needs no escape, or an
+ * escape in tmp, or U+FFFD for a broken byte. Empty at the end. */
 static struct str
 cut_encoded(struct str *s, char tmp[6])
 {

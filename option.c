@@ -43,8 +43,8 @@ least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* The number of letters to insert, delete, change, or swap with their
- * neighbour, that makes name of word; WORD_MAX if it is too far to tell. */
+/* Returns the number of letters to insert, delete, change, or swap with their
+ * neighbour, to make name from word; WORD_MAX if it is more. */
 static size_t
 distance(struct str word, const char *name)
 {
@@ -104,8 +104,6 @@ spelling_try(struct spelling *s, const char *name)
 
 /* --- Rates: "500K" and the like. --- */
 
-/* Parses a rate in bytes per second. Pure. */
-
 #define RATE_MAX UINT64_C(1000000000000000) /* 1 PB a second */
 
 static struct str
@@ -114,8 +112,8 @@ without_last(struct str s, size_t n)
 	return str_make(s.s, s.n - n);
 }
 
-/* Takes the unit from the end of *s: "", "K", "KB", "KiB" and so on. 0 if there
- * is no such unit. */
+/* Cuts the unit off the end of *s: "", "K", "KB", "KiB" and so on. Returns its
+ * bytes; 0 if there is no such unit. */
 static uint64_t
 take_unit(struct str *s)
 {
@@ -137,7 +135,8 @@ take_unit(struct str *s)
 	return unit;
 }
 
-/* At most six digits behind the point: times 2^40 they stay in 64 bits. */
+/* Reads a number with at most six digits after the point: times 2^40 it fits
+ * into 64 bits. */
 static int
 rate_number(struct str s, uint64_t unit, uint64_t *out)
 {
@@ -157,8 +156,8 @@ rate_number(struct str s, uint64_t unit, uint64_t *out)
 	return *out ? 0 : -1;
 }
 
-/* "500K", "2M", "1.5G", plain bytes: SI units, an "iB" suffix means binary.
- * From 1 to 10^15; else ERR_USAGE. */
+/* Parses a rate: "500K", "2M", "1.5G", plain bytes. The units are SI, with "iB"
+ * binary. From 1 to 10^15; else ERR_USAGE. */
 static int
 rate_parse(const char *text, uint64_t *out, struct err *e)
 {
@@ -297,7 +296,7 @@ static const struct command_row commands[] = {
 	NULL},
 };
 
-/* What the table says of a command; NULL: COMMAND_NONE is none. */
+/* Returns the row of a command; NULL for COMMAND_NONE, which has none. */
 static const struct command_row *
 command_row(enum command c)
 {
@@ -307,15 +306,16 @@ command_row(enum command c)
 	return NULL;
 }
 
-/* Command number at, from 0 on, in the order of the help; NULL at the end. */
+/* Returns command number at, from 0 on, in the order of the help; NULL at the
+ * end. */
 static const struct command_row *
 command_next(size_t at)
 {
 	return at < countof(commands) ? &commands[at] : NULL;
 }
 
-/* Steps through the options of c, and the headings between them, in the order
- * of the help, from *at = 0; NULL at the end. */
+/* Returns the next option of c, or heading, in the order of the help, and moves
+ * *at, which begins at 0; NULL at the end. */
 static const struct option_row *
 command_option_next(enum command c, size_t *at)
 {
@@ -324,8 +324,8 @@ command_option_next(enum command c, size_t *at)
 	return *at < countof(options) ? &options[(*at)++] : NULL;
 }
 
-/* All values there are, with a blank between; NULL: any. Those of
- * OPTION_PROGRESS are in the order of enum progress_mode. */
+/* Returns all values that an option accepts, with blanks between; NULL: any
+ * value. Those of OPTION_PROGRESS are in the order of enum progress_mode. */
 static const char *
 command_option_words(const struct option_row *r)
 {
@@ -391,7 +391,8 @@ row_of_name(struct str word, enum command c)
 	return NULL;
 }
 
-/* Not for 0, which is that of rows without a letter. */
+/* Finds the option with a letter. 0 finds none: it means that a row has no
+ * letter. */
 static const struct option_row *
 row_of_letter(char letter, enum command c)
 {
@@ -403,7 +404,7 @@ row_of_letter(char letter, enum command c)
 	return NULL;
 }
 
-/* Suggests what word, without its dashes, may have meant. */
+/* Adds a suggestion for word, which is without its dashes. */
 static int
 suggest(struct str word, enum command c, struct err *e)
 {
@@ -426,7 +427,7 @@ struct scan {
 	struct options *o;
 	int argc, next;
 	char **argv;
-	bool ended; /* "--" was there */
+	bool ended; /* "--" was seen */
 };
 
 static int
@@ -485,7 +486,7 @@ take_token(char *s, char **token)
 	memset(s, '*', n);
 }
 
-/* All but a flag have a value. */
+/* Stores the value of an option in its field. Only a flag has none. */
 static int
 store(struct options *o, const struct option_row *r, char *value, struct err *e)
 {
@@ -533,8 +534,8 @@ store(struct options *o, const struct option_row *r, char *value, struct err *e)
 	return 0;
 }
 
-/* What begins with '-' is an option, but for "-" alone and for a negative
- * number, of which it is better said what is wrong with it. */
+/* True if a word may be a value. One that begins with '-' is an option, except
+ * "-" alone, and a negative number, which gets a better error as a value. */
 static bool
 may_be_value(const struct scan *s, const struct option_row *r, const char *word)
 {
@@ -547,7 +548,7 @@ may_be_value(const struct scan *s, const struct option_row *r, const char *word)
 	       !row_of_letter(word[1], s->o->command);
 }
 
-/* Puts value, or NULL, to option r, which the user called shown. */
+/* Sets option r, which the user wrote as shown, to value (NULL: none). */
 static int
 set(struct scan *s, const struct option_row *r, const char *shown, char *value,
     struct err *e)
@@ -585,7 +586,7 @@ unknown_option(
 	return suggest(word, c, e);
 }
 
-/* Help and version win over all that stands beside them. */
+/* Help and version take precedence over everything beside them. */
 static int
 ask(struct scan *s, enum command c)
 {
@@ -603,7 +604,7 @@ scan_long(struct scan *s, char *arg, struct err *e)
 	const struct option_row *r;
 	char *value = NULL, shown[SHOWN_MAX];
 
-	/* What follows the '=' may be a token: it is never shown. */
+	/* The value after '=' may be a token: it is never shown. */
 	if (str_cut(word, '=', &word, &rest))
 		value = arg + 2 + word.n + 1;
 	snprintf(shown, sizeof(shown), "--%.*s", STRF(word));
@@ -675,7 +676,8 @@ scan_all(struct scan *s, struct err *e)
 	return 0;
 }
 
-/* "hub help" takes a topic, "hub completion" a shell, "hub version" nothing. */
+/* Checks the argument of "hub help" (a topic), "hub completion" (a shell) and
+ * "hub version" (none). */
 static int
 check_about(struct options *o, struct err *e)
 {
@@ -692,7 +694,7 @@ check_about(struct options *o, struct err *e)
 	return 0;
 }
 
-/* What cannot be meant together. */
+/* Refuses options that contradict each other. */
 static int
 check_pairs(const struct options *o, struct err *e)
 {
@@ -740,7 +742,7 @@ check_pairs(const struct options *o, struct err *e)
 			   "--include A --include B");
 }
 
-/* Without -r the first argument is the repository. */
+/* Takes the first argument as the repository if -r is missing. */
 static void
 take_repo(struct options *o)
 {
@@ -751,7 +753,8 @@ take_repo(struct options *o)
 	memmove(o->args.s, o->args.s + 1, o->args.n * sizeof(*o->args.s));
 }
 
-/* The arguments of upload: what to send, and where to. */
+/* Takes the arguments of upload: the local path, and the path in the
+ * repository. */
 static int
 take_paths(struct options *o, struct err *e)
 {
@@ -779,7 +782,7 @@ climbs(struct str path)
 	return str_eq(path, "..");
 }
 
-/* The arguments, without the repository, are paths inside of it. */
+/* Checks the arguments that are left: paths in the repository. */
 static int
 check_files(const struct options *o, struct err *e)
 {
@@ -838,8 +841,8 @@ options_release(struct options *o)
 
 /* --- Help. --- */
 
-/* One option: "  -r, --repo_id REPO     the repository". The longest one fits
- * its column. */
+/* Writes one option: " -r, --repo_id REPO the repository". The longest one fits
+ * into its column. */
 static void
 put_row(const struct option_row *r, struct buf *out)
 {
@@ -878,7 +881,7 @@ put_aliases(enum command c, struct buf *out)
 		}
 }
 
-/* Those of enum err_kind. */
+/* The values of enum err_kind. */
 static const char statuses[] =
     "\nExit status:\n"
     "  0 done       3 not found    6 wrong hash  9 some files failed\n"
@@ -941,14 +944,14 @@ static const struct {
     {"fish", put_fish},
 };
 
-/* Whether what stands behind a command are paths on this machine. */
+/* True if the arguments of a command are paths on this machine. */
 static bool
 takes_paths(const struct command_row *c)
 {
 	return c->command == COMMAND_UPLOAD;
 }
 
-/* What can stand behind a command, if that is known. */
+/* Writes the words that can follow a command, if they are known. */
 static void
 put_arguments(const struct command_row *c, struct buf *out)
 {
@@ -962,7 +965,8 @@ put_arguments(const struct command_row *c, struct buf *out)
 			buf_printf(out, " %s", shells[i].name);
 }
 
-/* For single quotes, out of which all three shells come in the same way. */
+/* Writes text inside single quotes: all three shells leave them in the same
+ * way. */
 static void
 put_quoted(const char *text, struct buf *out)
 {
@@ -1023,7 +1027,7 @@ put_bash(struct buf *out)
 	buf_puts(out, "_hub() {\n"
 		      "\tlocal cur=${COMP_WORDS[COMP_CWORD]} words= files=\n"
 		      "\tlocal prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-		      /* "--name=value" are three words there. */
+		      /* bash splits "--name=value" into three words. */
 		      "\tif [[ $cur = = ]]; then\n\t\tcur=\n"
 		      "\telif [[ $prev = = ]]; then\n"
 		      "\t\tprev=${COMP_WORDS[COMP_CWORD-2]}\n\tfi\n"
@@ -1047,7 +1051,7 @@ put_bash(struct buf *out)
 
 /* --- zsh --- */
 
-/* "'(-r --repo_id)'{-r+,--repo_id=}": how an option is written. */
+/* Writes how an option is written: "'(-r --repo_id)'{-r+,--repo_id=}". */
 static void
 put_zsh_names(const struct option_row *r, struct buf *out)
 {
@@ -1125,8 +1129,8 @@ put_zsh(struct buf *out)
 	buf_puts(out,
 	    "\tesac\n"
 	    "}\n"
-	    /* Loaded by name this is the function's body; else it was read by
-	     * eval or source. */
+	    /* If zsh loads this file by name, it is the body of the function;
+	     * else eval or source has read it. */
 	    "if [[ $funcstack[1] = _hub ]]; then\n"
 	    "\t_hub \"$@\"\n"
 	    "else\n"

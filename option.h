@@ -40,7 +40,7 @@ enum command {
 struct command_row {
 	enum command command;
 	const char *name, *help;
-	const char *usage, *text; /* NULL: the overview is its help */
+	const char *usage, *text; /* NULL: its help is the overview */
 	const char *examples;     /* NULL: none */
 };
 
@@ -66,7 +66,7 @@ struct option_row {
 	const char *name;  /* NULL: help is a heading */
 	const char *alias; /* a second name; NULL: none */
 	const char *value; /* its name in the help; NULL: a flag */
-	unsigned commands; /* bit number enum command: takes it */
+	unsigned commands; /* bits 1 << enum command of those that take it */
 	enum option_type type;
 	size_t at; /* offset of its field in struct options */
 	const char *help;
@@ -116,14 +116,14 @@ void options_release(struct options *o); /* wipes the token */
 struct spelling {
 	struct str word;  /* borrowed */
 	const char *best; /* of the names so far; NULL: none is like it */
-	size_t distance;  /* letters that are wrong in it */
+	size_t distance;  /* number of letters by which best differs */
 };
 
 struct spelling spelling_make(struct str word);
 
-/* Keeps name in best if it is nearer to the word than those before it and
- * begins with it, or at most a third of the letters are wrong: missing, too
- * many, other ones, or swapped with their neighbour. NULL changes nothing. */
+/* Keeps name in best if it is nearer to the word than the names before, and
+ * begins with it or has at most a third of its letters wrong: missing, too
+ * many, different, or swapped with their neighbour. NULL changes nothing. */
 void spelling_try(struct spelling *s, const char *name);
 
 /* --- Help. --- */

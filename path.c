@@ -11,9 +11,10 @@
 /* Bytes of a name to show, so that the reason fits beside it. */
 #define NAME_SHOWN 200
 
-/* The part without what some file system ignores when it compares names:
- * trailing dots and blanks (FAT), and characters of no width (the case-folding
- * ext4), for which all that is not ASCII is left out. out has n bytes. */
+/* Writes the part to out (n bytes) without the characters that some file system
+ * ignores when it compares names: trailing dots and blanks (FAT), and
+ * characters of no width (the case-folding ext4), for which all that is not
+ * ASCII is left out. */
 static struct str
 skeleton(struct str part, char *out)
 {
@@ -27,8 +28,8 @@ skeleton(struct str part, char *out)
 	return str_make(out, n);
 }
 
-/* Whether a file system could take the part for own, also under the short alias
- * that FAT gives to a long name: two letters at least, '~', and a number. */
+/* True if a file system could take the part for own, also under the short alias
+ * that FAT gives to a long name: at least two letters, '~', and a number. */
 static bool
 names_ours(struct str part, const char *own)
 {
@@ -43,7 +44,7 @@ names_ours(struct str part, const char *own)
 	       chr_lower(s.s[1]) == letters[1];
 }
 
-/* Whether a file system could take the part for ".git": git itself refuses
+/* True if a file system could take the part for ".git"; git itself refuses
  * these names, too. A repository inside the folder could bring hooks and
  * settings that name programs. */
 static bool
@@ -160,8 +161,8 @@ path_check_windows(struct str path, struct err *e)
 
 /* --- Patterns. --- */
 
-/* Takes the next character off s, which is not at its end. A byte that is not
- * UTF-8 is a character of its own, outside Unicode's. */
+/* Cuts the next character off s, which is not at its end. A byte that is not
+ * UTF-8 is a character of its own, outside Unicode. */
 static uint32_t
 next_char(const char **s)
 {
@@ -179,8 +180,8 @@ next_char(const char **s)
 	return c == '\\' ? '/' : c;
 }
 
-/* The ']' that closes the set whose '[' is before p, or NULL. First in a set it
- * is one of its characters. */
+/* Returns the ']' that closes the set whose '[' is before p, or NULL. As the
+ * first character of a set, ']' belongs to it. */
 static const char *
 set_end(const char *p)
 {
@@ -210,7 +211,7 @@ in_set(const char *p, const char *end, uint32_t c)
 	return found != negated;
 }
 
-/* Takes one element, but no '*', off the pattern; true if c fits it. */
+/* Cuts one element other than '*' off the pattern; true if c fits it. */
 static bool
 fits(const char **pattern, uint32_t c)
 {

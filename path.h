@@ -37,12 +37,11 @@ int path_check_windows(struct str path, struct err *e);
 /* --- Patterns. --- */
 
 /*
- * Patterns over whole repository paths, with the rules of the official
- * client (Python's fnmatchcase; hub-protocol.md, 9.9): '*' crosses '/', '?' is
- * one character, [abc], [!abc], ranges; an unclosed '[' is literal; no escape;
- * case counts; a backslash becomes '/' on both sides; a pattern that ends in
- * '/' gets a '*'. Characters are UTF-8 code points. Linear in memory, at worst
- * pattern * text in time.
+ * Patterns over whole repository paths, with the rules of the official client
+ * (Python's fnmatchcase): '*' crosses '/', '?' is one character, [abc], [!abc],
+ * ranges; an unclosed '[' is literal; no escape; case counts; a backslash
+ * becomes '/' on both sides; a pattern that ends in '/' gets a '*'. Characters
+ * are UTF-8 code points. Linear in memory, at worst pattern * text in time.
  */
 
 /* True if the pattern matches the whole path. */
@@ -53,8 +52,8 @@ struct glob_list {
 	size_t n;
 };
 
-/* Kept if (include has no pattern or at least one that matches) and no pattern
- * of exclude matches. */
+/* True if a path is kept: include has no pattern or at least one that matches,
+ * and no pattern of exclude matches. */
 bool glob_kept(const struct glob_list *include, const struct glob_list *exclude,
     const char *path);
 

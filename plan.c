@@ -42,7 +42,7 @@ next_line(struct str *text)
 	return str_trim(line);
 }
 
-/* "hub SIZE MTIME CTIME INODE", the times in two's complement. */
+/* Parses "hub SIZE MTIME CTIME INODE", the times in two's complement. */
 static bool
 parse_stamp(struct str line, struct stamp *out)
 {
@@ -130,8 +130,8 @@ meta_path(const char *path)
 	return buf_detach(&b);
 }
 
-/* Reads the metadata file if it belongs to owner: what others may have written
- * says nothing. */
+/* Reads the metadata file if it belongs to owner: a file of another user proves
+ * nothing. */
 static int
 read_own(const struct folder *f, const char *meta, uid_t owner, struct buf *b)
 {
@@ -180,8 +180,8 @@ localdir_has(const struct folder *f, const char *path, const struct stat *st,
 	return has;
 }
 
-/* Below "HASH.part/" and the like, where a folder would be in the way of the
- * bytes of another file (partial.h). */
+/* True for a path below "HASH.part/" and the like, where a folder would be in
+ * the way of a partial file (partial.h). */
 static bool
 is_partial_name(const char *path)
 {
@@ -212,12 +212,12 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 	m.seconds = (uint64_t)now.tv_sec;
 	stamp_of(st, &m.stamp);
 	localdir_meta_format(&text, &m, (unsigned)(now.tv_nsec / 1000));
-	/* A part of it is no stamp: then the content is hashed again. So no
-	 * temporary file is needed, which a kill would leave behind. */
+	/* A torn metadata file has no stamp, and the content is hashed again.
+	 * So no temporary file is needed, which a kill would leave behind. */
 	rv = folder_write_new(f, meta, buf_str(&text), e);
 	if (rv > 0 && (rv = folder_remove(f, meta, e)) == 0)
 		rv = folder_write_new(f, meta, buf_str(&text), e);
-	/* Another run has noted it meanwhile, which is as good. */
+	/* Another run has written it meanwhile, which is as good. */
 	if (rv > 0)
 		rv = 0;
 	buf_release(&text);
@@ -230,11 +230,11 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 /* Files below this are fetched again rather than copied: it is one request. */
 #define COPY_MIN PARTIAL_BLOCK
 
-/* Hashing a file of this size is shown, since it takes long. */
+/* Hashing a file of this size or more is shown, since it takes long. */
 #define SHOWN_MIN ((uint64_t)64 << 20)
 
-/* Paths one after the other, each with its '\0': as allocations of their own
- * they would take half as much again. */
+/* A block of paths, each with its '\0': separate allocations would take half as
+ * much again. */
 struct plan_names {
 	struct plan_names *next;
 	size_t used;
@@ -325,7 +325,7 @@ plan_check(struct plan *p, bool windows)
 	}
 }
 
-/* A file that is hashed, as the user sees it. */
+/* A file that is being hashed, for the display. */
 struct hashing {
 	struct progress *progress;
 	unsigned shown;
@@ -340,7 +340,8 @@ moved(void *ctx, size_t n)
 	progress_tick(h->progress, wait_status_asked());
 }
 
-/* Large files take a while, and are shown. 1: it has that content. */
+/* Compares the hash of a file with that of f. 1: it has that content; 0:
+ * another. Large files are shown. */
 static int
 hash_file(const struct plan_how *how, int fd, const struct plan_file *f,
     const char *target, struct err *e)
@@ -363,9 +364,9 @@ hash_file(const struct plan_how *how, int fd, const struct plan_file *f,
 	return rv;
 }
 
-/* Notes a file whose content is right, so that the next run need not read it;
- * if it cannot be noted, that is all it costs. One that was changed meanwhile
- * is not noted: was says what it was like before it was read. */
+/* Writes the metadata of a file whose content is right, so that the next run
+ * need not read it. A failure costs only that. was is the state of the file
+ * before it was read: a file that has changed since is not noted. */
 static void
 note(const struct plan_how *how, const char *target, int fd,
     const struct stamp *was, const struct digest *d)
@@ -393,8 +394,9 @@ stamp_at(int fd, struct stamp *out)
 	return true;
 }
 
-/* The same for one that others may change meanwhile: what was read of it then is
- * nothing that it ever was. One that is changed all the time is not right. */
+/* Hashes a file that other programs may change meanwhile: if it changed, what
+ * was read may be a mixture of old and new, so it is read again. A file that
+ * keeps changing is not right. */
 static int
 hash_unchanged(const struct plan_how *how, int fd, const struct plan_file *f,
     const char *target, struct stamp *was, struct err *e)
@@ -411,8 +413,8 @@ hash_unchanged(const struct plan_how *how, int fd, const struct plan_file *f,
 	return 0;
 }
 
-/* Compares the content of a file that has the right size. 1: it is what is
- * wanted; 0: it is not, or cannot be read. */
+/* Compares the content of a file of the right size. 1: it is the wanted one; 0:
+ * it is another, or cannot be read. */
 static int
 compare(const struct plan_how *how, const char *target,
     const struct plan_file *f, struct err *e)
@@ -429,8 +431,8 @@ compare(const struct plan_how *how, const char *target,
 	return rv < 0 && e->kind != ERR_STOPPED ? 0 : rv;
 }
 
-/* The reason why the target cannot be replaced; NULL if it can. A link is
- * replaced itself. */
+/* Returns the reason why the target cannot be replaced; NULL if it can. A link
+ * is replaced itself. */
 static const char *
 in_the_way(mode_t mode)
 {
@@ -440,7 +442,7 @@ in_the_way(mode_t mode)
 			     : "the target is a pipe, a socket or a device";
 }
 
-/* Which file has which inode, for those that have no second link. */
+/* The file of each inode, for files that have no second link. */
 struct seen {
 	dev_t device;
 	ino_t inode;
@@ -463,7 +465,7 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	struct stat st;
 	int same;
 
-	/* A dry run may name a folder that is not there. */
+	/* In a dry run the folder may not exist. */
 	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
 	same = folder_stat(how->folder, target, &st, &ignored);
@@ -500,7 +502,7 @@ by_inode(const void *a, const void *b)
 		return x->device < y->device ? -1 : 1;
 	if (x->inode != y->inode)
 		return x->inode < y->inode ? -1 : 1;
-	/* What is right there stays. */
+	/* A file whose content is right stays. */
 	if (plan_was_here(x->f) != plan_was_here(y->f))
 		return plan_was_here(x->f) ? -1 : 1;
 	return by_path(x->f, y->f);
@@ -518,7 +520,8 @@ plan_same_name_error(const struct plan_file *other, struct err *e)
 	    "two with --exclude");
 }
 
-/* Names that are one file: only one of them can have its content. */
+/* Refuses all but one of the names that the file system takes for one file:
+ * only one of them can have its content. */
 static void
 refuse_same_names(struct seen_list *seen)
 {
@@ -562,7 +565,7 @@ plan_same_name(const struct plan *p, const struct plan_file *f,
 
 /* --- Names and folders that cannot take a file, before it is fetched. --- */
 
-/* Names of these are fine everywhere. */
+/* True if all file systems allow the name. */
 static bool
 is_plain(struct str part)
 {
@@ -573,7 +576,7 @@ is_plain(struct str part)
 	return part.n < 100 && part.s[part.n - 1] != '.';
 }
 
-/* Whether a file of that name can be made, in a folder of our own. */
+/* Checks that a file of that name can be made, in a folder of our own. */
 static int
 try_name(const struct plan_how *how, const char *folder, struct str part,
     struct err *e)
@@ -618,8 +621,8 @@ parent_length(const char *path)
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
-/* The files are in the order of their paths: what holds for the parents of one
- * need not be asked again for the next. */
+/* Checks the places of all files. They are sorted by path, so what holds for
+ * the parents of one is not checked again for the next. */
 static void
 check_places(struct plan *p, const struct plan_how *how)
 {
@@ -654,8 +657,8 @@ check_places(struct plan *p, const struct plan_how *how)
 		unlinkat(how->folder->fd, folder, AT_REMOVEDIR);
 }
 
-/* Large to small, so that a large one does not come last alone; the same
- * contents stand together, the one to be fetched first. */
+/* Sorts large files first, so that none is left alone at the end. Files of the
+ * same content stand together, the one to be fetched first. */
 static int
 by_content(const void *a, const void *b)
 {

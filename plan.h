@@ -34,8 +34,7 @@ enum plan_state {
 struct plan_file {
 	struct repo_file file;
 	union {
-		struct plan_file *same;  /* PLAN_COPY: as which; it precedes in
-					 * order */
+		struct plan_file *same;  /* PLAN_COPY: the one to copy */
 		struct failure *failure; /* PLAN_FAILED */
 	};
 	enum plan_state state;
@@ -81,21 +80,21 @@ struct plan_how {
 	const char *prefix; /* of the partial files, below the folder */
 	const char *commit;
 	bool layout;    /* the folder has the official client's metadata */
-	bool note;      /* and what is found out is noted there */
-	uid_t owner;    /* of files that we make there (folder_traits) */
+	bool note;      /* and files that are verified get their metadata */
+	uid_t owner;    /* owner of files that we make there (folder_traits) */
 	bool force;     /* fetch all, also what is in place */
-	bool try_names; /* the file system may refuse names: see whether */
+	bool try_names; /* some names may be refused: create each to see */
 	struct progress *progress;
 };
 
 /*
- * Finds out what is here already: by our stamp in the metadata, where there is
- * one that fits, else by the hash of a file that has the right size. Refuses
- * what could not be put in its place at the end: where a folder, a pipe, a
- * socket or a device is, a parent is no folder or cannot be written to, the
- * file system refuses the name, or two names are one file. Then what is left of
- * earlier runs, and which files have the same content. Fails only when a signal
- * came.
+ * Finds out which files are here already: by our stamp in the metadata if there
+ * is one that fits, else by the hash of a file of the right size. Refuses files
+ * that could not be put in place at the end: where a folder, a pipe, a socket
+ * or a device is; where a parent is not a folder or not writable; where the
+ * file system refuses the name; and where two names are one file. Then finds
+ * what earlier runs have left, and which files have the same content. Fails
+ * only after a signal.
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
@@ -117,9 +116,9 @@ void plan_release(struct plan *p);
 /* --- The official client's metadata. --- */
 
 /*
- * The official client's --local-dir layout (hub-protocol.md, section 7), so
- * that each tool accepts what the other downloaded: a metadata file for each
- * file, in ".cache/huggingface/download/PATH.metadata".
+ * The official client's --local-dir layout, so that each tool accepts what the
+ * other downloaded: a metadata file for each file, in
+ * ".cache/huggingface/download/PATH.metadata".
  */
 
 #define LOCALDIR_TOP ".cache/huggingface"

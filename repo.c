@@ -50,8 +50,8 @@ repo_add_quoted(struct buf *b, const char *before, const char *segment)
 	url_quote(b, str_of(segment), "");
 }
 
-/* What another address answered than the endpoint's is that one's to say, and
- * the endpoint may say something else. */
+/* If url is not below the endpoint, puts before the error that the endpoint
+ * redirects there. Returns -1. */
 static int
 blame_address(const struct repo *r, const struct url *url, struct err *e)
 {
@@ -82,8 +82,8 @@ blame_address(const struct repo *r, const struct url *url, struct err *e)
 	return -1;
 }
 
-/* In clear text a proxy may have answered. The Hub gives its reason, or the
- * number of the request, in a field of its own. */
+/* True if a proxy may have made the answer: it came in clear text, without the
+ * fields in which the Hub gives its reason or the number of the request. */
 static bool
 is_of_proxy(const struct response *resp)
 {
@@ -107,7 +107,7 @@ repo_error(const struct repo *r, const struct response *resp, struct str body,
 	return blame_address(r, response_url(resp), e);
 }
 
-/* Before the text is read as JSON, which a page is not. */
+/* Refuses a web page, before its text is read as JSON. */
 static int
 check_page(const struct repo *r, const struct response *resp, struct err *e)
 {
@@ -139,7 +139,7 @@ repo_call(const struct repo *r, const struct request *req,
 	if (rv == 0 && next &&
 	    http_link(response_head(resp), "next", &target)) {
 		next->no_token = response_led(resp);
-		/* Without it the rest of the listing would be missing
+		/* A broken link must not lose the rest of the listing
 		 * silently. */
 		next->url = url_join(response_url(resp), target, e);
 		if (!next->url)
@@ -191,9 +191,9 @@ repo_rewrite(const struct repo *r, char *url)
 	return buf_detach(&b);
 }
 
-/* Whether the listing is back at a page where it was; pages[n] is at url. The
- * one looked for is every time twice as far on (Brent), so that a circle of any
- * length is found, for the price of one address. */
+/* True if the listing has come back to an earlier page; pages[n] is at url. The
+ * page to compare with is each time twice as far on (Brent), so that a circle
+ * of any length is found by keeping one address. */
 static bool
 in_circles(char **seen, unsigned n, const char *url)
 {
@@ -206,7 +206,7 @@ in_circles(char **seen, unsigned n, const char *url)
 	return false;
 }
 
-/* All pages from url on, which it takes. */
+/* Reads all pages from url on, which it frees. */
 static int
 pages(const struct repo *r, char *url, const struct answer_about *what,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
@@ -273,7 +273,7 @@ repo_tree(const struct repo *r, const char *commit,
 	    r, commit, NULL, "?recursive=true&expand=false", each, ctx, e);
 }
 
-/* Looks for one path in a listing. */
+/* A search for one path in a listing. */
 struct search {
 	const char *path;
 	struct repo_file *out;
@@ -334,8 +334,8 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 	rv = repo_call(r, &req, &what, &text, NULL, e);
 	if (rv == 0)
 		rv = answer_tree(buf_str(&text), find, &s, e);
-	/* Not every mirror has that call; what is really missing or not
-	 * allowed is so in the folder's listing, too. */
+	/* Some mirrors lack this call. If the file is really missing or not
+	 * allowed, the listing of its folder shows that, too. */
 	if (rv < 0 && e->kind != ERR_STOPPED)
 		rv = find_in_folder(r, commit, &s, e);
 	if (rv == 0 && !out->path)
@@ -368,7 +368,7 @@ repo_commit_url(const struct repo *r, const char *commit)
 	return buf_detach(&b);
 }
 
-/* An entity tag without W/ and quotes. */
+/* Returns an entity tag without W/ and quotes. */
 static struct str
 bare_tag(struct str tag)
 {
@@ -379,7 +379,7 @@ bare_tag(struct str tag)
 	return tag;
 }
 
-/* What the Hub says of the content must be what its listing said. */
+/* Checks that the fields of the answer agree with the listing. */
 static int
 check_linked(
     const struct repo_file *f, const struct http_head *h, struct err *e)
@@ -459,7 +459,7 @@ post_of(const struct buf *url, const struct buf *body)
 	};
 }
 
-/* A JSON body to a URL that is taken. */
+/* Sends a JSON body to a URL, which it frees. */
 static int
 post(const struct repo *r, struct buf *url, const struct buf *body,
     const struct answer_about *what, struct buf *text, struct err *e)
@@ -511,14 +511,15 @@ put_create(const struct repo *r, bool is_private, struct buf *b)
 		buf_printf(b, ",\"type\":\"%s\"", repo_type_name(r->type));
 	if (r->type == REPO_SPACE)
 		buf_puts(b, ",\"sdk\":\"static\"");
-	/* Without it the account's default counts. */
+	/* Without the member the default of the account counts. */
 	if (is_private)
 		buf_puts(b, ",\"visibility\":\"private\"");
 	buf_putc(b, '}');
 }
 
-/* As post(), but what is there already (409), perhaps since our own lost try,
- * is fine. *busy: the Hub is busy with another operation on the repository. */
+/* Like post(), but it is no error if the thing exists (409), perhaps because of
+ * our own lost try. *busy: the Hub is busy with another operation on the
+ * repository. */
 static int
 create(const struct repo *r, const struct buf *url, const struct buf *body,
     const struct answer_about *what, bool *busy, struct err *e)
@@ -574,8 +575,8 @@ repo_create(const struct repo *r, bool is_private, struct err *e)
 	put_create(r, is_private, &body);
 	if (create_until(r, &url, &body, &what, e) == 0)
 		return 0;
-	/* Another client may have been faster: mirrors answer that with 400, and
-	 * a token may write where it may not create. */
+	/* Another client may have created it first: mirrors answer that with
+	 * 400, and a token may have the right to write but not to create. */
 	if (e->kind != ERR_STOPPED &&
 	    repo_exists(r, &there, &is_public, &ignored) == 0 && there)
 		return 0;
@@ -615,8 +616,8 @@ repo_preupload(const struct repo *r, const char *revision, bool new_pr,
 	return rv;
 }
 
-/* Statuses that say no to this commit, whatever the reason. One that is not of
- * the Hub itself says nothing of whether it was done. */
+/* True if the status refuses this commit. An answer that is not the Hub's own
+ * proves nothing. */
 static int
 refused(const struct repo *r, const struct response *resp, struct buf *text,
     const struct answer_about *what, struct err *e)
@@ -696,7 +697,7 @@ repo_newest(const struct repo *r, const char *revision, char commit[41],
 	return rv;
 }
 
-/* The first n characters. */
+/* Returns the first n characters. */
 static struct str
 first(struct str s, size_t n)
 {
@@ -710,8 +711,8 @@ first(struct str s, size_t n)
 	return str_make(s.s, at);
 }
 
-/* The newest pull request: its number, 0 if there is none, and whether that is
- * its title. */
+/* Finds the newest pull request: *number is 0 if there is none; *same: it has
+ * that title. */
 static int
 newest_pull_request(const struct repo *r, struct str title, uint64_t *number,
     bool *same, struct err *e)
@@ -755,7 +756,7 @@ newest_pull_request(const struct repo *r, struct str title, uint64_t *number,
 	return rv;
 }
 
-/* One try, without the retry rule. */
+/* Makes one try, without the retry rule. */
 static int
 try_pull_request(const struct repo *r, struct str title,
     const char *description, uint64_t *number, char **link, struct err *e)
@@ -801,7 +802,7 @@ put_discussions(const struct repo *r, struct buf *b)
 	    repo_type_prefix(r->type), r->id);
 }
 
-/* It is unknown whether the pull request was opened. */
+/* Sets the error for a lost answer: the pull request may have been opened. */
 static int
 unknown_pull_request(const struct repo *r, struct err *e)
 {

@@ -20,14 +20,14 @@ struct response;
 
 /* --- Calls that read. --- */
 
-/* One repository at one endpoint; all is borrowed for the life of it. */
+/* One repository at one endpoint. The strings are borrowed. */
 struct repo {
 	struct client *client;
 	const char *endpoint; /* without '/' at the end */
 	enum repo_type type;
 	const char *id;
 	bool has_token; /* and it is sent to the endpoint */
-	bool withheld;  /* there is one that is not (client_withholds) */
+	bool withheld;  /* there is a token, but it is not sent */
 };
 
 /* What an error at this repository is about; revision and path may be NULL. */
@@ -53,8 +53,8 @@ int repo_tree(const struct repo *r, const char *commit,
 
 #define REPO_PAGES_MAX 10000
 
-/* All pages together, in bytes: two million files, say. What is kept of them
- * is about as large. */
+/* Bytes of all pages together, enough for two million files. What is kept of
+ * them takes about as much memory. */
 #define REPO_LISTING_MAX ((uint64_t)512 << 20)
 
 /* The file at path (ERR_ABSENT if there is none): paths-info, or the listing
@@ -92,12 +92,11 @@ int repo_check_file(const struct repo *r, const struct repo_file *f,
 /* --- Calls that write. --- */
 
 /*
- * The calls of the Hub's API that change a repository (hub-protocol.md,
- * sections 9 and 10). All need a token.
+ * The calls of the Hub's API that change a repository. All need a token.
  */
 
-/* *there: the repository exists and the token may see it. *is_public: and the
- * Hub says that all others may, too. */
+/* Sets *there if the repository exists and the token may see it; and *is_public
+ * if the Hub reports that everybody may. */
 int repo_exists(
     const struct repo *r, bool *there, bool *is_public, struct err *e);
 

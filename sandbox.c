@@ -8,9 +8,10 @@
 #include <sys/prctl.h>
 #endif
 
-/* At a limit of 0 Linux gives the core to a program that core_pattern names
- * nevertheless; at 1 it does not, and a file cannot be that short. What is not
- * dumpable has no core either, nor can it be traced or its memory be read. */
+/* Limits cores to 1 byte: at 0 Linux still gives the core to the program that
+ * core_pattern names; at 1 it does not, and no core is that short. A process
+ * that is not dumpable has no core either, and cannot be traced, nor its memory
+ * be read. */
 void
 confine_memory(void)
 {
@@ -44,8 +45,8 @@ confine_memory(void)
 
 /* --- Landlock; include/uapi/linux/landlock.h of the kernel. --- */
 
-/* A libc may be older than Landlock; these numbers are the same everywhere but
- * on Alpha and MIPS, whose libcs have them. */
+/* A libc may be older than Landlock. These numbers are the same everywhere
+ * except on Alpha and MIPS, whose libcs have them. */
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #define SYS_landlock_add_rule 445
@@ -88,7 +89,8 @@ struct beneath {
 	int32_t fd;
 } __attribute__((packed));
 
-/* Everything that this version knows is refused unless a rule allows it. */
+/* Begins a set of rules: everything that this version controls is refused
+ * unless a rule allows it. */
 static struct ruleset
 handled(int version)
 {
@@ -113,8 +115,9 @@ drop(struct confine *c)
 	*c = (struct confine){.rules = -1};
 }
 
-/* O_DIRECTORY first, since only so what is mounted on demand is mounted, and a
- * rule for the place below it would not hold. */
+/* Opens a path for a rule. O_DIRECTORY comes first: only that triggers an
+ * automount, without which the rule would be about the place below the
+ * mount. */
 static int
 open_place(int at, const char *path, bool *folder)
 {
@@ -125,9 +128,9 @@ open_place(int at, const char *path, bool *folder)
 	return fd < 0 && errno == ENOTDIR ? openat(at, path, flags) : fd;
 }
 
-/* False, with errno, if it is not there. What could be opened now but for want
- * of memory or descriptors would be out of reach later: then there are to be no
- * rules at all. */
+/* Allows rights below a path. False with errno if it does not exist. If it
+ * cannot be opened for lack of memory or descriptors, the rules would lock out
+ * what is needed: then there are no rules at all. */
 static bool
 allow(struct confine *c, int at, const char *path, uint64_t what)
 {
@@ -153,8 +156,9 @@ allow(struct confine *c, int at, const char *path, uint64_t what)
 	return true;
 }
 
-/* The resolver reads its file anew for each name, and who moves to another
- * network replaces it: so its folder, wherever it really is. */
+/* Allows reading the folder of resolv.conf, wherever that really is: the file
+ * is read anew for each name, and is replaced when the machine moves to another
+ * network. */
 static void
 allow_resolver(struct confine *c)
 {
@@ -172,7 +176,8 @@ static void
 allow_system(struct confine *c)
 {
 #ifdef __GLIBC__
-	/* It loads what nsswitch.conf names; and sanitizers read a lot. */
+	/* glibc loads the libraries that nsswitch.conf names; and sanitizers
+	 * read many files. */
 	static const char *const path[] = {"/"};
 #else
 	static const char *const path[] = {
@@ -210,8 +215,8 @@ confine_read(struct confine *c, int at, const char *path)
 		allow(c, at, path, FS_READ);
 }
 
-/* Takes the last part of the path away. False if there is none, or if it leads
- * upwards from a folder that is not there. */
+/* Cuts the last part off the path. False if there is none, or if it leads
+ * upwards from a folder that does not exist. */
 static bool
 cut_last(char *path)
 {
@@ -260,8 +265,8 @@ confine_files(struct confine *c)
 #define ARCH_64 0x80000000
 #define ARCH_LITTLE 0x40000000
 
-/* Where the numbers below are known to mean what they say; MIPS has three
- * interfaces in one, and there the filter is left out. */
+/* Only where the numbers below are known to be right; MIPS has three interfaces
+ * in one, and gets no filter. */
 #if defined(__x86_64__) && !defined(__ILP32__)
 #define ARCH (EM_X86_64 | ARCH_64 | ARCH_LITTLE)
 #elif defined(__i386__)
@@ -280,8 +285,8 @@ confine_files(struct confine *c)
 
 #ifdef ARCH
 
-/* Refused whatever the arguments are. An #ifdef where not every CPU, or not
- * every libc in use, has the call. */
+/* Calls that are refused whatever their arguments are. An #ifdef where not
+ * every CPU, or not every libc in use, has the call. */
 static const uint16_t never[] = {
 /* Programs and other processes. Sanitizers, with which glibc is used, look
      * into this one and start a program for their reports. */
@@ -307,15 +312,15 @@ static const uint16_t never[] = {
     SYS_pidfd_getfd,
     SYS_process_madvise,
 #endif
-    /* What gets round the filter itself. */
+    /* Ways around the filter itself. */
     SYS_userfaultfd,
 #ifdef SYS_io_uring_setup
     SYS_io_uring_setup,
     SYS_io_uring_enter,
     SYS_io_uring_register,
 #endif
-    /* Files, as far as Landlock does not see it; fchmod(), fchown() and
-     * fsetxattr() are of files that are open. */
+    /* Operations on files that Landlock does not control. fchmod(), fchown()
+     * and fsetxattr() change only open files. */
     SYS_fchmodat,
     SYS_fchownat,
     SYS_setxattr,
@@ -423,14 +428,14 @@ enum {
 #endif
 
 #ifdef __s390x__
-#define CLONE_FLAGS 1 /* which argument */
+#define CLONE_FLAGS 1 /* the number of the argument */
 #else
 #define CLONE_FLAGS 0
 #endif
 
 struct step {
 	uint16_t code;
-	uint8_t yes, no; /* steps to leave out after a test */
+	uint8_t yes, no; /* instructions to skip after a test */
 	uint32_t value;
 };
 
@@ -439,7 +444,7 @@ struct program {
 	struct step *step;
 };
 
-/* A call that one argument decides about: whether it is one of two values, or
+/* A rule for a call by one argument: whether it equals one of two values, or
  * has one of these bits. */
 struct rule {
 	uint16_t call;
@@ -449,11 +454,11 @@ struct rule {
 
 static const struct rule rules[] = {
     {SYS_socket, 0, IF_EQUAL, {AF_INET, AF_INET6}, ALLOW, REFUSE},
-    /* They type into the terminal, for the shell to read. */
+    /* These type into the terminal, for the shell to read. */
     {SYS_ioctl, 1, IF_EQUAL, {TIOCSTI, TIOCLINUX}, REFUSE, ALLOW},
     /* Signal 0 asks whether a process lives (state.c). */
     {SYS_kill, 1, IF_EQUAL, {0, 0}, ALLOW, REFUSE},
-/* Without a path it is of a file that is open. */
+/* Without a path it changes an open file. */
 #ifdef SYS_utimensat
     {SYS_utimensat, 1, IF_EQUAL, {0, 0}, ALLOW, REFUSE},
 #endif
@@ -466,9 +471,9 @@ static const struct rule rules[] = {
 #endif
 };
 
-/* One call for all that sockets can do, whose arguments lie in memory, where
- * the filter cannot see them. i686 and s390x have calls of their own for each
- * since Linux 4.3, ppc64le since 2.6.37; before that there is only this. */
+/* socketcall() does everything with sockets, and its arguments lie in memory,
+ * where the filter cannot see them. i686 and s390x have calls of their own for
+ * each since Linux 4.3, ppc64le since 2.6.37; older kernels have only this. */
 #if defined(SYS_socketcall) && defined(SYS_socket)
 static bool
 can_do_without_socketcall(void)
@@ -485,7 +490,7 @@ put(struct program *p, uint16_t code, uint32_t value, uint8_t yes, uint8_t no)
 	p->step[p->n++] = (struct step){code, yes, no, value};
 }
 
-/* If the number is this, the call ends so. */
+/* Ends the call in this way if its number passes the test. */
 static void
 put_end(struct program *p, uint16_t test, uint32_t number, uint32_t end)
 {
@@ -522,7 +527,8 @@ put_all(struct program *p)
 		put_end(p, IF_EQUAL, SYS_socketcall, REFUSE);
 #endif
 #ifdef SYS_clone3
-	/* Its flags cannot be seen; a libc then takes clone(). */
+	/* The filter cannot see the flags of clone3(); a libc then uses
+	 * clone(). */
 	put_end(p, IF_EQUAL, SYS_clone3, FAIL | ENOSYS);
 #endif
 	for (size_t i = 0; i < countof(rules); i++)

@@ -21,7 +21,7 @@
 
 /* --- Standard output, in pieces. --- */
 
-/* The longest name of a file, each byte of it escaped, and a reason. */
+/* Room for the longest name of a file, with each byte escaped, and a reason. */
 #define TEXT_MAX ((size_t)1 << 20)
 
 struct output
@@ -124,9 +124,9 @@ tell_waiting(void *ctx, const struct err *why, uint64_t until)
 	progress_wait(ctx, until, why->msg);
 }
 
-/* Of what the environment names all is a note that cannot be used, since the
- * built-in roots are there: a bundle may be gone with its package. rv is that
- * of tls_trust_add_file(). */
+/* Handles the result rv of tls_trust_add_file(). If a bundle that the
+ * environment names cannot be used, that is only a note, since the built-in
+ * roots are there: the package of the bundle may be gone. */
 static int
 note_trust(const struct session *s, const char *source, bool option, int rv,
     struct err *e)
@@ -176,7 +176,7 @@ add_trust(const struct session *s, struct err *e)
 static struct progress *
 open_progress(const struct config *c, const struct options *o)
 {
-	/* A live display would erase the content that comes between. */
+	/* A live display would erase lines of the content. */
 	bool mixed = o->output && isatty(STDOUT_FILENO);
 	const struct progress_opts how = {
 	    .mode = mixed && c->progress == PROGRESS_AUTO ? PROGRESS_NONE
@@ -197,8 +197,8 @@ open_client(const struct session *s, const struct options *o, struct err *e)
 	    .endpoint = c->endpoint,
 	    .token = c->token,
 	    .user_agent = "hub/" HUB_VERSION,
-	    /* So that the Hub can count downloads; in the official client since
-	     * its version 1.32. */
+	    /* The field by which the Hub counts downloads; the official client
+	     * sends it since version 1.32. */
 	    .endpoint_field = o->command == COMMAND_DOWNLOAD
 				  ? "X-HF-Download-Counter: 1"
 				  : NULL,
@@ -218,7 +218,7 @@ open_client(const struct session *s, const struct options *o, struct err *e)
 	return client_open(&how, e);
 }
 
-/* Said once, since the dates of certificates depend on it. */
+/* Reports a wrong clock, since the dates of certificates depend on it. */
 static void
 show_clock(const struct session *s)
 {
@@ -252,7 +252,7 @@ show_notes(const struct session *s)
 		    s->config->token ? s->config->token_source : "none");
 }
 
-/* The repository that the options name, and its revision. */
+/* Reads the repository and the revision from the options. */
 static int
 identify(struct session *s, const struct options *o, struct err *e)
 {
@@ -322,7 +322,8 @@ session_open(struct session *s, const struct options *o, const struct config *c,
 	*s = (struct session){.config = c};
 	if (fill(s, o, e) == 0)
 		return 0;
-	/* A read that a signal ended looks like a file that cannot be read. */
+	/* A read that a signal interrupted fails like one of an unreadable
+	 * file. */
 	if (wait_stop())
 		err_set(e, ERR_STOPPED, "stopped");
 	session_close(s);

@@ -78,16 +78,15 @@ int output_end(struct output *o, struct err *e);
 
 /* The shapes that the reports of all commands have. Pure. */
 
-/* JSON: the begin of the one object, up to the revision. */
+/* JSON: begins the one object, up to the revision. */
 void report_begin(struct buf *b, const char *command, const struct repoid *id,
     const char *revision);
 
-/* JSON: the begin of a file's object, and its end. why: NULL unless it
- * failed. */
+/* JSON: begin and end the object of a file. why: NULL unless it failed. */
 void report_file(struct buf *b, const char *path, uint64_t size);
 void report_file_end(struct buf *b, const char *outcome, const char *why);
 
-/* A line of a dry run; size and why may be "". */
+/* Writes a line of a dry run; size and why may be "". */
 void report_line(struct buf *b, const char *outcome, const char *size,
     const char *path, const char *why);
 

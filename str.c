@@ -16,8 +16,7 @@ check(void *p)
 
 	if (p)
 		return p;
-	/* write(), since stdio may want memory; nothing can be done if it
-	 * fails. */
+	/* write(), since stdio may need memory; a failure cannot be handled. */
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
 		_exit(1);
 	_exit(1);
@@ -388,8 +387,8 @@ str_token_length(struct str s)
 	return longest >= 20 ? i : 0;
 }
 
-/* The token of the run. Set once, before there are threads: the sentences in
- * which it must not stand are made everywhere, and none may be forgotten. */
+/* The token of the run, set once, before there are threads. It is global since
+ * error sentences are made everywhere, and each must be masked. */
 static const char *hidden;
 
 void
@@ -398,8 +397,8 @@ str_hide(const char *secret)
 	hidden = secret && strlen(secret) >= STR_HIDDEN_MIN ? secret : NULL;
 }
 
-/* Replaces the n bytes at s, which are not fewer than those of mask. Returns
- * what is behind it. */
+/* Replaces the n bytes at s by mask, which is not longer. Returns the position
+ * after it. */
 static char *
 put_mask(char *s, size_t n, const char *mask)
 {
@@ -410,8 +409,8 @@ put_mask(char *s, size_t n, const char *mask)
 	return s + length;
 }
 
-/* How much of the hidden text s begins with: all of it, or as much as there is
- * before the end of s, where that may have been cut. */
+/* Returns the length of the hidden text that s begins with: all of it, or a
+ * beginning of it at the end of s, where the text may have been cut. */
 static size_t
 hidden_length(const char *s)
 {
@@ -437,7 +436,8 @@ mask_hidden(char *s)
 void
 str_mask_tokens(char *s)
 {
-	/* First, since it may hold what looks like one. */
+	/* The hidden text is masked first: it may contain what looks like a
+	 * token. */
 	if (hidden)
 		mask_hidden(s);
 	while ((s = strstr(s, "hf_"))) {
@@ -662,7 +662,7 @@ bytes_get_be(const unsigned char *p, size_t n)
 static int64_t
 date_days(unsigned year, unsigned month, unsigned day)
 {
-	/* Years that begin in March have the leap day as their last. */
+	/* Counting years from March puts the leap day at their end. */
 	int64_t march = (month + 9) % 12, y = (int64_t)year - (month < 3);
 
 	return y * 365 + y / 4 - y / 100 + y / 400 + (march * 306 + 5) / 10 +

@@ -171,7 +171,7 @@ void mem_wipe(void *p, size_t n);
 
 /* Numbers as bytes, little- or big-endian, the same on every CPU. */
 
-/* The low n bytes of x, at most 8, to and from p. */
+/* Write and read the low n bytes of x, at most 8. */
 void bytes_put_le(unsigned char *p, uint64_t x, size_t n);
 uint64_t bytes_get_le(const unsigned char *p, size_t n);
 void bytes_put_be(unsigned char *p, uint64_t x, size_t n);

@@ -30,8 +30,8 @@ struct clock {
 	uint64_t seen_at;     /* by wait_now() */
 };
 
-/* Pure. seen: what the endpoint has said, and the time since then; 0: nothing
- * so far. */
+/* Computes the time. seen is the endpoint's time, advanced to now; 0 if it has
+ * told none yet. Pure. */
 static struct clock_time
 clock_judge(int64_t system, int64_t build, int64_t seen)
 {
@@ -72,8 +72,9 @@ clock_close(struct clock *c)
 	free(c);
 }
 
-/* Under the lock. A board's clock may be set, or lost, while it runs: only the
- * monotonic one goes on evenly. */
+/* Returns the endpoint's time, advanced to now; 0 if none is known. The lock is
+ * held. Only the monotonic clock is used: the system clock of a board may be
+ * set, or lost, during the run. */
 static int64_t
 seen_now(const struct clock *c)
 {
@@ -110,7 +111,7 @@ clock_tell(struct clock *c, int64_t date, int64_t until)
 
 /* --- The server's certificates. --- */
 
-/* Of one certificate: far more than is seen. */
+/* The most bytes of a certificate: real ones are far smaller. */
 #define CERT_MAX 32768
 
 /* Days from the year 0, which BearSSL counts from, to 1970. */
@@ -129,7 +130,7 @@ start_chain(const br_x509_class **ctx, const char *server_name)
 {
 	struct chain *c = of(ctx);
 
-	(void)server_name; /* it is empty for an address */
+	(void)server_name; /* empty for an address */
 	c->count = 0;
 	c->ip_found = c->for_servers = c->self_signed = c->old_root = false;
 	c->from = c->until = c->lapses = 0;
@@ -167,8 +168,9 @@ look_at_first(struct chain *c, const struct cert *cert)
 	c->self_signed = cert_is_root(cert);
 }
 
-/* A root's signature on itself proves nothing and harms nobody. BearSSL
- * stumbles over it before it can say that the root is not trusted. */
+/* Looks for SHA-1 and short keys. A root's signature on itself proves nothing
+ * and harms nobody; BearSSL fails on it before it can report that the root is
+ * not trusted. */
 static void
 look_for_weakness(struct chain *c, const struct cert *cert)
 {
@@ -230,8 +232,8 @@ end_cert(const br_x509_class **ctx)
 
 	look(c);
 	c->count++;
-	/* Only now, since its dates may tell the time. One that is too large
-	 * is cut, and so cannot be decoded. */
+	/* Given to BearSSL only now, since its dates may set the time. A
+	 * certificate that is too large is cut, and so cannot be decoded. */
 	c->inner.vtable->append(&c->inner.vtable,
 	    (const unsigned char *)buf_cstr(&c->der), c->der.len);
 	c->inner.vtable->end_cert(&c->inner.vtable);
@@ -267,6 +269,13 @@ set_address(struct chain *c)
 		c->ip_len = 16;
 }
 
+/*
+ * Begins a chain for host, which must not be empty and must stay valid. Dates
+ * are checked for time.now. If that is only a lower limit (the machine's clock
+ * is wrong), it moves to the day from which a certificate is valid, if that is
+ * later: its issuer knew the day. That time counts for this chain alone, which is
+ * still refused if it is not trusted.
+ */
 static void
 chain_init(struct chain *c, const struct anchors *anchors, const char *host,
     struct clock_time time)
@@ -281,7 +290,7 @@ chain_init(struct chain *c, const struct anchors *anchors, const char *host,
 	br_x509_minimal_set_rsa(&c->inner, br_rsa_pkcs1_vrfy_get_default());
 	br_x509_minimal_set_ecdsa(
 	    &c->inner, br_ec_get_default(), br_ecdsa_vrfy_asn1_get_default());
-	/* No SHA-1: it is forbidden for signatures. */
+	/* Without SHA-1, which is forbidden for signatures. */
 	br_x509_minimal_set_hash(&c->inner, br_sha256_ID, &br_sha256_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha384_ID, &br_sha384_vtable);
 	br_x509_minimal_set_hash(&c->inner, br_sha512_ID, &br_sha512_vtable);
@@ -289,20 +298,14 @@ chain_init(struct chain *c, const struct anchors *anchors, const char *host,
 	set_time(c);
 }
 
-/*
- * host must not be empty and stays valid. Dates are checked for time.now. Where
- * that is only the earliest that it can be (the machine has no clock), it moves
- * to the day from which a certificate is valid, if that is later: who issued it
- * knew the day. This holds for the chain, which is refused if it is not
- * trusted.
- */
 static void
 chain_release(struct chain *c)
 {
 	buf_release(&c->der);
 }
 
-/* The name for SNI; NULL for an address, which has none (RFC 6066, 3). */
+/* Returns the name for SNI; NULL for an address, which has none (RFC 6066,
+ * 3). */
 static const char *
 chain_name(const struct chain *c)
 {
@@ -379,7 +382,8 @@ explain_trust(const struct chain *c, struct err *e)
 	    e, "use --ca-file FILE with the certificate of that issuer");
 }
 
-/* 0 if it was for another reason. */
+/* Sets the error if the chain was refused for a weak signature or key; returns
+ * 0 if it was for another reason. */
 static int
 explain_weakness(const struct chain *c, int code, struct err *e)
 {
@@ -430,14 +434,15 @@ struct tls_trust {
 	struct clock *clock;
 };
 
-/* BearSSL's contexts hold pointers into themselves: this is never moved. */
+/* BearSSL's contexts contain pointers into themselves, so this is never
+ * moved. */
 struct tls {
 	br_ssl_client_context client;
 	struct chain chain;
 	int fd;
 	bool open;      /* the handshake is done */
 	bool eof;       /* the peer's stream has ended */
-	bool filled;    /* the last receive took all that had room: ask again */
+	bool filled;    /* the last receive was full: there may be more */
 	size_t at, end; /* in[at..end] was received and not given to BearSSL */
 	char host[256];
 	const char *protocols[1]; /* for ALPN; BearSSL keeps the address */
@@ -494,8 +499,8 @@ tls_trust_add_pem(
 	return added ? 0 : no_certificate(name, e);
 }
 
-/* Reads all of it, without waiting for longer than ms in all: it may be a pipe
- * to which nobody writes, or a device. */
+/* Reads to the end, but waits for at most ms in all: it may be a pipe to which
+ * nobody writes, or a device. */
 static int
 read_open(int fd, struct buf *text, unsigned ms)
 {
@@ -554,8 +559,9 @@ tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e)
 	return r;
 }
 
-/* As tls_trust_add_file(), but it may hold none, and whatever else lies there
- * is passed over: what nobody may read, or is endless. */
+/* Like tls_trust_add_file(), but for a file in a folder of certificates: skips
+ * a file without a certificate, one that cannot be read, and one that has no
+ * end. */
 static int
 add_member(struct tls_trust *t, const char *path, struct err *e)
 {
@@ -598,7 +604,8 @@ tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e)
 	return r;
 }
 
-/* From the first on or, where AES is fast, from the third on. */
+/* The suites in the order to offer: with AES instructions from the first on,
+ * else from the third on. */
 static const uint16_t *
 tls_suites(bool aes)
 {
@@ -616,7 +623,8 @@ tls_suites(bool aes)
 	return aes ? suites + 2 : suites;
 }
 
-/* BearSSL knows those of x86 and POWER8, not those of ARM. */
+/* True if BearSSL uses AES instructions of this CPU: it does so on x86 and
+ * POWER8, not on ARM. */
 static bool
 has_aes(void)
 {
@@ -628,8 +636,8 @@ set_engine(br_ssl_engine_context *eng)
 {
 	br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
 	br_ssl_engine_set_suites(eng, tls_suites(has_aes()), TLS_SUITES);
-	/* Each of these asks the CPU and takes the fastest of what runs in
-	 * constant time. */
+	/* Each of these checks the CPU and chooses the fastest code that runs
+	 * in constant time. */
 	br_ssl_engine_set_default_aes_gcm(eng);
 	br_ssl_engine_set_default_chapol(eng);
 	br_ssl_engine_set_default_ec(eng);
@@ -694,8 +702,9 @@ tls_lapses(const struct tls *t)
 	return t->chain.lapses;
 }
 
-/* Codes of alerts are the number and BR_ERR_RECV_FATAL_ALERT. What another try
- * may mend is ERR_NET: broken bytes on the way, a server that is in trouble. */
+/* The causes of errors. The code of an alert is its number +
+ * BR_ERR_RECV_FATAL_ALERT. ERR_NET where another try may help: broken bytes on
+ * the way, a server in trouble. */
 static const struct cause {
 	int code;
 	enum err_kind kind;
@@ -751,7 +760,7 @@ explain(const struct tls *t, struct err *e)
 {
 	int code = br_ssl_engine_last_error(&t->client.eng);
 
-	/* BearSSL says this also if the head of a record is none at all. */
+	/* BearSSL reports this also for what is not a record at all. */
 	if (code == BR_ERR_UNSUPPORTED_VERSION && t->ibuf[1] != 3)
 		code = BR_ERR_BAD_VERSION;
 	/* OpenSSL reports a refused renegotiation in this way. */
@@ -781,8 +790,9 @@ peer_gone(void)
 	return errno == EPIPE || errno == ECONNRESET;
 }
 
-/* Sends some of the record that waits. A reader does not care if nobody takes
- * it any more: it is an alert, and the receive that follows tells more. */
+/* Sends a part of the waiting record. While reading, a failure to send does not
+ * matter: the record is an alert, and the receive that follows explains
+ * more. */
 static int
 send_some(struct tls *t, bool reading, uint64_t deadline, struct err *e)
 {
@@ -803,7 +813,7 @@ send_some(struct tls *t, bool reading, uint64_t deadline, struct err *e)
 	return err_sys(e, ERR_NET, "cannot send to '%s'", t->host);
 }
 
-/* One recv() into in, which is empty. -1 with errno. */
+/* Receives once into in, which is empty. -1 with errno. */
 static int
 receive_now(struct tls *t)
 {
@@ -830,7 +840,7 @@ receive(struct tls *t, uint64_t deadline, struct err *e)
 	return err_sys(e, ERR_NET, "cannot receive from '%s'", t->host);
 }
 
-/* Gives BearSSL what it has room for; false if there is nothing to give or no
+/* Gives received bytes to BearSSL; false if there are none or it has no
  * room. */
 static bool
 feed(struct tls *t)
@@ -851,9 +861,9 @@ feed(struct tls *t)
 	return true;
 }
 
-/* The pump: all I/O goes through it. Records are sent before anything else.
- * Ends well when BearSSL is in the state asked for, or can no longer get
- * there: it is closed, or the peer's stream has ended. */
+/* Does all I/O, until BearSSL is in the target state or can no longer get
+ * there, since it is closed or the peer's stream has ended; both are successes.
+ * Records are sent before anything else. */
 static int
 run_until(struct tls *t, unsigned target, uint64_t deadline, struct err *e)
 {
@@ -872,7 +882,7 @@ run_until(struct tls *t, unsigned target, uint64_t deadline, struct err *e)
 			continue;
 		if (t->eof)
 			return 0;
-		/* A peer that sends and sends without getting on. */
+		/* The peer sends without making progress. */
 		if (received++ > 16 && wait_now() >= deadline)
 			return err_set(e, ERR_NET, "timed out");
 		if (receive(t, deadline, e) < 0)
@@ -880,7 +890,7 @@ run_until(struct tls *t, unsigned target, uint64_t deadline, struct err *e)
 	}
 }
 
-/* Why BearSSL cannot do what was asked. */
+/* Sets the error for why BearSSL cannot do what was requested. */
 static int
 explain_end(const struct tls *t, const char *when, struct err *e)
 {
@@ -904,7 +914,8 @@ handshake(struct tls *t, uint64_t deadline, struct err *e)
 	return 0;
 }
 
-/* The name without the dot that may end it; false if it is no name. */
+/* Copies the name without the dot that may end it; false if it is not a
+ * name. */
 static bool
 set_host(struct tls *t, const char *host)
 {
@@ -912,7 +923,7 @@ set_host(struct tls *t, const char *host)
 
 	if (n && host[n - 1] == '.')
 		n--;
-	/* BearSSL takes an empty name for "do not check". */
+	/* An empty name tells BearSSL to skip the check. */
 	if (!n || n >= sizeof(t->host))
 		return false;
 	memcpy(t->host, host, n);
@@ -937,7 +948,7 @@ start(struct tls *t, const struct tls_trust *trust,
 	if (seed(eng, deadline, e) < 0)
 		return -1;
 	set_resume(eng, resume);
-	/* If the server wants a new session, its certificates say. */
+	/* A new session replaces this by the date of its certificates. */
 	t->chain.lapses = resume->lapses;
 	if (!br_ssl_client_reset(&t->client, chain_name(&t->chain), 1))
 		return explain(t, e);
@@ -959,7 +970,8 @@ tls_open(int fd, const char *host, const struct tls_trust *trust,
 	return NULL;
 }
 
-/* Copies what is decrypted, and what can be from bytes that are here. */
+/* Copies up to cap bytes that are decrypted, or can be from bytes that are
+ * here. Returns their number. */
 static size_t
 take(struct tls *t, unsigned char *to, size_t cap)
 {
@@ -1000,8 +1012,8 @@ tls_read(struct tls *t, void *p, size_t cap, size_t *n, uint64_t deadline,
 		return 0;
 	}
 	*n = take(t, to, cap);
-	/* Where a receive was full there is more, without waiting. What BearSSL
-	 * has no room for yet must not be written over. */
+	/* After a full receive there is more, without waiting. Bytes for which
+	 * BearSSL has no room yet must not be overwritten. */
 	while (*n < cap && t->filled && t->at == t->end && receive_now(t) == 0)
 		*n += take(t, to + *n, cap - *n);
 	return 0;

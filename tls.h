@@ -121,7 +121,7 @@ struct clock;
 /* c may be NULL. */
 struct clock_time clock_read(struct clock *c);
 
-/* Reports the endpoint's Date; its certificate expires at until. */
+/* Sets the endpoint's time by its Date; its certificate expires at until. */
 void clock_tell(struct clock *c, int64_t date, int64_t until);
 
 /* --- The server's certificates. --- */
@@ -143,16 +143,16 @@ struct chain {
 	unsigned char ip[16]; /* host, if it is an address literal */
 	size_t ip_len;        /* 0 for a name */
 	bool ip_found;        /* the first certificate is for ip */
-	bool for_servers;     /* it could be read, and is for servers */
-	bool self_signed;     /* it is its own issuer */
+	bool for_servers;     /* the first one is for servers */
+	bool self_signed;     /* the first one is its own issuer */
 	bool old_root;  /* a root that came with it is signed with SHA-1 */
 	struct buf der; /* the certificate that is arriving */
-	size_t count;   /* of certificates that were read */
+	size_t count;   /* number of certificates that were read */
 	struct clock_time time;
-	int64_t lapses;      /* when the first one does; 0: none came */
+	int64_t lapses; /* when the first certificate expires; 0: none came */
 	int64_t from, until; /* of the first one out of date, else both 0 */
 	char subject[96];    /* of the first certificate */
-	char hosts[CERT_HOSTS_MAX]; /* that it is for (cert_hosts) */
+	char hosts[CERT_HOSTS_MAX]; /* the hosts that it is for (cert_hosts) */
 	char issuer[96];            /* of the last one */
 	size_t short_bits;  /* of the first short RSA key, 0 for none, ... */
 	char short_key[96]; /* ... and whose it is */

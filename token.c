@@ -49,7 +49,7 @@ struct load {
 	bool verbose;
 };
 
-/* A fault of the content, not of the grammar: at the line of the value. */
+/* Sets the error for a wrong value, with its line. */
 static int
 bad_value(
     struct str text, const struct json *at, const char *why, struct err *e)
@@ -61,8 +61,8 @@ bad_value(
 	return err_set(e, ERR_USAGE, "line %zu: %s", line, why);
 }
 
-/* The member of that name; JSON_NULL if there is none. Twice is an error, since
- * here it decides which file gives the token. */
+/* Finds the member of that name; JSON_NULL if there is none. Two are an error,
+ * since here the member decides which file gives the token. */
 static int
 member(struct str text, const struct json *v, const char *name,
     struct json *out, struct err *e)
@@ -83,7 +83,7 @@ member(struct str text, const struct json *v, const char *name,
 	return 0;
 }
 
-/* Sets *path to a copy of what app.env says; NULL if it says nothing. */
+/* Sets *path to a copy of the path in app.env; NULL if there is none. */
 static int
 find_env(struct str text, char **path, struct err *e)
 {
@@ -139,9 +139,10 @@ read_config(
 	return rv;
 }
 
-/* In a folder that others can write to, the .env may be theirs: it must belong
- * to the user or to root and must not be writable by others. A group is fine if
- * it is the user's own, which where the umask is 002 has no other members. */
+/* True if the .env can be trusted: it belongs to the user or to root, and no
+ * other user can write to it; in a shared folder it may be somebody else's. A
+ * group may write if it is the user's own, which has no other members where the
+ * umask is 002. */
 static bool
 is_own(const struct stat *st)
 {
@@ -152,7 +153,7 @@ is_own(const struct stat *st)
 	return !(st->st_mode & S_IWGRP) || st->st_gid == getegid();
 }
 
-/* Reads the .env that was not named, if there is one that may be used. */
+/* Reads the .env in the working directory, if there is one that may be used. */
 static int
 read_found(struct buf *notes, struct buf *text)
 {
@@ -163,7 +164,7 @@ read_found(struct buf *notes, struct buf *text)
 		buf_line(notes, "'.env' is ignored: %s", strerror(errno));
 	if (fd < 0)
 		return -1;
-	/* A folder of that name is a virtual environment of Python. */
+	/* A folder named .env is a virtual environment of Python. */
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		if (!is_own(&st))
 			buf_line(notes,
@@ -178,14 +179,15 @@ read_found(struct buf *notes, struct buf *text)
 	return rv;
 }
 
-/* The name of the file, for a sentence; it belongs to d. */
+/* Returns the name of the file, for a sentence; it belongs to d. */
 static const char *
 dotenv_name(const struct dotenv *d)
 {
 	return d->path ? d->path : ".env";
 }
 
-/* What would be a setting in the environment, but is none in a .env. */
+/* Notes variables that would be settings in the environment, but are ignored in
+ * a .env. */
 static void
 note_ignored(const struct dotenv *d, const struct load *l)
 {
@@ -213,7 +215,7 @@ no_variable(void *ctx, const char *name)
 	return NULL;
 }
 
-/* Where a token would be another one with the environment filled in. */
+/* Notes a token that would be different with the environment filled in. */
 static void
 note_unfilled(const struct dotenv *d, const struct load *l, struct str text)
 {
@@ -324,15 +326,15 @@ struct search {
 	struct buf *notes;
 };
 
-/* Whether it stands between two of this quote. */
+/* True if s is between two of this quote. */
 static bool
 is_quoted(struct str s, char quote)
 {
 	return s.n > 1 && s.s[0] == quote && s.s[s.n - 1] == quote;
 }
 
-/* Without what is not of the token itself: a byte order mark, blanks and quotes
- * around it, in any order. */
+/* Returns s without what is around the token: a byte order mark, blanks and
+ * quotes, in any order. */
 static struct str
 bare(struct str s)
 {
@@ -349,8 +351,8 @@ bare(struct str s)
 	return s;
 }
 
-/* Line ends go, wherever they are, as with the official client, and then what
- * is around it. Returns the length. */
+/* Copies the token without line ends, wherever they are, as the official client
+ * does, and without what is around it. Returns the length. */
 static size_t
 clean(const char *text, size_t n, char *out)
 {
@@ -365,7 +367,7 @@ clean(const char *text, size_t n, char *out)
 	return s.n;
 }
 
-/* Why it cannot go into a header as it is; NULL if it can. */
+/* Returns why the token cannot be in a header; NULL if it can. */
 static const char *
 fault_of(struct str s)
 {
@@ -410,8 +412,8 @@ take(struct search *s, struct str text, const char *source, struct err *e)
 	return rv;
 }
 
-/* Of the file that an option names: its first line, since a password manager
- * may tell more below it. */
+/* Takes the first line of the file that an option names: a password manager may
+ * write more below it. */
 static int
 from_option_file(struct search *s, const char *path, struct err *e)
 {
@@ -426,7 +428,7 @@ from_option_file(struct search *s, const char *path, struct err *e)
 	if (rv == 0)
 		rv = take(s, line, "--token-file", e);
 	else if (errno == EISDIR && is_stdin)
-		/* What hub.c opens in its place. */
+		/* Descriptor 0 is "/", which hub.c opens if it was closed. */
 		err_set(e, ERR_USAGE,
 		    "--token-file: cannot read standard input: it is closed, "
 		    "or a folder");
@@ -476,7 +478,8 @@ from_environment(struct search *s, struct err *e)
 	return 0;
 }
 
-/* A variable that is set in the environment, be it empty, is not overridden. */
+/* Takes the token from .env. A variable that is set in the environment, even if
+ * empty, is not overridden. */
 static int
 from_dotenv(struct search *s, struct err *e)
 {
@@ -500,8 +503,8 @@ from_dotenv(struct search *s, struct err *e)
 	return 0;
 }
 
-/* The file that the official client's login wrote. Only one that HF_TOKEN_PATH
- * names must be readable, and none must exist. */
+/* Takes the file of the official client's login. It may be missing; only one
+ * that HF_TOKEN_PATH names must be readable. */
 static int
 from_file(struct search *s, struct err *e)
 {
@@ -531,7 +534,7 @@ from_file(struct search *s, struct err *e)
 	return rv;
 }
 
-/* Sources that were not given for this run. */
+/* Searches the sources that were not given for this run alone. */
 static int
 find_implicit(struct search *s, struct err *e)
 {

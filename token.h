@@ -33,8 +33,8 @@ struct token_input {
 struct token {
 	char *text;   /* printable ASCII without blanks; NULL: there is none */
 	char *source; /* "--api_token", "HF_TOKEN in .env", ...; NULL so, too */
-	char *file;   /* that it was read from; NULL: none */
-	char *dotenv; /* that the configuration names; NULL: none */
+	char *file;   /* file that the token was read from; NULL: none */
+	char *dotenv; /* .env that the configuration names; NULL: none */
 };
 
 /* notes gets a line for each thing that is ignored. A byte order mark, blanks
@@ -46,8 +46,8 @@ int token_find(const struct token_input *in, struct token *out,
 /* Wipes the text, and hides nothing any more. */
 void token_release(struct token *t);
 
-/* The places that an upload searches for a token, for the error if there is none:
- * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
+/* The places that an upload searches for a token, for the error if there is
+ * none: "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
 const char *token_places(void);
 
 /* --- Files that leave no copy of the token. --- */

@@ -23,7 +23,7 @@
 
 /* --- Sending and committing. --- */
 
-/* Regular content of one commit, in bytes. */
+/* The most bytes of regular contents in one commit. */
 #define REGULAR_MAX ((uint64_t)100 * 1000 * 1000)
 
 /* Files of one commit: the Hub gives a commit 60 s, so each aims at 40. The
@@ -44,8 +44,8 @@ struct batch {
 	size_t n;
 	struct offer_file **lfs; /* those of them that go to the storage */
 	size_t lfs_n;
-	size_t sent;    /* contents that the storage lacked */
-	bool too_large; /* the commit of all of it did not get through */
+	size_t sent;    /* number of contents that the storage lacked */
+	bool too_large; /* one commit of all is too much for the Hub */
 };
 
 static int
@@ -73,7 +73,7 @@ lfs_stored(void *ctx, size_t i, bool sent)
 	b->sent += sent;
 }
 
-/* The reason may be that the file is not what its hash says. */
+/* True if the reason may be that the file does not match its hash. */
 static bool
 blames_hash(enum err_kind kind)
 {
@@ -91,7 +91,7 @@ lfs_failed(void *ctx, size_t i, const struct err *why)
 	offer_fail(f, why, NULL);
 }
 
-/* The objects of the batch for the storage. */
+/* Sends the objects of the batch to the storage. */
 static int
 send_lfs(struct batch *b, struct err *e)
 {
@@ -130,8 +130,8 @@ send_lfs(struct batch *b, struct err *e)
 	return rv;
 }
 
-/* Hashes a file anew that the storage did not take. *again: the hash of an
- * earlier run was wrong, so that the file is to be sent once more. */
+/* Hashes a file again that the storage refused. *again: the hash of an earlier
+ * run was wrong, so the file must be sent again. */
 static int
 doubt(const struct batch *b, struct offer_file *f, bool *again, struct err *e)
 {
@@ -154,7 +154,8 @@ doubt(const struct batch *b, struct offer_file *f, bool *again, struct err *e)
 	return 0;
 }
 
-/* A hash that was taken in this run needs no doubt. */
+/* Sends the contents. A file whose hash was taken in this run is not hashed
+ * again. */
 static int
 send_contents(struct batch *b, struct err *e)
 {
@@ -190,7 +191,8 @@ check_regular(void *ctx, void *file, int fd, struct err *e)
 	return scan_unchanged(&d->offer->folder, fd, f->local, e);
 }
 
-/* A file that cannot be sent as it was seen is left out: see commit_at_once. */
+/* Marks a file as failed that has changed since it was listed; the next commit
+ * is without it. */
 static void
 fail_regular(void *ctx, void *file, const struct err *why)
 {
@@ -199,7 +201,8 @@ fail_regular(void *ctx, void *file, const struct err *why)
 	offer_fail(file, why, d->progress);
 }
 
-/* Later commits of a run say which part they are. */
+/* Writes the title of the commit; from the second on, with the number of the
+ * part. */
 static void
 put_summary(const struct delivery *d, struct buf *b)
 {
@@ -208,7 +211,7 @@ put_summary(const struct delivery *d, struct buf *b)
 		buf_printf(b, " (part %u)", d->commits + 1);
 }
 
-/* A title is the first line of what was sent. */
+/* True if title is the first line of summary. */
 static bool
 is_title(struct str title, struct str summary)
 {
@@ -218,7 +221,8 @@ is_title(struct str title, struct str summary)
 	return str_same(str_trim(title), str_trim(summary));
 }
 
-/* The content of an operation's file, in the Hub's way. */
+/* Computes the digest of an operation's file, of the kind that the Hub uses for
+ * it. */
 static int
 digest_of(const struct commit *c, const struct commit_op *op,
     struct digest *out, struct err *e)
@@ -236,7 +240,7 @@ digest_of(const struct commit *c, const struct commit_op *op,
 	return rv;
 }
 
-/* Is the work of a commit's last operation there? Somebody else's commit may
+/* True if the last operation of the commit is done: somebody else's commit may
  * have the same title. */
 static bool
 is_done(const struct delivery *d, const struct commit *c, const char *commit,
@@ -290,7 +294,7 @@ committed(struct delivery *d, struct commit_answer *a)
 	commit_answer_release(a);
 }
 
-/* Replaces the reason in e if it fails. */
+/* Waits until the next try. On failure, its reason replaces that in e. */
 static int
 wait_for_retry(const struct delivery *d, unsigned failed, struct err *e)
 {
@@ -300,9 +304,9 @@ wait_for_retry(const struct delivery *d, unsigned failed, struct err *e)
 	return wait_until(until, e);
 }
 
-/* Sends a commit until it is known to have happened, or not to. One of many
- * files that failed twice while the Hub answers other questions takes it too
- * long, most likely: smaller ones are to be tried. */
+/* Sends a commit until it is known whether it was made. If a commit of many
+ * files fails twice while the Hub answers other requests, it is probably too
+ * large: then smaller ones are tried. */
 static int
 send_commit(struct batch *b, const struct commit *c, struct err *e)
 {
@@ -318,7 +322,8 @@ send_commit(struct batch *b, const struct commit *c, struct err *e)
 			committed(d, &a);
 			return 0;
 		}
-		/* The second try of one that arrived finds the branch moved. */
+		/* After a lost answer to a commit that was made, the second try
+		 * finds the branch moved. */
 		lost = lost || e->kind == ERR_NET;
 		if (e->kind != ERR_NET && !(lost && e->kind == ERR_REFUSED))
 			return -1;
@@ -337,7 +342,8 @@ send_commit(struct batch *b, const struct commit *c, struct err *e)
 	}
 }
 
-/* Where the commits go: the branch, or a pull request that is opened now. */
+/* Chooses where the commits go: the branch, or a pull request, which is opened
+ * now. */
 static int
 choose_revision(struct delivery *d, const char *summary, struct err *e)
 {
@@ -390,7 +396,7 @@ to_send(const struct batch *b)
 	return n;
 }
 
-/* Files that changed after they were sent are not committed. */
+/* Leaves out files that changed after they were sent. */
 static void
 drop_changed(const struct batch *b)
 {
@@ -414,7 +420,7 @@ try_commit(
 	bool first = d->commits == 0;
 	struct commit c = {
 	    .summary = summary,
-	    /* A pull request that was opened for it has it already. */
+	    /* A pull request opened by this run has the description already. */
 	    .description = first && !d->new_pr ? d->description : "",
 	    .parent = *d->head ? d->head : NULL,
 	    .op = op,
@@ -453,8 +459,8 @@ commit_at_once(struct batch *b, struct err *e)
 	}
 	if (rv == 0)
 		rv = try_commit(b, op, buf_cstr(&summary), e);
-	/* A file that changed on the way is left out; the others are not to
-	 * blame. */
+	/* A file that changed meanwhile is left out, and the others are
+	 * committed. */
 	while (rv < 0 && !b->too_large && to_send(b) < had) {
 		had = to_send(b);
 		rv = try_commit(b, op, buf_cstr(&summary), e);
@@ -464,7 +470,7 @@ commit_at_once(struct batch *b, struct err *e)
 	return rv;
 }
 
-/* Half of what was too much for the Hub, or less. */
+/* Lowers the batch size to half of what was too much for the Hub, or less. */
 static void
 step_down(struct delivery *d, size_t n)
 {
@@ -475,7 +481,8 @@ step_down(struct delivery *d, size_t n)
 	    scale[d->step]);
 }
 
-/* In one commit, or in several where that is too much for the Hub. */
+/* Commits the batch: in one commit, or in several if that is too much for the
+ * Hub. */
 static int
 commit_batch(struct batch *b, struct err *e)
 {
@@ -499,7 +506,7 @@ commit_batch(struct batch *b, struct err *e)
 	}
 }
 
-/* Steps along the scale by how long a full batch took. */
+/* Changes the batch size by how long a full batch took. */
 static void
 adapt(struct delivery *d, size_t n, uint64_t ms)
 {
@@ -510,7 +517,7 @@ adapt(struct delivery *d, size_t n, uint64_t ms)
 		d->step++;
 }
 
-/* The next items to be committed together, from *i on. */
+/* Collects the next files to be committed together, from *i on. */
 static void
 next_batch(struct batch *b, size_t *i)
 {
@@ -534,8 +541,8 @@ next_batch(struct batch *b, size_t *i)
 	}
 }
 
-/* A commit that was refused may name a content that the storage has lost: if
- * that lacks any now, it gets them, and the commit is tried once more. */
+/* After a refused commit, checks whether the storage has lost a content; if so,
+ * sends it again and tries the commit once more. */
 static int
 commit_once_more(struct batch *b, struct err *e)
 {
@@ -549,9 +556,9 @@ commit_once_more(struct batch *b, struct err *e)
 	return -1;
 }
 
-/* Sends and commits all that is to be sent. Files that fail alone are marked
- * (OFFER_FAILED) and do not make it fail; what concerns all ends it, with the
- * kind that it has (err.h). */
+/* Sends and commits all files. Files that fail alone are marked (OFFER_FAILED),
+ * which is no failure here; an error that concerns all ends it, with its kind
+ * (err.h). */
 static int
 deliver(struct delivery *d, struct err *e)
 {
@@ -602,14 +609,14 @@ struct upload {
 	struct journal *journal;
 	char **gone; /* paths to be deleted */
 	size_t gone_n;
-	char *prefix; /* of what they are compared with */
+	char *prefix; /* prefix of the paths they are compared with */
 	uint64_t started;
 };
 
 /* --- The plan. --- */
 
-/* The branch, made where it is missing; fresh: there is none, and a dry run
- * makes none. */
+/* Looks for the branch, and creates it if it is missing. fresh: it is missing,
+ * and a dry run creates none. */
 static int
 meet_branch(struct upload *u, bool *fresh, struct err *e)
 {
@@ -619,7 +626,7 @@ meet_branch(struct upload *u, bool *fresh, struct err *e)
 		return 0;
 	if (e->kind != ERR_ABSENT || u->o->create_pr)
 		return -1;
-	/* What is there by such a name was not made as a branch. */
+	/* A reference of that name was not made as a branch. */
 	if (str_starts(str_of(u->s.revision), "refs/"))
 		return err_hint(e, "use an existing pull request, or "
 				   "--create-pr");
@@ -632,7 +639,7 @@ meet_branch(struct upload *u, bool *fresh, struct err *e)
 	return repo_commit(r, u->s.revision, u->d.head, e);
 }
 
-/* What is meant to be private is not published. */
+/* Refuses to publish in a public repository what is meant to be private. */
 static int
 check_private(const struct upload *u, bool is_public, struct err *e)
 {
@@ -646,8 +653,8 @@ check_private(const struct upload *u, bool is_public, struct err *e)
 	    e, "make it private at the Hub, or leave out --private");
 }
 
-/* Makes the repository. Somebody else may have been faster, and a mirror may
- * not know what private is. */
+/* Creates the repository. Somebody else may have created it just before, and a
+ * mirror may not support private ones. */
 static int
 create(const struct upload *u, struct err *e)
 {
@@ -703,7 +710,7 @@ take_gone(void *ctx, const struct repo_file *f, struct err *e)
 	return 0;
 }
 
-/* The first names of a list, and how many more there are. */
+/* The first names of a list, and the number of others. */
 struct naming {
 	struct buf b;
 	size_t n;
@@ -719,7 +726,7 @@ name_one(struct naming *l, const char *path)
 	buf_printf(&l->b, "%s'%.200s'", l->n > 1 ? ", " : "", path);
 }
 
-/* Says "WHAT: NAMES", with an s behind one where there are several. */
+/* Notes "WHAT: NAMES", with an s after WHAT if there are several. */
 static void
 note_names(const struct upload *u, struct naming *l, const char *before,
     const char *one, const char *several)
@@ -1058,8 +1065,8 @@ open_journal(struct upload *u)
 	buf_release(&state);
 }
 
-/* From the first byte of an answer on, nothing can be read but the source, and
- * nothing be written but the journal, which is open. */
+/* From the first byte of an answer on, the process can read only the source,
+ * and write only the journal, which is open. */
 static void
 confine(const struct upload *u)
 {
@@ -1073,7 +1080,8 @@ confine(const struct upload *u)
 	session_confine(&u->s, &c);
 }
 
-/* "Upload model.gguf with hub", or what the user said. */
+/* Writes the title: "Upload model.gguf with hub", or the one that the user
+ * gave. */
 static void
 put_upload_summary(const struct upload *u, struct buf *b)
 {
@@ -1113,7 +1121,7 @@ send_all(struct upload *u, struct err *e)
 	return rv;
 }
 
-/* The error of the whole run, for the user. */
+/* Explains the error of the whole run to the user. */
 static void
 explain(const struct upload *u, struct err *e)
 {
@@ -1128,7 +1136,7 @@ explain(const struct upload *u, struct err *e)
 		    u->offer.n);
 	else
 		err_in(e, "cannot upload to '%s'", u->s.id.id);
-	/* The same command would open another one. */
+	/* The same command would open another pull request. */
 	if (u->d.pr)
 		err_hint(e,
 		    "run again with --revision refs/pr/%" PRIu64
@@ -1156,7 +1164,7 @@ run(struct upload *u, struct output *out, struct err *e)
 		rv = send_all(u, e);
 	if (rv < 0)
 		explain(u, e);
-	/* Where nothing had to be done. */
+	/* If nothing had to be done, the URL is that of the head. */
 	if (!u->d.url && *u->d.head)
 		u->d.url = repo_commit_url(&u->s.repo, u->d.head);
 	through = rv == 0;
@@ -1173,7 +1181,8 @@ run(struct upload *u, struct output *out, struct err *e)
 	return rv;
 }
 
-/* After the notes, which may say why there is none. */
+/* Fails without a token. Called after the notes, which may explain why there is
+ * none. */
 static int
 check_token(const struct config *c, struct err *e)
 {
@@ -1203,7 +1212,8 @@ check_options(const struct options *o, struct err *e)
 	return 0;
 }
 
-/* A download needs these, so people give them to an upload, too. */
+/* Notes options that only a download needs: people give them to an upload,
+ * too. */
 static void
 note_unneeded(const struct upload *u)
 {

@@ -48,11 +48,11 @@ struct delivery {
 	char *const *gone; /* paths to be deleted with the first commit */
 	size_t gone_n;
 	const char *summary, *description;
-	bool new_pr; /* into a pull request that is opened for it */
+	bool new_pr; /* open a pull request for the commits */
 	unsigned jobs, retries;
 	struct journal *journal;
 	struct progress *progress;
-	char head[41]; /* of the branch, as last seen; "" if not known */
+	char head[41]; /* head of the branch, as last seen; "" if not known */
 
 	/* The result. */
 	unsigned commits;

@@ -13,7 +13,7 @@ unreserved(char c)
 	return chr_alpha(c) || chr_digit(c) || (c && strchr("_.-~", c));
 }
 
-/* Visible ASCII: what may stand in a URL at all. */
+/* True if all of s is visible ASCII, as all of a URL is. */
 static bool
 visible(struct str s)
 {
@@ -29,7 +29,7 @@ from(struct str s, size_t i)
 	return str_make(s.s + i, s.n - i);
 }
 
-/* "http://" or "https://", in any case. */
+/* Cuts "http://" or "https://", in any case, off *s. */
 static bool
 take_scheme(struct str *s, bool *secure)
 {
@@ -44,8 +44,8 @@ take_scheme(struct str *s, bool *secure)
 	return true;
 }
 
-/* The characters of a registered name or an IPv4 address (RFC 3986, 3.2.2),
- * without percent-encoding, which no host of ours has. */
+/* True if s has only the characters of a registered name or an IPv4 address
+ * (RFC 3986, 3.2.2). Percent-encoding is refused: no host of ours has it. */
 static bool
 is_host(struct str s)
 {
@@ -111,7 +111,8 @@ parse_host(struct str s, struct url *u, struct err *e)
 	return parse_port(port, u, e);
 }
 
-/* Without what may be secret: a password, the signature in a query. */
+/* Sets the error for another scheme, and shows the text without what may be
+ * secret: a password, the signature in a query. */
 static int
 no_scheme(struct str text, struct err *e)
 {
@@ -161,7 +162,7 @@ url_parse(struct str text, struct url *out, struct err *e)
 	return 0;
 }
 
-/* Drops the last segment that was put after start, with its slash. */
+/* Drops the last segment after start, with its slash. */
 static void
 drop_segment(struct buf *b, size_t start)
 {
@@ -236,7 +237,7 @@ put_authority(struct buf *b, const struct url *base)
 	url_put_host(b, base, false);
 }
 
-/* The path that a relative reference is relative to: all up to the last '/'. */
+/* Returns the path that a relative reference continues: up to the last '/'. */
 static struct str
 base_folder(const struct url *base)
 {
@@ -247,7 +248,8 @@ base_folder(const struct url *base)
 	return path.n ? path : str_of("/");
 }
 
-/* "x:..." with a scheme in front (RFC 3986, 3.1), not "a/b:c". */
+/* True if s begins with a scheme (RFC 3986, 3.1), as "x:y" does and "a/b:c"
+ * does not. */
 static bool
 has_scheme(struct str s)
 {
@@ -263,7 +265,7 @@ has_scheme(struct str s)
 	return true;
 }
 
-/* The path of an absolute address loses its dot segments, too. */
+/* Appends an absolute address, without the dot segments of its path. */
 static int
 put_absolute(struct buf *b, struct str text, struct err *e)
 {
@@ -468,7 +470,7 @@ url_show(struct buf *b, const struct url *u)
 	buf_str_add(b, u->path);
 }
 
-/* "20260823T195455Z" to Unix seconds; 0 if it is not that. */
+/* Reads "20260823T195455Z" as Unix seconds; 0 if it is not such a date. */
 static uint64_t
 amz_date(struct str s)
 {
@@ -505,7 +507,7 @@ url_expiry(const struct url *u)
 
 /* --- Which proxy. --- */
 
-/* host is name itself, or (with sub) ends in ".name". */
+/* True if host is name itself, or (with sub) ends in ".name". */
 static bool
 in_domain(struct str host, struct str name, bool sub)
 {
@@ -519,7 +521,7 @@ in_domain(struct str host, struct str name, bool sub)
 		   (sub && host.s[host.n - name.n - 1] == '.'));
 }
 
-/* "[::1]:80", "::1", "host:80", "host" to host and port (0: any). */
+/* Splits "[::1]:80", "::1", "host:80" or "host" into host and port (0: any). */
 static bool
 split_port(struct str entry, struct str *host, uint64_t *port)
 {
@@ -544,7 +546,7 @@ split_port(struct str entry, struct str *host, uint64_t *port)
 	return str_num(rest, 10, 65535, port) == 0;
 }
 
-/* The first bits of both are the same. */
+/* True if the first bits of both are the same. */
 static bool
 same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
 {
@@ -556,8 +558,9 @@ same_bits(const unsigned char *a, const unsigned char *b, uint64_t bits)
 	return !rest || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
 }
 
-/* "10.0.0.0/8", "fd00::/8", or one address: the host has to be an address of
- * that network, since a name is not looked up before the proxy is chosen. */
+/* True if host is an address in the network entry: "10.0.0.0/8", "fd00::/8", or
+ * one address. A name is never in a network, since it is not looked up before
+ * the proxy is chosen. */
 static bool
 in_network(struct str entry, struct str host)
 {
@@ -623,7 +626,7 @@ proxy_excluded(const char *no, const struct url *u)
 
 		more = str_cut(list, ',', &entry, &list);
 		entry = str_trim(entry);
-		/* A lone '*' counts wherever it stands. */
+		/* A lone '*' counts anywhere in the list. */
 		if (str_eq(entry, "*"))
 			return true;
 		covered = covered || (entry.n && entry_covers(entry, u));

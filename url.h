@@ -16,10 +16,10 @@ struct err;
 #define URL_MAX 16384
 
 /*
- * A parsed absolute URL; the views point into the text it was parsed from.
- * host is without brackets and not lower-cased in place (compare with
- * str_eq_nocase); user is the raw "user:password" before '@' or empty.
- * What goes into a request line is path ("/" if that is empty) and query.
+ * A parsed absolute URL; the views point into the text it was parsed from. host
+ * is without brackets and not lower-cased in place (compare with
+ * str_eq_nocase); user is the raw "user:password" before '@' or empty. A
+ * request line contains path ("/" if that is empty) and query.
  */
 struct url {
 	struct str text;  /* all of it, without fragment */
@@ -38,17 +38,17 @@ struct url {
  * ASCII. The reason is set with ERR_OTHER; a caller may change the kind. */
 int url_parse(struct str text, struct url *out, struct err *e);
 
-/* The URL that reference ref means at base (RFC 3986, section 5.2: absolute,
- * "//host/x", "/x", "x", "?x"), dot segments removed, as a string that the
- * caller frees; NULL and an error if it is none. Blanks and bytes above 0x7f
- * in ref, which some servers send, come out percent-encoded. */
+/* Returns the URL that reference ref means at base (RFC 3986, section 5.2:
+ * absolute, "//host/x", "/x", "x", "?x"), dot segments removed, as a string
+ * that the caller frees; NULL and an error if it means none. Blanks and bytes
+ * above 0x7f in ref, which some servers send, come out percent-encoded. */
 char *url_join(const struct url *base, struct str ref, struct err *e);
 
-/* Same scheme, host (ignoring case) and port. */
+/* True if scheme, host (ignoring case) and port are the same. */
 bool url_same_origin(const struct url *a, const struct url *b);
 
-/* The same origin, and u's path is base's (without '/' at its end) or continues
- * it with '/'. */
+/* True if the origin is the same and u's path is base's (without '/' at its
+ * end) or continues it with '/'. */
 bool url_is_below(const struct url *u, const struct url *base);
 
 /* If base has a path, url has the same origin but is not below it, and url's
@@ -60,7 +60,8 @@ char *url_put_below(const struct url *base, char *url);
  * its bytes, 4 or 16; 0 if s is neither. */
 size_t url_ip(struct str s, unsigned char ip[16]);
 
-/* "localhost", 127.0.0.0/8 or [::1]: clear text stays on this machine. */
+/* True for "localhost", 127.0.0.0/8 and [::1]: clear text stays on this
+ * machine. */
 bool url_is_loopback(const struct url *u);
 
 /* Appends s percent-encoded: all bytes outside A-Z a-z 0-9 _ . - ~ and keep. */
@@ -70,20 +71,22 @@ void url_quote(struct buf *b, struct str s, const char *keep);
  * longer than s. */
 int url_unquote(struct str s, struct buf *out);
 
-/* The value of name in a query "a=1&b=2", still quoted; false if absent. */
+/* Finds the value of name in a query "a=1&b=2", still quoted; false if
+ * absent. */
 bool url_query_get(struct str query, const char *name, struct str *value);
 
-/* "host:port", as in a Host field: an IPv6 address in brackets; the port, unless
- * asked for, only where it is not the default. */
+/* Appends "host:port", as in a Host field: an IPv6 address in brackets; the
+ * port, if it is not the default or port is true. */
 void url_put_host(struct buf *b, const struct url *u, bool port);
 
-/* "https://host:port/path" without user, query and fragment, for people: a
- * query may hold a signature. The port only where it is not the default. */
+/* Appends "https://host:port/path" without user, query and fragment, for
+ * people: a query may contain a signature. The port only if it is not the
+ * default. */
 void url_show(struct buf *b, const struct url *u);
 
 /*
- * When a signed URL expires, as Unix seconds: from "Expires=" (CloudFront), or
- * "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it has neither.
+ * Returns when a signed URL expires, as Unix seconds: from "Expires="
+ * (CloudFront), or "X-Amz-Date" + "X-Amz-Expires" (S3). 0 if it has neither.
  */
 uint64_t url_expiry(const struct url *u);
 
