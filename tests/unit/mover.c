@@ -65,7 +65,7 @@ owner_init(struct owner *o, unsigned allowed,
     void (*outcome)(struct owner *o, size_t i))
 {
 	static const struct mover_ops ops = {work, pick, count};
-	const struct progress_opts quiet = {.quiet = true, .verb = "testing"};
+	const struct progress_opts quiet = {.quiet = true};
 
 	*o = (struct owner){.outcome = outcome};
 	o->mover.ops = &ops;
