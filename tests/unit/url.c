@@ -47,6 +47,7 @@ test_parse(void)
 	    {"https://[::1/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://[x]/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://[::1]x/", -1, 0, 0, 0, 0, 0, 0},
+	    {"https://[::::]/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://[12]/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://a b/", -1, 0, 0, 0, 0, 0, 0},
 	    {"https://a/b c", -1, 0, 0, 0, 0, 0, 0},
@@ -246,7 +247,8 @@ test_origin(void)
 	    {"http://[::1]/", true}, {"http://127.0.0.1.evil.example/", false},
 	    {"http://127.0.1/", false}, {"http://128.0.0.1/", false},
 	    {"http://127.0.0.256/", false}, {"http://localhost.x/", false},
-	    {"http://[::2]/", false}, {"http://127.0.0.1x/", false}};
+	    {"http://[::2]/", false}, {"http://127.0.0.1x/", false},
+	    {"http://127.0.0.01/", false}, {"http://[0:0::0:1]/", true}};
 	struct url a, b;
 	struct err e;
 
