@@ -171,16 +171,24 @@ multipart_same_upload(const struct multipart *a, const struct multipart *b)
 	return same;
 }
 
-bool
-multipart_same_object(const struct multipart *a, const struct multipart *b)
+static bool
+same_place(const char *a, const char *b)
 {
-	struct url x, y;
-	struct err ignored;
+	size_t n = strcspn(a, "?");
 
-	return a->size == b->size && a->chunk == b->chunk && a->count &&
-	       url_parse(str_of(a->url[0]), &x, &ignored) == 0 &&
-	       url_parse(str_of(b->url[0]), &y, &ignored) == 0 &&
-	       str_same(x.path, y.path);
+	return n == strcspn(b, "?") && memcmp(a, b, n) == 0;
+}
+
+bool
+multipart_same_place(const struct multipart *a, const struct multipart *b)
+{
+	if (a->size != b->size || a->chunk != b->chunk ||
+	    !same_place(a->complete, b->complete))
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (!same_place(a->url[i], b->url[i]))
+			return false;
+	return true;
 }
 
 void

@@ -68,10 +68,11 @@ bool multipart_lapses(const struct multipart *m, uint64_t now);
 bool multipart_same_upload(
     const struct multipart *a, const struct multipart *b);
 
-/* Whether the parts of both belong to one object at the storage: the journal
- * may have an upload to a repository that was deleted and created again. */
-bool multipart_same_object(
-    const struct multipart *a, const struct multipart *b);
+/* Whether each address of a leads where that of b does: scheme, host and path
+ * are the same. What a file says of an upload is only used if it is so: the
+ * repository may have been deleted and created again, and the file may have
+ * come from somebody who wants the content. */
+bool multipart_same_place(const struct multipart *a, const struct multipart *b);
 
 /* The body of the completion request; every part has arrived. */
 void multipart_put_completion(

@@ -681,7 +681,7 @@ confine(const struct download *d)
 	if (d->into && d->o->dry_run)
 		confine_read(&c, AT_FDCWD, d->into);
 	else if (d->into)
-		whole = confine_write(&c, d->into);
+		whole = confine_write(&c, AT_FDCWD, d->into);
 	session_confine(&d->s, &c);
 	return whole;
 }
@@ -692,7 +692,7 @@ confine_more(const struct download *d)
 {
 	struct confine c = confine_make();
 
-	confine_write(&c, d->into);
+	confine_write(&c, AT_FDCWD, d->into);
 	confine_files(&c);
 }
 

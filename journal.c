@@ -1,17 +1,33 @@
-#define _GNU_SOURCE /* flock, realpath */
+#define _GNU_SOURCE /* realpath */
+
+/*
+ * Every line is "CRC FIELD...", with one blank between fields: CRC is the
+ * CRC-32 of what follows it, in 8 hexadecimal digits. A line with another sum
+ * is ignored. A KEY is the beginning of a SHA-256.
+ *
+ * A hash has the KEY of a path and a kind of hash; a later line counts more
+ * than an earlier one. Times of files are in ns since 1970, in two's
+ * complement; written is in Unix seconds, and 0 if the hash is wrong. The
+ * device is omitted, see file.h.
+ *
+ *	KEY size mtime ctime inode written digest
+ *
+ * An upload is in a file named by the KEY of repository and content:
+ *
+ *	U size chunk expires url    where to say that all parts are there
+ *	P part url                  where a part goes (from 1)
+ *	E part crc etag             a part has arrived; crc is that of its url
+ */
 
 #include "journal.h"
 
-#include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,808 +36,62 @@
 #include "err.h"
 #include "file.h"
 #include "str.h"
+#include "url.h"
+#include "wait.h"
 
-/* --- One line. --- */
+#define KEY_LENGTH 32
+#define SUM_LENGTH 9 /* with the blank */
 
-enum type { END, NUMBER, KEY, DIGEST, TEXT };
+/* The longest line: a URL and a few numbers. */
+#define JOURNAL_LINE_MAX ((size_t)URL_MAX + 512)
 
-struct field {
-	enum type type;
-	size_t offset; /* in struct record */
-};
+/* The text of one upload: what a batch answer may hold, and the ETags. */
+#define UPLOAD_TEXT_MAX ((size_t)64 << 20)
 
-#define FIELDS_MAX 8
+#define PIECE ((size_t)64 << 10)
 
-#define F(type, name) \
-	{ \
-		type, offsetof(struct record, name) \
-	}
-
-static const struct {
-	enum record_kind kind;
-	struct field field[FIELDS_MAX + 1];
-} layouts[] = {
-    {RECORD_JOURNAL, {F(NUMBER, inode)}},
-    {RECORD_HASH, {F(KEY, key), F(NUMBER, size), F(NUMBER, mtime),
-		      F(NUMBER, ctime), F(NUMBER, inode), F(NUMBER, device),
-		      F(NUMBER, time), F(DIGEST, digest)}},
-    {RECORD_UPLOAD,
-	{F(NUMBER, upload), F(KEY, key), F(NUMBER, size), F(NUMBER, chunk),
-	    F(NUMBER, expires), F(DIGEST, digest), F(TEXT, text)}},
-    {RECORD_VERIFY, {F(NUMBER, upload), F(TEXT, text)}},
-    {RECORD_PART, {F(NUMBER, upload), F(NUMBER, part), F(TEXT, text)}},
-    {RECORD_ETAG, {F(NUMBER, upload), F(NUMBER, part), F(TEXT, text)}},
-    {RECORD_DONE, {F(NUMBER, upload)}},
-};
-
-static const struct field *
-layout(struct str kind)
-{
-	for (size_t i = 0; i < countof(layouts); i++)
-		if (kind.n == 1 && kind.s[0] == (char)layouts[i].kind)
-			return layouts[i].field;
-	return NULL;
-}
-
-/* No control characters: the line would end, or a terminal be fooled. */
-static bool
-is_text(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if ((unsigned char)s.s[i] < 0x20 || s.s[i] == 0x7f)
-			return false;
-	return s.n > 0 && s.n <= URL_MAX;
-}
-
-/* --- Reading. --- */
-
-static int
-parse_digest(struct str s, struct digest *out)
-{
-	return str_is_hex(s, s.n) ? digest_parse(s, out) : -1;
-}
-
-static int
-parse_field(const struct field *f, struct str s, struct record *r)
-{
-	void *at = (char *)r + f->offset;
-
-	switch (f->type) {
-	case NUMBER:
-		return str_num(s, 10, UINT64_MAX, at);
-	case KEY:
-		return hex_decode(s, at, RECORD_KEY);
-	case DIGEST:
-		return parse_digest(s, at);
-	case TEXT:
-		*(struct str *)at = s;
-		return is_text(s) ? 0 : -1;
-	case END:
-		break;
-	}
-	return -1;
-}
-
-/* The next word of *rest; the text is all that is left. rest->s is NULL when
- * nothing is, not even an empty word. */
-static int
-next_word(struct str *rest, enum type type, struct str *word)
-{
-	if (!rest->s)
-		return -1;
-	if (type != TEXT && str_cut(*rest, ' ', word, rest))
-		return 0;
-	*word = *rest;
-	*rest = (struct str){NULL, 0};
-	return 0;
-}
-
-static int
-parse_fields(struct str rest, struct record *out)
-{
-	const struct field *f;
-	struct str word;
-
-	if (next_word(&rest, KEY, &word) < 0 || !(f = layout(word)))
-		return -1;
-	out->kind = (enum record_kind)word.s[0];
-	for (; f->type != END; f++)
-		if (next_word(&rest, f->type, &word) < 0 ||
-		    parse_field(f, word, out) < 0)
-			return -1;
-	return rest.s ? -1 : 0;
-}
-
-/* Reads a line, given without its end; text points into it. -1 if it is none of
- * ours, whole and with the right sum. */
-static int
-record_parse(struct str line, struct record *out)
-{
-	struct str sum, rest;
-	uint64_t crc;
-
-	*out = (struct record){0};
-	if (!str_cut(line, ' ', &sum, &rest) || !str_is_hex(sum, 8) ||
-	    str_num(sum, 16, UINT32_MAX, &crc) < 0 ||
-	    crc != crc32_of(rest.s, rest.n))
-		return -1;
-	return parse_fields(rest, out);
-}
-
-/* --- Writing. --- */
-
-static void
-put_field(struct buf *b, const struct field *f, const struct record *r)
-{
-	const void *at = (const char *)r + f->offset;
-	char hex[2 * HASH_SIZE_MAX + 1];
-
-	buf_putc(b, ' ');
-	switch (f->type) {
-	case NUMBER:
-		buf_printf(b, "%" PRIu64, *(const uint64_t *)at);
-		break;
-	case KEY:
-		hex_encode(at, RECORD_KEY, hex);
-		buf_puts(b, hex);
-		break;
-	case DIGEST:
-		digest_hex(at, hex);
-		buf_puts(b, hex);
-		break;
-	case TEXT:
-		buf_str_add(b, *(const struct str *)at);
-		break;
-	case END:
-		break;
-	}
-}
-
-/* Appends the line with its end. Nothing is added if the text cannot be in a
- * line, or is too long: then -1. */
-static int
-record_put(struct buf *b, const struct record *r)
-{
-	char kind = (char)r->kind;
-	struct buf line = buf_make(RECORD_MAX);
-	const struct field *f = layout(str_make(&kind, 1));
-	int rv = -1;
-
-	assert(f);
-	buf_putc(&line, kind);
-	for (; f->type != END; f++) {
-		if (f->type == TEXT && !is_text(r->text))
-			goto out;
-		put_field(&line, f, r);
-	}
-	buf_printf(b, "%08" PRIx32 " %s\n", crc32_of(line.s, line.len), line.s);
-	rv = 0;
-out:
-	mem_wipe(line.s, line.len); /* addresses are signed */
-	buf_release(&line);
-	return rv;
-}
-
-/* --- What it says, in memory. --- */
-
-/* More files than a repository should have; 30 MiB of memory. */
+/* More files than a repository should have; 32 MiB of memory. */
 #define ENTRIES_MAX ((size_t)1 << 18)
 
 /* Hashes older than this are dropped. */
 #define HASH_KEPT_S ((uint64_t)90 * 24 * 3600)
 
-/* An address that expires sooner is not used. */
-#define LAPSE_MARGIN_S 60
+/* S3 signs no address for longer than a week. */
+#define UPLOAD_KEPT_S (7 * 24 * 3600)
 
 /* The assumed lifetime of addresses without an expiry. */
 #define LASTS_S (24 * 3600)
 
-/* A file's hash. */
-struct ledger_entry {
-	unsigned char key[RECORD_KEY];
-	uint64_t size, mtime, ctime, inode, device, time;
-	uint32_t line; /* a later line counts more */
-	struct digest digest;
-};
-
-/* m is empty if it was taken. */
-struct ledger_upload {
-	struct ledger_upload *next;
-	uint64_t number;
-	unsigned char key[RECORD_KEY];
-	struct digest digest;
-	struct multipart m;
-};
-
-/* By name, then by kind of hash. */
-static int
-compare(const struct ledger_entry *a, const struct ledger_entry *b)
-{
-	int c = memcmp(a->key, b->key, RECORD_KEY);
-
-	if (c)
-		return c;
-	if (a->digest.kind != b->digest.kind)
-		return a->digest.kind < b->digest.kind ? -1 : 1;
-	return 0;
-}
-
-static int
-compare_hashed(const void *x, const void *y)
-{
-	const struct ledger_entry *a = x, *b = y;
-	int c = compare(a, b);
-
-	return c ? c : (a->line > b->line) - (a->line < b->line);
-}
-
-static struct ledger_entry
-entry_of(const struct record *r)
-{
-	struct ledger_entry en = {.size = r->size,
-	    .mtime = r->mtime,
-	    .ctime = r->ctime,
-	    .inode = r->inode,
-	    .device = r->device,
-	    .time = r->time,
-	    .digest = r->digest};
-
-	memcpy(en.key, r->key, RECORD_KEY);
-	return en;
-}
-
-static void
-table_add(struct ledger_table *t, const struct record *r)
-{
-	if (t->n == ENTRIES_MAX)
-		return;
-	if (t->n == t->cap) {
-		t->cap = t->cap ? 2 * t->cap : 64;
-		t->entry = xreallocarray(t->entry, t->cap, sizeof(t->entry[0]));
-	}
-	t->entry[t->n] = entry_of(r);
-	t->entry[t->n].line = (uint32_t)t->n;
-	t->n++;
-}
-
-/* Sorts, and keeps the last of each. */
-static void
-table_settle(struct ledger_table *t, uint64_t now)
-{
-	size_t n = 0;
-
-	if (t->n)
-		qsort(t->entry, t->n, sizeof(t->entry[0]), compare_hashed);
-	for (size_t i = 0; i < t->n; i++) {
-		const struct ledger_entry *en = &t->entry[i];
-
-		if (i + 1 < t->n && compare(en, en + 1) == 0)
-			continue;
-		/* What is from the future, by a wrong clock, is as old as
-		 * can be. */
-		if (now - en->time >= HASH_KEPT_S)
-			continue;
-		t->entry[n++] = *en;
-	}
-	t->n = n;
-}
-
-static void
-table_release(struct ledger_table *t)
-{
-	free(t->entry);
-	*t = (struct ledger_table){NULL, 0, 0};
-}
-
-/* The entry of that name and kind; NULL if there is none. */
-static const struct ledger_entry *
-table_find(const struct ledger_table *t, const struct ledger_entry *en)
-{
-	size_t low = 0, high = t->n;
-
-	while (low < high) {
-		size_t i = low + (high - low) / 2;
-		int c = compare(en, &t->entry[i]);
-
-		if (!c)
-			return &t->entry[i];
-		if (c < 0)
-			high = i;
-		else
-			low = i + 1;
-	}
-	return NULL;
-}
-
-static void
-upload_free(struct ledger_upload *p)
-{
-	multipart_release(&p->m);
-	free(p);
-}
-
-static struct ledger_upload **
-upload_by_number(struct ledger *l, uint64_t number)
-{
-	struct ledger_upload **p = &l->uploads;
-
-	while (*p && (*p)->number != number)
-		p = &(*p)->next;
-	return p;
-}
-
-static struct ledger_upload **
-upload_by_digest(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d)
-{
-	struct ledger_upload **p = &l->uploads;
-
-	while (*p && (memcmp((*p)->key, key, RECORD_KEY) != 0 ||
-			 !digest_same(&(*p)->digest, d)))
-		p = &(*p)->next;
-	return p;
-}
-
-static void
-upload_remove(struct ledger_upload **p)
-{
-	struct ledger_upload *gone = *p;
-
-	if (!gone)
-		return;
-	*p = gone->next;
-	upload_free(gone);
-}
-
-static struct ledger_upload *
-upload_add(struct ledger *l, uint64_t number,
-    const unsigned char key[RECORD_KEY], const struct digest *d)
-{
-	struct ledger_upload *p = xcalloc(1, sizeof(*p));
-
-	p->number = number;
-	memcpy(p->key, key, RECORD_KEY);
-	p->digest = *d;
-	p->next = l->uploads;
-	l->uploads = p;
-	return p;
-}
-
-static void
-load_upload(struct ledger *l, const struct record *r)
-{
-	struct multipart m;
-	struct ledger_upload *p;
-
-	upload_remove(upload_by_number(l, r->upload));
-	upload_remove(upload_by_digest(l, r->key, &r->digest));
-	if (multipart_init(&m, r->size, r->chunk) < 0)
-		return;
-	p = upload_add(l, r->upload, r->key, &r->digest);
-	p->m = m;
-	p->m.expires = r->expires;
-	p->m.complete = str_dup(r->text);
-}
-
-/* Sets a text of an upload, or of part r->part of it. */
-static void
-load_text(struct ledger *l, const struct record *r)
-{
-	struct ledger_upload *p = *upload_by_number(l, r->upload);
-	char **at = NULL;
-
-	if (!p)
-		return;
-	if (r->kind == RECORD_VERIFY)
-		at = &p->m.verify;
-	else if (r->part >= 1 && r->part <= p->m.count)
-		at = r->kind == RECORD_PART ? &p->m.url[r->part - 1]
-					    : &p->m.etag[r->part - 1];
-	if (!at)
-		return;
-	free(*at);
-	*at = str_dup(r->text);
-}
-
-static void
-ledger_take(struct ledger *l, const struct record *r)
-{
-	switch (r->kind) {
-	case RECORD_HASH:
-		table_add(&l->hashed, r);
-		break;
-	case RECORD_UPLOAD:
-		load_upload(l, r);
-		break;
-	case RECORD_VERIFY:
-	case RECORD_PART:
-	case RECORD_ETAG:
-		load_text(l, r);
-		break;
-	case RECORD_DONE:
-		upload_remove(upload_by_number(l, r->upload));
-		break;
-	case RECORD_JOURNAL:
-		break;
-	}
-}
-
-/* The upload has all its addresses, and they are valid for some time. */
-static bool
-is_usable(const struct ledger_upload *p, uint64_t now)
-{
-	for (size_t i = 0; i < p->m.count; i++)
-		if (!p->m.url[i])
-			return false;
-	return p->m.expires > now + LAPSE_MARGIN_S;
-}
-
-static void
-drop_unusable(struct ledger *l, uint64_t now)
-{
-	for (struct ledger_upload **p = &l->uploads; *p;)
-		if (is_usable(*p, now))
-			p = &(*p)->next;
-		else
-			upload_remove(p);
-}
-
-/* Forgets what a later record replaces, what is too old at that time (Unix
- * seconds), and uploads that are not whole, or lapse soon. */
-static void
-ledger_settle(struct ledger *l, uint64_t now)
-{
-	table_settle(&l->hashed, now);
-	drop_unusable(l, now);
-}
-
-static void ledger_end_uploads(struct ledger *l);
-
-static void
-ledger_release(struct ledger *l)
-{
-	table_release(&l->hashed);
-	ledger_end_uploads(l);
-}
-
-/* The digest of a file, if it is as in want (a RECORD_HASH, of the kind in its
- * digest). */
-static bool
-ledger_hash(
-    const struct ledger *l, const struct record *want, struct digest *out)
-{
-	struct ledger_entry key = entry_of(want);
-	const struct ledger_entry *en = table_find(&l->hashed, &key);
-
-	if (!en || en->size != key.size || en->mtime != key.mtime ||
-	    en->ctime != key.ctime || en->inode != key.inode ||
-	    en->device != key.device)
-		return false;
-	*out = en->digest;
-	return true;
-}
-
-/* Its number. */
-static bool
-ledger_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, uint64_t *number)
-{
-	const struct ledger_upload *p = *upload_by_digest(l, key, d);
-
-	if (p)
-		*number = p->number;
-	return p != NULL;
-}
-
-/* What is known of it is the caller's now; the number stays. False if that was
- * taken, or the size is another. */
-static bool
-ledger_take_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, uint64_t size, struct multipart *out)
-{
-	struct ledger_upload *p = *upload_by_digest(l, key, d);
-
-	if (!p || !p->m.count || p->m.size != size)
-		return false;
-	*out = p->m;
-	p->m = (struct multipart){0};
-	return true;
-}
-
-static void
-ledger_end_upload(struct ledger *l, uint64_t number)
-{
-	upload_remove(upload_by_number(l, number));
-}
-
-static void
-ledger_end_uploads(struct ledger *l)
-{
-	while (l->uploads)
-		upload_remove(&l->uploads);
-}
-
-/* --- As records. --- */
-
-#define WRITE_PIECE 65536
-
-/* Writes all of b with one call where it can be, and empties it. */
-static int
-write_out(int fd, struct buf *b)
-{
-	if (file_write(fd, b->s, b->len) < 0)
-		return -1;
-	if (b->s)
-		mem_wipe(b->s, b->len);
-	buf_clear(b);
-	return 0;
-}
-
-/* Collects lines, and writes them in pieces of whole lines. */
-struct writer {
-	int fd;
-	struct buf b;
-	bool failed;
-};
-
-static struct writer
-writer_make(int fd)
-{
-	return (struct writer){fd, buf_make(WRITE_PIECE + RECORD_MAX), fd < 0};
-}
-
-/* A text that cannot be in a line is left out: then the upload is not whole,
- * and the next run does not take it up. */
-static void
-writer_put(struct writer *w, const struct record *r)
-{
-	if (w->failed)
-		return;
-	(void)record_put(&w->b, r);
-	if (w->b.len >= WRITE_PIECE && write_out(w->fd, &w->b) < 0)
-		w->failed = true;
-}
-
-static int
-writer_end(struct writer *w)
-{
-	if (!w->failed && write_out(w->fd, &w->b) < 0)
-		w->failed = true;
-	buf_release(&w->b);
-	return w->failed ? -1 : 0;
-}
-
-static void
-put_text(struct writer *w, enum record_kind kind, uint64_t number, size_t part,
-    const char *text)
-{
-	struct record r = {
-	    .kind = kind, .upload = number, .part = part, .text = str_of(text)};
-
-	if (text)
-		writer_put(w, &r);
-}
-
-/* m: what is known of it. */
-static void
-put_upload(const struct ledger_upload *p, const struct multipart *m,
-    uint64_t now, struct writer *w)
-{
-	struct record r = {.kind = RECORD_UPLOAD,
-	    .upload = p->number,
-	    .size = m->size,
-	    .chunk = m->chunk,
-	    .expires = m->expires ? m->expires : now + LASTS_S,
-	    .digest = p->digest,
-	    .text = str_of(m->complete)};
-
-	memcpy(r.key, p->key, RECORD_KEY);
-	writer_put(w, &r);
-	put_text(w, RECORD_VERIFY, p->number, 0, m->verify);
-	for (size_t i = 0; i < m->count; i++) {
-		put_text(w, RECORD_PART, p->number, i + 1, m->url[i]);
-		put_text(w, RECORD_ETAG, p->number, i + 1, m->etag[i]);
-	}
-}
-
-static void
-put_hashed(const struct ledger_table *t, struct writer *w)
-{
-	for (size_t i = 0; i < t->n; i++) {
-		const struct ledger_entry *en = &t->entry[i];
-		struct record r = {.kind = RECORD_HASH,
-		    .size = en->size,
-		    .mtime = en->mtime,
-		    .ctime = en->ctime,
-		    .inode = en->inode,
-		    .device = en->device,
-		    .time = en->time,
-		    .digest = en->digest};
-
-		memcpy(r.key, en->key, RECORD_KEY);
-		writer_put(w, &r);
-	}
-}
-
-/* A new one, which goes to the writer as records. Where m does not say when it
- * lapses, a time after now (Unix seconds) is taken. */
-static void
-ledger_begin_upload(struct ledger *l, const unsigned char key[RECORD_KEY],
-    const struct digest *d, const struct multipart *m, uint64_t now,
-    struct writer *w)
-{
-	put_upload(upload_add(l, l->next++, key, d), m, now, w);
-}
-
-/* All of it, as the rest of a file whose first record is there; the uploads get
- * new numbers. */
-static void
-ledger_put(struct ledger *l, uint64_t now, struct writer *w)
-{
-	put_hashed(&l->hashed, w);
-	for (struct ledger_upload *p = l->uploads; p; p = p->next) {
-		p->number = l->next++;
-		put_upload(p, &p->m, now, w);
-	}
-}
-
-/* --- The file. --- */
-
-#define NEW_SUFFIX ".new"
-#define OLD_SUFFIX ".old"
-
-static char *
-suffixed(const char *name, const char *suffix)
-{
-	struct buf b = buf_make(strlen(name) + strlen(suffix));
-
-	buf_puts(&b, name);
-	buf_puts(&b, suffix);
-	return buf_detach(&b);
-}
-
-static char *
-shown(const char *folder, const char *dir, const char *name)
-{
-	struct buf b = buf_make(1 << 16);
-
-	buf_printf(&b, "%s/%s%s%s", folder, dir, *dir ? "/" : "", name);
-	return buf_detach(&b);
-}
-
-static int
-place_find(struct place *at, const struct folder *f, const char *dir,
-    const char *name, struct err *e)
-{
-	struct folder_traits traits;
-
-	*at = (struct place){.dir = -1};
-	if (folder_traits(f, &traits, e) < 0)
-		return -1;
-	at->network = traits.network;
-	at->dir = *dir ? folder_openat(f, dir, O_RDONLY | O_DIRECTORY, e)
-		       : fcntl(f->fd, F_DUPFD_CLOEXEC, 0);
-	if (at->dir < 0)
-		return -1;
-	at->name = xstrdup(name);
-	at->shown = shown(f->path, dir, name);
-	return 0;
-}
-
-/* A file called name in dir ("": itself) below f. */
-static void
-place_release(struct place *at)
-{
-	if (at->dir >= 0)
-		close(at->dir);
-	free(at->name);
-	free(at->shown);
-	*at = (struct place){.dir = -1};
-}
-
-/* Whether the name is still that of the open file. */
-static bool
-is_named(const struct place *at, int fd)
-{
-	struct stat a, b;
-
-	return fstat(fd, &a) == 0 &&
-	       fstatat(at->dir, at->name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-static int
-lock(const struct place *at, int fd)
-{
-	return at->network ? 0 : flock(fd, LOCK_EX | LOCK_NB);
-}
-
-static int
-open_old(const struct place *at, bool *busy)
-{
-	int fd = openat(
-	    at->dir, at->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
-	struct stat st;
-
-	*busy = false;
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    st.st_uid != geteuid()) {
-		close(fd);
-		return -1;
-	}
-	*busy = lock(at, fd) < 0 && errno == EWOULDBLOCK;
-	return fd;
-}
-
-/* The file as it is, to be read, with its lock; *busy: another process has
- * that. -1 if there is none, or none of ours. */
-static int
-place_open(const struct place *at, bool *busy)
-{
-	int fd = open_old(at, busy);
-
-	if (fd < 0 || *busy || is_named(at, fd))
-		return fd;
-	/* Another process was just about to replace it. */
-	close(fd);
-	return open_old(at, busy);
-}
-
-/* Gives it another name (with ".old" behind it), if it is there. */
-static void
-place_set_aside(const struct place *at)
-{
-	char *aside = suffixed(at->name, OLD_SUFFIX);
-
-	(void)renameat(at->dir, at->name, at->dir, aside);
-	free(aside);
-}
-
-/* The file anew: what write() writes, under the name when that is complete.
- * Returns it, to be appended to, with its lock. */
-static int
-place_replace(const struct place *at, int (*write)(void *ctx, int fd),
-    void *ctx, struct err *e)
-{
-	char *name = suffixed(at->name, NEW_SUFFIX);
-	int fd;
-
-	unlinkat(at->dir, name, 0);
-	fd = openat(at->dir, name,
-	    O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-	    0600);
-	if (fd < 0 || lock(at, fd) < 0 || write(ctx, fd) < 0 ||
-	    renameat(at->dir, name, at->dir, at->name) < 0) {
-		err_sys(e, ERR_FILE, "cannot write '%s'", at->shown);
-		if (fd >= 0) {
-			close(fd);
-			unlinkat(at->dir, name, 0);
-		}
-		fd = -1;
-	}
-	free(name);
-	return fd;
-}
-
-/* --- The journal. --- */
-
-#define SOURCE_DIR ".cache/huggingface/upload"
 /* Steps of a file system's clock: a tick of the kernel, or FAT's two seconds
  * where there are no fractions. */
 #define TICK_NS INT64_C(50000000)
 #define COARSE_TICK_NS INT64_C(2000000000)
 #define NS_PER_S INT64_C(1000000000)
 
-#define READ_PIECE 65536
+#define SOURCE_DIR ".cache/huggingface/upload"
+#define PARTS ".parts"
+#define TEMP ".tmp"
+
+/* A KEY, or a random number, with what is before and behind it. */
+#define NAME_SIZE (KEY_LENGTH + 16)
+
+/* The hash of a file. */
+struct entry {
+	char key[KEY_LENGTH + 1];
+	struct stamp stamp; /* device: 0 */
+	uint64_t written;
+	uint32_t line; /* its number in the file */
+	struct digest digest;
+};
 
 struct journal {
-	pthread_mutex_t lock; /* all that changes after it was opened */
-	int fd;               /* to append to; -1: nothing is remembered */
+	struct folder dir;
+	char name[NAME_SIZE]; /* of the file with the hashes */
+	int fd; /* that file, to append to; -1: nothing is saved */
 	char *why;
-	unsigned char key[RECORD_KEY]; /* of the repository */
-	struct ledger ledger;
+	char repo[KEY_LENGTH + 1];
+	struct entry *entry; /* sorted by key; fixed once it is open */
+	size_t n, cap;
 };
 
 static uint64_t
@@ -830,9 +100,94 @@ now_s(void)
 	return (uint64_t)time(NULL);
 }
 
-/* Names of any length to keys; each text ends with its '\0'. */
+/* --- Lines. --- */
+
+/* Begins a line; returns its place for end_line(). */
+static size_t
+begin_line(struct buf *b)
+{
+	size_t at = b->len;
+
+	buf_puts(b, "00000000 ");
+	return at;
+}
+
 static void
-make_key(const char *const text[], size_t n, unsigned char key[RECORD_KEY])
+end_line(struct buf *b, size_t at)
+{
+	char sum[SUM_LENGTH];
+
+	if (b->full)
+		return;
+	snprintf(sum, sizeof(sum), "%08" PRIx32,
+	    crc32_of(b->s + at + SUM_LENGTH, b->len - at - SUM_LENGTH));
+	memcpy(b->s + at, sum, SUM_LENGTH - 1);
+	buf_putc(b, '\n');
+}
+
+/* Removes the sum from *line. False if it is wrong. */
+static bool
+check_sum(struct str *line)
+{
+	struct str sum;
+	uint64_t crc;
+
+	return str_cut(*line, ' ', &sum, line) && str_is_hex(sum, 8) &&
+	       str_num(sum, 16, UINT32_MAX, &crc) == 0 &&
+	       crc == crc32_of(line->s, line->n);
+}
+
+static bool
+cut_number(struct str *rest, uint64_t *out)
+{
+	struct str word;
+
+	return str_cut(*rest, ' ', &word, rest) &&
+	       str_num(word, 10, UINT64_MAX, out) == 0;
+}
+
+/* Gives each line with the right sum to take(). False if a line was wrong,
+ * without an end, or refused by take(). A line that is too long ends the
+ * file. */
+static bool
+read_lines(int fd, bool (*take)(void *ctx, struct str line), void *ctx)
+{
+	struct buf b = buf_make(JOURNAL_LINE_MAX + PIECE);
+	struct str line, rest;
+	bool good = true;
+	ssize_t n;
+
+	while (b.len <= JOURNAL_LINE_MAX &&
+	       (n = read(fd, buf_room(&b, PIECE), PIECE)) > 0) {
+		buf_added(&b, (size_t)n);
+		rest = buf_str(&b);
+		while (str_cut(rest, '\n', &line, &rest))
+			good = check_sum(&line) && take(ctx, line) && good;
+		buf_drop(&b, b.len - rest.n);
+	}
+	good = good && !b.len;
+	mem_wipe(b.s, b.cap); /* signed addresses */
+	buf_release(&b);
+	return good;
+}
+
+/* Writes all of b with one call where possible, and empties it. */
+static int
+flush(int fd, struct buf *b)
+{
+	int rv = b->full ? -1 : file_write(fd, b->s, b->len);
+
+	if (b->s)
+		mem_wipe(b->s, b->len);
+	buf_clear(b);
+	return rv;
+}
+
+/* --- Names and files. --- */
+
+/* Each text counts with its '\0': "ab", "c" is not "a", "bc". */
+static void
+make_key(const char *const text[], size_t n, char key[KEY_LENGTH + 1])
 {
 	struct digest d;
 	struct hash h;
@@ -841,289 +196,214 @@ make_key(const char *const text[], size_t n, unsigned char key[RECORD_KEY])
 	for (size_t i = 0; i < n; i++)
 		hash_update(&h, text[i], strlen(text[i]) + 1);
 	hash_final(&h, &d);
-	memcpy(key, d.b, RECORD_KEY);
+	hex_encode(d.b, KEY_LENGTH / 2, key);
 }
 
-/* --- Reading. --- */
+/* Names the file for the upload of a content. False if nothing is saved. */
+static bool
+upload_name(
+    const struct journal *j, const struct digest *d, char name[NAME_SIZE])
+{
+	char content[2 * HASH_SIZE_MAX + 1];
+	const char *text[] = {NULL, content};
 
-/* The lines in text, which begins with a line; *first says that it is the first
- * of the file, which must name inode. Returns the bytes used, or -1 if it is no
- * journal of ours. */
+	if (!j || j->fd < 0)
+		return false;
+	text[0] = j->repo;
+	digest_hex(d, content);
+	make_key(text, countof(text), name);
+	memcpy(name + KEY_LENGTH, PARTS, sizeof(PARTS));
+	return true;
+}
+
+/* Opens a file of this user; -1 if there is none. */
 static int
-load_lines(
-    struct journal *j, struct str text, ino_t inode, bool *first, size_t *used)
+open_own(const struct journal *j, const char *name, int flags)
 {
-	struct str line, rest = text;
-
-	while (str_cut(rest, '\n', &line, &rest)) {
-		struct record r;
-		/* Broken lines in the middle are ignored. */
-		bool ok = record_parse(line, &r) == 0;
-
-		if (*first && (!ok || r.kind != RECORD_JOURNAL ||
-				  r.inode != (uint64_t)inode))
-			return -1;
-		*first = false;
-		if (ok)
-			ledger_take(&j->ledger, &r);
-	}
-	*used = text.n - rest.n;
-	return 0;
-}
-
-/* The next piece of the file behind what is in b. 0 at the end. */
-static size_t
-read_piece(int fd, struct buf *b)
-{
-	char *room = buf_room(b, READ_PIECE);
-	ssize_t n;
-
-	do
-		n = read(fd, room, READ_PIECE);
-	while (n < 0 && errno == EINTR);
-	buf_added(b, n > 0 ? (size_t)n : 0);
-	return n > 0 ? (size_t)n : 0;
-}
-
-/* All of the file. -1 if it is no journal of ours. A last line that is torn, or
- * one that is too long, ends it. */
-static int
-load(struct journal *j, int fd, ino_t inode)
-{
-	struct buf b = buf_make(RECORD_MAX + READ_PIECE);
-	bool first = true;
-	size_t used;
-	int rv = 0;
-
-	while (rv == 0 && b.len <= RECORD_MAX && read_piece(fd, &b)) {
-		rv = load_lines(j, buf_str(&b), inode, &first, &used);
-		if (rv == 0)
-			buf_drop(&b, used);
-	}
-	if (first && b.len)
-		rv = -1;
-	mem_wipe(b.s, b.cap); /* signed addresses */
-	buf_release(&b);
-	ledger_settle(&j->ledger, now_s());
-	return rv;
-}
-
-/* All that is known, into a new file. */
-static int
-write_all(void *ctx, int fd)
-{
-	struct journal *j = ctx;
-	struct record first = {.kind = RECORD_JOURNAL};
-	struct writer w = writer_make(fd);
+	struct err ignored;
 	struct stat st;
+	int fd = folder_openat(&j->dir, name, flags, &ignored);
 
-	if (fstat(fd, &st) < 0)
-		return -1;
-	first.inode = (uint64_t)st.st_ino;
-	writer_put(&w, &first);
-	ledger_put(&j->ledger, now_s(), &w);
-	return writer_end(&w);
-}
-
-/* --- Finding its place. --- */
-
-/* Reads what is there; what is no journal of ours is set aside. Returns its
- * descriptor, which holds the lock, or -1. */
-static int
-take_old(struct journal *j, const struct place *at, bool *busy)
-{
-	int fd = place_open(at, busy);
-	struct stat st;
-
-	if (fd >= 0 && fstat(fd, &st) == 0 && load(j, fd, st.st_ino) == 0)
-		return fd;
-	ledger_release(&j->ledger);
-	if (!*busy)
-		place_set_aside(at);
+	if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_uid != geteuid())) {
+		close(fd);
+		fd = -1;
+	}
 	return fd;
 }
 
-static int
-take_place(struct journal *j, const struct place *at, struct err *e)
+/* Removes uploads that nobody continued, and what a killed run left. */
+static void
+clean(const struct journal *j)
 {
-	bool busy;
-	int old = take_old(j, at, &busy);
-
-	if (busy) {
-		err_set(e, ERR_FILE,
-		    "another hub process is uploading from this folder");
-		/* The other process owns the uploads that it sends. */
-		ledger_end_uploads(&j->ledger);
-	} else {
-		j->fd = place_replace(at, write_all, j, e);
-	}
-	if (old >= 0)
-		close(old);
-	return busy || j->fd >= 0 ? 0 : -1;
-}
-
-/* Its own folder says that git is to pass over it. */
-static int
-prepare_source(const struct folder *f, struct err *e)
-{
-	static const char ignore[] = ".cache/huggingface/.gitignore";
+	int fd = openat(j->dir.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	time_t now = time(NULL);
+	struct dirent *x;
 	struct stat st;
-	int rv;
 
-	if (folder_make_parents(f, SOURCE_DIR "/x", e) < 0)
-		return -1;
-	rv = folder_stat(f, ignore, &st, e);
-	if (rv <= 0)
-		return rv;
-	return folder_write(f, ignore, str_of("*\n"), e);
-}
+	while (d && (x = readdir(d))) {
+		struct str name = str_of(x->d_name);
 
-static int
-open_in_source(struct journal *j, const struct journal_opts *o, struct err *e)
-{
-	struct place at;
-	int rv;
-
-	if (prepare_source(o->source, e) < 0 ||
-	    place_find(&at, o->source, SOURCE_DIR, "journal", e) < 0)
-		return -1;
-	rv = take_place(j, &at, e);
-	place_release(&at);
-	return rv;
-}
-
-/* "upload-KEY" by the source's real path. */
-static char *
-state_name(const struct folder *source)
-{
-	char *real = realpath(source->path, NULL);
-	const char *text[] = {real ? real : source->path};
-	char hex[2 * RECORD_KEY + 1];
-	unsigned char key[RECORD_KEY];
-	struct buf b = buf_make(sizeof("upload-") + sizeof(hex));
-
-	make_key(text, 1, key);
-	hex_encode(key, RECORD_KEY, hex);
-	free(real);
-	buf_puts(&b, "upload-");
-	buf_puts(&b, hex);
-	return buf_detach(&b);
-}
-
-static int
-open_in_state(struct journal *j, const struct journal_opts *o, struct err *e)
-{
-	struct folder f;
-	struct place at;
-	char *name;
-	int rv;
-
-	if (!o->state)
-		return -1;
-	if (folder_open(&f, o->state, true, e) < 0)
-		return -1;
-	name = state_name(o->source);
-	rv = place_find(&at, &f, "", name, e);
-	if (rv == 0) {
-		rv = take_place(j, &at, e);
-		place_release(&at);
+		if ((str_ends(name, PARTS) || str_ends(name, TEMP)) &&
+		    fstatat(fd, x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    now - st.st_mtime > UPLOAD_KEPT_S)
+			unlinkat(fd, x->d_name, 0);
 	}
-	free(name);
-	folder_close(&f);
-	return rv;
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
 }
 
-struct journal *
-journal_open(const struct journal_opts *o)
-{
-	const char *text[] = {o->endpoint, o->type, o->id};
-	struct journal *j = xcalloc(1, sizeof(*j));
-	struct err e = {.kind = ERR_NONE};
+/* --- Hashes. --- */
 
-	j->fd = -1;
-	pthread_mutex_init(&j->lock, NULL);
-	make_key(text, countof(text), j->key);
-	if (open_in_source(j, o, &e) < 0)
-		open_in_state(j, o, &e);
+/* By key; of one key, the later line first. */
+static int
+compare(const void *x, const void *y)
+{
+	const struct entry *a = x, *b = y;
+	int c = memcmp(a->key, b->key, KEY_LENGTH);
+
+	return c ? c : (a->line < b->line) - (a->line > b->line);
+}
+
+static bool
+take_entry(void *ctx, struct str line)
+{
+	struct journal *j = ctx;
+	struct entry en = {.line = (uint32_t)j->n};
+	uint64_t n[5];
+	struct str key;
+
+	if (!str_cut(line, ' ', &key, &line) || !str_is_hex(key, KEY_LENGTH) ||
+	    j->n == ENTRIES_MAX)
+		return false;
+	for (size_t i = 0; i < countof(n); i++)
+		if (!cut_number(&line, &n[i]))
+			return false;
+	if (digest_parse(line, &en.digest) < 0)
+		return false;
+	memcpy(en.key, key.s, KEY_LENGTH);
+	en.stamp = (struct stamp){n[0], (int64_t)n[1], (int64_t)n[2], n[3], 0};
+	en.written = n[4];
+	if (j->n == j->cap) {
+		j->cap = j->cap ? 2 * j->cap : 64;
+		j->entry = xreallocarray(j->entry, j->cap, sizeof(en));
+	}
+	j->entry[j->n++] = en;
+	return true;
+}
+
+static void
+put_entry(struct buf *b, const struct entry *en)
+{
+	const struct stamp *s = &en->stamp;
+	char digest[2 * HASH_SIZE_MAX + 1];
+	size_t at = begin_line(b);
+
+	digest_hex(&en->digest, digest);
+	buf_printf(b,
+	    "%s %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s",
+	    en->key, s->size, (uint64_t)s->mtime, (uint64_t)s->ctime, s->inode,
+	    en->written, digest);
+	end_line(b, at);
+}
+
+/* Sorts, keeps the last line of each key, and drops what is too old. Returns
+ * whether it kept all. */
+static bool
+settle(struct journal *j)
+{
+	uint64_t now = now_s();
+	size_t all = j->n;
+
+	if (all)
+		qsort(j->entry, all, sizeof(j->entry[0]), compare);
+	j->n = 0;
+	for (size_t i = 0; i < all; i++) {
+		const struct entry *en = &j->entry[i];
+		bool later = i && memcmp(en->key, en[-1].key, KEY_LENGTH) == 0;
+
+		/* A time in the future, from a wrong clock, counts as too
+		 * old. */
+		if (later || now - en->written >= HASH_KEPT_S)
+			continue;
+		j->entry[j->n] = *en;
+		j->entry[j->n++].line = 0;
+	}
+	return j->n == all;
+}
+
+/* Writes all hashes to a new file. Returns it, to be appended to. */
+static int
+rewrite(const struct journal *j, struct err *e)
+{
+	struct buf b = buf_make(PIECE + JOURNAL_LINE_MAX);
+	char temp[NAME_SIZE];
+	struct err ignored;
+	int fd, rv = 0;
+
+	snprintf(temp, sizeof(temp), "%016" PRIx64 TEMP, wait_random());
+	fd = folder_create(&j->dir, temp, 0600, e);
+	if (fd < 0)
+		return -1;
+	for (size_t i = 0; i < j->n && rv == 0; i++) {
+		put_entry(&b, &j->entry[i]);
+		if (b.len >= PIECE)
+			rv = flush(fd, &b);
+	}
+	if (rv == 0)
+		rv = flush(fd, &b);
+	buf_release(&b);
+	if (rv < 0)
+		err_sys(
+		    e, ERR_FILE, "cannot write '%s/%s'", j->dir.path, j->name);
+	if (rv == 0 && folder_publish(&j->dir, temp, j->name, e) == 0 &&
+	    fcntl(fd, F_SETFL, O_APPEND) == 0)
+		return fd;
+	close(fd);
+	folder_remove(&j->dir, temp, &ignored);
+	return -1;
+}
+
+static void
+append_entry(const struct journal *j, const struct entry *en)
+{
+	struct buf b = buf_make(JOURNAL_LINE_MAX);
+
 	if (j->fd < 0)
-		j->why = xstrdup(e.msg);
-	return j;
-}
-
-void
-journal_close(struct journal *j)
-{
-	if (!j)
 		return;
-	if (j->fd >= 0)
-		close(j->fd);
-	ledger_release(&j->ledger);
-	free(j->why);
-	pthread_mutex_destroy(&j->lock);
-	free(j);
+	put_entry(&b, en);
+	flush(j->fd, &b);
+	buf_release(&b);
 }
 
-const char *
-journal_why(const struct journal *j)
+static struct entry
+make_entry(const char *path, enum hash_kind kind)
 {
-	return j->why;
-}
+	const char *text[] = {kind == HASH_SHA256 ? "sha256" : "git", path};
+	struct entry en = {.digest.kind = kind};
 
-/* --- In use. --- */
-
-/* The lock is held from here on to the end. */
-static struct writer
-begin(struct journal *j)
-{
-	pthread_mutex_lock(&j->lock);
-	return writer_make(j->fd);
-}
-
-/* A disk that is full ends the remembering, not the upload. */
-static void
-end(struct journal *j, struct writer *w)
-{
-	if (writer_end(w) < 0 && j->fd >= 0) {
-		close(j->fd);
-		j->fd = -1;
-	}
-	pthread_mutex_unlock(&j->lock);
-}
-
-static void
-put_one(struct journal *j, const struct record *r)
-{
-	struct writer w = begin(j);
-
-	writer_put(&w, r);
-	end(j, &w);
-}
-
-static struct record
-hash_record(const char *path, const struct stamp *stamp, const struct digest *d)
-{
-	struct record r = {.kind = RECORD_HASH,
-	    .size = stamp->size,
-	    .mtime = (uint64_t)stamp->mtime,
-	    .ctime = (uint64_t)stamp->ctime,
-	    .inode = stamp->inode,
-	    .device = stamp->device,
-	    .time = now_s(),
-	    .digest = *d};
-
-	make_key(&path, 1, r.key);
-	return r;
+	make_key(text, countof(text), en.key);
+	return en;
 }
 
 bool
-journal_hash(struct journal *j, const char *path, const struct stamp *stamp,
-    enum hash_kind kind, struct digest *out)
+journal_hash(const struct journal *j, const char *path,
+    const struct stamp *stamp, enum hash_kind kind, struct digest *out)
 {
-	const struct digest d = {.kind = kind};
-	struct record want = hash_record(path, stamp, &d);
+	struct entry want = make_entry(path, kind);
+	const struct entry *en = NULL;
 
-	/* No lock: hashes do not change after it was opened. */
-	return ledger_hash(&j->ledger, &want, out);
+	if (j->n)
+		en = bsearch(&want, j->entry, j->n, sizeof(want), compare);
+	want.stamp = *stamp;
+	want.stamp.device = 0;
+	if (!en || en->digest.kind != kind ||
+	    !stamp_same(&en->stamp, &want.stamp))
+		return false;
+	*out = en->digest;
+	return true;
 }
 
 /* Whether a change from now on would show in that time. */
@@ -1136,7 +416,7 @@ is_settled(int64_t time)
 	clock_gettime(CLOCK_REALTIME, &now);
 	age = (int64_t)((uint64_t)now.tv_sec * NS_PER_S +
 			(uint64_t)now.tv_nsec - (uint64_t)time);
-	/* A time far ahead is none that the clock will give soon. */
+	/* The clock will not give a time far ahead soon. */
 	return age < -3 * NS_PER_S || age >= tick;
 }
 
@@ -1144,76 +424,269 @@ void
 journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
     const struct digest *d)
 {
-	struct record r = hash_record(path, stamp, d);
+	struct entry en = make_entry(path, d->kind);
 
+	en.stamp = *stamp;
+	en.digest = *d;
+	en.written = now_s();
 	if (is_settled(stamp->mtime) && is_settled(stamp->ctime))
-		put_one(j, &r);
+		append_entry(j, &en);
 }
 
 void
-journal_forget_hash(struct journal *j, const char *path, enum hash_kind kind)
+journal_forget_hash(struct journal *j, const char *path)
 {
-	/* No file has such a stamp. */
-	const struct stamp none = {0};
-	const struct digest d = {.kind = kind};
-	struct record r = hash_record(path, &none, &d);
+	struct entry wrong = make_entry(path, HASH_SHA256);
 
-	put_one(j, &r);
+	append_entry(j, &wrong);
+}
+
+/* --- Opening. --- */
+
+/* Opens the files in j->dir. */
+static int
+open_files(struct journal *j, struct err *e)
+{
+	int fd = open_own(j, j->name, O_RDWR | O_APPEND);
+	bool good = fd >= 0 && read_lines(fd, take_entry, j);
+
+	/* Lines that are not of use are left out. */
+	if (!settle(j) || !good) {
+		if (fd >= 0)
+			close(fd);
+		fd = rewrite(j, e);
+	}
+	j->fd = fd;
+	if (fd < 0)
+		return -1;
+	clean(j);
+	return 0;
+}
+
+static int
+open_in_source(struct journal *j, const struct folder *source, struct err *e)
+{
+	struct buf path = buf_make(1 << 16);
+
+	/* git is to ignore the folder. */
+	if (folder_make_parents(source, SOURCE_DIR "/journal", e) < 0 ||
+	    folder_write_new(
+		source, ".cache/huggingface/.gitignore", str_of("*\n"), e) < 0)
+		return -1;
+	j->dir.fd =
+	    folder_openat(source, SOURCE_DIR, O_RDONLY | O_DIRECTORY, e);
+	if (j->dir.fd < 0)
+		return -1;
+	buf_printf(&path, "%s/" SOURCE_DIR, source->path);
+	j->dir.path = buf_detach(&path);
+	snprintf(j->name, sizeof(j->name), "journal");
+	return open_files(j, e);
+}
+
+static int
+open_in_state(struct journal *j, const struct journal_opts *o, struct err *e)
+{
+	char *real = realpath(o->source->path, NULL);
+	const char *text[] = {real ? real : o->source->path};
+	char key[KEY_LENGTH + 1];
+
+	make_key(text, countof(text), key);
+	free(real);
+	snprintf(j->name, sizeof(j->name), "upload-%s", key);
+	if (folder_open(&j->dir, o->state, true, e) < 0)
+		return -1;
+	return open_files(j, e);
+}
+
+struct journal *
+journal_open(const struct journal_opts *o)
+{
+	const char *text[] = {o->endpoint, o->type, o->id};
+	struct journal *j = xcalloc(1, sizeof(*j));
+	struct err e = {.kind = ERR_NONE};
+	int rv;
+
+	j->dir.fd = j->fd = -1;
+	make_key(text, countof(text), j->repo);
+	rv = open_in_source(j, o->source, &e);
+	if (rv < 0 && o->state) {
+		/* The hashes that it read stay. */
+		folder_close(&j->dir);
+		rv = open_in_state(j, o, &e);
+	}
+	if (rv < 0)
+		j->why = xstrdup(e.msg);
+	return j;
+}
+
+void
+journal_close(struct journal *j)
+{
+	if (!j)
+		return;
+	if (j->fd >= 0)
+		close(j->fd);
+	folder_close(&j->dir);
+	free(j->entry);
+	free(j->why);
+	free(j);
+}
+
+const char *
+journal_why(const struct journal *j)
+{
+	return j->why;
+}
+
+const struct folder *
+journal_folder(const struct journal *j)
+{
+	return j->fd < 0 ? NULL : &j->dir;
+}
+
+/* --- Uploads. --- */
+
+static void
+put_part(struct buf *b, const struct multipart *m, size_t i, const char *etag)
+{
+	size_t at = begin_line(b);
+
+	buf_printf(b, "E %zu %" PRIu32 " %s", i + 1,
+	    crc32_of(m->url[i], strlen(m->url[i])), etag);
+	end_line(b, at);
+}
+
+static void
+put_upload(struct buf *b, const struct multipart *m)
+{
+	size_t at = begin_line(b);
+
+	buf_printf(b, "U %" PRIu64 " %" PRIu64 " %" PRIu64 " %s", m->size,
+	    m->chunk, m->expires ? m->expires : now_s() + LASTS_S, m->complete);
+	end_line(b, at);
+	for (size_t i = 0; i < m->count; i++) {
+		at = begin_line(b);
+		buf_printf(b, "P %zu %s", i + 1, m->url[i]);
+		end_line(b, at);
+		if (m->etag[i])
+			put_part(b, m, i, m->etag[i]);
+	}
+}
+
+static bool
+take_upload(struct multipart *m, struct str line)
+{
+	uint64_t size, chunk, expires;
+
+	if (m->count || !cut_number(&line, &size) ||
+	    !cut_number(&line, &chunk) || !cut_number(&line, &expires) ||
+	    multipart_init(m, size, chunk) < 0)
+		return false;
+	m->expires = expires;
+	m->complete = str_dup(line);
+	return true;
+}
+
+/* Takes each line once, and an ETag only for the address in the file: another
+ * run may have replaced the upload that it belongs to. */
+static bool
+take_line(void *ctx, struct str line)
+{
+	struct multipart *m = ctx;
+	uint64_t part, crc;
+	struct str kind;
+	size_t i;
+
+	if (!str_cut(line, ' ', &kind, &line))
+		return false;
+	if (str_eq(kind, "U"))
+		return take_upload(m, line);
+	if (!cut_number(&line, &part) || part < 1 || part > m->count)
+		return false;
+	i = (size_t)part - 1;
+	if (str_eq(kind, "P") && !m->url[i])
+		m->url[i] = str_dup(line);
+	else if (str_eq(kind, "E") && m->url[i] && !m->etag[i] &&
+		 cut_number(&line, &crc) &&
+		 crc == crc32_of(m->url[i], strlen(m->url[i])))
+		m->etag[i] = str_dup(line);
+	return true;
+}
+
+static bool
+is_usable(const struct multipart *m, uint64_t size)
+{
+	for (size_t i = 0; i < m->count; i++)
+		if (!m->url[i])
+			return false;
+	return m->count && m->size == size && !multipart_lapses(m, now_s());
 }
 
 bool
-journal_take_multipart(struct journal *j, const struct digest *d, uint64_t size,
-    struct multipart *out)
+journal_get_multipart(const struct journal *j, const struct digest *d,
+    uint64_t size, struct multipart *out)
 {
-	bool found;
+	char name[NAME_SIZE];
+	int fd = -1;
 
-	pthread_mutex_lock(&j->lock);
-	found = ledger_take_upload(&j->ledger, j->key, d, size, out);
-	pthread_mutex_unlock(&j->lock);
-	return found;
-}
-
-/* Under the lock. */
-static void
-put_done(struct journal *j, const struct digest *d, struct writer *w)
-{
-	struct record r = {.kind = RECORD_DONE};
-
-	if (!ledger_upload(&j->ledger, j->key, d, &r.upload))
-		return;
-	writer_put(w, &r);
-	ledger_end_upload(&j->ledger, r.upload);
+	*out = (struct multipart){0};
+	if (upload_name(j, d, name))
+		fd = open_own(j, name, O_RDONLY);
+	if (fd < 0)
+		return false;
+	read_lines(fd, take_line, out);
+	close(fd);
+	if (is_usable(out, size))
+		return true;
+	multipart_release(out);
+	return false;
 }
 
 void
 journal_put_multipart(
     struct journal *j, const struct digest *d, const struct multipart *m)
 {
-	struct writer w = begin(j);
+	struct buf b = buf_make(UPLOAD_TEXT_MAX);
+	char name[NAME_SIZE];
+	struct err ignored;
+	int fd;
 
-	put_done(j, d, &w);
-	ledger_begin_upload(&j->ledger, j->key, d, m, now_s(), &w);
-	end(j, &w);
+	if (!m->complete || !upload_name(j, d, name))
+		return;
+	folder_remove(&j->dir, name, &ignored);
+	fd = folder_create(&j->dir, name, 0600, &ignored);
+	if (fd < 0)
+		return;
+	put_upload(&b, m);
+	flush(fd, &b);
+	buf_release(&b);
+	close(fd);
 }
 
 void
-journal_put_part(
-    struct journal *j, const struct digest *d, size_t i, const char *etag)
+journal_put_part(struct journal *j, const struct digest *d,
+    const struct multipart *m, size_t i, const char *etag)
 {
-	struct record r = {
-	    .kind = RECORD_ETAG, .part = i + 1, .text = str_of(etag)};
-	struct writer w = begin(j);
+	struct buf b = buf_make(JOURNAL_LINE_MAX);
+	char name[NAME_SIZE];
+	int fd = -1;
 
-	if (ledger_upload(&j->ledger, j->key, d, &r.upload))
-		writer_put(&w, &r);
-	end(j, &w);
+	if (m->complete && upload_name(j, d, name))
+		fd = open_own(j, name, O_WRONLY | O_APPEND);
+	if (fd < 0)
+		return;
+	put_part(&b, m, i, etag);
+	flush(fd, &b);
+	buf_release(&b);
+	close(fd);
 }
 
 void
 journal_drop_multipart(struct journal *j, const struct digest *d)
 {
-	struct writer w = begin(j);
+	char name[NAME_SIZE];
+	struct err ignored;
 
-	put_done(j, d, &w);
-	end(j, &w);
+	if (upload_name(j, d, name))
+		folder_remove(&j->dir, name, &ignored);
 }

@@ -616,21 +616,23 @@ group_size_of(void *ctx, const struct digest *d)
 	return k == LFS_NONE ? 0 : g->run->object[g->i[k]].size;
 }
 
-/* Puts the upload that the journal knows in the place of a new one. False if
- * it knows none, or one to somewhere else. */
+/* Replaces a new upload by the one in the journal. False if the journal has
+ * none, or one to another place. */
 static bool
 resume(const struct run *run, size_t i, struct multipart *m)
 {
 	const struct lfs_object *o = &run->object[i];
 	struct multipart old;
 
-	if (!run->l->journal || !m->complete ||
-	    !journal_take_multipart(run->l->journal, &o->digest, o->size, &old))
+	if (!m->complete ||
+	    !journal_get_multipart(run->l->journal, &o->digest, o->size, &old))
 		return false;
-	if (!multipart_same_object(&old, m)) {
+	if (!multipart_same_place(&old, m)) {
 		multipart_release(&old);
 		return false;
 	}
+	old.verify = m->verify;
+	m->verify = NULL;
 	multipart_release(m);
 	*m = old;
 	return true;
@@ -873,8 +875,7 @@ object_kept(struct run *run, size_t i)
 	    progress_start(run->l->progress, o->name, o->size, o->size);
 
 	progress_finish(run->l->progress, shown, PROGRESS_KEPT, NULL);
-	if (run->l->journal)
-		journal_drop_multipart(run->l->journal, &o->digest);
+	journal_drop_multipart(run->l->journal, &o->digest);
 	tell_stored(run, i, false);
 	mover_done(&run->mover, CONTENT_WORK);
 }
@@ -944,7 +945,7 @@ do_begin(struct run *run, struct lfs_job *j)
 
 	j->shown = progress_start(
 	    run->l->progress, o->name, o->size, multipart_arrived(&j->m));
-	if (fd >= 0 && run->l->journal && j->m.complete && !j->known)
+	if (fd >= 0 && !j->known)
 		journal_put_multipart(run->l->journal, &o->digest, &j->m);
 	crew_lock(&run->mover.crew);
 	j->known = true;
@@ -1054,8 +1055,7 @@ take_renewed(struct run *run, struct lfs_job *j, struct multipart *m)
 	else
 		progress_lost(
 		    run->l->progress, j->shown, multipart_arrived(&j->m));
-	if (run->l->journal && m->complete)
-		journal_put_multipart(run->l->journal, digest_of(run, j), m);
+	journal_put_multipart(run->l->journal, digest_of(run, j), m);
 	crew_lock(&run->mover.crew);
 	lfs_job_renew(j, m);
 	crew_unlock(&run->mover.crew);
@@ -1071,9 +1071,7 @@ do_renew(struct run *run, struct lfs_job *j)
 	if (lfs_ask_one(run, j->i, &action, &m, &e) < 0) {
 		job_troubled(run, j, LFS_REFUSED, &e);
 	} else if (action == LFS_STORED) {
-		if (run->l->journal)
-			journal_drop_multipart(
-			    run->l->journal, digest_of(run, j));
+		journal_drop_multipart(run->l->journal, digest_of(run, j));
 		job_stored(run, j);
 		return;
 	} else {
@@ -1112,8 +1110,7 @@ complete(struct run *run, struct lfs_job *j, struct err *e)
 		job_troubled(run, j, v, e);
 		return -1;
 	}
-	if (run->l->journal)
-		journal_drop_multipart(run->l->journal, d);
+	journal_drop_multipart(run->l->journal, d);
 	/* Only this thread reads it, but compilers read what lies beside it in
 	 * one go, and that is for all. */
 	crew_lock(&run->mover.crew);
@@ -1235,8 +1232,9 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	char *etag;
 	enum lfs_verdict v = lfs_part_send(&part, &etag, &e);
 
-	if (v == LFS_ARRIVED && run->l->journal && j->m.complete)
-		journal_put_part(run->l->journal, digest_of(run, j), i, etag);
+	if (v == LFS_ARRIVED)
+		journal_put_part(
+		    run->l->journal, digest_of(run, j), &j->m, i, etag);
 	crew_lock(&run->mover.crew);
 	if (v == LFS_ARRIVED)
 		part_arrived(run, j, i, etag);

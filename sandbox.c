@@ -234,17 +234,17 @@ cut_last(char *path)
 }
 
 bool
-confine_write(struct confine *c, const char *path)
+confine_write(struct confine *c, int at, const char *path)
 {
-	char *at = xstrdup(path);
+	char *name = xstrdup(path);
 	bool there = true;
 
-	while (c->rules >= 0 && !allow(c, AT_FDCWD, *at ? at : ".", FS_WRITE)) {
+	while (c->rules >= 0 && !allow(c, at, *name ? name : ".", FS_WRITE)) {
 		there = false;
-		if (c->rules >= 0 && (errno != ENOENT || !cut_last(at)))
+		if (c->rules >= 0 && (errno != ENOENT || !cut_last(name)))
 			drop(c);
 	}
-	free(at);
+	free(name);
 	return there;
 }
 
@@ -575,9 +575,10 @@ confine_read(struct confine *c, int at, const char *path)
 }
 
 bool
-confine_write(struct confine *c, const char *path)
+confine_write(struct confine *c, int at, const char *path)
 {
 	(void)c;
+	(void)at;
 	(void)path;
 	return true;
 }

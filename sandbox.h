@@ -42,10 +42,10 @@ struct confine confine_make(void);
  * at (or AT_FDCWD); links in it are followed. */
 void confine_read(struct confine *c, int at, const char *path);
 
-/* Allows reading and writing below the folder. If it does not exist yet, allows
- * its parent folder and returns false; once it exists, a second set of rules
- * can restrict access to it. */
-bool confine_write(struct confine *c, const char *path);
+/* Allows reading and writing below the folder, which is given in the same way.
+ * If it does not exist yet, allows its parent folder and returns false; once it
+ * exists, a second set of rules can restrict access to it. */
+bool confine_write(struct confine *c, int at, const char *path);
 
 /* Enforces the rules of c, in addition to earlier ones, and ends c. Returns
  * Landlock's version, 0 if there is none. */

@@ -87,7 +87,7 @@ lfs_failed(void *ctx, size_t i, const struct err *why)
 	struct offer_file *f = b->lfs[i];
 
 	if (blames_hash(why->kind))
-		journal_forget_hash(b->d->journal, f->local->path, HASH_SHA256);
+		journal_forget_hash(b->d->journal, f->local->path);
 	offer_fail(f, why, NULL);
 }
 
@@ -1066,14 +1066,17 @@ open_journal(struct upload *u)
 }
 
 /* From the first byte of an answer on, the process can read only the source,
- * and write only the journal, which is open. */
+ * and write only in the folder of its journal. */
 static void
 confine(const struct upload *u)
 {
+	const struct folder *journal = journal_folder(u->journal);
 	const struct scan *s = &u->offer.scan;
 	struct confine c = confine_make();
 
 	confine_read(&c, AT_FDCWD, u->o->local_path);
+	if (journal)
+		confine_write(&c, journal->fd, ".");
 	for (size_t i = 0; i < s->n; i++)
 		if (s->file[i].link)
 			confine_read(&c, u->offer.folder.fd, s->file[i].path);
@@ -1251,8 +1254,7 @@ upload(const struct options *o, const struct config *c, struct output *out,
 	free(u.prefix);
 	free(u.d.url);
 	free(u.d.revision);
-	if (u.journal)
-		journal_close(u.journal);
+	journal_close(u.journal);
 	offer_release(&u.offer);
 	session_close(&u.s);
 	return rv;

@@ -69,7 +69,7 @@ MEMCHECK = $(VALGRIND) --leak-check=full --show-leak-kinds=definite \
 HELGRIND = $(VALGRIND) --tool=helgrind
 
 UNIT_VALGRIND = answer cert chain config conn dns dotenv env http lfs_batch net \
-	plan progress record repoid scan state tls token url
+	plan progress repoid scan state tls token url
 E2E_MEMCHECK = test_jobs test_xet_files download.test_pages test_broken_part
 E2E_HELGRIND = test_jobs test_to_standard test_terminate test_round_trip \
 	test_broken_part

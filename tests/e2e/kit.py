@@ -161,7 +161,7 @@ class Kit:
         assert "Signature=" not in result.out + result.err, "a signed query in the output"
 
     def check_files(self):
-        """No token in what it left on the disk, and a signed URL only in the journal of an upload
+        """No token in what it left on the disk, and a signed URL only in the state file of an upload
         (journal.h), which nobody else can read."""
         tokens = [t.encode() for t in self.tokens.values()]
         for folder in (self.dir, self.home / ".cache"):
@@ -169,7 +169,7 @@ class Kit:
                 for path in (Path(at, n) for n in names if n != "token"):
                     if path.is_file() and path.stat().st_size < MB:
                         data = path.read_bytes()
-                        private = path.name == "journal" and path.stat().st_mode & 0o77 == 0
+                        private = path.suffix == ".parts" and path.stat().st_mode & 0o77 == 0
                         secrets = tokens + ([] if private else [b"Signature="])
                         assert not any(s in data for s in secrets), "a secret in %s" % path
 

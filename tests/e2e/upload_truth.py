@@ -142,8 +142,7 @@ def falsify(k):
     lines = []
     for line in path.read_text().splitlines():
         text = line[9:]
-        if text.startswith("H "):
-            text = text[:-8] + "".join("%x" % (15 - int(c, 16)) for c in text[-8:])
+        text = text[:-8] + "".join("%x" % (15 - int(c, 16)) for c in text[-8:])
         lines.append("%08x %s\n" % (zlib.crc32(text.encode()), text))
     with open(str(path), "r+") as f:
         f.write("".join(lines))

@@ -1,34 +1,36 @@
 /*
- * The journal's file, of random lines: opened, asked, appended to, and opened
- * anew. Lines that begin with '!' get the sum that is right, and "J @" becomes
- * the first line that the file must have; no fuzzer guesses these.
+ * The files of a journal, of random lines: opened, read, appended to, and
+ * opened again. Lines that begin with '!' get the right sum, and "@N" becomes
+ * the CRC-32 of "https://s3/N"; no fuzzer guesses these.
  */
 
-#include "journal.h"
+#include "../../journal.c"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "batch.h"
-#include "file.h"
 #include "tests/fuzz/folder.h"
 #include "tests/fuzz/fuzz.h"
-
-#define FOLDER ".cache/huggingface/upload"
-#define JOURNAL FOLDER "/journal"
 
 static const struct stamp known = {10, 1000000000, 1000000005, 77, 3};
 
 static void
-seal(struct buf *b, struct str line)
+put_line(struct buf *b, struct str line)
 {
-	buf_printf(b, "%08x ", (unsigned)crc32_of(line.s, line.n));
-	buf_str_add(b, line);
-	buf_puts(b, "\n");
+	size_t at = begin_line(b);
+
+	for (size_t i = 0; i < line.n; i++)
+		if (line.s[i] == '@' && i + 1 < line.n) {
+			char url[] = "https://s3/N";
+
+			url[sizeof(url) - 2] = line.s[++i];
+			buf_printf(
+			    b, "%" PRIu32, crc32_of(url, sizeof(url) - 1));
+		} else {
+			buf_putc(b, line.s[i]);
+		}
+	end_line(b, at);
 }
 
 static void
-put_lines(struct buf *b, struct str text, ino_t inode)
+put_lines(struct buf *b, struct str text)
 {
 	struct str line;
 
@@ -36,14 +38,8 @@ put_lines(struct buf *b, struct str text, ino_t inode)
 		bool ended = memchr(text.s, '\n', text.n) != NULL;
 
 		line = fuzz_cut(&text, '\n');
-		if (str_eq(line, "J @")) {
-			struct buf first = buf_make(64);
-
-			buf_printf(&first, "J %ju", (uintmax_t)inode);
-			seal(b, buf_str(&first));
-			buf_release(&first);
-		} else if (line.n && line.s[0] == '!') {
-			seal(b, str_make(line.s + 1, line.n - 1));
+		if (line.n && line.s[0] == '!') {
+			put_line(b, str_make(line.s + 1, line.n - 1));
 		} else {
 			buf_str_add(b, line);
 			buf_puts(b, ended ? "\n" : "");
@@ -52,18 +48,15 @@ put_lines(struct buf *b, struct str text, ino_t inode)
 }
 
 static void
-write_journal(const struct folder *f, struct str text)
+write_file(const struct folder *f, const char *name, struct str text)
 {
 	struct buf b = buf_make(1 << 20);
-	struct stat st;
 	struct err e;
-	int fd;
+	int fd = folder_openat(f, name, O_RDWR | O_CREAT | O_TRUNC, &e);
 
-	MUST(folder_make_parents(f, JOURNAL, &e) == 0);
-	fd = folder_openat(f, JOURNAL, O_RDWR | O_CREAT | O_TRUNC, &e);
-	MUST(fd >= 0 && fstat(fd, &st) == 0);
-	put_lines(&b, text, st.st_ino);
-	MUST(file_pwrite(fd, b.s ? b.s : "", b.len, 0, JOURNAL, &e) == 0);
+	MUST(fd >= 0);
+	put_lines(&b, text);
+	MUST(file_pwrite(fd, b.s ? b.s : "", b.len, 0, name, &e) == 0);
 	close(fd);
 	buf_release(&b);
 }
@@ -83,7 +76,7 @@ check_multipart(const struct multipart *m, uint64_t size)
 	MUST(multipart_is_whole(m) == (multipart_arrived(m) == size));
 }
 
-/* All but the times of what is remembered, as text. */
+/* What is known, as text. */
 static void
 ask(struct journal *j, const struct digest *d, struct buf *said)
 {
@@ -96,7 +89,7 @@ ask(struct journal *j, const struct digest *d, struct buf *said)
 		buf_add(said, found.b, 32);
 	}
 	for (size_t i = 0; i < countof(sizes); i++) {
-		if (!journal_take_multipart(j, d, sizes[i], &m))
+		if (!journal_get_multipart(j, d, sizes[i], &m))
 			continue;
 		check_multipart(&m, sizes[i]);
 		buf_printf(said, "%zu %s", i, m.complete);
@@ -107,7 +100,7 @@ ask(struct journal *j, const struct digest *d, struct buf *said)
 	}
 }
 
-/* What is put now is there the next time, with what was there before. */
+/* What is saved now is there the next time, with what was there before. */
 static void
 append(struct journal *j, const struct digest *d)
 {
@@ -121,7 +114,7 @@ append(struct journal *j, const struct digest *d)
 	m.url[1] = xstrdup("https://s3/2");
 	journal_put_hash(j, "appended", &known, &other);
 	journal_put_multipart(j, &other, &m);
-	journal_put_part(j, &other, 1, "\"e\"");
+	journal_put_part(j, &other, &m, 1, "\"e\"");
 	multipart_release(&m);
 }
 
@@ -134,7 +127,7 @@ check_appended(struct journal *j, const struct digest *d)
 	other.b[0] ^= 1;
 	MUST(journal_hash(j, "appended", &known, HASH_SHA256, &found));
 	MUST(digest_same(&found, &other));
-	MUST(journal_take_multipart(j, &other, 7, &m));
+	MUST(journal_get_multipart(j, &other, 7, &m));
 	check_multipart(&m, 7);
 	MUST(!m.etag[0] && strcmp(m.etag[1], "\"e\"") == 0);
 	multipart_release(&m);
@@ -143,17 +136,17 @@ check_appended(struct journal *j, const struct digest *d)
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-	static const char hex[] =
-	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-	    "aaaaaaaaaaaaaaaaa";
 	struct buf once = buf_make(1 << 20), twice = buf_make(1 << 20);
 	struct fuzz_folder at = fuzz_folder_make();
 	struct journal_opts o = {&at.f, NULL, "https://hub", "model", "a/b"};
-	struct journal *j;
-	struct digest d;
+	struct digest d = {.kind = HASH_SHA256};
+	struct journal *j = journal_open(&o);
+	char name[NAME_SIZE];
 
-	MUST(digest_parse(str_of(hex), &d) == 0);
-	write_journal(&at.f, fuzz_str(p, n));
+	MUST(!journal_why(j) && upload_name(j, &d, name));
+	write_file(journal_folder(j), "journal", fuzz_str(p, n));
+	write_file(journal_folder(j), name, fuzz_str(p, n));
+	journal_close(j);
 	j = journal_open(&o);
 	MUST(!journal_why(j));
 	ask(j, &d, &once);

@@ -71,7 +71,7 @@ enter(void)
 {
 	struct confine c = confine_make();
 
-	confine_write(&c, "in");
+	confine_write(&c, AT_FDCWD, "in");
 	confine_files(&c);
 	confine_calls();
 }
@@ -231,7 +231,7 @@ make_later(const char *path, bool found)
 {
 	struct confine c = confine_make();
 
-	if (confine_write(&c, path) != found)
+	if (confine_write(&c, AT_FDCWD, path) != found)
 		return -1;
 	confine_files(&c);
 	return 0;
@@ -289,7 +289,7 @@ no_descriptors(void)
 
 	while ((fd = dup(0)) >= 0)
 		;
-	confine_write(&c, "in");
+	confine_write(&c, AT_FDCWD, "in");
 	return confine_files(&c) == 0 && c.rules < 0 ? 0 : -1;
 }
 

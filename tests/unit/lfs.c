@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "client.h"
 #include "err.h"
 #include "file.h"
@@ -604,6 +605,54 @@ static const struct step made_anew[] = {{ASK_A, HAS(PARTS("a", "u", ""))},
     {PART("v/1", PUT_1, "1")}, {PART("v/2", PUT_2, "2")},
     {PART("v/3", PUT_3, "3")}, {COMPLETES("v", "1", "2", "3"), OK}, END};
 
+/* A file beside the journal names other addresses for the content: nothing is
+ * sent there. */
+static const struct step planted[] = {{ASK_A, HAS(PARTS("a", "u", ""))},
+    {PART("u/1", PUT_1, "x")}, {PART("u/2", PUT_2, "y")},
+    {PART("u/3", PUT_3, "z")}, {COMPLETES("u", "x", "y", "z"), OK}, END};
+
+/* An address of the server, as it is after it was rewritten. */
+static char *
+address(const struct bench *t, const char *rest)
+{
+	struct buf b = buf_make(200);
+
+	buf_printf(&b, "%s/%s", t->endpoint, rest);
+	return buf_detach(&b);
+}
+
+static void
+test_planted(void)
+{
+	for (size_t i = 0; i < 4; i++) {
+		struct multipart m;
+		struct bench t;
+		struct err e;
+		char **at;
+
+		setup(&t);
+		play(&t, planted);
+		remember(&t);
+		CHECK(!multipart_init(&m, 25, 10));
+		m.url[0] = address(&t, "u/1?signed");
+		m.url[1] = address(&t, "u/2?signed");
+		m.url[2] = address(&t, "u/3?signed");
+		m.complete = address(&t, "complete?uploadId=u&signed");
+		for (size_t k = 0; k < 3; k++)
+			m.etag[k] = xstrdup("\"evil\"");
+		at = i < 3 ? &m.url[i] : &m.complete;
+		free(*at);
+		*at = xstrdup("http://127.0.0.1:1/u/1?signed");
+		journal_put_multipart(t.journal, &t.object[0].digest, &m);
+		multipart_release(&m);
+		CHECK_ROW(i, !send_all(&t, "a", &e));
+		CHECK_ROW(i, !strcmp(buf_cstr(&t.told), "a+ "));
+		CHECK_ROW(i, played(&t));
+		journal_close(t.journal);
+		teardown(&t);
+	}
+}
+
 /* It is complete, but nobody could say so: then the Hub is asked. */
 static const struct step verifies_not[] = {
     {ASK_A, HAS(PARTS("a", "u", VERIFY_AT))}, {PART("u/1", PUT_1, "x")},
@@ -658,5 +707,6 @@ main(void)
 	test_resume(is_complete, told, 4);
 	test_resume(made_anew, (const char *const[]){"a!8 ", "a+ "}, 2);
 	test_unverified();
+	test_planted();
 	return test_end();
 }

@@ -172,22 +172,29 @@ test_completion(void)
 	multipart_release(&m);
 }
 
-/* The path of the first part says which object it is of: not the host, nor
- * what is signed. */
+/* What is signed is in the query: the rest decides. */
 static void
-test_same_object(void)
+test_same_place(void)
 {
 	static const struct {
-		const char *a, *b;
+		const char *url, *complete;
 		uint64_t size, chunk;
 		bool same;
 	} row[] = {
-	    {"https://s3/r/1/oid?partNumber=1&uploadId=u",
-		"https://s3.eu/r/1/oid?partNumber=1&uploadId=v", 25, 10, true},
-	    {"https://s3/r/1/oid?x", "https://s3/r/2/oid?x", 25, 10, false},
-	    {"https://s3/r/1/oid?x", "https://s3/r/1/oid?x", 24, 10, false},
-	    {"https://s3/r/1/oid?x", "https://s3/r/1/oid?x", 25, 9, false},
-	    {"https://s3/r/1/oid?x", "no address", 25, 10, false},
+	    {"https://s3/r/oid?part=2&id=w", "https://hub/c?id=w", 25, 10,
+		true},
+	    {"https://s3/r/oid", "https://hub/c", 25, 10, true},
+	    {"https://s4/r/oid?part=2", "https://hub/c?id=v", 25, 10, false},
+	    {"https://s3.eu/r/oid?part=2", "https://hub/c?id=v", 25, 10, false},
+	    {"http://s3/r/oid?part=2", "https://hub/c?id=v", 25, 10, false},
+	    {"https://s3/r/oid2?part=2", "https://hub/c?id=v", 25, 10, false},
+	    {"https://s3/r/oi?part=2", "https://hub/c?id=v", 25, 10, false},
+	    {"https://s3/r/oid?part=2", "https://hub/d?id=v", 25, 10, false},
+	    {"https://s3/r/oid?part=2", "https://evil/c?id=v", 25, 10, false},
+	    {"https://s3/r/oid?part=2", "https://hub/c?id=v", 24, 10, false},
+	    {"https://s3/r/oid?part=2", "https://hub/c?id=v", 25, 9, false},
+	    {"", "https://hub/c?id=v", 25, 10, false},
+	    {"no address", "https://hub/c?id=v", 25, 10, false},
 	};
 
 	for (size_t i = 0; i < countof(row); i++) {
@@ -195,9 +202,16 @@ test_same_object(void)
 
 		multipart_init(&a, 25, 10);
 		multipart_init(&b, row[i].size, row[i].chunk);
-		a.url[0] = copy(row[i].a);
-		b.url[0] = copy(row[i].b);
-		CHECK_ROW(i, multipart_same_object(&a, &b) == row[i].same);
+		a.complete = copy("https://hub/c?id=v");
+		b.complete = copy(row[i].complete);
+		for (size_t k = 0; k < 3; k++) {
+			a.url[k] = copy("https://s3/r/oid?part=1&id=v");
+			b.url[k] = copy("https://s3/r/oid?part=1&id=w");
+		}
+		free(b.url[i % 3]);
+		b.url[i % 3] = copy(row[i].url);
+		CHECK_ROW(i, multipart_same_place(&a, &b) == row[i].same);
+		CHECK_ROW(i, multipart_same_place(&b, &a) == row[i].same);
 		multipart_release(&a);
 		multipart_release(&b);
 	}
@@ -210,7 +224,7 @@ main(void)
 	test_arrived();
 	test_expiry();
 	test_same_upload();
-	test_same_object();
+	test_same_place();
 	test_completion();
 	return test_end();
 }
