@@ -216,7 +216,17 @@ multipart_put_completion(
 /* --- The question. --- */
 
 void
-lfs_batch_begin(struct buf *b, const char *revision)
+lfs_put_object(struct buf *b, const struct digest *d, uint64_t size)
+{
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(d, hex);
+	buf_printf(b, "{\"oid\":\"%s\",\"size\":%" PRIu64 "}", hex, size);
+}
+
+void
+lfs_batch_put(struct buf *b, const char *revision,
+    const struct lfs_asked *asked, size_t n)
 {
 	buf_puts(b, "{\"operation\":\"upload\","
 		    "\"transfers\":[\"basic\",\"multipart\"],"
@@ -227,28 +237,11 @@ lfs_batch_begin(struct buf *b, const char *revision)
 		buf_puts(b, "},");
 	}
 	buf_puts(b, "\"objects\":[");
-}
-
-void
-lfs_put_object(struct buf *b, const struct digest *d, uint64_t size)
-{
-	char hex[2 * HASH_SIZE_MAX + 1];
-
-	digest_hex(d, hex);
-	buf_printf(b, "{\"oid\":\"%s\",\"size\":%" PRIu64 "}", hex, size);
-}
-
-void
-lfs_batch_add(struct buf *b, const struct digest *d, uint64_t size)
-{
-	if (b->len && b->s[b->len - 1] != '[')
-		buf_putc(b, ',');
-	lfs_put_object(b, d, size);
-}
-
-void
-lfs_batch_end(struct buf *b)
-{
+	for (size_t k = 0; k < n; k++) {
+		if (k)
+			buf_putc(b, ',');
+		lfs_put_object(b, &asked[k].digest, asked[k].size);
+	}
 	buf_puts(b, "]}");
 }
 
@@ -386,14 +379,12 @@ read_digest(const struct json *object, struct digest *d)
 }
 
 static void
-read_actions(const struct json *object, uint64_t size, struct lfs_answer *a,
-    struct err *e)
+read_actions(const struct json *object, struct lfs_asked *a)
 {
 	struct json v, actions, upload, verify;
 
-	a->why = e;
 	if (json_get(object, "error", &v) && v.type != JSON_NULL) {
-		read_error(&v, e);
+		read_error(&v, &a->why);
 		a->action = LFS_ERROR;
 		return;
 	}
@@ -404,7 +395,7 @@ read_actions(const struct json *object, uint64_t size, struct lfs_answer *a,
 		return;
 	}
 	a->action = LFS_SEND;
-	if (read_upload(&upload, size, &a->m, e) < 0) {
+	if (read_upload(&upload, a->size, &a->m, &a->why) < 0) {
 		multipart_release(&a->m);
 		a->action = LFS_ERROR;
 		return;
@@ -413,30 +404,24 @@ read_actions(const struct json *object, uint64_t size, struct lfs_answer *a,
 		a->m.verify = json_get_strdup(&verify, "href", URL_MAX);
 }
 
-static void
-give_object(
-    const struct json *object, const struct lfs_batch_ops *ops, void *ctx)
+/* The object that is still without an answer; NULL if there is none. */
+static struct lfs_asked *
+find(struct lfs_asked *asked, size_t n, const struct digest *d)
 {
-	struct lfs_answer a = {.action = LFS_STORED};
-	uint64_t size;
-	struct err e;
-
-	if (!read_digest(object, &a.digest))
-		return;
-	size = ops->size_of(ctx, &a.digest);
-	if (!size)
-		return;
-	read_actions(object, size, &a, &e);
-	ops->each(ctx, &a);
-	multipart_release(&a.m);
+	for (size_t k = 0; k < n; k++)
+		if (!asked[k].answered && digest_same(&asked[k].digest, d))
+			return &asked[k];
+	return NULL;
 }
 
 int
 lfs_batch_parse(
-    struct str text, const struct lfs_batch_ops *ops, void *ctx, struct err *e)
+    struct str text, struct lfs_asked *asked, size_t n, struct err *e)
 {
 	struct json all, objects, object;
 	struct json_iter it;
+	struct lfs_asked *a;
+	struct digest d;
 
 	if (json_parse(text, &all, e) < 0) {
 		e->kind = ERR_NET; /* a cut answer may be whole the next time */
@@ -444,9 +429,22 @@ lfs_batch_parse(
 	}
 	if (!json_get(&all, "objects", &objects) || objects.type != JSON_ARRAY)
 		return broken(e, "it lists no objects");
+	for (size_t k = 0; k < n; k++) {
+		asked[k].answered = false;
+		asked[k].m = (struct multipart){0};
+	}
 	it = json_iter(&objects);
 	while (json_next(&it, NULL, &object))
-		give_object(&object, ops, ctx);
+		if (read_digest(&object, &d) && (a = find(asked, n, &d))) {
+			a->answered = true;
+			read_actions(&object, a);
+		}
+	for (size_t k = 0; k < n; k++)
+		if (!asked[k].answered) {
+			asked[k].action = LFS_ERROR;
+			err_set(&asked[k].why, ERR_CONTENT,
+			    "the Hub's answer does not mention this file");
+		}
 	return 0;
 }
 

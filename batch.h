@@ -10,11 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "err.h"
 #include "hash.h"
 #include "http.h"
 #include "str.h"
-
-struct err;
 
 /* --- The parts of one content. --- */
 
@@ -85,43 +84,41 @@ void multipart_put_completion(
 /* The most objects in one request. */
 #define LFS_BATCH_MAX 256
 
-/* Builds the request, object by object: begin, add each, end. revision may be
- * NULL. */
-void lfs_batch_begin(struct buf *b, const char *revision);
-void lfs_batch_add(struct buf *b, const struct digest *d, uint64_t size);
-void lfs_batch_end(struct buf *b);
-
 /* {"oid": ..., "size": ...}, as verify wants it. */
 void lfs_put_object(struct buf *b, const struct digest *d, uint64_t size);
 
 /* What is to be done with one object. */
 enum lfs_action { LFS_STORED, LFS_SEND, LFS_ERROR };
 
-struct lfs_answer {
-	enum lfs_action action;
+/* One object of a request, and the answer to it. */
+struct lfs_asked {
 	struct digest digest;
-	/* SEND: addresses as the server gave them. A callback that takes m
-	 * leaves it all zero. */
+	uint64_t size;
+	size_t i; /* the caller's number of it */
+	bool answered;
+	enum lfs_action action;
+	/* SEND: addresses as the server gave them, which the caller releases;
+	 * else all zero. */
 	struct multipart m;
 	/* ERROR; ERR_NET: the same question may be answered later. */
-	const struct err *why;
+	struct err why;
 };
 
+/* Puts the request. revision may be NULL. */
+void lfs_batch_put(struct buf *b, const char *revision,
+    const struct lfs_asked *asked, size_t n);
+
 /*
- * Calls each() for each object of the answer. size_of() returns the size in the
- * request, 0 for an object that was not requested (it is skipped): parts follow
- * that size, not the one in the answer.
+ * Sets the answer to each object. Parts follow the size in the request, not the
+ * one in the answer. Objects that were not requested are skipped.
  *
- * An object whose answer makes no sense (parts that do not add up, addresses
- * that are missing) is an LFS_ERROR, ERR_CONTENT. Fails only if the whole text
- * is not an answer: ERR_NET if it is not JSON, else ERR_CONTENT.
+ * An object whose answer is missing or makes no sense (parts that do not add
+ * up, addresses that are missing) is an LFS_ERROR, ERR_CONTENT. Fails, and sets
+ * nothing, only if the whole text is not an answer: ERR_NET if it is not JSON,
+ * else ERR_CONTENT.
  */
-struct lfs_batch_ops {
-	uint64_t (*size_of)(void *ctx, const struct digest *d);
-	void (*each)(void *ctx, struct lfs_answer *a);
-};
 int lfs_batch_parse(
-    struct str text, const struct lfs_batch_ops *ops, void *ctx, struct err *e);
+    struct str text, struct lfs_asked *asked, size_t n, struct err *e);
 
 /* What an answer of the storage to a part means. */
 enum lfs_verdict {

@@ -262,6 +262,9 @@ lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
 
 /* --- One request. --- */
 
+/* 256 objects of 100 bytes, and a revision. */
+#define QUESTION_MAX ((size_t)64 << 10)
+
 /* An address of 1.5 kB for each of MULTIPART_PARTS_MAX parts, and more. */
 #define BATCH_MAX ((size_t)32 << 20)
 
@@ -289,21 +292,21 @@ post(const struct repo *r, const char *url, const struct buf *body,
 	return client_call(r->client, &q, text, e);
 }
 
-/* Asks what is to be done with the objects of a question (lfs_batch_begin() to
- * _end()), with the retry rule; ops as lfs_batch_parse() takes them. */
+/* Asks what is to be done with objects, with the retry rule. */
 static int
 lfs_call_batch(const struct repo *r, const char *revision,
-    const struct buf *question, const struct lfs_batch_ops *ops, void *ctx,
-    struct err *e)
+    struct lfs_asked *asked, size_t n, struct err *e)
 {
 	struct answer_about what = repo_about(r, revision, NULL);
 	struct buf url = buf_make(URL_MAX), text = buf_make(BATCH_MAX);
+	struct buf question = buf_make(QUESTION_MAX);
 	struct response *resp;
 	int rv = -1;
 
 	buf_printf(&url, "%s/%s%s.git/info/lfs/objects/batch", r->endpoint,
 	    repo_type_prefix(r->type), r->id);
-	resp = post(r, buf_cstr(&url), question, false, &text, e);
+	lfs_batch_put(&question, revision, asked, n);
+	resp = post(r, buf_cstr(&url), &question, false, &text, e);
 	if (resp && response_head(resp)->status >= 300)
 		repo_error(r, resp, buf_str(&text), &what, e);
 	else if (resp && response_led(resp))
@@ -311,8 +314,9 @@ lfs_call_batch(const struct repo *r, const char *revision,
 		err_set(e, ERR_OTHER,
 		    "a host other than the endpoint gave the upload addresses");
 	else if (resp)
-		rv = lfs_batch_parse(buf_str(&text), ops, ctx, e);
+		rv = lfs_batch_parse(buf_str(&text), asked, n, e);
 	response_close(resp);
+	buf_release(&question);
 	if (text.s)
 		mem_wipe(text.s, text.len); /* signed addresses */
 	buf_release(&text);
@@ -337,29 +341,6 @@ judge(struct response *resp, char **etag, struct err *e)
 	    tag.n <= ETAG_MAX)
 		*etag = str_dup(tag);
 	buf_release(&text);
-	return v;
-}
-
-/* One try to send a part. ARRIVED: *etag, verbatim, is the caller's; NULL if
- * there was none. A failure of read() is REFUSED, with its own error. */
-static enum lfs_verdict
-lfs_call_put(const struct repo *r, const char *url, const struct lfs_body *body,
-    char **etag, struct err *e)
-{
-	struct request q = {.method = "PUT",
-	    .url = url,
-	    .no_token = true,
-	    .length = body->length,
-	    .body_read = body->read,
-	    .ctx = body->ctx};
-	struct response *resp = client_send(r->client, &q, e);
-	enum lfs_verdict v;
-
-	*etag = NULL;
-	if (!resp)
-		return e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED;
-	v = judge(resp, etag, e);
-	response_close(resp);
 	return v;
 }
 
@@ -425,105 +406,6 @@ lfs_call_verify(const struct repo *r, const struct multipart *m,
 	return v;
 }
 
-/* --- One part. --- */
-
-struct part_sending {
-	const struct lfs_part *p;
-	uint64_t first, length;
-	uint64_t shown; /* bytes of this try that the display has */
-};
-
-static void
-unshow(struct part_sending *s)
-{
-	if (s->shown)
-		progress_lost(s->p->progress, s->p->shown, s->shown);
-	s->shown = 0;
-}
-
-/* Fewer bytes than there were: the file has changed, whatever read() says. */
-static int
-read_file(const struct part_sending *s, uint64_t offset, void *to, size_t n,
-    struct err *e)
-{
-	const struct lfs_part *p = s->p;
-	struct err changed;
-
-	if (file_pread(p->fd, to, n, s->first + offset, p->object->name, e) ==
-	    0)
-		return 0;
-	if (p->check(p->ctx, &changed) < 0)
-		*e = changed;
-	return -1;
-}
-
-/* The last bytes are sent only if the file has not changed. */
-static int
-body_read(
-    void *ctx, uint64_t offset, void *to, size_t cap, size_t *n, struct err *e)
-{
-	struct part_sending *s = ctx;
-	const struct lfs_part *p = s->p;
-
-	if (!offset)
-		unshow(s);
-	*n = s->length - offset < cap ? (size_t)(s->length - offset) : cap;
-	if (!p->wanted(p->ctx))
-		return err_set(e, ERR_NET, "it is sent no further");
-	if (read_file(s, offset, to, *n, e) < 0)
-		return -1;
-	if (offset + *n == s->length && p->check(p->ctx, e) < 0)
-		return -1;
-	s->shown += *n;
-	progress_add(p->progress, p->shown, *n);
-	return 0;
-}
-
-static enum lfs_verdict
-put(struct part_sending *s, char **etag, struct err *e)
-{
-	const struct multipart *m = s->p->m;
-	struct lfs_body body = {s->length, body_read, s};
-	enum lfs_verdict v =
-	    lfs_call_put(s->p->repo, m->url[s->p->i], &body, etag, e);
-
-	if (v == LFS_ARRIVED && s->shown < s->length) {
-		free(*etag);
-		*etag = NULL;
-		err_set(e, ERR_NET,
-		    "the storage closed the connection before the part was "
-		    "complete");
-		return LFS_AGAIN;
-	}
-	if (v != LFS_ARRIVED || *etag)
-		return v;
-	if (!m->complete) {
-		*etag = xstrdup("");
-		return v;
-	}
-	err_set(e, ERR_REFUSED, "the storage gave no ETag for a part");
-	return LFS_REFUSED;
-}
-
-/* One try. ARRIVED: *etag is the caller's, "" if the storage needs none. What
- * did not arrive is taken back from the display. */
-static enum lfs_verdict
-lfs_part_send(const struct lfs_part *p, char **etag, struct err *e)
-{
-	struct part_sending s = {
-	    .p = p,
-	    .first = multipart_first(p->m, p->i),
-	    .length = multipart_length(p->m, p->i),
-	};
-	enum lfs_verdict v;
-
-	*etag = NULL;
-	v = put(&s, etag, e);
-	if (v != LFS_ARRIVED)
-		unshow(&s);
-	return v;
-}
-
 /* --- The run. --- */
 
 struct run {
@@ -551,8 +433,6 @@ static void object_refused(struct run *run, size_t i, const struct err *why);
 /* Bytes per batch request: addresses expire, and take memory. */
 #define GROUP_BYTES ((uint64_t)4 << 30)
 
-#define QUESTION_MAX ((size_t)64 << 10)
-
 static void
 rewrite(const struct repo *r, char **url)
 {
@@ -560,72 +440,56 @@ rewrite(const struct repo *r, char **url)
 		*url = repo_rewrite(r, *url);
 }
 
-/* Takes over what an answer says. */
-static struct multipart
-adopt(const struct run *run, struct multipart *from)
+/* Makes the addresses of an answer ready for use. */
+static void
+adopt(const struct run *run, struct multipart *m)
 {
-	struct multipart m = *from;
-
-	*from = (struct multipart){0};
-	rewrite(run->l->repo, &m.complete);
-	rewrite(run->l->repo, &m.verify);
-	for (size_t i = 0; i < m.count; i++)
-		rewrite(run->l->repo, &m.url[i]);
-	multipart_find_expiry(&m);
+	rewrite(run->l->repo, &m->complete);
+	rewrite(run->l->repo, &m->verify);
+	for (size_t i = 0; i < m->count; i++)
+		rewrite(run->l->repo, &m->url[i]);
+	multipart_find_expiry(m);
 	/* With a clock that is ahead every address looks expired. */
-	if (multipart_lapses(&m, client_time(run->l->repo->client)))
-		m.expires = 0;
-	return m;
+	if (multipart_lapses(m, client_time(run->l->repo->client)))
+		m->expires = 0;
+}
+
+static struct lfs_asked
+question(const struct run *run, size_t i)
+{
+	const struct lfs_object *o = &run->object[i];
+
+	return (struct lfs_asked){.digest = o->digest, .size = o->size, .i = i};
 }
 
 static int
-unanswered(struct err *e)
+ask(const struct run *run, struct lfs_asked *asked, size_t n, struct err *e)
 {
-	return err_set(
-	    e, ERR_CONTENT, "the Hub's answer does not mention this file");
+	const struct lfs *l = run->l;
+
+	if (lfs_call_batch(l->repo, l->revision, asked, n, e) < 0)
+		return -1;
+	for (size_t k = 0; k < n; k++)
+		adopt(run, &asked[k].m);
+	return 0;
 }
 
-/* --- Many. --- */
-
-/* The objects that are still without an answer, and those that are to be asked
- * for once more. */
-struct group {
-	struct run *run;
-	size_t i[LFS_BATCH_MAX], again[LFS_BATCH_MAX];
-	size_t n, again_n;
-	uint64_t bytes;
-	bool last; /* no object is asked for once more */
-};
-
-/* Its place in the group, or LFS_NONE. */
-static size_t
-group_find(const struct group *g, const struct digest *d)
+/* The Hub may give another answer later. */
+static bool
+may_ask_again(const struct lfs_asked *a)
 {
-	for (size_t k = 0; k < g->n; k++)
-		if (digest_same(&g->run->object[g->i[k]].digest, d))
-			return k;
-	return LFS_NONE;
-}
-
-static uint64_t
-group_size_of(void *ctx, const struct digest *d)
-{
-	const struct group *g = ctx;
-	size_t k = group_find(g, d);
-
-	return k == LFS_NONE ? 0 : g->run->object[g->i[k]].size;
+	return a->action == LFS_ERROR && a->why.kind == ERR_NET;
 }
 
 /* Replaces a new upload by the one in the journal. False if the journal has
  * none, or one to another place. */
 static bool
-resume(const struct run *run, size_t i, struct multipart *m)
+resume(const struct run *run, const struct lfs_asked *a, struct multipart *m)
 {
-	const struct lfs_object *o = &run->object[i];
 	struct multipart old;
 
 	if (!m->complete ||
-	    !journal_get_multipart(run->l->journal, &o->digest, o->size, &old))
+	    !journal_get_multipart(run->l->journal, &a->digest, a->size, &old))
 		return false;
 	if (!multipart_same_place(&old, m)) {
 		multipart_release(&old);
@@ -638,188 +502,96 @@ resume(const struct run *run, size_t i, struct multipart *m)
 	return true;
 }
 
-static void
-group_each(void *ctx, struct lfs_answer *answer)
-{
-	struct group *g = ctx;
-	struct run *run = g->run;
-	size_t k = group_find(g, &answer->digest), i = g->i[k];
-	struct multipart m;
-	bool known;
-
-	g->i[k] = g->i[--g->n];
-	switch (answer->action) {
-	case LFS_STORED:
-		object_kept(run, i);
-		break;
-	case LFS_SEND:
-		m = adopt(run, &answer->m);
-		known = resume(run, i, &m);
-		object_placed(run, i, &m, known);
-		break;
-	case LFS_ERROR:
-		if (answer->why->kind == ERR_NET && !g->last)
-			g->again[g->again_n++] = i;
-		else
-			object_refused(run, i, answer->why);
-		break;
-	}
-}
-
-static bool
-group_has_room(const struct group *g, size_t i)
-{
-	uint64_t size = g->run->object[i].size;
-
-	return !g->n || (g->n < LFS_BATCH_MAX && g->bytes < GROUP_BYTES &&
-			    size < GROUP_BYTES - g->bytes);
-}
-
+/* Handles the answers. Returns the number of objects to be asked for once more,
+ * which are then the first ones; 0 if last. */
 static size_t
-group_fill(struct group *g, size_t i)
+take_answers(struct run *run, struct lfs_asked *asked, size_t n, bool last)
 {
-	struct run *run = g->run;
+	size_t again = 0;
 
-	for (; i < run->queue.n; i++) {
-		if (run->copies.later[i])
+	for (size_t k = 0; k < n; k++) {
+		struct lfs_asked *a = &asked[k];
+		bool known;
+
+		if (a->action == LFS_STORED) {
+			object_kept(run, a->i);
+		} else if (a->action == LFS_SEND) {
+			known = resume(run, a, &a->m);
+			object_placed(run, a->i, &a->m, known);
+		} else if (may_ask_again(a) && !last) {
+			asked[again++] = *a;
+		} else {
+			object_refused(run, a->i, &a->why);
+		}
+	}
+	return again;
+}
+
+/* Fills a request with the objects from *next on; *next becomes the first one
+ * after them. Returns their number. */
+static size_t
+fill(const struct run *run, struct lfs_asked *asked, size_t *next)
+{
+	uint64_t bytes = 0;
+	size_t n = 0;
+
+	for (; *next < run->queue.n; ++*next) {
+		uint64_t size = run->object[*next].size;
+
+		if (run->copies.later[*next])
 			continue;
-		if (!group_has_room(g, i))
+		if (n && (n == LFS_BATCH_MAX || size >= GROUP_BYTES - bytes))
 			break;
-		g->i[g->n++] = i;
-		g->bytes += run->object[i].size;
+		asked[n++] = question(run, *next);
+		bytes +=
+		    size < GROUP_BYTES - bytes ? size : GROUP_BYTES - bytes;
 	}
-	return i;
+	return n;
 }
 
-static int
-group_ask(struct group *g, struct err *e)
-{
-	static const struct lfs_batch_ops ops = {group_size_of, group_each};
-	struct run *run = g->run;
-	struct buf question = buf_make(QUESTION_MAX);
-	struct err why;
-	int rv;
-
-	lfs_batch_begin(&question, run->l->revision);
-	for (size_t k = 0; k < g->n; k++) {
-		const struct lfs_object *o = &run->object[g->i[k]];
-
-		lfs_batch_add(&question, &o->digest, o->size);
-	}
-	lfs_batch_end(&question);
-	rv = lfs_call_batch(
-	    run->l->repo, run->l->revision, &question, &ops, g, e);
-	buf_release(&question);
-	if (rv < 0)
-		return -1;
-	unanswered(&why);
-	while (g->n)
-		object_refused(run, g->i[--g->n], &why);
-	return 0;
-}
-
-/* Asks about one group of objects, from *next on, and calls ops for each. *next
- * becomes the first one behind them. */
+/* Asks about the next group of objects, from *next on. */
 static int
 lfs_ask_group(struct run *run, size_t *next, struct err *e)
 {
-	struct group g = {.run = run};
+	struct lfs_asked *asked = xcalloc(LFS_BATCH_MAX, sizeof(asked[0]));
+	size_t n = fill(run, asked, next);
+	int rv = 0;
 
-	*next = group_fill(&g, *next);
-	for (unsigned failed = 0; g.n; failed++) {
-		g.last = failed >= run->l->retries;
-		if (group_ask(&g, e) < 0)
-			return -1;
-		memcpy(g.i, g.again, sizeof(g.i));
-		g.n = g.again_n;
-		g.again_n = 0;
-		if (g.n && wait_until(wait_retry(failed + 1, 0), e) < 0)
-			return -1;
+	for (unsigned failed = 0; n && rv == 0; failed++) {
+		if (failed)
+			rv = wait_until(wait_retry(failed, 0), e);
+		if (rv == 0)
+			rv = ask(run, asked, n, e);
+		if (rv == 0)
+			n = take_answers(
+			    run, asked, n, failed >= run->l->retries);
 	}
-	return 0;
+	free(asked);
+	return rv;
 }
 
-/* --- One. --- */
-
-struct single {
-	const struct lfs_object *object;
-	bool answered;
-	enum lfs_action action;
-	struct multipart m;
-	struct err why;
-};
-
-static uint64_t
-single_size_of(void *ctx, const struct digest *d)
-{
-	const struct single *s = ctx;
-
-	return !s->answered && digest_same(&s->object->digest, d)
-		   ? s->object->size
-		   : 0;
-}
-
-static void
-single_each(void *ctx, struct lfs_answer *answer)
-{
-	struct single *s = ctx;
-
-	s->answered = true;
-	s->action = answer->action;
-	if (answer->action == LFS_ERROR)
-		s->why = *answer->why;
-	if (answer->action != LFS_SEND)
-		return;
-	s->m = answer->m;
-	answer->m = (struct multipart){0};
-}
-
-/* The error of an object is an error of the call. */
-static int
-single_ask(const struct run *run, struct single *s, struct err *e)
-{
-	static const struct lfs_batch_ops ops = {single_size_of, single_each};
-	struct buf question = buf_make(QUESTION_MAX);
-	int rv;
-
-	s->answered = false;
-	lfs_batch_begin(&question, run->l->revision);
-	lfs_batch_add(&question, &s->object->digest, s->object->size);
-	lfs_batch_end(&question);
-	rv = lfs_call_batch(
-	    run->l->repo, run->l->revision, &question, &ops, s, e);
-	buf_release(&question);
-	if (rv < 0)
-		return -1;
-	if (!s->answered)
-		return unanswered(e);
-	if (s->action == LFS_ERROR)
-		*e = s->why;
-	return s->action == LFS_ERROR ? -1 : 0;
-}
-
-/* Object i alone: LFS_STORED, or LFS_SEND and *m, which is the caller's. Fails
- * for LFS_ERROR, too. *m is all zero but for LFS_SEND. */
+/* Asks about object i alone: LFS_STORED, or LFS_SEND and *m, which the caller
+ * releases. Fails for LFS_ERROR, too. */
 static int
 lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
     struct multipart *m, struct err *e)
 {
-	struct single s = {.object = &run->object[i]};
-	int rv = single_ask(run, &s, e);
+	struct lfs_asked a = question(run, i);
 
-	/* A call that failed for the network was tried often enough. */
-	for (unsigned failed = 0; rv < 0 && s.answered && e->kind == ERR_NET &&
-				  failed < run->l->retries;
-	     failed++) {
-		rv = wait_until(wait_retry(failed + 1, 0), e);
-		if (rv == 0)
-			rv = single_ask(run, &s, e);
+	*m = (struct multipart){0};
+	for (unsigned failed = 0;; failed++) {
+		if (failed && wait_until(wait_retry(failed, 0), e) < 0)
+			return -1;
+		if (ask(run, &a, 1, e) < 0)
+			return -1;
+		if (!may_ask_again(&a) || failed >= run->l->retries)
+			break;
 	}
-	*m = adopt(run, &s.m);
-	*action = s.action;
-	if (rv < 0)
-		multipart_release(m);
-	return rv;
+	*m = a.m;
+	*action = a.action;
+	if (a.action == LFS_ERROR)
+		*e = a.why;
+	return a.action == LFS_ERROR ? -1 : 0;
 }
 
 /* --- The threads. --- */
@@ -1146,24 +918,26 @@ do_finish(struct run *run, struct lfs_job *j)
 
 /* --- One part. --- */
 
+/* A part on its way from its file to the storage. */
 struct sending {
 	struct run *run;
 	const struct lfs_job *job;
+	uint64_t first, length;
+	uint64_t shown; /* bytes of this try that the display has */
 };
 
+/* Fails if the file has changed since it was hashed. */
 static int
-check_file(void *ctx, struct err *e)
+check_file(const struct sending *s, struct err *e)
 {
-	const struct sending *s = ctx;
 	const struct lfs *l = s->run->l;
 
 	return l->ops->check(l->ctx, s->job->i, s->job->fd, e);
 }
 
 static bool
-wanted(void *ctx)
+is_wanted(const struct sending *s)
 {
-	const struct sending *s = ctx;
 	struct crew *crew = &s->run->mover.crew;
 	bool is;
 
@@ -1171,6 +945,105 @@ wanted(void *ctx)
 	is = !crew->over && !s->job->given_up && !s->job->stale;
 	crew_unlock(crew);
 	return is;
+}
+
+/* Takes what was shown of this try back from the display. */
+static void
+unshow(struct sending *s)
+{
+	if (s->shown)
+		progress_lost(s->run->l->progress, s->job->shown, s->shown);
+	s->shown = 0;
+}
+
+/* A file that has become shorter has changed, whatever read() reports. */
+static int
+read_file(
+    const struct sending *s, uint64_t offset, void *to, size_t n, struct err *e)
+{
+	const char *name = s->run->object[s->job->i].name;
+	struct err changed;
+
+	if (file_pread(s->job->fd, to, n, s->first + offset, name, e) == 0)
+		return 0;
+	if (check_file(s, &changed) < 0)
+		*e = changed;
+	return -1;
+}
+
+/* The last bytes are sent only if the file has not changed. */
+static int
+body_read(
+    void *ctx, uint64_t offset, void *to, size_t cap, size_t *n, struct err *e)
+{
+	struct sending *s = ctx;
+
+	if (!offset)
+		unshow(s);
+	*n = s->length - offset < cap ? (size_t)(s->length - offset) : cap;
+	if (!is_wanted(s))
+		return err_set(e, ERR_NET, "it is sent no further");
+	if (read_file(s, offset, to, *n, e) < 0)
+		return -1;
+	if (offset + *n == s->length && check_file(s, e) < 0)
+		return -1;
+	s->shown += *n;
+	progress_add(s->run->l->progress, s->job->shown, *n);
+	return 0;
+}
+
+/* Sends the bytes once. ARRIVED: *etag is the caller's, or NULL if there is
+ * none. */
+static enum lfs_verdict
+put(struct sending *s, const char *url, char **etag, struct err *e)
+{
+	struct request q = {.method = "PUT",
+	    .url = url,
+	    .no_token = true,
+	    .length = s->length,
+	    .body_read = body_read,
+	    .ctx = s};
+	struct response *resp = client_send(s->run->l->repo->client, &q, e);
+	enum lfs_verdict v;
+
+	if (!resp)
+		return lost(e);
+	v = judge(resp, etag, e);
+	response_close(resp);
+	return v;
+}
+
+/* Tries once to send part i. ARRIVED: *etag is the caller's, "" if the storage
+ * needs none. The upload is not replaced while a worker uses the job. */
+static enum lfs_verdict
+send_part(struct run *run, const struct lfs_job *j, size_t i, char **etag,
+    struct err *e)
+{
+	const struct multipart *m = &j->m;
+	struct sending s = {.run = run,
+	    .job = j,
+	    .first = multipart_first(m, i),
+	    .length = multipart_length(m, i)};
+	enum lfs_verdict v;
+
+	*etag = NULL;
+	v = put(&s, m->url[i], etag, e);
+	if (v == LFS_ARRIVED && s.shown < s.length) {
+		err_set(e, ERR_NET,
+		    "the storage closed the connection before the part was "
+		    "complete");
+		v = LFS_AGAIN;
+	} else if (v == LFS_ARRIVED && !*etag && m->complete) {
+		err_set(e, ERR_REFUSED, "the storage gave no ETag for a part");
+		v = LFS_REFUSED;
+	}
+	if (v == LFS_ARRIVED && !*etag)
+		*etag = xstrdup("");
+	if (v != LFS_ARRIVED) {
+		free(*etag);
+		unshow(&s);
+	}
+	return v;
 }
 
 /* Under the lock: parts that fail together count as one failure. */
@@ -1214,23 +1087,10 @@ part_arrived(struct run *run, struct lfs_job *j, size_t part, char *etag)
 static void
 do_part(struct run *run, struct lfs_job *j, size_t i)
 {
-	struct sending s = {run, j};
-	const struct lfs_part part = {
-	    .repo = run->l->repo,
-	    .object = &run->object[j->i],
-	    .fd = j->fd,
-	    .m = &j->m, /* not replaced while a worker uses the job */
-	    .i = i,
-	    .progress = run->l->progress,
-	    .shown = j->shown,
-	    .wanted = wanted,
-	    .check = check_file,
-	    .ctx = &s,
-	};
 	uint64_t began = wait_now();
 	struct err e;
 	char *etag;
-	enum lfs_verdict v = lfs_part_send(&part, &etag, &e);
+	enum lfs_verdict v = send_part(run, j, i, &etag, &e);
 
 	if (v == LFS_ARRIVED)
 		journal_put_part(

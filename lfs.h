@@ -135,41 +135,4 @@ struct lfs_work {
 	size_t part;
 };
 
-/* --- One request. --- */
-
-/*
- * The single requests of an upload by Git LFS: batch, part, completion,
- * verification.
- */
-
-/* The bytes of a part: as body_read of struct request. */
-struct lfs_body {
-	uint64_t length;
-	int (*read)(void *ctx, uint64_t offset, void *p, size_t cap, size_t *n,
-	    struct err *e);
-	void *ctx;
-};
-
-/* --- One part. --- */
-
-/*
- * One part of one content, from its file to the storage. A part is never sent
- * if the file has changed since it was hashed.
- */
-
-struct lfs_part {
-	const struct repo *repo;
-	const struct lfs_object *object;
-	int fd; /* of its file */
-	const struct multipart *m;
-	size_t i; /* which part of it */
-	struct progress *progress;
-	unsigned shown; /* the object's number there */
-	/* Whether it makes sense to send on. */
-	bool (*wanted)(void *ctx);
-	/* Fails if the file is not what was hashed. */
-	int (*check)(void *ctx, struct err *e);
-	void *ctx;
-};
-
 #endif

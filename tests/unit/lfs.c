@@ -481,7 +481,7 @@ static const struct {
 	     HAS("{~oid~:~@a~,~error~:{~code~:422,~message~:~No~}}," STORED(
 		 "b"))},
 	    END}},
-    {"ab", "b= a!6 ",
+    {"ab", "a!6 b= ",
 	{{ASKS(OBJECT("a", "25") "," OBJECT("b", "7")), HAS(STORED("b"))},
 	    END}},
     /* What it cannot say now is asked for again, and only that; not for
