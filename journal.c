@@ -89,6 +89,7 @@ struct journal {
 	char name[NAME_SIZE]; /* of the file with the hashes */
 	int fd; /* that file, to append to; -1: nothing is saved */
 	char *why;
+	struct hash hash; /* for keys: to ask the CPU only once */
 	char repo[KEY_LENGTH + 1];
 	struct entry *entry; /* sorted by key; fixed once it is open */
 	size_t n, cap;
@@ -187,12 +188,13 @@ flush(int fd, struct buf *b)
 
 /* Each text counts with its '\0': "ab", "c" is not "a", "bc". */
 static void
-make_key(const char *const text[], size_t n, char key[KEY_LENGTH + 1])
+make_key(const struct journal *j, const char *const text[], size_t n,
+    char key[KEY_LENGTH + 1])
 {
+	struct hash h = j->hash;
 	struct digest d;
-	struct hash h;
 
-	hash_init(&h, HASH_SHA256, 0);
+	hash_restart(&h, HASH_SHA256, 0);
 	for (size_t i = 0; i < n; i++)
 		hash_update(&h, text[i], strlen(text[i]) + 1);
 	hash_final(&h, &d);
@@ -211,7 +213,7 @@ upload_name(
 		return false;
 	text[0] = j->repo;
 	digest_hex(d, content);
-	make_key(text, countof(text), name);
+	make_key(j, text, countof(text), name);
 	memcpy(name + KEY_LENGTH, PARTS, sizeof(PARTS));
 	return true;
 }
@@ -379,12 +381,12 @@ append_entry(const struct journal *j, const struct entry *en)
 }
 
 static struct entry
-make_entry(const char *path, enum hash_kind kind)
+make_entry(const struct journal *j, const char *path, enum hash_kind kind)
 {
 	const char *text[] = {kind == HASH_SHA256 ? "sha256" : "git", path};
 	struct entry en = {.digest.kind = kind};
 
-	make_key(text, countof(text), en.key);
+	make_key(j, text, countof(text), en.key);
 	return en;
 }
 
@@ -392,7 +394,7 @@ bool
 journal_hash(const struct journal *j, const char *path,
     const struct stamp *stamp, enum hash_kind kind, struct digest *out)
 {
-	struct entry want = make_entry(path, kind);
+	struct entry want = make_entry(j, path, kind);
 	const struct entry *en = NULL;
 
 	if (j->n)
@@ -424,7 +426,7 @@ void
 journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
     const struct digest *d)
 {
-	struct entry en = make_entry(path, d->kind);
+	struct entry en = make_entry(j, path, d->kind);
 
 	en.stamp = *stamp;
 	en.digest = *d;
@@ -436,7 +438,7 @@ journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
 void
 journal_forget_hash(struct journal *j, const char *path)
 {
-	struct entry wrong = make_entry(path, HASH_SHA256);
+	struct entry wrong = make_entry(j, path, HASH_SHA256);
 
 	append_entry(j, &wrong);
 }
@@ -490,7 +492,7 @@ open_in_state(struct journal *j, const struct journal_opts *o, struct err *e)
 	const char *text[] = {real ? real : o->source->path};
 	char key[KEY_LENGTH + 1];
 
-	make_key(text, countof(text), key);
+	make_key(j, text, countof(text), key);
 	free(real);
 	snprintf(j->name, sizeof(j->name), "upload-%s", key);
 	if (folder_open(&j->dir, o->state, true, e) < 0)
@@ -507,7 +509,8 @@ journal_open(const struct journal_opts *o)
 	int rv;
 
 	j->dir.fd = j->fd = -1;
-	make_key(text, countof(text), j->repo);
+	hash_init(&j->hash, HASH_SHA256, 0);
+	make_key(j, text, countof(text), j->repo);
 	rv = open_in_source(j, o->source, &e);
 	if (rv < 0 && o->state) {
 		/* The hashes that it read stay. */

@@ -430,7 +430,7 @@ test_ages(void)
 	    {-HOUR, false}};
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		struct entry en = make_entry("file", HASH_SHA256);
+		struct entry en;
 		struct stamp f = {9, 0, 0, 0, 0};
 		struct journal *j;
 		struct digest got;
@@ -438,10 +438,11 @@ test_ages(void)
 
 		setup(&t);
 		fill(&t);
+		j = journal_open(&t.o);
+		en = make_entry(j, "file", HASH_SHA256);
 		en.stamp = f;
 		en.digest = digest(B);
 		en.written = (uint64_t)((int64_t)time(NULL) - rows[i].age);
-		j = journal_open(&t.o);
 		append_entry(j, &en);
 		journal_close(j);
 		j = journal_open(&t.o);
