@@ -33,6 +33,7 @@ compare(const void *a, const void *b)
 	return c ? c : (x->i > y->i) - (x->i < y->i);
 }
 
+/* Finds the objects with the same content. */
 static void
 lfs_copies_init(struct lfs_copies *c, const struct lfs_object *object, size_t n)
 {
@@ -61,7 +62,6 @@ lfs_copies_init(struct lfs_copies *c, const struct lfs_object *object, size_t n)
 	free(name);
 }
 
-/* Finds them among n objects. */
 static void
 lfs_copies_release(struct lfs_copies *c)
 {
@@ -109,8 +109,8 @@ lfs_job_give_up(struct lfs_job *j, const struct err *why)
 	j->why = *why;
 }
 
-/* The storage, or the Hub, knows nothing of the upload: it must be renewed, but
- * that is not done for ever. */
+/* The storage or the Hub no longer has the upload: it is renewed, up to
+ * RENEWALS_MAX times. */
 static void
 lfs_job_forgotten(struct lfs_job *j, const struct err *why)
 {
@@ -119,7 +119,7 @@ lfs_job_forgotten(struct lfs_job *j, const struct err *why)
 	j->stale = true;
 }
 
-/* What took the place of the upload; takes *m. */
+/* Replaces the upload by *m, which it takes. */
 static void
 lfs_job_renew(struct lfs_job *j, struct multipart *m)
 {
@@ -344,16 +344,17 @@ judge(struct response *resp, char **etag, struct err *e)
 	return v;
 }
 
-/* A connection that fails leaves open what has become of the request. */
+/* After a connection failed, nobody knows whether the request was carried
+ * out. */
 static enum lfs_verdict
 lost(const struct err *e)
 {
 	return e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED;
 }
 
-/* Says that all parts are there, with the retry rule. AGAIN: nobody knows
- * whether it is complete. RENEW: the Hub will have none of it, perhaps since it
- * is complete already and only the answer was lost. */
+/* Asks the storage to put the parts together, with the retry rule. AGAIN: it
+ * may have done so. RENEW: the Hub refuses, perhaps since it is done already
+ * and only the answer was lost. */
 static enum lfs_verdict
 lfs_call_complete(const struct repo *r, const struct multipart *m,
     const struct digest *d, struct err *e)
@@ -379,8 +380,8 @@ lfs_call_complete(const struct repo *r, const struct multipart *m,
 	return v;
 }
 
-/* Has the Hub look at what it got, with the retry rule. RENEW: it is not
- * there. */
+/* Asks the Hub to verify the content, with the retry rule. RENEW: the Hub does
+ * not have it. */
 static enum lfs_verdict
 lfs_call_verify(const struct repo *r, const struct multipart *m,
     const struct digest *d, struct err *e)
@@ -425,9 +426,8 @@ static void object_refused(struct run *run, size_t i, const struct err *why);
 /* --- What is missing. --- */
 
 /*
- * What is to be done with which object: asked of the Hub in groups, in every
- * run, since only the Hub knows what it has. An upload that the journal knows
- * goes on. The addresses that come out are ready to be used.
+ * Asks the Hub about all objects, in groups, in every run: only the Hub knows
+ * what it has. An upload in the journal is continued.
  */
 
 /* Bytes per batch request: addresses expire, and take memory. */
@@ -616,7 +616,8 @@ digest_of(const struct run *run, const struct lfs_job *j)
 
 /* --- What becomes of objects. --- */
 
-/* All objects of that content, from i on; the first was sent, or not. */
+/* Reports object i, and those with the same content after it. sent: object i
+ * was sent in this run. */
 static void
 tell_stored(struct run *run, size_t i, bool sent)
 {
@@ -665,7 +666,7 @@ object_failed(struct run *run, size_t i, const struct err *why)
 	mover_failed(&run->mover, why, why->kind == ERR_NET);
 }
 
-/* Without a display line so far. */
+/* The Hub refuses an object that is not yet on the display. */
 static void
 object_refused(struct run *run, size_t i, const struct err *why)
 {
@@ -676,7 +677,7 @@ object_refused(struct run *run, size_t i, const struct err *why)
 	object_failed(run, i, why);
 }
 
-/* Its bytes are to go there. */
+/* The Hub has given the addresses *m, which the job takes. */
 static void
 object_placed(struct run *run, size_t i, struct multipart *m, bool known)
 {
@@ -707,7 +708,7 @@ do_ask(struct run *run)
 
 /* --- The beginning and the end of a job. --- */
 
-/* A job that cannot be begun is shown, too. */
+/* Opens the file. A job whose file cannot be opened is shown, too. */
 static void
 do_begin(struct run *run, struct lfs_job *j)
 {
@@ -739,7 +740,7 @@ job_free(struct lfs_job *j)
 	lfs_job_free(j);
 }
 
-/* It leaves the queue. */
+/* Removes the job from the queue, and frees it. */
 static void
 job_close(struct run *run, struct lfs_job *j)
 {
@@ -760,7 +761,8 @@ job_stored(struct run *run, struct lfs_job *j)
 	mover_done(&run->mover, CONTENT_WORK);
 }
 
-/* Another file may have the same content, and be as it was. */
+/* Continues with another file of the same content, which may be unchanged.
+ * False if there is none, or if the failure was not about the file. */
 static bool
 try_copy(struct run *run, struct lfs_job *j)
 {
@@ -792,7 +794,7 @@ job_failed(struct run *run, struct lfs_job *j)
 	object_failed(run, i, &why);
 }
 
-/* Done with it for now. */
+/* The worker no longer uses the job. */
 static void
 leave(struct run *run, struct lfs_job *j)
 {
@@ -815,7 +817,8 @@ job_troubled(struct run *run, struct lfs_job *j, enum lfs_verdict v,
 	crew_unlock(&run->mover.crew);
 }
 
-/* What has arrived counts on if the upload is the same, else for nothing. */
+/* Takes the new addresses *m. The parts that arrived are kept if they belong to
+ * the same upload. */
 static void
 take_renewed(struct run *run, struct lfs_job *j, struct multipart *m)
 {
@@ -852,7 +855,7 @@ do_renew(struct run *run, struct lfs_job *j)
 	leave(run, j);
 }
 
-/* After a completion that may have gone through. */
+/* Asks the Hub whether a completion with a lost answer was carried out. */
 static bool
 is_stored(struct run *run, const struct lfs_job *j)
 {
@@ -865,7 +868,8 @@ is_stored(struct run *run, const struct lfs_job *j)
 	return rv == 0 && action == LFS_STORED;
 }
 
-/* All parts are there. Returns 0 if the content is stored. */
+/* Completes the upload, all parts of which have arrived. Returns 0 if that was
+ * done, or is not needed. */
 static int
 complete(struct run *run, struct lfs_job *j, struct err *e)
 {
@@ -883,8 +887,8 @@ complete(struct run *run, struct lfs_job *j, struct err *e)
 		return -1;
 	}
 	journal_drop_multipart(run->l->journal, d);
-	/* Only this thread reads it, but compilers read what lies beside it in
-	 * one go, and that is for all. */
+	/* Only this thread uses it, but the fields beside it are shared, and a
+	 * compiler may access them together. */
 	crew_lock(&run->mover.crew);
 	j->complete = true;
 	crew_unlock(&run->mover.crew);

@@ -40,8 +40,8 @@ struct lfs_object {
 
 /* The objects of a list that have the same content, in the list's order. */
 struct lfs_copies {
-	size_t *next; /* of each: the next one of its content, or LFS_NONE */
-	bool *later;  /* of each: it is not the first of its content */
+	size_t *next; /* for each: the next one of its content, or LFS_NONE */
+	bool *later;  /* for each: it is not the first of its content */
 	size_t contents;
 	uint64_t bytes; /* of these */
 };
@@ -56,9 +56,9 @@ struct lfs_ops {
 	/* Fails with ERR_CONTENT if the file has changed; fd is of open(). From
 	 * any thread. */
 	int (*check)(void *ctx, size_t i, int fd, struct err *e);
-	/* Object i is stored (sent: by this run), or failed. Called once for
-	 * each object (unless the run ends early), from any thread, one call at
-	 * a time. The reason does not name the object. */
+	/* Object i is stored (sent: this run sent it), or failed. One of them
+	 * is called once for each object (unless the run ends early), from any
+	 * thread, one call at a time. why does not name the object. */
 	void (*stored)(void *ctx, size_t i, bool sent);
 	void (*failed)(void *ctx, size_t i, const struct err *why);
 };
@@ -103,7 +103,7 @@ struct lfs_job {
 	uint64_t failed_at;  /* when that was counted last (ms) */
 	unsigned renewals;   /* times that the storage forgot it */
 	uint64_t not_before; /* no try before (ms) */
-	bool known;          /* the journal has it */
+	bool known;          /* it is in the journal */
 	bool stale;          /* its addresses must be renewed */
 	bool complete;       /* the storage has put the parts together */
 	bool given_up;       /* why says why */
