@@ -18,8 +18,10 @@
  *
  * Each line and each file may be lost or damaged: then something is hashed or
  * sent again. So nothing here fails, waits, locks or syncs. A line is appended
- * with one write; a file is created or replaced by a rename. Two runs at once
- * may replace each other's files, and read each other's lines.
+ * with one write, so that a kill tears only the last one. Lines that are of no
+ * use are dropped when a journal is opened: it is replaced by a rename. Two
+ * runs at once append to the same files; what one appends to a file that the
+ * other has replaced is lost.
  *
  * Files of other users, links and pipes are not read. A file of this user may
  * still have come with a copied or unpacked folder. Its hashes count for no
