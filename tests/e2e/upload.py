@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 import time
 
 from kit import MB, hub_with, limit, tree
@@ -638,8 +639,9 @@ def test_kill_while_sending(k):
 
 def test_kill_while_completing(k):
     folder(k, {"big.bin": noise(9, 12 * MB), "a.txt": "a"})
-    k.hub.fault(path="complete_multipart", delay=3)
-    kill(k, start(k), lambda: len(puts(k)) >= 3 and time.sleep(0.7) is None)
+    completing = threading.Event()
+    k.hub.fault(path="complete_multipart", delay=3, call=completing.set)
+    kill(k, start(k), completing.is_set)
     sent = len(puts(k))
     k.ok(up(k))
     same(k)
@@ -648,9 +650,9 @@ def test_kill_while_completing(k):
 
 def test_kill_while_committing(k):
     folder(k)
-    k.hub.fault(path="/commit/", method="POST", delay=2)
-    kill(k, start(k), lambda: sum("/verify" in e["path"] for e in k.hub.asked()) == 2 and
-         time.sleep(0.6) is None)
+    committing = threading.Event()
+    k.hub.fault(path="/commit/", method="POST", delay=2, call=committing.set)
+    kill(k, start(k), committing.is_set)
     sent = len(puts(k))
     k.ok(up(k))
     same(k)
