@@ -9,7 +9,8 @@ MANDIR  = $(PREFIX)/share/man
 O       = build/release
 
 CC      = musl-gcc
-# For size: the network is slower than any of this, but for the hashes below.
+# For size: the network is slower than any of this, but for the hashes and
+# ciphers below.
 CFLAGS  = -Os
 LDFLAGS = -static -s -Wl,--gc-sections
 
@@ -98,7 +99,7 @@ $O/commit: FORCE
 $O/tls.o $O/tests/unit/chain.o $O/tests/unit/clock.o $O/tests/unit/tls.o: \
     OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
-$O/hash.o $O/hash_cpu.o: CFLAGS += -O2
+$O/hash.o $O/hash_cpu.o $O/cipher_cpu.o: CFLAGS += -O2
 
 # The scripts that are installed, made by a program that runs here.
 $O/shell/%: $O/completion

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "cert.h"
+#include "cipher_cpu.h"
 #include "err.h"
 #include "roots.h"
 #include "str.h"
@@ -623,23 +624,14 @@ tls_suites(bool aes)
 	return aes ? suites + 2 : suites;
 }
 
-/* True if BearSSL uses AES instructions of this CPU: it does so on x86 and
- * POWER8, not on ARM. */
-static bool
-has_aes(void)
-{
-	return br_aes_x86ni_ctr_get_vtable() || br_aes_pwr8_ctr_get_vtable();
-}
-
 static void
 set_engine(br_ssl_engine_context *eng)
 {
 	br_ssl_engine_set_versions(eng, BR_TLS12, BR_TLS12);
-	br_ssl_engine_set_suites(eng, tls_suites(has_aes()), TLS_SUITES);
 	/* Each of these checks the CPU and chooses the fastest code that runs
 	 * in constant time. */
-	br_ssl_engine_set_default_aes_gcm(eng);
-	br_ssl_engine_set_default_chapol(eng);
+	br_ssl_engine_set_suites(
+	    eng, tls_suites(cipher_choose(eng)), TLS_SUITES);
 	br_ssl_engine_set_default_ec(eng);
 	br_ssl_engine_set_default_rsavrfy(eng);
 	br_ssl_engine_set_default_ecdsa(eng);

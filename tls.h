@@ -4,7 +4,7 @@
 /*
  * A TLS 1.2 client session with BearSSL, over a connected non-blocking socket.
  *
- * AES-GCM is offered first where BearSSL can use AES instructions of the CPU,
+ * AES-GCM is offered first where the CPU has AES instructions (cipher_cpu.h),
  * ChaCha20 elsewhere. Receives are large: a buffer of TLS_RECV bytes takes many
  * records in one system call. The host name is always checked; there is no
  * switch to turn that off. Renegotiation is refused. ALPN (RFC 7301) offers
@@ -50,8 +50,7 @@ int tls_trust_add_pem(
 int tls_trust_add_file(struct tls_trust *t, const char *path, struct err *e);
 int tls_trust_add_dir(struct tls_trust *t, const char *path, struct err *e);
 
-/* The cipher suites, best first, for BearSSL with or without AES instructions
- * of the CPU. */
+/* The number of cipher suites that are offered. */
 #define TLS_SUITES 6
 
 struct clock *tls_trust_clock(const struct tls_trust *t);

@@ -7,7 +7,7 @@ CPUS = x86_64 i686 aarch64 armv7 armv5 riscv64 mipsel s390x
 DIST_MAX = 600000
 CROSS = build/cross
 
-# Not CFLAGS: said to another make, they take -O2 from the hashes.
+# Not CFLAGS: said to another make, they take -O2 from the hashes and ciphers.
 FOR_CPU = O=build/dist/$* CC=$(abspath $(CROSS)/$*/cc) \
           AR=$(shell tools/cross -t $*)-ar BEARSSL=$(CROSS)/$*/bearssl \
           BEARSSL_VERSION=$(shell tools/cross -v $(CROSS))

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cipher_cpu.h"
 #include "err.h"
 #include "hash.h"
 #include "hash_cpu.h"
@@ -41,7 +42,6 @@ struct ends {
 static void
 ends_chacha(struct ends *x, br_ssl_engine_context *eng)
 {
-	br_ssl_engine_set_default_chapol(eng);
 	br_sslrec_out_chapol_vtable.init(
 	    &x->out.chapol.vtable.out, eng->ichacha, eng->ipoly, key, iv);
 	br_sslrec_in_chapol_vtable.init(
@@ -51,7 +51,6 @@ ends_chacha(struct ends *x, br_ssl_engine_context *eng)
 static void
 ends_aes(struct ends *x, br_ssl_engine_context *eng)
 {
-	br_ssl_engine_set_default_aes_gcm(eng);
 	br_sslrec_out_gcm_vtable.init(
 	    &x->out.gcm.vtable.out, eng->iaes_ctr, key, 16, eng->ighash, iv);
 	br_sslrec_in_gcm_vtable.init(
@@ -82,6 +81,7 @@ records(bool aes, unsigned count)
 	int r = 0;
 
 	br_ssl_client_zero(c);
+	cipher_choose(&c->eng);
 	(aes ? ends_aes : ends_chacha)(&x, &c->eng);
 	memset(room, 0, BEFORE + RECORD + AFTER);
 	for (unsigned i = 0; i < RECORDS && r == 0; i++)
