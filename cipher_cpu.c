@@ -1,45 +1,14 @@
 #include "cipher_cpu.h"
 
-/* Little-endian only. clang wants the vectors, and before version 16 the AES
- * instructions too, for the whole program or not at all. */
-#if defined(__aarch64__) && defined(__AARCH64EL__)
-#define NEON 1
-#elif defined(__ARMEL__) && defined(__ARM_FP) && __ARM_ARCH >= 7 && \
-    (!defined(__clang__) || defined(__ARM_NEON))
-#define NEON 1
-#else
-#define NEON 0
-#endif
+#include "arm.h"
 
-#if NEON && defined(__aarch64__) && \
-    (!defined(__clang__) || __clang_major__ >= 16 || \
-	defined(__ARM_FEATURE_AES))
-#define ARM_AES 1
-#else
-#define ARM_AES 0
-#endif
-
-#if NEON
+#if ARM_NEON
 
 #include <arm_neon.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
-
-#if defined(__aarch64__) || defined(__clang__)
-#define NEON_TARGET
-#else
-#define NEON_TARGET __attribute__((target("fpu=neon")))
-#endif
-#define NEON_INLINE static inline __attribute__((always_inline)) NEON_TARGET
-
-/* From the kernel's interface: bits of AT_HWCAP. */
-#if defined(__aarch64__)
-enum { CAP_NEON = 1 << 1, CAP_AES = 1 << 3, CAP_PMULL = 1 << 4 };
-#else
-enum { CAP_NEON = 1 << 12 };
-#endif
 
 static uint32_t
 le32(const unsigned char *p)
@@ -496,15 +465,7 @@ choose_chapol(br_ssl_engine_context *eng)
 
 #endif
 
-#if ARM_AES
-
-/* +crypto is AES, PMULL and the hashes; gcc before 13 has no less. */
-#if defined(__clang__) && __clang_major__ < 16
-#define AES_TARGET
-#else
-#define AES_TARGET __attribute__((target("+crypto")))
-#endif
-#define AES_INLINE static inline __attribute__((always_inline)) AES_TARGET
+#if ARM_CRYPTO
 
 /* --- AES in counter mode (FIPS 197; NIST SP 800-38D, 6.5). --- */
 
@@ -529,7 +490,7 @@ static const br_block_ctr_class aes_ctr = {
 
 /* SubWord() of the standard. aese also shifts rows, which changes nothing if
  * all four columns are the same. */
-AES_INLINE uint32_t
+CRYPTO_INLINE uint32_t
 sub_word(uint32_t x)
 {
 	uint8x16_t columns = vreinterpretq_u8_u32(vdupq_n_u32(x));
@@ -540,7 +501,7 @@ sub_word(uint32_t x)
 
 /* KeyExpansion(); words are as they lie in memory, so that a rotation to the
  * left is one to the right. */
-static AES_TARGET void
+static CRYPTO_TARGET void
 aes_init(const br_block_ctr_class **ctx, const void *key, size_t len)
 {
 	struct aes_keys *k = (void *)ctx;
@@ -566,7 +527,7 @@ aes_init(const br_block_ctr_class **ctx, const void *key, size_t len)
 
 /* Encrypts n blocks at p; count is the first counter block, in words of this
  * CPU's order. */
-AES_INLINE void
+CRYPTO_INLINE void
 aes_blocks(const struct aes_keys *k, uint32x4_t count, unsigned char *p, int n)
 {
 	const uint32x4_t one = vsetq_lane_u32(1, vdupq_n_u32(0), 3);
@@ -593,7 +554,7 @@ aes_blocks(const struct aes_keys *k, uint32x4_t count, unsigned char *p, int n)
 	}
 }
 
-static AES_TARGET uint32_t
+static CRYPTO_TARGET uint32_t
 aes_run(const br_block_ctr_class *const *ctx, const void *iv, uint32_t cc,
     void *data, size_t len)
 {
@@ -640,20 +601,20 @@ struct product {
 	uint64x2_t low, high, sums;
 };
 
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 mul_low64(poly64x2_t a, poly64x2_t b)
 {
 	return vreinterpretq_u64_p128(
 	    vmull_p64(vgetq_lane_p64(a, 0), vgetq_lane_p64(b, 0)));
 }
 
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 mul_high64(poly64x2_t a, poly64x2_t b)
 {
 	return vreinterpretq_u64_p128(vmull_high_p64(a, b));
 }
 
-AES_INLINE struct factor
+CRYPTO_INLINE struct factor
 factor_of(uint64x2_t a)
 {
 	struct factor f;
@@ -663,7 +624,7 @@ factor_of(uint64x2_t a)
 	return f;
 }
 
-AES_INLINE void
+CRYPTO_INLINE void
 add_product(struct product *s, uint64x2_t a, const struct factor *b)
 {
 	struct factor f = factor_of(a);
@@ -673,7 +634,7 @@ add_product(struct product *s, uint64x2_t a, const struct factor *b)
 	s->sums = veorq_u64(s->sums, mul_low64(f.sum, b->sum));
 }
 
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 reduce(const struct product *s)
 {
 	/* x^128, reduced, in both halves. */
@@ -690,7 +651,7 @@ reduce(const struct product *s)
 	return veorq_u64(low, mul_low64(vreinterpretq_p64_u64(high), fold));
 }
 
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 multiply(uint64x2_t a, const struct factor *b)
 {
 	struct product s = {vdupq_n_u64(0), vdupq_n_u64(0), vdupq_n_u64(0)};
@@ -699,14 +660,14 @@ multiply(uint64x2_t a, const struct factor *b)
 	return reduce(&s);
 }
 
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 ghash_load(const unsigned char *p)
 {
 	return vreinterpretq_u64_u8(vrbitq_u8(vld1q_u8(p)));
 }
 
 /* Takes n blocks at p into y; h has the powers from the first one on. */
-AES_INLINE uint64x2_t
+CRYPTO_INLINE uint64x2_t
 ghash_blocks(
     uint64x2_t y, const struct factor h[], const unsigned char *p, int n)
 {
@@ -724,7 +685,7 @@ ghash_blocks(
 }
 
 /* Takes len bytes, and zeros up to a whole block. */
-static AES_TARGET void
+static CRYPTO_TARGET void
 ghash_arm(void *y, const void *h, const void *data, size_t len)
 {
 	const unsigned char *p = data;

@@ -5,8 +5,9 @@
  * The two hashes that name content on the Hub: SHA-256 of the bytes (LFS and
  * Xet files) and the git blob id (SHA-1 over "blob SIZE\0" and the bytes) for
  * the rest. The fastest code that this CPU has is chosen at run time: SHA
- * instructions of x86 and ARMv8, vectors (AVX2, AVX-512), else BearSSL. Asking
- * the CPU costs microseconds in a virtual machine: each hash_init() does.
+ * instructions of x86 and ARMv8, vectors (AVX2, AVX-512, NEON), else BearSSL.
+ * Asking the CPU costs microseconds in a virtual machine: each hash_init()
+ * does.
  */
 
 #include <stdbool.h>
@@ -68,7 +69,8 @@ unsigned hash_lanes(void);
 /* Bytes of content hashed so far (without the git header). */
 uint64_t hash_length(const struct hash *h);
 
-/* What was chosen: "x86 SHA", "AVX-512", "AVX2", "ARMv8 SHA", "portable". */
+/* What was chosen: "x86 SHA", "AVX-512", "AVX2", "ARMv8 SHA", "NEON",
+ * "portable". */
 const char *hash_implementation(void);
 
 /* CRC-32 (IEEE 802.3), for state files. */

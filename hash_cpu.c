@@ -1,5 +1,56 @@
 #include "hash_cpu.h"
 
+#include "arm.h"
+
+/* --- Rounds of SHA-256 without instructions for them. --- */
+
+/*
+ * The functions are those of FIPS 180-4, 4.1.2, where Maj(a, b, c) is computed
+ * as b ^ ((a ^ b) & (b ^ c)): a ^ b is the b ^ c of the next round.
+ *
+ * The variables a to h of the standard are v[0] to v[7]. A round moves all of
+ * them on by one; here they stay in place and round i finds a in v[-i % 8].
+ * All indices are constants once the functions are inlined, so that an array
+ * is a set of registers.
+ */
+
+#if defined(__x86_64__) || ARM_NEON
+
+#define ROUND_INLINE static inline __attribute__((always_inline))
+
+ROUND_INLINE uint32_t
+ror(uint32_t x, int n)
+{
+	return x >> n | x << (32 - n);
+}
+
+/* sum is that of message word and constant. */
+ROUND_INLINE void
+sha256_round(uint32_t v[8], uint32_t *bc, int i, uint32_t sum)
+{
+	uint32_t a = v[-i & 7], b = v[(1 - i) & 7], e = v[(4 - i) & 7];
+	uint32_t f = v[(5 - i) & 7], g = v[(6 - i) & 7];
+	uint32_t ab = a ^ b;
+	uint32_t t = v[(7 - i) & 7] + sum + ((e & f) + (~e & g)) +
+		     (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25));
+
+	v[(3 - i) & 7] += t;
+	v[(7 - i) & 7] =
+	    t + (b ^ (ab & *bc)) + (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22));
+	*bc = ab;
+}
+
+ROUND_INLINE void
+sha256_rounds4(uint32_t v[8], uint32_t *bc, int i, const uint32_t *sum)
+{
+	sha256_round(v, bc, i, sum[0]);
+	sha256_round(v, bc, i + 1, sum[1]);
+	sha256_round(v, bc, i + 2, sum[2]);
+	sha256_round(v, bc, i + 3, sum[3]);
+}
+
+#endif
+
 /* --- SHA instructions of x86. --- */
 
 #if defined(__x86_64__)
@@ -333,14 +384,7 @@ hash_impls_x86(const struct hash_impl *out[])
 
 /*
  * SHA-256 with the vectors of x86, for CPUs without SHA instructions and for
- * many streams at once. The functions are those of FIPS 180-4, 4.1.2, where
- * Maj(a, b, c) is computed as b ^ ((a ^ b) & (b ^ c)): a ^ b is the b ^ c of
- * the next round.
- *
- * The variables a to h of the standard are v[0] to v[7]. A round moves all of
- * them on by one; here they stay in place and round i finds a in v[-i % 8].
- * All indices are constants once the functions are inlined, so that an array
- * is a set of registers.
+ * many streams at once.
  */
 
 #if defined(__x86_64__)
@@ -359,36 +403,6 @@ hash_impls_x86(const struct hash_impl *out[])
  * go between the steps of the schedule, so that both kinds of execution units
  * have work; those of the second block find theirs done.
  */
-INLINE2 uint32_t
-ror(uint32_t x, int n)
-{
-	return x >> n | x << (32 - n);
-}
-
-INLINE2 void
-pair_round(uint32_t v[8], uint32_t *bc, int i, uint32_t sum)
-{
-	uint32_t a = v[-i & 7], b = v[(1 - i) & 7], e = v[(4 - i) & 7];
-	uint32_t f = v[(5 - i) & 7], g = v[(6 - i) & 7];
-	uint32_t ab = a ^ b;
-	uint32_t t = v[(7 - i) & 7] + sum + ((e & f) + (~e & g)) +
-		     (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25));
-
-	v[(3 - i) & 7] += t;
-	v[(7 - i) & 7] =
-	    t + (b ^ (ab & *bc)) + (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22));
-	*bc = ab;
-}
-
-INLINE2 void
-pair_rounds(uint32_t v[8], uint32_t *bc, int i, const uint32_t *sum)
-{
-	pair_round(v, bc, i, sum[0]);
-	pair_round(v, bc, i + 1, sum[1]);
-	pair_round(v, bc, i + 2, sum[2]);
-	pair_round(v, bc, i + 3, sum[3]);
-}
-
 INLINE2 __m256i
 ror2(__m256i x, int n)
 {
@@ -457,7 +471,7 @@ pair_step(uint32_t v[8], uint32_t *bc, __m256i w[4], uint32_t *sum,
 	pair_schedule(w, i);
 	_mm256_store_si256(
 	    (void *)(sum + 8 * (i + 4)), pair_sum(w[i], k + 4 * (i + 4)));
-	pair_rounds(v, bc, 4 * i, sum + 8 * i);
+	sha256_rounds4(v, bc, 4 * i, sum + 8 * i);
 }
 
 /* The first block, and the schedule of both. */
@@ -484,10 +498,10 @@ pair_first(uint32_t h[8], const unsigned char *p, const unsigned char *q,
 		pair_step(v, &bc, w, sum, k, 2);
 		pair_step(v, &bc, w, sum, k, 3);
 	}
-	pair_rounds(v, &bc, 0, sum);
-	pair_rounds(v, &bc, 4, sum + 8);
-	pair_rounds(v, &bc, 8, sum + 16);
-	pair_rounds(v, &bc, 12, sum + 24);
+	sha256_rounds4(v, &bc, 0, sum);
+	sha256_rounds4(v, &bc, 4, sum + 8);
+	sha256_rounds4(v, &bc, 8, sum + 16);
+	sha256_rounds4(v, &bc, 12, sum + 24);
 #pragma GCC unroll 8
 	for (int i = 0; i < 8; i++)
 		h[i] += v[i];
@@ -502,8 +516,8 @@ pair_second(uint32_t h[8], const uint32_t *sum)
 	for (int i = 0; i < 8; i++)
 		v[i] = h[i];
 	for (int i = 0; i < 8; i++, sum += 16) {
-		pair_rounds(v, &bc, 0, sum);
-		pair_rounds(v, &bc, 4, sum + 8);
+		sha256_rounds4(v, &bc, 0, sum);
+		sha256_rounds4(v, &bc, 4, sum + 8);
 	}
 #pragma GCC unroll 8
 	for (int i = 0; i < 8; i++)
@@ -805,34 +819,110 @@ hash_sha256_avx512_many(
 
 #endif
 
-/* --- SHA instructions of ARM. --- */
+/* --- Vectors of ARM. --- */
 
-/* clang before 16 has these intrinsics only if the whole program may use
- * them; with an older one the portable code does the work. */
-#if defined(__aarch64__) && defined(__AARCH64EL__) && \
-    (!defined(__clang__) || __clang_major__ >= 16 || \
-	defined(__ARM_FEATURE_SHA2))
+#if ARM_NEON
 
 #include <arm_neon.h>
 #include <sys/auxv.h>
 
-/* +crypto is AES and both hashes; gcc before 13 has no less. */
-#if defined(__clang__) && __clang_major__ < 16
-#define ARM_TARGET
-#else
-#define ARM_TARGET __attribute__((target("+crypto")))
-#endif
-#define ARM_INLINE static inline __attribute__((always_inline)) ARM_TARGET
-
-/* From the kernel's interface: bits of AT_HWCAP. */
-enum { CAP_SHA1 = 1 << 5, CAP_SHA2 = 1 << 6 };
-
 /* Four message words of both hashes. */
-ARM_INLINE uint32x4_t
+NEON_INLINE uint32x4_t
 words(const unsigned char *p)
 {
 	return vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(p)));
 }
+
+/*
+ * SHA-256 where there are no instructions for it: as in pair_first() above the
+ * message schedule is made in vectors, of one block here, and the rounds go
+ * between its steps.
+ */
+NEON_INLINE uint32x4_t
+neon_sigma0(uint32x4_t x)
+{
+	uint32x4_t a = vsriq_n_u32(vshlq_n_u32(x, 25), x, 7);
+	uint32x4_t b = vsriq_n_u32(vshlq_n_u32(x, 14), x, 18);
+
+	return veorq_u32(veorq_u32(a, b), vshrq_n_u32(x, 3));
+}
+
+NEON_INLINE uint32x2_t
+neon_sigma1(uint32x2_t x)
+{
+	uint32x2_t a = vsri_n_u32(vshl_n_u32(x, 15), x, 17);
+	uint32x2_t b = vsri_n_u32(vshl_n_u32(x, 13), x, 19);
+
+	return veor_u32(veor_u32(a, b), vshr_n_u32(x, 10));
+}
+
+/* The next four words in place of the oldest, w[i]. sigma1 is of the words two
+ * before, so the first two of the four must be there before the others. */
+NEON_INLINE void
+neon_schedule(uint32x4_t w[4], int i)
+{
+	uint32x4_t w1 = w[(i + 1) & 3], w2 = w[(i + 2) & 3],
+		   w3 = w[(i + 3) & 3];
+	uint32x4_t x = vaddq_u32(w[i], neon_sigma0(vextq_u32(w[i], w1, 1)));
+	uint32x2_t low, high;
+
+	x = vaddq_u32(x, vextq_u32(w2, w3, 1));
+	low = vadd_u32(vget_low_u32(x), neon_sigma1(vget_high_u32(w3)));
+	high = vadd_u32(vget_high_u32(x), neon_sigma1(low));
+	w[i] = vcombine_u32(low, high);
+}
+
+/* Four rounds with what is in sum, and the sums for those 16 later. */
+NEON_INLINE void
+neon_step(uint32_t v[8], uint32_t *bc, uint32x4_t w[4], uint32_t *sum,
+    const uint32_t *k, int i)
+{
+	neon_schedule(w, i);
+	sha256_rounds4(v, bc, 4 * i, sum + 4 * i);
+	vst1q_u32(sum + 4 * i, vaddq_u32(w[i], vld1q_u32(k + 4 * i)));
+}
+
+static NEON_TARGET void
+sha256_neon(uint32_t h[8], const unsigned char *p, size_t n)
+{
+	uint32_t v[8], bc, sum[16];
+	uint32x4_t w[4];
+
+	for (; n > 0; n--, p += 64) {
+		const uint32_t *k = hash_sha256_k;
+
+#pragma GCC unroll 4
+		for (int i = 0; i < 4; i++) {
+			w[i] = words(p + 16 * i);
+			vst1q_u32(
+			    sum + 4 * i, vaddq_u32(w[i], vld1q_u32(k + 4 * i)));
+		}
+#pragma GCC unroll 8
+		for (int i = 0; i < 8; i++)
+			v[i] = h[i];
+		bc = h[1] ^ h[2];
+		for (int i = 0; i < 3; i++) {
+			k += 16;
+			neon_step(v, &bc, w, sum, k, 0);
+			neon_step(v, &bc, w, sum, k, 1);
+			neon_step(v, &bc, w, sum, k, 2);
+			neon_step(v, &bc, w, sum, k, 3);
+		}
+		sha256_rounds4(v, &bc, 0, sum);
+		sha256_rounds4(v, &bc, 4, sum + 4);
+		sha256_rounds4(v, &bc, 8, sum + 8);
+		sha256_rounds4(v, &bc, 12, sum + 12);
+#pragma GCC unroll 8
+		for (int i = 0; i < 8; i++)
+			h[i] += v[i];
+	}
+}
+
+#endif
+
+/* --- SHA instructions of ARM. --- */
+
+#if ARM_CRYPTO
 
 /* A to D are in one register and E to H in another, A and E lowest. sha256h
  * makes four rounds and returns the new A to D, sha256h2 the new E to H of the
@@ -842,7 +932,7 @@ struct sha256_state {
 	uint32x4_t w[4]; /* the last 16 message words, the oldest first */
 };
 
-ARM_INLINE void
+CRYPTO_INLINE void
 sha256_rounds(struct sha256_state *s, int i, const uint32_t *k)
 {
 	uint32x4_t sum = vaddq_u32(s->w[i], vld1q_u32(k + 4 * i));
@@ -853,7 +943,7 @@ sha256_rounds(struct sha256_state *s, int i, const uint32_t *k)
 }
 
 /* Four rounds, and the next four words in place of the oldest. */
-ARM_INLINE void
+CRYPTO_INLINE void
 sha256_step(struct sha256_state *s, int i, const uint32_t *k)
 {
 	uint32x4_t w1 = s->w[(i + 1) & 3], w2 = s->w[(i + 2) & 3];
@@ -863,7 +953,7 @@ sha256_step(struct sha256_state *s, int i, const uint32_t *k)
 	    vsha256su0q_u32(s->w[i], w1), w2, s->w[(i + 3) & 3]);
 }
 
-ARM_INLINE void
+CRYPTO_INLINE void
 sha256_block(struct sha256_state *s)
 {
 	const uint32_t *k = hash_sha256_k;
@@ -880,7 +970,7 @@ sha256_block(struct sha256_state *s)
 	sha256_rounds(s, 3, k);
 }
 
-static ARM_TARGET void
+static CRYPTO_TARGET void
 sha256_arm(uint32_t h[8], const unsigned char *p, size_t n)
 {
 	struct sha256_state s;
@@ -913,7 +1003,7 @@ struct sha1_state {
 
 /* Four rounds from number r on, a multiple of four, and the next four words in
  * place of the oldest. The last four steps compute unused words. */
-ARM_INLINE void
+CRYPTO_INLINE void
 sha1_step(struct sha1_state *s, int r)
 {
 	static const uint32_t k[4] = {
@@ -934,7 +1024,7 @@ sha1_step(struct sha1_state *s, int r)
 		w[(i + 3) & 3]);
 }
 
-static ARM_TARGET void
+static CRYPTO_TARGET void
 sha1_arm(uint32_t h[8], const unsigned char *p, size_t n)
 {
 	struct sha1_state s;
@@ -959,17 +1049,28 @@ sha1_arm(uint32_t h[8], const unsigned char *p, size_t n)
 	h[4] = s.e;
 }
 
+#endif
+
+#if ARM_NEON
+
 size_t
 hash_impls_arm(const struct hash_impl *out[])
 {
+	static const struct hash_impl neon = {
+	    "NEON", sha256_neon, hash_sha1_portable, NULL, 1, 1};
+	unsigned long has = getauxval(AT_HWCAP);
+	size_t n = 0;
+
+#if ARM_CRYPTO
 	static const struct hash_impl sha = {
 	    "ARMv8 SHA", sha256_arm, sha1_arm, NULL, 1, 1};
-	unsigned long has = getauxval(AT_HWCAP);
 
-	if (!(has & CAP_SHA1) || !(has & CAP_SHA2))
-		return 0;
-	out[0] = &sha;
-	return 1;
+	if ((has & CAP_SHA1) && (has & CAP_SHA2))
+		out[n++] = &sha;
+#endif
+	if (has & CAP_NEON)
+		out[n++] = &neon;
+	return n;
 }
 
 #else

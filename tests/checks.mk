@@ -11,6 +11,16 @@ $O/fuzz_%: $O/tests/fuzz/%.o $(LIB)
 $O/bench_%: $O/tests/bench/%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
+# As on a CPU without the instructions for AES and hashes; see the head of
+# tests/bench/plain.c.
+$O/hub_plain: $O/hub.o $O/tests/bench/plain.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=getauxval -o $@ $^ \
+	    $(BEARSSL_LIB) $(LIB)
+
+$O/bench_insn_plain: $O/tests/bench/insn.o $O/tests/bench/plain.o $(LIB)
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=getauxval -o $@ $^ \
+	    $(BEARSSL_LIB) $(LIB)
+
 $O/env_dump: $O/tests/check/env_dump.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 

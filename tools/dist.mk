@@ -58,7 +58,9 @@ insn: build/insn.so $(CPUS:%=insn-%)
 	INSN=$(abspath $<) tests/bench/insn $(CPUS)
 
 $(CPUS:%=insn-%): insn-%: dist-%
-	$(MAKE) $(FOR_CPU) build/dist/$*/bench_insn
+	$(MAKE) $(FOR_CPU) $(addprefix build/dist/$*/,bench_insn $(INSN_$*))
+
+INSN_aarch64 = hub_plain bench_insn_plain
 
 build/insn.so: tests/bench/plugin.c
 	@mkdir -p $(@D)
