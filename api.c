@@ -1,6 +1,7 @@
 #include "api.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -465,6 +466,22 @@ entry_size(const struct json *v, uint64_t *size)
 	return json_uint(&item, REPO_FILE_MAX, size);
 }
 
+/* The ids for the listing that is kept; NULL, and none is kept, without them. */
+static const struct repo_ids *
+entry_ids(const struct json *entry, struct repo_ids *ids)
+{
+	char *oid = json_get_strdup(entry, "oid", 40);
+	char *xet = json_get_strdup(entry, "xetHash", 64);
+	bool good = oid && digest_parse(str_of(oid), &ids->blob) == 0 &&
+		    ids->blob.kind == HASH_GIT &&
+		    (!xet || str_is_hex(str_of(xet), 64));
+
+	snprintf(ids->xet, sizeof(ids->xet), "%s", good && xet ? xet : "");
+	free(oid);
+	free(xet);
+	return good ? ids : NULL;
+}
+
 static int
 read_entry(const struct json *entry, struct repo_file *out, struct err *e)
 {
@@ -490,6 +507,7 @@ give_entry(const struct json *entry,
     struct err *e)
 {
 	struct repo_file f = {.path = NULL};
+	struct repo_ids ids;
 	struct json type;
 	int rv;
 
@@ -502,6 +520,7 @@ give_entry(const struct json *entry,
 	if (!json_is(&type, "file"))
 		return 0;
 	rv = read_entry(entry, &f, e);
+	f.ids = entry_ids(entry, &ids);
 	if (rv == 0)
 		rv = each(ctx, &f, e);
 	else if (f.path)

@@ -79,6 +79,14 @@ struct repo_file {
 	uint64_t size;
 	struct digest
 	    digest; /* SHA-256 of LFS and Xet files, else git blob id */
+	/* Only in the call for an entry of a listing; else NULL. */
+	const struct repo_ids *ids;
+};
+
+/* The other names of a content. */
+struct repo_ids {
+	struct digest blob; /* git's, of an LFS file that of its pointer */
+	char xet[65];       /* the Xet hash in hexadecimal; "": none */
 };
 
 /*

@@ -181,6 +181,25 @@ struct load {
 	struct config *out;
 };
 
+/* The shared cache of the official client. */
+static int
+load_cache(const struct load *l, struct err *e)
+{
+	struct config *c = l->out;
+	const char *variable = "HF_HUB_CACHE";
+
+	c->no_symlinks =
+	    variable_is_true(l->variables, "HF_HUB_DISABLE_SYMLINKS");
+	if (l->options->cache_dir) {
+		c->cache_dir = xstrdup(l->options->cache_dir);
+		return 0;
+	}
+	if (!variable_get(l->variables, variable))
+		variable = "HUGGINGFACE_HUB_CACHE";
+	return variable_path(
+	    l->variables, variable, c->hf_home, "hub", &c->cache_dir, e);
+}
+
 static int
 load_paths(const struct load *l, struct err *e)
 {
@@ -201,7 +220,7 @@ load_paths(const struct load *l, struct err *e)
 	rv = variable_path(
 	    l->variables, "HF_HOME", cache, "huggingface", &c->hf_home, e);
 	free(cache);
-	if (rv < 0)
+	if (rv < 0 || load_cache(l, e) < 0)
 		return -1;
 	return variable_path(l->variables, "XDG_STATE_HOME",
 	    variable_get(l->variables, "HOME"), ".local/state", &c->state_home,
@@ -366,7 +385,7 @@ load_limits(const struct load *l)
 
 	if (!variable_get(l->variables, offline))
 		offline = "TRANSFORMERS_OFFLINE";
-	c->offline = variable_is_true(l->variables, offline);
+	c->offline = o->offline || variable_is_true(l->variables, offline);
 	if (o->ipv4 != o->ipv6)
 		c->family = o->ipv4 ? NET_IPV4 : NET_IPV6;
 	c->retries = o->has_retries ? o->retries : 8;
@@ -425,6 +444,7 @@ config_release(struct config *c)
 	free(c->secret_file[3]);
 	free(c->endpoint);
 	free(c->hf_home);
+	free(c->cache_dir);
 	free(c->state_home);
 	for (size_t i = 0; i < countof(c->ca_file); i++)
 		free(c->ca_file[i]);

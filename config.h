@@ -82,7 +82,12 @@ struct config {
 	 * the configuration names, the two of the official client. NULL:
 	 * none. */
 	char *secret_file[4];
-	bool offline;     /* HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
+	/* --offline, else HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
+	bool offline;
+	/* --cache-dir, else HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else
+	 * "hub" in hf_home; NULL if there is no HOME. */
+	char *cache_dir;
+	bool no_symlinks; /* HF_HUB_DISABLE_SYMLINKS */
 	char *hf_home;    /* NULL if there is no HOME */
 	char *state_home; /* XDG_STATE_HOME, ~/.local/state; NULL: no HOME */
 	struct proxy_rules proxy; /* of the environment or the options */

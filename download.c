@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cache.h"
 #include "client.h"
 #include "err.h"
 #include "fetch.h"
@@ -187,7 +188,10 @@ note_here(const struct download_report *r, size_t kept, size_t proved)
 	const char *are = all == 1 ? " is" : here == 1 ? "s is" : "s are";
 	const char *they = kept == 1 ? "it was" : "they were";
 
-	if (kept && proved)
+	if (r->cached && kept)
+		progress_note(progress, "%zu of %zu file%s cached, not hashed",
+		    here, all, are);
+	else if (kept && proved)
 		progress_note(progress,
 		    "%zu of %zu file%s in place: %zu unchanged since %s "
 		    "verified, %zu verified now",
@@ -212,10 +216,13 @@ download_report_plan(const struct download_report *r)
 	char size[16];
 
 	for (size_t i = 0; i < p->n; i++) {
-		kept += p->file[i].state == PLAN_KEPT;
+		kept += p->file[i].state == PLAN_KEPT ||
+			p->file[i].state == PLAN_LINK;
 		proved += p->file[i].state == PLAN_PROVED;
 		if (p->file[i].state == PLAN_FAILED)
-			progress_note(progress, "refused: '%s': %s",
+			progress_note(progress, "%s: '%s': %s",
+			    p->file[i].failure->kind == ERR_ABSENT ? "missing"
+								   : "refused",
 			    p->file[i].file.path, p->file[i].failure->msg);
 	}
 	note_here(r, kept, proved);
@@ -232,12 +239,15 @@ download_report_plan(const struct download_report *r)
 }
 
 static const char *
-outcome(const struct plan_file *f)
+outcome(const struct plan_file *f, bool cached)
 {
 	switch (f->state) {
 	case PLAN_FETCH:
 		return "missing";
+	case PLAN_LINK:
+		return "cached";
 	case PLAN_KEPT:
+		return cached ? "cached" : "kept";
 	case PLAN_PROVED:
 		return "kept";
 	case PLAN_COPY:
@@ -251,27 +261,29 @@ outcome(const struct plan_file *f)
 }
 
 /* Writes the hash only if it was computed or checked for the file on the
- * disk. */
+ * disk; in a cache it may be no more than the file's name. */
 static void
-put_hash_json(struct buf *out, const struct plan_file *f)
+put_hash_json(struct buf *out, const struct plan_file *f, bool cached)
 {
 	char hex[2 * HASH_SIZE_MAX + 1];
 
-	if (f->state != PLAN_DONE && !plan_was_here(f))
+	if (f->state != PLAN_DONE && f->state != PLAN_LINK && !plan_was_here(f))
 		return;
 	digest_hex(&f->file.digest, hex);
 	buf_printf(out, ",\"%s\":\"%s\",\"verified\":\"%s\"",
 	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
-	    f->state == PLAN_KEPT ? "before" : "now");
+	    f->state == PLAN_DONE || f->state == PLAN_PROVED ? "now"
+	    : cached                                         ? "not hashed"
+							     : "before");
 }
 
 static void
-put_file_json(struct buf *out, const struct plan_file *f)
+put_file_json(struct buf *out, const struct plan_file *f, bool cached)
 {
 	report_file(out, f->file.path, f->file.size);
-	put_hash_json(out, f);
-	report_file_end(
-	    out, outcome(f), f->state == PLAN_FAILED ? f->failure->msg : NULL);
+	put_hash_json(out, f, cached);
+	report_file_end(out, outcome(f, cached),
+	    f->state == PLAN_FAILED ? f->failure->msg : NULL);
 }
 
 static void
@@ -281,7 +293,7 @@ put_json(const struct download_report *r, struct output *to)
 
 	report_begin(out, "download", &r->s->id, r->s->revision);
 	buf_printf(out, ",\"commit\":\"%s\",\"path\":", r->commit);
-	json_put_string(out, str_of(r->o->local_path));
+	json_put_string(out, str_of(r->path));
 	buf_printf(out,
 	    ",\"dry_run\":%s,\"received\":%" PRIu64 ",\"milliseconds\":%" PRIu64
 	    ",\"files\":[",
@@ -290,7 +302,7 @@ put_json(const struct download_report *r, struct output *to)
 	for (size_t i = 0; i < r->plan->n; i++) {
 		if (i)
 			buf_putc(out, ',');
-		put_file_json(out, &r->plan->file[i]);
+		put_file_json(out, &r->plan->file[i], r->cached);
 		output_more(to);
 	}
 	buf_puts(out, "]}\n");
@@ -300,7 +312,7 @@ static void
 put_path(
     const struct download_report *r, const struct plan_file *f, struct buf *out)
 {
-	const char *folder = r->o->local_path;
+	const char *folder = r->path;
 	bool slash = str_ends(str_of(folder), "/");
 
 	buf_printf(
@@ -313,7 +325,7 @@ static void
 put_paths(const struct download_report *r, struct output *out)
 {
 	if (!r->by_file) {
-		buf_printf(&out->text, "%s\n", r->o->local_path);
+		buf_printf(&out->text, "%s\n", r->path);
 		return;
 	}
 	for (size_t i = 0; i < r->plan->n; i++) {
@@ -324,21 +336,23 @@ put_paths(const struct download_report *r, struct output *out)
 }
 
 static void
-put_dry_file(struct buf *out, const struct plan_file *f)
+put_dry_file(struct buf *out, const struct plan_file *f, bool cached)
 {
 	static const char *const word[] = {
 	    [PLAN_FETCH] = "fetch",
 	    [PLAN_KEPT] = "in place",
 	    [PLAN_PROVED] = "in place",
 	    [PLAN_COPY] = "copy",
+	    [PLAN_LINK] = "link",
 	    [PLAN_DONE] = "done",
 	    [PLAN_FAILED] = "refused",
 	};
 	char size[16];
 
 	size_show(f->file.size, size);
-	report_line(out, word[f->state], size, f->file.path,
-	    f->state == PLAN_FAILED ? f->failure->msg : "");
+	report_line(out,
+	    cached && f->state == PLAN_KEPT ? "cached" : word[f->state], size,
+	    f->file.path, f->state == PLAN_FAILED ? f->failure->msg : "");
 }
 
 static void
@@ -348,13 +362,14 @@ put_dry_run(const struct download_report *r, struct output *out)
 	char size[16], left[16];
 
 	for (size_t i = 0; i < p->n; i++) {
-		put_dry_file(&out->text, &p->file[i]);
+		put_dry_file(&out->text, &p->file[i], r->cached);
 		output_more(out);
 	}
 	size_show(p->fetch - (r->o->resume ? p->left : 0), size);
 	size_show(p->here, left);
-	buf_printf(&out->text, "%zu of %zu files, %s to fetch; %s in place\n",
-	    p->to_fetch, p->n, size, left);
+	buf_printf(&out->text, "%zu of %zu files, %s to fetch; %s %s\n",
+	    p->to_fetch, p->n, size, left,
+	    r->cached ? "cached, not hashed" : "in place");
 }
 
 /* Sets one error for all failed files; each reason was already reported. */
@@ -378,6 +393,12 @@ sum_up(const struct download_report *r, struct err *e)
 	if (r->plan->n == 1)
 		err_set(e, why->kind, "cannot download '%.256s' from '%s': %s",
 		    first->file.path, r->s->id.id, why->msg);
+	else if (why->kind == ERR_ABSENT && r->s->config->offline)
+		/* What is missing decides, whatever else is there. */
+		err_set(e, ERR_ABSENT,
+		    "%zu of %zu files of '%s' are missing, and hub is offline; "
+		    "the first: '%.256s'",
+		    failed_files, r->plan->n, r->s->id.id, first->file.path);
 	else
 		err_set(e, failed_files == r->plan->n ? why->kind : ERR_PARTIAL,
 		    "%zu of %zu files of '%s' failed; the first, '%.256s': %s",
@@ -422,6 +443,7 @@ download_report_end(
 #define FILE_PREFIX ".hub-download"
 
 #define COPY_SIZE ((size_t)128 << 10)
+#define OTHER_MS 200 /* between two looks at what another program does */
 /* The most files that are compared with a misspelled name. */
 #define GUESS_MAX 20000
 
@@ -431,9 +453,17 @@ struct download {
 	struct session s;
 	char commit[41];
 	bool layout; /* into a folder, with the official client's layout */
+	bool in_cache;
+	bool offline;
+	bool made;  /* the folder was not there before */
+	bool whole; /* the sandbox's rules name the folder itself */
 	struct folder folder;
+	struct cache cache; /* a repository's place in the folder; with layout
+			     * its refs and trees */
+	struct tree_writer tree;
+	char *snapshot;              /* in the cache: its path */
 	struct partial_setup ground; /* the folder and its file system */
-	const char *prefix;          /* prefix of the names of partial files */
+	char *prefix;                /* prefix of the names of partial files */
 	struct litter litter;        /* our lock on their folder */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
@@ -441,8 +471,11 @@ struct download {
 	struct plan plan;
 	/* The files to be transferred, by their number in transfer.h. */
 	struct plan_file **fetch;
+	/* In the cache: the lock of each of them; -1: none. */
+	int *held;
 	uint64_t started;
-	pthread_mutex_t lock; /* guards the publishing of files, and unnoted */
+	pthread_mutex_t lock; /* guards the publishing of files, links in the
+			       * cache, and unnoted */
 	bool unnoted; /* metadata could not be written, and that was reported */
 };
 
@@ -457,6 +490,16 @@ take_entry(void *ctx, const struct repo_file *f, struct err *e)
 	if (choice_takes(&d->choice, f->path))
 		plan_add(&d->plan, f);
 	return 0;
+}
+
+/* All of the listing is kept, also what is not wanted now. */
+static int
+keep_entry(void *ctx, const struct repo_file *f, struct err *e)
+{
+	struct download *d = ctx;
+
+	tree_add(&d->tree, f);
+	return take_entry(d, f, e);
 }
 
 static int
@@ -486,6 +529,7 @@ struct guess {
 };
 
 static const char *last_part(const char *path);
+static int open_target(struct download *d, struct err *e);
 
 static int
 guess_entry(void *ctx, const struct repo_file *f, struct err *e)
@@ -520,6 +564,8 @@ suggest(const struct download *d, struct err *e)
 		return -1;
 	if (strpbrk(g.name, "*?["))
 		return err_hint(e, "--include '%s'", g.name);
+	if (d->offline)
+		return -1;
 	g.spelling = spelling_make(str_of(g.name));
 	(void)repo_tree(&d->s.repo, d->commit, guess_entry, &g, &ignored);
 	if (g.best)
@@ -528,29 +574,181 @@ suggest(const struct download *d, struct err *e)
 	return -1;
 }
 
+/* Takes back what a listing gave. */
+static void
+unlist(struct download *d)
+{
+	plan_release(&d->plan);
+	for (size_t i = 0; i < d->choice.n; i++)
+		d->choice.found[i] = false;
+}
+
+static int
+check_choice(struct download *d, struct err *e)
+{
+	return choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e);
+}
+
+/* The whole listing from the Hub, which is kept where the files go: so there
+ * must be such a place. */
+static int
+read_listing(struct download *d, struct err *e)
+{
+	bool keep = (d->layout || d->in_cache) && !d->o->dry_run;
+	int rv;
+
+	if (!keep)
+		return repo_tree(&d->s.repo, d->commit, take_entry, d, e);
+	if (d->folder.fd < 0 && open_target(d, e) < 0)
+		return -1;
+	tree_begin(&d->tree, &d->cache);
+	rv = repo_tree(&d->s.repo, d->commit, keep_entry, d, e);
+	tree_end(&d->tree, rv == 0);
+	return rv;
+}
+
 static int
 list_files(struct download *d, struct err *e)
 {
-	bool read_all = !choice_is_few_files(&d->choice);
+	bool read_all = d->in_cache || !choice_is_few_files(&d->choice);
 
 	if (!read_all && ask_each(d, e) < 0) {
 		/* It may be a folder's name. */
 		if (e->kind != ERR_ABSENT || d->choice.single)
 			return -1;
-		plan_release(&d->plan);
+		unlist(d);
 		read_all = true;
 	}
-	if (read_all && repo_tree(&d->s.repo, d->commit, take_entry, d, e) < 0)
+	if (read_all && read_listing(d, e) < 0)
 		return -1;
-	return choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e);
+	return check_choice(d, e);
+}
+
+/* True if the cache has all files: then the Hub need not be asked. */
+static bool
+is_complete(struct download *d)
+{
+	plan_check(&d->plan, false);
+	for (size_t i = 0; i < d->plan.n; i++) {
+		struct plan_file *f = &d->plan.file[i];
+		struct err ignored;
+
+		if (f->state != PLAN_FETCH ||
+		    cache_look(&d->cache, f->file.path, &f->file.digest,
+			f->file.size, &f->there, &ignored) != CACHE_HIT)
+			return false;
+		f->state = PLAN_KEPT;
+	}
+	return true;
+}
+
+/* The files of a snapshot whose listing is not there: those that are named. */
+static int
+list_snapshot(struct download *d, struct err *e)
+{
+	bool named = d->in_cache && choice_is_few_files(&d->choice);
+
+	for (size_t i = 0; named && i < d->choice.n; i++) {
+		const char *name = d->choice.name[i];
+		struct repo_file f;
+
+		if (cache_find(&d->cache, name, &f) != 0) {
+			err_set(e, ERR_ABSENT,
+			    cache_is_absent(&d->cache, name)
+				? "there is no file '%s' in '%s'"
+				: "'%s' of '%s' is not in the cache, and hub "
+				  "is offline",
+			    name, d->s.id.id);
+			return err_hint(e, "run again without --offline");
+		}
+		f.path = xstrdup(name);
+		d->choice.found[i] = true;
+		plan_add(&d->plan, &f);
+		free(f.path);
+	}
+	if (named)
+		return 0;
+	err_set(e, ERR_ABSENT,
+	    "the list of its files at commit %s is not in '%s', and hub is "
+	    "offline",
+	    d->commit, d->into);
+	return err_hint(e, "run again without --offline%s",
+	    d->in_cache ? ", or name the files" : "");
+}
+
+/* By the listing that an earlier run left. 1: the Hub is to be asked. In a
+ * cache others may have written it: it only counts where nothing is to be
+ * fetched. */
+static int
+list_kept(struct download *d, struct err *e)
+{
+	struct folder_traits traits;
+	int rv = 1;
+
+	if (d->folder.fd < 0 || d->o->force || !(d->in_cache || d->offline))
+		return 1;
+	if (folder_traits(&d->folder, &traits, e) < 0)
+		return -1;
+	rv = cache_tree(
+	    &d->cache, d->in_cache ? NULL : &traits.maker, take_entry, d, e);
+	if (rv < 0 && e->kind == ERR_STOPPED)
+		return -1;
+	if (rv < 0)
+		progress_note(d->s.progress,
+		    "ignoring the list of files that '%s' has: %s", d->into,
+		    e->msg);
+	if (rv == 0 && d->offline)
+		return check_choice(d, e);
+	if (rv == 0 && check_choice(d, e) == 0 && is_complete(d))
+		return 0;
+	unlist(d);
+	return d->offline ? list_snapshot(d, e) : 1;
+}
+
+/* The official client remembers which files are not there. */
+static void
+note_absent(const struct download *d)
+{
+	if (!d->in_cache || d->o->dry_run || d->folder.fd < 0)
+		return;
+	for (size_t i = 0; i < d->choice.n; i++)
+		if (!d->choice.found[i] && !is_folder_name(d->choice.name[i]))
+			cache_set_absent(&d->cache, d->choice.name[i]);
 }
 
 static int
 list(struct download *d, struct err *e)
 {
-	if (list_files(d, e) == 0)
-		return 0;
-	return e->kind == ERR_ABSENT ? suggest(d, e) : -1;
+	int rv = list_kept(d, e);
+
+	if (rv > 0) {
+		rv = list_files(d, e);
+		if (rv < 0 && e->kind == ERR_ABSENT)
+			note_absent(d);
+	}
+	return rv < 0 && e->kind == ERR_ABSENT ? suggest(d, e) : rv;
+}
+
+/* The commit of the revision: the Hub's word, or offline the last one. */
+static int
+find_commit(struct download *d, struct err *e)
+{
+	const char *revision = d->s.revision;
+	int rv = 1;
+
+	if (!d->offline || commit_valid(revision))
+		rv = repo_commit(&d->s.repo, revision, d->commit, e);
+	else if (d->folder.fd >= 0)
+		rv = cache_ref(&d->cache, revision, d->commit, e);
+	if (rv == 0)
+		memcpy(d->cache.commit, d->commit, sizeof(d->commit));
+	if (rv <= 0)
+		return rv;
+	err_set(e, ERR_ABSENT,
+	    "hub is offline, and '%s' does not say which commit '%.64s' is",
+	    d->into, revision);
+	return err_hint(e, "run again without --offline, or give the commit "
+			   "with --revision");
 }
 
 /* --- Where they go. --- */
@@ -605,14 +803,48 @@ check_target_file(const char *path, struct err *e)
 }
 
 static int
+choose_cache(struct download *d, struct err *e)
+{
+	struct buf b = buf_make(4096);
+
+	d->in_cache = true;
+	if (!d->c->cache_dir) {
+		err_set(e, ERR_USAGE,
+		    "there is no cache: neither HF_HUB_CACHE nor HOME is set");
+		return err_hint(e, "--cache-dir DIR");
+	}
+	d->into = xstrdup(d->c->cache_dir);
+	cache_init(&d->cache, &d->folder, d->s.id.type, d->s.id.id);
+	if (d->c->no_symlinks)
+		d->cache.links = CACHE_HARD_LINKS;
+	buf_printf(&b, "%s" FILE_PREFIX "/", d->cache.base);
+	d->prefix = buf_detach(&b);
+	return 0;
+}
+
+/* The path of the snapshot, once the commit is known. */
+static void
+name_snapshot(struct download *d)
+{
+	char *at = cache_entry(&d->cache, "");
+
+	d->snapshot = variable_join(d->into, at);
+	d->snapshot[strlen(d->snapshot) - 1] = '\0';
+	free(at);
+}
+
+static int
 choose_target(struct download *d, struct err *e)
 {
 	const char *path = d->o->local_path;
 
+	if (d->o->cache)
+		return choose_cache(d, e);
 	d->layout = !d->o->file;
-	d->prefix = d->layout ? LOCALDIR_PREFIX "/" : FILE_PREFIX "/";
+	d->prefix = xstrdup(d->layout ? LOCALDIR_PREFIX "/" : FILE_PREFIX "/");
 	if (d->o->output)
 		return 0;
+	cache_init_folder(&d->cache, &d->folder);
 	if (d->layout) {
 		d->into = xstrdup(path);
 		return 0;
@@ -642,24 +874,35 @@ means_file(const struct download *d)
 	       stat(d->into, &st) < 0;
 }
 
+static int
+open_folder(struct download *d, bool create, struct err *e)
+{
+	if (folder_open(&d->folder, d->into, create, e) < 0)
+		return -1;
+	d->folder.own = d->in_cache ? d->prefix
+			: d->layout ? LOCALDIR_TOP
+				    : FILE_PREFIX;
+	return 0;
+}
+
 /* Made only now that there is something to put into it. A dry run must not
  * make it; a folder that is not there holds nothing. */
 static int
 open_target(struct download *d, struct err *e)
 {
+	bool create = !d->o->dry_run && !d->offline;
 	struct stat st;
 	struct err why;
 
+	d->made = create && stat(d->into, &st) < 0;
 	if (d->layout && means_file(d))
 		progress_note(d->s.progress,
 		    "creating '%s' as a folder; use -f to download to a file "
 		    "of this name",
 		    d->into);
-	if (folder_open(&d->folder, d->into, !d->o->dry_run, &why) == 0) {
-		d->folder.own = d->layout ? LOCALDIR_TOP : FILE_PREFIX;
+	if (open_folder(d, create, &why) == 0)
 		return 0;
-	}
-	if (d->o->dry_run && why.kind == ERR_FILE) {
+	if (!create && why.kind == ERR_FILE) {
 		d->folder.fd = -1;
 		return 0;
 	}
@@ -667,6 +910,26 @@ open_target(struct download *d, struct err *e)
 	if (stat(d->into, &st) == 0 && S_ISREG(st.st_mode))
 		err_hint(e, "use -f to download to this file");
 	return -1;
+}
+
+/* Takes the folder back that was made for a listing in which nothing is
+ * wanted. */
+static void
+remove_made(struct download *d)
+{
+	static const char *const own[] = {
+	    LOCALDIR_TOP "/trees", LOCALDIR_TOP, ".cache"};
+	struct buf b = buf_make(256);
+	struct err ignored;
+
+	if (!d->made || !d->layout || d->folder.fd < 0)
+		return;
+	buf_printf(&b, "%s/%s.json", own[0], d->commit);
+	folder_remove(&d->folder, buf_cstr(&b), &ignored);
+	buf_release(&b);
+	for (size_t i = 0; i < countof(own); i++)
+		unlinkat(d->folder.fd, own[i], AT_REMOVEDIR);
+	rmdir(d->into);
 }
 
 /* From the first byte of an answer on, the process can write only to the
@@ -678,6 +941,7 @@ confine(const struct download *d)
 	struct confine c = confine_make();
 	bool whole = true;
 
+	c.links = d->in_cache;
 	if (d->into && d->o->dry_run)
 		confine_read(&c, AT_FDCWD, d->into);
 	else if (d->into)
@@ -692,6 +956,7 @@ confine_more(const struct download *d)
 {
 	struct confine c = confine_make();
 
+	c.links = d->in_cache;
 	confine_write(&c, AT_FDCWD, d->into);
 	confine_files(&c);
 }
@@ -707,6 +972,67 @@ get_content(void *ctx, size_t i, struct content *out)
 	*out = (struct content){f->path, f->size, f->digest};
 }
 
+/* Waits while another program has the lock of a content in the cache, as long
+ * as what it has of it grows. 1: it has put the content in place. */
+static int
+wait_for_other(struct download *d, size_t i, struct err *e)
+{
+	const struct repo_file *f = &d->fetch[i]->file;
+	uint64_t had = 0, end = 0, now;
+
+	while ((d->held[i] = cache_lock(&d->cache, &f->digest)) == -1) {
+		uint64_t has = cache_incomplete(&d->cache, &f->digest);
+
+		now = wait_now();
+		if (!end)
+			progress_note(d->s.progress,
+			    "%s: another program is downloading it; waiting",
+			    f->path);
+		if (!end || has != had)
+			end = now + d->c->stall_ms;
+		had = has;
+		if (now >= end) {
+			progress_note(d->s.progress,
+			    "%s: the other program makes no progress; fetching "
+			    "it here",
+			    f->path);
+			break;
+		}
+		if (wait_until(now + OTHER_MS, e) < 0)
+			return -1;
+	}
+	return end &&
+	       cache_look_blob(&d->cache, &f->digest, f->size) == CACHE_BLOB;
+}
+
+static void
+let_go(struct download *d, size_t i)
+{
+	if (d->held && d->held[i] >= 0)
+		close(d->held[i]);
+	if (d->held)
+		d->held[i] = -1;
+}
+
+/* Small contents need no lock: to fetch one twice costs no more than that. */
+static int
+take_lock(struct download *d, size_t i, struct err *e)
+{
+	struct plan_file *f = d->fetch[i];
+	int rv;
+
+	if (!d->held || d->ground.traits.network ||
+	    f->file.size <= PARTIAL_BLOCK)
+		return 0;
+	rv = wait_for_other(d, i, e);
+	if (rv <= 0)
+		return rv;
+	let_go(d, i);
+	/* It is linked with the others, at the end. */
+	f->state = PLAN_LINK;
+	return err_set(e, ERR_OTHER, "another program has downloaded it");
+}
+
 static struct partial *
 begin(void *ctx, size_t i, char **url, struct err *e)
 {
@@ -715,8 +1041,12 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 	const struct repo_file *f = &planned->file;
 	enum partial_found found;
 	uint64_t had;
-	struct partial *p = partial_open_on(&d->ground, &d->folder, d->prefix,
-	    &f->digest, f->size, d->o->resume, &found, &had, e);
+	struct partial *p;
+
+	if (take_lock(d, i, e) < 0)
+		return NULL;
+	p = partial_open_on(&d->ground, &d->folder, d->prefix, &f->digest,
+	    f->size, d->o->resume, &found, &had, e);
 
 	if (!p)
 		return NULL;
@@ -766,6 +1096,13 @@ take_name(
 	const char *to = plan_target(&d->plan, f);
 	int rv;
 
+	if (d->in_cache) {
+		pthread_mutex_lock(&d->lock);
+		rv = cache_publish(&d->cache, from, f->file.path,
+		    &f->file.digest, f->there, e);
+		pthread_mutex_unlock(&d->lock);
+		return rv;
+	}
 	if (f->there)
 		return folder_publish(&d->folder, from, to, e);
 	pthread_mutex_lock(&d->lock);
@@ -819,8 +1156,10 @@ done(void *ctx, size_t i, const struct partial *p, const char *name,
     struct err *e)
 {
 	struct download *d = ctx;
+	int rv = publish(d, d->fetch[i], p, name, e);
 
-	return publish(d, d->fetch[i], p, name, e);
+	let_go(d, i);
+	return rv;
 }
 
 static void
@@ -828,7 +1167,9 @@ failed(void *ctx, size_t i, const struct err *e)
 {
 	struct download *d = ctx;
 
-	plan_fail(d->fetch[i], e);
+	if (d->fetch[i]->state != PLAN_LINK)
+		plan_fail(d->fetch[i], e);
+	let_go(d, i);
 }
 
 /* --- The run. --- */
@@ -879,11 +1220,19 @@ fetch_all(struct download *d, struct err *e)
 	    .ops = &ops,
 	    .ctx = d,
 	};
+	int rv;
 
 	t.count = queue(d);
+	if (d->in_cache)
+		d->held = xcalloc(t.count, sizeof(d->held[0]));
+	for (size_t i = 0; d->held && i < t.count; i++)
+		d->held[i] = -1;
 	progress_phase(d->s.progress, "downloading", t.count + d->plan.to_copy,
 	    d->plan.fetch + d->plan.copy);
-	return transfer_run(&t, e);
+	rv = transfer_run(&t, e);
+	for (size_t i = 0; i < t.count; i++)
+		let_go(d, i);
+	return rv;
 }
 
 /* Copies the file from into the partial, and hashes on the way: another program
@@ -919,9 +1268,27 @@ copy_bytes(
 	hash_final(&h, &found);
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
-		    "'%s' changed while it was being copied",
-		    f->same->file.path);
+		    "what was to be copied to '%s' has another content",
+		    f->file.path);
 	return rv;
+}
+
+/* What has the content of f. */
+static int
+open_source(const struct download *d, const struct plan_file *f, struct err *e)
+{
+	char *at;
+	int fd;
+
+	if (!d->in_cache)
+		return folder_openat(
+		    &d->folder, f->same->file.path, O_RDONLY, e);
+	if (f->state == PLAN_LINK)
+		return cache_open_blob(&d->cache, &f->file.digest, e);
+	at = cache_entry(&d->cache, f->same->file.path);
+	fd = folder_openat(&d->folder, at, O_RDONLY, e);
+	free(at);
+	return fd;
 }
 
 /* Copies a file through a partial, as if it were fetched, so that the next run
@@ -933,7 +1300,7 @@ copy(struct download *d, struct plan_file *f, struct err *e)
 	struct partial *to;
 	int from, rv = -1;
 
-	from = folder_openat(&d->folder, f->same->file.path, O_RDONLY, e);
+	from = open_source(d, f, e);
 	if (from < 0)
 		return -1;
 	to = partial_open_on(&d->ground, &d->folder, d->prefix, &f->file.digest,
@@ -965,7 +1332,22 @@ copy_shown(struct download *d, struct plan_file *f, struct err *e)
 	return rv;
 }
 
-/* Copies the files that have the same content as a downloaded one. */
+/* In the cache a link is enough, where there are links. */
+static int
+put_copy(struct download *d, struct plan_file *f, struct err *e)
+{
+	int rv = 1;
+
+	if (d->in_cache)
+		rv = cache_link(
+		    &d->cache, f->file.path, &f->file.digest, f->there, e);
+	if (rv == 0)
+		f->state = f->state == PLAN_LINK ? PLAN_KEPT : PLAN_DONE;
+	return rv > 0 ? copy_shown(d, f, e) : rv;
+}
+
+/* Copies the files that have the same content as a downloaded one, or as one of
+ * the cache. */
 static int
 copy_all(struct download *d, struct err *e)
 {
@@ -973,15 +1355,16 @@ copy_all(struct download *d, struct err *e)
 		struct plan_file *f = &d->plan.file[i];
 		struct err why;
 
-		if (f->state != PLAN_COPY)
+		if (f->state != PLAN_COPY && f->state != PLAN_LINK)
 			continue;
-		if (f->same->state != PLAN_DONE) {
+		if (f->state == PLAN_COPY && f->same->state != PLAN_DONE &&
+		    f->same->state != PLAN_KEPT) {
 			err_set(&why, f->same->failure->kind,
 			    "it has the same content as '%s', which failed",
 			    f->same->file.path);
 			err_hint(&why, "%s", f->same->failure->hint);
 			plan_fail(f, &why);
-		} else if (copy_shown(d, f, &why) < 0) {
+		} else if (put_copy(d, f, &why) < 0) {
 			if (why.kind == ERR_STOPPED) {
 				*e = why;
 				return -1;
@@ -1029,14 +1412,13 @@ each_folder(struct download *d, bool all,
 	return 0;
 }
 
-/* Syncs the folder of target and those above it, which may be new, too; not
- * those that also contain last, which are synced already. */
+/* Syncs the folder of path and those above it, which may be new, too; not those
+ * that also contain last, which are synced already. */
 static int
-sync_folder(
-    struct download *d, const char *target, const char *last, struct err *e)
+sync_up(const struct folder *f, char *path, const char *last, struct err *e)
 {
-	char *path = xstrdup(target), *slash;
-	int rv = folder_sync(&d->folder, path, e);
+	char *slash;
+	int rv = folder_sync(f, path, e);
 
 	while (rv == 0 && (slash = strrchr(path, '/'))) {
 		/* The '/' is compared, too: last must be in the same folder. */
@@ -1045,8 +1427,23 @@ sync_folder(
 		if (last && strncmp(last, path, n) == 0)
 			break;
 		*slash = '\0';
-		rv = folder_sync(&d->folder, path, e);
+		rv = folder_sync(f, path, e);
 	}
+	return rv;
+}
+
+static int
+sync_folder(
+    struct download *d, const char *target, const char *last, struct err *e)
+{
+	char *path =
+	    d->in_cache ? cache_entry(&d->cache, target) : xstrdup(target);
+	char *before = d->in_cache && last ? cache_entry(&d->cache, last)
+		       : last              ? xstrdup(last)
+					   : NULL;
+	int rv = sync_up(&d->folder, path, before, e);
+
+	free(before);
 	free(path);
 	return rv;
 }
@@ -1055,6 +1452,16 @@ sync_folder(
 static int
 sync_folders(struct download *d, struct err *e)
 {
+	if (d->in_cache && d->plan.to_fetch &&
+	    d->cache.links != CACHE_NO_LINKS) {
+		const struct digest any = {.kind = HASH_GIT};
+		char *blob = cache_blob(&d->cache, &any);
+		int rv = folder_sync(&d->folder, blob, e);
+
+		free(blob);
+		if (rv < 0)
+			return -1;
+	}
 	return each_folder(d, false, sync_folder, e);
 }
 
@@ -1096,13 +1503,21 @@ sweep_folder(
 static void
 sweep_folders(void *ctx, struct litter *l)
 {
+	static const char *const own[] = {"", "trees/", "refs/"};
 	struct download *d = ctx;
 	struct err e;
 
-	if (!d->layout)
+	if (!d->layout && !d->in_cache)
 		return;
-	litter_sweep(l, LOCALDIR_TOP "/");
-	each_folder(d, true, sweep_folder, &e);
+	for (size_t i = 0; i < countof(own); i++) {
+		struct buf b = buf_make(1024);
+
+		buf_printf(&b, "%s%s", d->cache.base, own[i]);
+		litter_sweep(l, buf_cstr(&b));
+		buf_release(&b);
+	}
+	if (d->layout)
+		each_folder(d, true, sweep_folder, &e);
 }
 
 static void
@@ -1163,7 +1578,9 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	    .commit = d->commit,
 	    .layout = d->layout,
 	    .note = !d->o->dry_run,
+	    .cache = d->in_cache ? &d->cache : NULL,
 	    .force = d->o->force,
+	    .offline = d->offline,
 	    .progress = d->s.progress,
 	};
 	struct folder_traits *traits = &d->ground.traits;
@@ -1192,6 +1609,11 @@ transfer_all(struct download *d, struct err *e)
 {
 	int rv;
 
+	/* What is complete needs no write. */
+	if (!d->plan.to_fetch && !d->plan.to_copy && !d->plan.to_link)
+		return 0;
+	if (d->in_cache && cache_tag(&d->folder, "CACHEDIR.TAG", e) < 0)
+		return -1;
 	if (partial_prepare(&d->folder, &d->ground, e) < 0)
 		return -1;
 	if (d->litter.fd < 0 && !d->litter.network && d->plan.to_fetch)
@@ -1203,6 +1625,35 @@ transfer_all(struct download *d, struct err *e)
 	if (rv == 0)
 		rv = sync_folders(d, e);
 	return rv;
+}
+
+/* The revision's commit is noted when all that was wanted is there: until then
+ * the commit before it stays the one for offline use. Where that cannot be
+ * noted, the files are there all the same. */
+static void
+note_revision(const struct download *d)
+{
+	struct err ignored;
+
+	for (size_t i = 0; i < d->plan.n; i++)
+		if (d->plan.file[i].state == PLAN_FAILED)
+			return;
+	if (!d->offline && (d->layout || d->in_cache))
+		(void)cache_set_ref(&d->cache, d->s.revision, &ignored);
+}
+
+/* Said once. */
+static void
+note_links(const struct download *d)
+{
+	if (!d->in_cache || d->cache.links == CACHE_SYMLINKS ||
+	    (d->c->no_symlinks && d->cache.links == CACHE_HARD_LINKS))
+		return;
+	progress_note(d->s.progress,
+	    "this file system has no symbolic links: the snapshot holds %s",
+	    d->cache.links == CACHE_HARD_LINKS
+		? "hard links"
+		: "the files themselves, also where another has the same");
 }
 
 /* Returns a file of which nothing is kept when the run ends early; NULL if
@@ -1257,7 +1708,9 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	    .s = &d->s,
 	    .plan = &d->plan,
 	    .commit = d->commit,
-	    .by_file = d->layout && d->choice.n,
+	    .path = d->in_cache ? d->snapshot : d->o->local_path,
+	    .cached = d->in_cache,
+	    .by_file = !d->target && d->choice.n,
 	    .started = d->started,
 	};
 	int rv = prepare(d, &r, e);
@@ -1273,6 +1726,9 @@ to_folder(struct download *d, struct output *out, struct err *e)
 		rv = transfer_all(d, e);
 		if (rv < 0)
 			explain(d, e);
+		else
+			note_revision(d);
+		note_links(d);
 	}
 	leave(d);
 	if (d->layout && d->plan.to_fetch)
@@ -1310,23 +1766,28 @@ to_output(struct download *d, struct err *e)
 static int
 run(struct download *d, struct output *out, struct err *e)
 {
-	bool whole;
+	struct err ignored;
 
 	if (choose_target(d, e) < 0 ||
 	    choice_init(&d->choice, d->o, d->s.id.path, d->target, e) < 0)
 		return -1;
-	whole = confine(d);
-	if (repo_commit(&d->s.repo, d->s.revision, d->commit, e) < 0 ||
-	    list(d, e) < 0) {
+	d->whole = confine(d);
+	/* What earlier runs have left there. */
+	if ((d->in_cache || d->offline) && !d->o->output)
+		(void)open_folder(d, false, &ignored);
+	if (find_commit(d, e) < 0 || list(d, e) < 0) {
+		remove_made(d);
 		if (e->kind == ERR_STOPPED)
 			return err_set(e, ERR_STOPPED, "stopped");
 		return err_in(e, "cannot download '%s'", d->s.id.id);
 	}
+	if (d->in_cache)
+		name_snapshot(d);
 	if (d->o->output)
 		return to_output(d, e);
-	if (open_target(d, e) < 0)
+	if (d->folder.fd < 0 && open_target(d, e) < 0)
 		return -1;
-	if (!whole)
+	if (!d->whole)
 		confine_more(d);
 	return to_folder(d, out, e);
 }
@@ -1338,7 +1799,9 @@ download(const struct options *o, const struct config *c, struct output *out,
 	struct download d = {
 	    .o = o,
 	    .c = c,
+	    .offline = c->offline,
 	    .folder.fd = -1,
+	    .cache.blobs.fd = -1,
 	    .litter.fd = -1,
 	    .started = wait_now(),
 	    .lock = PTHREAD_MUTEX_INITIALIZER,
@@ -1354,7 +1817,11 @@ download(const struct options *o, const struct config *c, struct output *out,
 	free(d.fetch);
 	choice_release(&d.choice);
 	free(d.into);
+	free(d.prefix);
+	free(d.snapshot);
+	free(d.held);
 	free(d.target);
+	cache_release(&d.cache);
 	plan_release(&d.plan);
 	folder_close(&d.folder);
 	session_close(&d.s);

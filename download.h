@@ -26,7 +26,7 @@ struct session;
  * out gets the text for standard output: the path(s), or with --json one
  * object; also if it fails half-way, to report which files are done. The caller
  * has set up signals (wait_signals) and answered the prompts: repo_id and
- * local_path (or output) are there.
+ * local_path (or output, or cache) are there.
  */
 int download(const struct options *o, const struct config *c,
     struct output *out, struct err *e);
@@ -59,6 +59,8 @@ struct download_report {
 	const struct session *s;
 	const struct plan *plan;
 	const char *commit;
+	const char *path; /* of the folder, or of the snapshot in the cache */
+	bool cached;      /* it is a snapshot: what was there is not hashed */
 	bool by_file;     /* report the paths of the files, not of the folder */
 	uint64_t started; /* ms */
 };

@@ -807,6 +807,101 @@ folder_read(
 	return rv;
 }
 
+int
+folder_read_link(const struct folder *f, const char *path, char *text,
+    size_t size, struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_FIND, &base, e);
+	ssize_t n;
+
+	if (at < 0)
+		return -1;
+	n = readlinkat(at, base, text, size - 1);
+	if (n < 0)
+		fail(f, path, "read", e);
+	text[n < 0 ? 0 : n] = '\0';
+	leave(f, at);
+	return (int)n;
+}
+
+/* A link to be made: with a text, or to the file called text in the folder
+ * source. */
+struct link {
+	const char *text;
+	int source; /* -1: symbolic */
+};
+
+static int
+link_at(const struct link *l, int at, const char *name)
+{
+	return l->source < 0 ? symlinkat(l->text, at, name)
+			     : linkat(l->source, l->text, at, name, 0);
+}
+
+/* Leaves errno as the failure set it. */
+static int
+link_in(const struct link *l, int at, const char *base)
+{
+	char name[TEMP_NAME];
+	int rv = link_at(l, at, base);
+
+	if (rv == 0 || errno != EEXIST)
+		return rv;
+	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
+	rv = link_at(l, at, name);
+	if (rv < 0)
+		return -1;
+	rv = renameat(at, name, at, base);
+	/* Two links to one file are both left. */
+	drop(at, name);
+	return rv;
+}
+
+static int
+make_link(const struct folder *f, const struct link *l, const char *path,
+    struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_MAKE, &base, e), rv;
+
+	if (at < 0)
+		return -1;
+	rv = link_in(l, at, base);
+	if (rv < 0)
+		fail(f, path, "make the link", e);
+	leave(f, at);
+	return rv;
+}
+
+int
+folder_symlink(
+    const struct folder *f, const char *text, const char *path, struct err *e)
+{
+	return make_link(f, &(struct link){text, -1}, path, e);
+}
+
+int
+folder_hard_link(
+    const struct folder *f, const char *from, const char *path, struct err *e)
+{
+	const char *base;
+	int at = walk(f, from, PARENTS_FIND, &base, e), rv;
+
+	if (at < 0)
+		return -1;
+	rv = make_link(f, &(struct link){base, at}, path, e);
+	leave(f, at);
+	return rv;
+}
+
+bool
+folder_lacks_links(int error)
+{
+	return error == EPERM || error == EOPNOTSUPP || error == ENOSYS ||
+	       error == EINVAL || error == EMLINK;
+}
+
 /* Times beyond the range wrap around. */
 static int64_t
 nanoseconds(const struct timespec *t)

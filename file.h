@@ -109,6 +109,26 @@ int folder_write_new(
 int folder_read(
     const struct folder *f, const char *path, struct buf *b, struct err *e);
 
+/* --- Links. --- */
+
+/* Reads the text of a symbolic link into text, with a '\0', and returns its
+ * length; one that does not fit is cut. -1 with errno: ENOENT if nothing is
+ * there, EINVAL if it is no link. */
+int folder_read_link(const struct folder *f, const char *path, char *text,
+    size_t size, struct err *e);
+
+/* Makes a symbolic link with that text, or a hard link to the file at from,
+ * after making the parents of path. Replaces a file or a link that is there,
+ * not a folder. -1 with errno kept: the file system may know no links
+ * (folder_lacks_links). */
+int folder_symlink(
+    const struct folder *f, const char *text, const char *path, struct err *e);
+int folder_hard_link(
+    const struct folder *f, const char *from, const char *path, struct err *e);
+
+/* True if that errno of a link says that there are none here. */
+bool folder_lacks_links(int error);
+
 /*
  * Detects changes of a file: one with the same stamp has the same content,
  * since no program can choose the time of its last change (ctime). Times are in

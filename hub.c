@@ -259,7 +259,7 @@ ask_missing(struct options *o, struct answers *a, struct err *e)
 		    "no repository given (-r, --repo_id)", e);
 		o->repo_id = a->repo_id;
 	}
-	if (o->repo_id && !o->local_path && !o->output) {
+	if (o->repo_id && !o->local_path && !o->output && !o->cache) {
 		a->local_path = ask(
 		    up ? "Local path to upload: " : "Local path to download: ",
 		    up        ? "the path of a file or a directory to upload"
@@ -270,7 +270,7 @@ ask_missing(struct options *o, struct answers *a, struct err *e)
 			a->local_path = expand_home(a->local_path);
 		o->local_path = a->local_path;
 	}
-	if (o->repo_id && (o->local_path || o->output))
+	if (o->repo_id && (o->local_path || o->output || o->cache))
 		return 0;
 	return err_hint(e, "hub help %s", up ? "upload" : "download");
 }

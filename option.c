@@ -189,7 +189,7 @@ static const struct option_row options[] = {
 	AT(local_path), "where to put it: a directory, or with -f a file"},
     {'p', "local_path", NULL, "PATH", UPLOAD, OPTION_LOCAL, AT(local_path),
 	"what to send: a file, or a directory's content"},
-    {'t', "repo_type", NULL, "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
+    {'t', "repo_type", "type", "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
 	"model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
 	"JSON configuration that names the .env file"},
@@ -213,6 +213,12 @@ static const struct option_row options[] = {
 	"only files that match; may be repeated"},
     {0, "exclude", NULL, "GLOB", ALL, OPTION_LIST, AT(exclude),
 	"skip files that match; may be repeated"},
+    {0, "cache", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(cache),
+	"into the shared Hugging Face cache"},
+    {0, "cache-dir", NULL, "DIR", DOWNLOAD, OPTION_LOCAL, AT(cache_dir),
+	"the cache (default: HF_HUB_CACHE)"},
+    {0, "offline", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(offline),
+	"no network: only what is on this disk"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
 	"download complete files again"},
     {0, "dry-run", NULL, NULL, ALL, OPTION_FLAG, AT(dry_run),
@@ -267,10 +273,12 @@ static const struct command_row commands[] = {
     {COMMAND_DOWNLOAD, "download", "fetch a repository, or files of it",
 	"  hub download -r REPO -p DIR [FILE...]\n"
 	"  hub download -r REPO -p PATH -f [FILE]\n"
+	"  hub download REPO [FILE...]\n"
 	"  hub download REPO -o - FILE\n",
 	"Without FILE it fetches the whole repository, as of one commit. Without\n"
 	"-r the first argument is the repository. With -f the last part of PATH\n"
-	"names the file, if FILE does not.\n",
+	"names the file, if FILE does not. With neither -r nor -p it goes to the\n"
+	"shared Hugging Face cache.\n",
 	"  hub download -r openai-community/gpt2 -p gpt2\n"
 	"  hub download -r openai-community/gpt2 -p gpt2 --include '*.json' -d\n"
 	"  hub download -r openai-community/gpt2 -p config.json -f\n"},
@@ -712,6 +720,14 @@ check_pairs(const struct options *o, struct err *e)
 	    {o->api_token && o->token_file,
 		"-a and --token-file cannot be used together"},
 	    {o->output && o->local_path, "-o and -p cannot be used together"},
+	    {o->cache && o->local_path,
+		"-p and --cache cannot be used together"},
+	    {o->cache && o->file, "-f and --cache cannot be used together"},
+	    {o->cache && o->output, "-o and --cache cannot be used together"},
+	    {o->offline && o->output,
+		"-o and --offline cannot be used together"},
+	    {o->offline && o->force,
+		"--force and --offline cannot be used together"},
 	    {o->output && o->file, "-f and -o cannot be used together"},
 	    {o->output && o->json,
 		"-o and --json cannot be used together: both write to "
@@ -742,12 +758,18 @@ check_pairs(const struct options *o, struct err *e)
 			   "--include A --include B");
 }
 
-/* Takes the first argument as the repository if -r is missing. */
+/* Takes the first argument as the repository if -r is missing, and then the
+ * cache as the target if -p is missing, too. */
 static void
 take_repo(struct options *o)
 {
+	if (o->cache_dir)
+		o->cache = true;
 	if (o->repo_id || !o->args.n || !*o->args.s[0])
 		return;
+	if (o->command == COMMAND_DOWNLOAD && !o->local_path && !o->output &&
+	    !o->file)
+		o->cache = true;
 	o->repo_id = o->args.s[0];
 	o->args.n--;
 	memmove(o->args.s, o->args.s + 1, o->args.n * sizeof(*o->args.s));

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "api.h"
+#include "cache.h"
 #include "err.h"
 #include "file.h"
 #include "partial.h"
@@ -22,13 +23,6 @@
 /* --- The official client's metadata. --- */
 
 #define META_MAX 4096
-
-/* Only the first line matters to the standard (bford.info/cachedir). */
-static const char cachedir_tag[] =
-    "Signature: 8a477f597d28d172789f06886806bc55\n"
-    "# This file marks a folder that hub fills and may fill again;\n"
-    "# programs that make backups can pass it over.\n"
-    "# What the mark means: https://bford.info/cachedir/\n";
 
 static struct str
 next_line(struct str *text)
@@ -98,27 +92,21 @@ localdir_meta_format(
 		    s->size, (uint64_t)s->mtime, (uint64_t)s->ctime, s->inode);
 }
 
-static int
-write_missing(
-    const struct folder *f, const char *path, struct str text, struct err *e)
-{
-	struct stat st;
-	int there = folder_stat(f, path, &st, e);
-
-	if (there <= 0)
-		return there;
-	return folder_write(f, path, text, e);
-}
-
 int
 localdir_prepare(const struct folder *f, struct err *e)
 {
+	struct stat st;
+	int there;
+
 	if (folder_make_parents(f, LOCALDIR_PREFIX "/x", e) < 0)
 		return -1;
-	if (write_missing(f, LOCALDIR_TOP "/.gitignore", str_of("*"), e) < 0)
+	there = folder_stat(f, LOCALDIR_TOP "/.gitignore", &st, e);
+	if (there > 0)
+		there =
+		    folder_write(f, LOCALDIR_TOP "/.gitignore", str_of("*"), e);
+	if (there < 0)
 		return -1;
-	return write_missing(
-	    f, LOCALDIR_TOP "/CACHEDIR.TAG", str_of(cachedir_tag), e);
+	return cache_tag(f, LOCALDIR_TOP "/CACHEDIR.TAG", e);
 }
 
 static char *
@@ -454,6 +442,20 @@ struct seen_list {
 	size_t n;
 };
 
+/* In a cache names and size decide: what it has is not hashed. */
+static void
+look_in_cache(struct plan_file *f, const struct plan_how *how)
+{
+	struct err e;
+	enum cache_found found = cache_look(how->cache, f->file.path,
+	    &f->file.digest, f->file.size, &f->there, &e);
+
+	if (found == CACHE_ERROR)
+		plan_fail(f, &e);
+	else if (found != CACHE_MISSING && !how->force)
+		f->state = found == CACHE_HIT ? PLAN_KEPT : PLAN_LINK;
+}
+
 static int
 look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
     struct seen_list *seen, struct err *e)
@@ -468,6 +470,10 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	/* In a dry run the folder may not exist. */
 	if (f->state != PLAN_FETCH || how->folder->fd < 0)
 		return 0;
+	if (how->cache) {
+		look_in_cache(f, how);
+		return 0;
+	}
 	same = folder_stat(how->folder, target, &st, &ignored);
 	obstacle = same == 0 ? in_the_way(st.st_mode) : NULL;
 	if (obstacle)
@@ -621,6 +627,23 @@ parent_length(const char *path)
 	return slash ? (size_t)(slash - path) + 1 : 0;
 }
 
+/* Whether the target can be put in its place; in a cache, its place in the
+ * snapshot. */
+static int
+check_publish(const struct plan_how *how, const char *target, struct err *e)
+{
+	char *at;
+	int rv;
+
+	if (!how->cache)
+		return folder_check_publish(
+		    how->folder, how->prefix, target, e);
+	at = cache_entry(how->cache, target);
+	rv = folder_check_publish(how->folder, how->prefix, at, e);
+	free(at);
+	return rv;
+}
+
 /* Checks the places of all files. They are sorted by path, so what holds for
  * the parents of one is not checked again for the next. */
 static void
@@ -643,8 +666,7 @@ check_places(struct plan *p, const struct plan_how *how)
 		if (f->state != PLAN_FETCH)
 			continue;
 		if (f->there || !known)
-			rv = folder_check_publish(
-			    how->folder, how->prefix, target, &e);
+			rv = check_publish(how, target, &e);
 		if (rv == 0 && how->try_names && !f->there)
 			rv = try_names(
 			    how, folder, known ? target + n : target, &e);
@@ -672,15 +694,17 @@ by_content(const void *a, const void *b)
 	return order ? order : by_path(*x, *y);
 }
 
+/* In a cache a content is there once. */
 static void
-find_copies(struct plan *p)
+find_copies(struct plan *p, const struct plan_how *how)
 {
+	uint64_t min = how->cache ? 0 : COPY_MIN;
 	struct plan_file **f = xcalloc(p->n, sizeof(*f)), *first = NULL;
 	size_t n = 0;
 
 	for (size_t i = 0; i < p->n; i++)
 		if (p->file[i].state == PLAN_FETCH &&
-		    p->file[i].file.size >= COPY_MIN)
+		    p->file[i].file.size >= min)
 			f[n++] = &p->file[i];
 	qsort(f, n, sizeof(*f), by_content);
 	for (size_t i = 0; i < n; i++) {
@@ -713,12 +737,18 @@ add_up(struct plan *p, const struct plan_how *how)
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_file *f = &p->file[i];
 
-		if (plan_was_here(f))
+		if (plan_was_here(f) || f->state == PLAN_LINK)
 			p->here += f->file.size;
 		if ((f->state == PLAN_FETCH || f->state == PLAN_COPY) &&
 		    !f->there)
 			p->new_files++;
-		if (f->state == PLAN_COPY) {
+		/* The content, and its link. */
+		if (f->state == PLAN_FETCH && how->cache)
+			p->new_files++;
+		if (f->state == PLAN_LINK ||
+		    (f->state == PLAN_COPY && how->cache)) {
+			p->to_link++;
+		} else if (f->state == PLAN_COPY) {
 			p->copy += f->file.size;
 			p->to_copy++;
 		}
@@ -727,6 +757,22 @@ add_up(struct plan *p, const struct plan_how *how)
 		p->fetch += f->file.size;
 		p->to_fetch++;
 		add_left(p, f, how);
+	}
+}
+
+static void
+refuse_missing(struct plan *p, const struct plan_how *how)
+{
+	struct err e;
+
+	for (size_t i = 0; i < p->n; i++) {
+		if (p->file[i].state != PLAN_FETCH)
+			continue;
+		err_set(&e, ERR_ABSENT, "%s, and hub is offline",
+		    how->cache ? "it is not in the cache"
+			       : "it is not in the folder, or differs");
+		err_hint(&e, "run again without --offline");
+		plan_fail(&p->file[i], &e);
 	}
 }
 
@@ -745,9 +791,11 @@ plan_look(struct plan *p, const struct plan_how *how, struct err *e)
 	free(seen.item);
 	if (rv < 0)
 		return -1;
+	if (how->offline)
+		refuse_missing(p, how);
 	if (how->folder->fd >= 0)
 		check_places(p, how);
-	find_copies(p);
+	find_copies(p, how);
 	add_up(p, how);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "path.h"
 #include "repo.h"
 
+struct cache;
 struct err;
 struct progress;
 
@@ -23,9 +24,11 @@ struct progress;
 
 enum plan_state {
 	PLAN_FETCH,  /* to be transferred */
-	PLAN_KEPT,   /* in place, unchanged since it was verified */
+	PLAN_KEPT,   /* in place, unchanged since it was verified; in a cache:
+		      * by its names and size */
 	PLAN_PROVED, /* in place, verified now */
 	PLAN_COPY,   /* same content as another one that is fetched */
+	PLAN_LINK,   /* its content is in the cache, not in the snapshot */
 	PLAN_DONE,   /* fetched or copied, verified and in place */
 	PLAN_FAILED, /* refused or given up; failure says why */
 };
@@ -53,7 +56,9 @@ struct plan {
 	uint64_t here, fetch, left, copy; /* bytes: in place, to be transferred
 					   * (left included), left by earlier
 					   * runs, to be copied */
-	size_t to_fetch, to_copy, left_files; /* files */
+	size_t to_fetch, to_copy, to_link, left_files; /* files; in a cache
+							* all copies are
+							* links */
 	size_t new_files; /* of those to be fetched or copied, not there yet */
 };
 
@@ -77,12 +82,14 @@ void plan_check(struct plan *p, bool windows);
 
 struct plan_how {
 	const struct folder *folder;
-	const char *prefix; /* of the partial files, below the folder */
+	struct cache *cache; /* below the folder; NULL: the files go there */
+	const char *prefix;  /* of the partial files, below the folder */
 	const char *commit;
 	bool layout;    /* the folder has the official client's metadata */
 	bool note;      /* and files that are verified get their metadata */
 	uid_t owner;    /* owner of files that we make there (folder_traits) */
 	bool force;     /* fetch all, also what is in place */
+	bool offline;   /* what would be fetched has failed */
 	bool try_names; /* some names may be refused: create each to see */
 	struct progress *progress;
 };

@@ -289,6 +289,7 @@ find(void *ctx, const struct repo_file *f, struct err *e)
 		return 0;
 	*s->out = *f;
 	s->out->path = xstrdup(f->path);
+	s->out->ids = NULL;
 	return 0;
 }
 

@@ -239,7 +239,8 @@ confine_write(struct confine *c, int at, const char *path)
 	char *name = xstrdup(path);
 	bool there = true;
 
-	while (c->rules >= 0 && !allow(c, at, *name ? name : ".", FS_WRITE)) {
+	while (c->rules >= 0 && !allow(c, at, *name ? name : ".",
+				    FS_WRITE | (c->links ? FS_MAKE_SYM : 0))) {
 		there = false;
 		if (c->rules >= 0 && (errno != ENOENT || !cut_last(name)))
 			drop(c);
@@ -329,13 +330,11 @@ static const uint16_t never[] = {
     SYS_lremovexattr,
     SYS_open_by_handle_at,
     SYS_mknodat,
-    SYS_symlinkat,
 #ifdef SYS_chmod
     SYS_chmod,
     SYS_chown,
     SYS_lchown,
     SYS_mknod,
-    SYS_symlink,
 #endif
 #ifdef SYS_utime
     SYS_utime,
@@ -482,7 +481,7 @@ can_do_without_socketcall(void)
 }
 #endif
 
-#define STEPS (18 + 2 * countof(never) + 6 * countof(rules))
+#define STEPS (22 + 2 * countof(never) + 6 * countof(rules))
 
 static void
 put(struct program *p, uint16_t code, uint32_t value, uint8_t yes, uint8_t no)
@@ -510,7 +509,7 @@ put_rule(struct program *p, const struct rule *r)
 }
 
 static void
-put_all(struct program *p)
+put_all(struct program *p, bool links)
 {
 	/* A 64-bit kernel has other numbers for 32-bit programs. */
 	put(p, LOAD, AT_ARCH, 0, 0);
@@ -522,6 +521,12 @@ put_all(struct program *p)
 #endif
 	for (size_t i = 0; i < countof(never); i++)
 		put_end(p, IF_EQUAL, never[i], REFUSE);
+	if (!links) {
+		put_end(p, IF_EQUAL, SYS_symlinkat, REFUSE);
+#ifdef SYS_symlink
+		put_end(p, IF_EQUAL, SYS_symlink, REFUSE);
+#endif
+	}
 #if defined(SYS_socketcall) && defined(SYS_socket)
 	if (can_do_without_socketcall())
 		put_end(p, IF_EQUAL, SYS_socketcall, REFUSE);
@@ -537,12 +542,12 @@ put_all(struct program *p)
 }
 
 bool
-confine_calls(void)
+confine_calls(bool links)
 {
 	struct step step[STEPS];
 	struct program p = {.step = step};
 
-	put_all(&p);
+	put_all(&p, links);
 	/* PR_SET_SECCOMP, SECCOMP_MODE_FILTER */
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	       prctl(PR_SET_SECCOMP, 2, &p, 0, 0) == 0;
@@ -551,8 +556,9 @@ confine_calls(void)
 #else
 
 bool
-confine_calls(void)
+confine_calls(bool links)
 {
+	(void)links;
 	return false;
 }
 
@@ -591,8 +597,9 @@ confine_files(struct confine *c)
 }
 
 bool
-confine_calls(void)
+confine_calls(bool links)
 {
+	(void)links;
 	return false;
 }
 

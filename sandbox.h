@@ -29,6 +29,7 @@
 struct confine {
 	int rules;   /* Landlock's; -1: none */
 	int version; /* of Landlock; 0: none */
+	bool links;  /* symbolic links may be made; false at first */
 };
 
 /* Call it before a token is in memory: prevents core files, and (Linux) reading
@@ -42,16 +43,18 @@ struct confine confine_make(void);
  * at (or AT_FDCWD); links in it are followed. */
 void confine_read(struct confine *c, int at, const char *path);
 
-/* Allows reading and writing below the folder, which is given in the same way.
- * If it does not exist yet, allows its parent folder and returns false; once it
- * exists, a second set of rules can restrict access to it. */
+/* Allows reading and writing below the folder, which is given in the same way,
+ * and with c->links also making symbolic links there. If it does not exist yet,
+ * allows its parent folder and returns false; once it exists, a second set of
+ * rules can restrict access to it. */
 bool confine_write(struct confine *c, int at, const char *path);
 
 /* Enforces the rules of c, in addition to earlier ones, and ends c. Returns
  * Landlock's version, 0 if there is none. */
 int confine_files(struct confine *c);
 
-/* Enforces the filter of system calls; call it once. False if there is none. */
-bool confine_calls(void);
+/* Enforces the filter of system calls; call it once. links: symbolic links may
+ * be made. False if there is none. */
+bool confine_calls(bool links);
 
 #endif

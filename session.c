@@ -286,14 +286,14 @@ fill(struct session *s, const struct options *o, struct err *e)
 
 	if (identify(s, o, e) < 0)
 		return -1;
-	if (c->offline) {
+	if (c->offline && (o->command != COMMAND_DOWNLOAD || o->output)) {
 		err_set(e, ERR_OTHER, "HF_HUB_OFFLINE is set: not connecting");
 		return err_hint(e, "unset HF_HUB_OFFLINE");
 	}
 	s->trust = tls_trust_open();
 	s->progress = open_progress(c, o);
 	show_notes(s);
-	if (add_trust(s, e) < 0)
+	if (!c->offline && add_trust(s, e) < 0)
 		return -1;
 	s->client = open_client(s, o, e);
 	if (!s->client)
@@ -361,8 +361,9 @@ session_jobs(const struct session *s, enum jobs_ground ground)
 void
 session_confine(const struct session *s, struct confine *c)
 {
+	bool links = c->links;
 	int version = confine_files(c);
-	bool calls = confine_calls();
+	bool calls = confine_calls(links);
 
 	if (!s->config->verbose)
 		return;

@@ -339,7 +339,8 @@ def test_resume_after_kill(k):
     k.finish(process)
     assert "big.bin" not in tree(k.dir), "an unfinished file under its name"
     ours = k.dir / ".cache" / "huggingface"
-    assert {p.name for p in ours.iterdir()} == {".gitignore", "CACHEDIR.TAG", "download"}
+    assert {p.name for p in ours.iterdir()} == {".gitignore", "CACHEDIR.TAG", "download",
+                                                 "trees"}
     assert {p.suffix for p in (ours / "download").iterdir()} == {".metadata", ".part", ".state"}
     first = k.from_cdn()
     k.hub.forget()

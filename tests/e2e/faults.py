@@ -422,6 +422,7 @@ def ours(k):
     """What stands in our own folder beside the layout."""
     at = k.dir / ".cache" / "huggingface"
     return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix != ".metadata"
+                  and p.parent.name not in ("trees", "refs")
                   and p.name not in (".gitignore", "CACHEDIR.TAG"))
 
 

@@ -1,0 +1,609 @@
+"""The shared Hugging Face cache, end to end: its layout, hits, offline, hostile and broken caches.
+Each test_* takes a Kit (kit.py)."""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from fakehub import Generated
+from kit import MB, Skip, limit, sha256, tree
+from oddfs import OddFs
+
+ID = "acme-lab/tiny"
+FOLDER = "models--acme-lab--tiny"
+FILES = {
+    "README.md": "# tiny\n",
+    "config.json": '{"a": 1}\n',
+    "empty.txt": b"",
+    "other/empty.txt": b"",
+    "sub dir/100% über.txt": "odd\n",
+    "weights/copy.safetensors": Generated(7, 3 * MB + 1),
+    "weights/model.safetensors": Generated(7, 3 * MB + 1),
+}
+
+
+class Cache:
+    """What lies in the cache of one repository."""
+
+    def __init__(self, k, repo, revision="main", top=None):
+        self.k, self.repo = k, repo
+        self.top = top or k.home / ".cache/huggingface/hub"
+        self.at = self.top / ("%ss--%s" % (repo.type, repo.id.replace("/", "--")))
+        self.commit = repo.find(revision).oid
+        self.files = repo.find(revision).files
+        self.snapshot = self.at / "snapshots" / self.commit
+
+    def blob(self, path):
+        return self.at / "blobs" / self.files[path].etag
+
+    def check(self, links=True):
+        """Each file of the snapshot is the one link that belongs there, and its content is right."""
+        assert set(tree(self.snapshot)) == set(self.files), set(tree(self.snapshot)) ^ set(self.files)
+        for path, entry in self.files.items():
+            at = self.snapshot / path
+            if links:
+                right = "../" * (2 + path.count("/")) + "blobs/" + entry.etag
+                assert os.readlink(at) == right, os.readlink(at)
+            else:
+                assert not at.is_symlink()
+            assert sha256(at) == entry.content.sha256(), path
+        assert (self.top / "CACHEDIR.TAG").read_text().startswith(
+            "Signature: 8a477f597d28d172789f06886806bc55\n")
+        if links:
+            blobs = {p.name for p in (self.at / "blobs").iterdir()}
+            assert blobs == {e.etag for e in self.files.values()}, blobs
+        left = [p for p in self.at.rglob("*") if "hub-download" in p.name or p.name.endswith(".tmp")]
+        assert not left, left
+
+
+def fill(k, files=FILES, **how):
+    repo = k.hub.add_repo(ID, files, **how)
+    cache = Cache(k, repo)
+    r = k.ok(k.run("download", "-r", ID, "--cache"))
+    assert r.out == "%s\n" % cache.snapshot
+    k.hub.forget()
+    return cache
+
+
+def test_layout(k):
+    cache = fill(k)
+    cache.check()
+    assert (cache.at / "refs/main").read_bytes() == cache.commit.encode()
+    listing = json.loads((cache.at / "trees" / (cache.commit + ".json")).read_text())
+    assert listing["format_version"] == 1 and set(listing["files"]) == {*FILES, ".gitattributes"}
+    big = listing["files"]["weights/model.safetensors"]
+    assert big["lfs_sha256"] == cache.files["weights/model.safetensors"].etag
+    assert big["size"] == big["lfs_size"] == 3 * MB + 1 and len(big["blob_id"]) == 40
+
+
+def test_each_content_comes_once(k):
+    k.hub.add_repo(ID, FILES)
+    k.ok(k.run("download", ID))
+    asked = [e["path"] for e in k.hub.asked() if "/resolve/" in e["path"] and "cache" not in e["path"]]
+    assert len([p for p in asked if "safetensors" in p]) == 1 and len(asked) <= 6, asked
+    assert k.from_cdn() < 4 * MB
+
+
+def test_repository_alone_goes_to_the_cache(k):
+    repo = k.hub.add_repo(ID, FILES)
+    cache = Cache(k, repo)
+    r = k.ok(k.run("download", ID))
+    assert r.out == "%s\n" % cache.snapshot
+    cache.check()
+    r = k.ok(k.run("download", ID, "config.json", "other/empty.txt"))
+    assert r.out == "%s\n%s\n" % (cache.snapshot / "config.json", cache.snapshot / "other/empty.txt")
+    r = k.run("download", "-r", ID)
+    k.ok(r, 2, err="no local path given")
+
+
+def test_types_and_places(k):
+    repo = k.hub.add_repo("acme-lab/data", {"a.txt": "a"}, type="dataset")
+    for args, env, top in (
+            (["--cache"], {}, k.home / ".cache/huggingface/hub"),
+            (["--cache"], {"XDG_CACHE_HOME": k.top / "xdg"}, k.top / "xdg/huggingface/hub"),
+            (["--cache"], {"HF_HOME": k.top / "hf"}, k.top / "hf/hub"),
+            (["--cache"], {"HF_HOME": k.top / "no", "HUGGINGFACE_HUB_CACHE": "~/old"}, k.home / "old"),
+            (["--cache"], {"HUGGINGFACE_HUB_CACHE": k.top / "no", "HF_HUB_CACHE": "$HOME/c"}, k.home / "c"),
+            (["--cache-dir", k.top / "dir"], {"HF_HUB_CACHE": k.top / "no"}, k.top / "dir")):
+        r = k.ok(k.run("download", "-r", repo.id, "--repo-type", "dataset", *args, env=env))
+        cache = Cache(k, repo, top=top)
+        assert cache.at.name == "datasets--acme-lab--data"
+        assert r.out == "%s\n" % cache.snapshot
+        cache.check()
+    assert not (k.top / "no").exists()
+    r = k.run("download", repo.id, "--type", "dataset", env={"HOME": None})
+    k.ok(r, 2, err="there is no cache")
+
+
+def test_hit(k):
+    """The commit is asked for, and nothing else; nothing is written."""
+    cache = fill(k)
+    before = {p: p.lstat().st_mtime_ns for p in cache.top.rglob("*")}
+    r = k.ok(k.run("download", ID), err="8 of 8 files are cached, not hashed")
+    assert r.out == "%s\n" % cache.snapshot
+    assert [e["path"] for e in k.hub.asked()] == ["/api/models/%s/revision/main?expand=sha" % ID], k.hub.asked()
+    assert before == {p: p.lstat().st_mtime_ns for p in cache.top.rglob("*")}
+    k.hub.forget()
+    k.ok(k.run("download", ID, "--revision", cache.commit), err="cached, not hashed")
+    assert not k.hub.asked()
+    r = k.ok(k.run("download", ID, "--json", "--revision", cache.commit))
+    report = json.loads(r.out)
+    assert report["path"] == str(cache.snapshot) and not k.hub.asked()
+    for file in report["files"]:
+        assert file["outcome"] == "cached" and file["verified"] == "not hashed", file
+    k.ok(k.run("download", ID, "--dry-run"), out="0 of 8 files, 0 B to fetch; 6.29 MB cached, not hashed")
+
+
+def test_json_says_what_was_verified(k):
+    cache = fill(k)
+    cache.blob("config.json").unlink()
+    report = json.loads(k.ok(k.run("download", ID, "--json")).out)
+    for file in report["files"]:
+        wanted = ("downloaded", "now") if file["path"] == "config.json" else ("cached", "not hashed")
+        assert (file["outcome"], file["verified"]) == wanted, file
+
+
+def test_other_revision_shares_contents(k):
+    cache = fill(k)
+    cache.repo.commit({"README.md": "# two\n", "more/model.safetensors": Generated(7, 3 * MB + 1)})
+    k.ok(k.run("download", ID), err="8 of 9 files are cached, not hashed")
+    assert not k.from_cdn()
+    second = Cache(k, cache.repo)
+    assert second.commit != cache.commit and len(tree(cache.snapshot)) == 8
+    assert (cache.at / "refs/main").read_text() == second.commit
+    assert set(tree(second.snapshot)) == set(second.files)
+
+
+def test_names_of_revisions(k):
+    cache = fill(k)
+    cache.repo.branch("feature/x")
+    cache.repo.branch("a")
+    for name in ("feature/x", "a"):
+        k.ok(k.run("download", ID, "--revision", name))
+        assert (cache.at / "refs" / name).read_text() == cache.commit
+        k.ok(k.run("download", ID, "--revision", name, "--offline"))
+    for name in ("../../../x", "/x", "a/b"):
+        assert k.run("download", ID, "--revision", name).status == 3
+        assert k.run("download", ID, "--revision", name, "--offline").status in (3, 7)
+    assert not (cache.top.parent / "x").exists()
+
+
+def test_patterns_then_all(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.run("download", ID, "--include", "*.json"))
+    cache = Cache(k, repo)
+    assert set(tree(cache.snapshot)) == {"config.json"}
+    k.ok(k.run("download", ID), err="1 of 8 files is cached, not hashed")
+    cache.check()
+
+
+def test_absent_file_is_noted(k):
+    cache = fill(k)
+    k.ok(k.run("download", ID, "generation_config.json"), 3, err="there is no file")
+    mark = cache.at / ".no_exist" / cache.commit / "generation_config.json"
+    assert mark.stat().st_size == 0
+    k.ok(k.run("download", ID, "generation_config.json", "--offline"), 3, err="there is no file")
+    shutil.rmtree(cache.at / "trees")
+    k.ok(k.run("download", ID, "generation_config.json", "--offline"), 3, err="there is no file")
+
+
+def test_force(k):
+    cache = fill(k)
+    k.ok(k.run("download", ID, "--force", "config.json"))
+    assert {e["path"].split("?")[0][-11:] for e in k.content_requests()} == {"config.json"}
+    cache.check()
+
+
+def test_resume_after_a_kill(k):
+    files = {"model.bin": Generated(3, 30 * MB)}
+    repo = k.hub.add_repo(ID, files)
+    for cut in (1, 700001, 10000001):
+        p = k.start("download", ID, "-j", "2", "-d")
+        k.kill_after(p, k.from_cdn() + cut)
+        k.finish(p)
+    before = k.from_cdn()
+    k.ok(k.run("download", ID, "-d", "-j", "2"))
+    assert k.from_cdn() - before < 30 * MB
+    Cache(k, repo).check()
+
+
+def test_wrong_content_is_not_published(k):
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB), "a.txt": "a"})
+    k.hub.fault(origin="cdn", corrupt_at=1000000, count=None)
+    k.ok(k.run("download", ID, "--retries", "1"), 9, err="model.bin")
+    cache = Cache(k, repo)
+    assert not cache.blob("model.bin").exists() and not (cache.snapshot / "model.bin").is_symlink()
+    assert not (cache.at / "refs/main").exists()
+
+
+def test_hard_links(k):
+    repo = k.hub.add_repo(ID, FILES)
+    env = {"HF_HUB_DISABLE_SYMLINKS": "1"}
+    k.ok(k.run("download", ID, env=env))
+    cache = Cache(k, repo)
+    cache.check(links=False)
+    assert cache.blob("config.json").stat().st_ino == (cache.snapshot / "config.json").stat().st_ino
+    k.hub.forget()
+    k.ok(k.run("download", ID, env=env), err="8 of 8 files are cached, not hashed")
+    assert len(k.hub.asked()) == 1
+
+
+def test_without_links(k):
+    """A file system that has none, as FAT: the snapshot holds the files."""
+    repo = k.hub.add_repo(ID, FILES)
+    top = k.top / "odd"
+    top.mkdir()
+    try:
+        fs = OddFs(top).__enter__()
+    except PermissionError as e:
+        raise Skip(str(e))
+    try:
+        r = k.ok(k.run("download", ID, "--cache-dir", top), err="this file system has no symbolic links")
+        assert r.err.count("symbolic links") == 1
+        cache = Cache(k, repo, top=top)
+        cache.check(links=False)
+        k.hub.forget()
+        k.ok(k.run("download", ID, "--cache-dir", top), err="8 of 8 files are cached, not hashed")
+        assert not k.content_requests()
+    finally:
+        fs.__exit__()
+
+
+def as_nobody():
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+
+
+def test_read_only(k):
+    """Another user's cache, which we may read."""
+    if os.getuid() != 0:
+        raise Skip("only root can run as another user")
+    cache = fill(k)
+    for at in (k.top, k.home, k.home / ".cache", k.work, Path(k.hub.ca_file).parent, Path(k.hub.ca_file)):
+        at.chmod(0o755)
+    for at in [cache.top, *cache.top.rglob("*")]:
+        if not at.is_symlink():
+            at.chmod(0o755 if at.is_dir() else 0o644)
+    how = {"preexec_fn": as_nobody, "env": {"HF_HUB_CACHE": cache.top, "HOME": "/nonexistent"}}
+    k.ok(k.run("download", ID, **how), err="cached, not hashed")
+    k.ok(k.run("download", ID, "--offline", **how), err="cached, not hashed")
+    cache.blob("config.json").unlink()
+    r = k.ok(k.run("download", ID, **how), (7, 9), err="permission denied")
+    assert r.out == "" or "config.json" not in r.out
+
+
+def test_shared_store(k):
+    """What hf_xet fetches lies in a folder for all repositories: two links to it."""
+    cache = fill(k)
+    path = "weights/model.safetensors"
+    store = cache.top / "blobs/ab" / ("ab" + "0" * 62)
+    store.parent.mkdir(parents=True)
+    shutil.move(cache.blob(path), store)
+    store.chmod(0o444)
+    cache.blob(path).symlink_to("../../blobs/ab/ab" + "0" * 62)
+    # without its mark it is no store
+    k.ok(k.run("download", ID, "--offline"), 3, err="safetensors")
+    (cache.top / "blobs/.huggingface-shared-blobs").write_text("1\n")
+    k.ok(k.run("download", ID, "--offline"), err="8 of 8 files are cached, not hashed")
+    assert cache.blob(path).is_symlink()
+    # a content of another size is not written through the link
+    store.chmod(0o644)
+    store.write_bytes(b"short")
+    k.ok(k.run("download", ID))
+    assert store.read_bytes() == b"short" and not cache.blob(path).is_symlink()
+    cache.check()
+
+
+# Offline.
+
+def strace(k, *args, env=None, log):
+    if not shutil.which("strace"):
+        raise Skip("no strace")
+    r = k.run(*args, env=env, wrap=("strace", "-f", "-qq", "-o", log))
+    if "strace" in r.err and r.status == 1:
+        raise Skip("strace may not trace here")
+    return r, Path(log).read_text()
+
+
+def test_offline_opens_no_socket(k):
+    cache = fill(k)
+    k.ok(k.download(ID))
+    k.hub.forget()
+    log = k.top / "log"
+    for args, env in ((["download", ID, "--offline"], {}), (["download", ID], {"HF_HUB_OFFLINE": "1"}),
+                      (["download", ID, "--offline", "config.json"], {}),
+                      (["download", ID, "--revision", cache.commit], {}),
+                      (["download", "-r", ID, "-p", k.dir, "--offline"], {}),
+                      (["download", "-r", ID, "-p", k.dir], {"TRANSFORMERS_OFFLINE": "1"})):
+        r, calls = strace(k, *args, env=env, log=log)
+        k.ok(r)
+        assert not re.search(r"\b(socket|connect|socketpair)\(", calls), calls
+    for args in (["nothing/here"], ["-r", "nothing/here", "-p", k.dir / "x"], [ID, "nothing.txt"]):
+        r, calls = strace(k, "download", *args, "--offline", log=log)
+        k.ok(r, 3, err="offline" if "nothing.txt" not in args else "no file")
+        assert not re.search(r"\b(socket|connect|socketpair)\(", calls), calls
+    assert not k.hub.asked() and not (k.dir / "x").exists()
+
+
+def test_system_calls_of_a_hit(k):
+    """At most six a file."""
+    small = {"part-%02d/f%03d.json" % (i % 20, i): "{%d}" % i for i in range(400)}
+    cache = fill(k, small)
+    counts = []
+    for args in ((), ("--include", "part-00/f000.json")):
+        r, calls = strace(k, "download", ID, "--offline", *args, log=k.top / "log")
+        k.ok(r)
+        counts.append(len(calls.splitlines()))
+    assert len(cache.files) >= 400
+    assert counts[0] - counts[1] <= 6 * len(cache.files), counts
+    assert counts[1] < 200, counts
+
+
+def test_offline_names_what_is_missing(k):
+    cache = fill(k)
+    cache.blob("config.json").unlink()
+    r = k.ok(k.run("download", ID, "--offline"), 3, err=(
+        "missing: 'config.json'", "1 of 8 files", "run again without --offline"))
+    assert not k.hub.asked() and "README" not in r.err
+    k.ok(k.run("download", ID, "--offline", "README.md"))
+    k.ok(k.run("download", ID, "--offline", "--revision", "dev"), 3, err="which commit 'dev' is")
+    k.ok(k.run("download", ID, "--offline", "--revision", "0" * 40), 3, err="0000 is not in")
+    k.ok(k.run("download", ID, "-o", "-", "README.md", env={"HF_HUB_OFFLINE": "1"}), 1,
+         err="HF_HUB_OFFLINE is set")
+
+
+def test_offline_without_a_listing(k):
+    """As after a client that fetches single files: those that are named can be found."""
+    cache = fill(k)
+    shutil.rmtree(cache.at / "trees")
+    k.ok(k.run("download", ID, "--offline"), 3, err=("the list of its files", "or name the files"))
+    r = k.ok(k.run("download", ID, "--offline", "config.json", "weights/model.safetensors", "--json"))
+    assert {f["size"] for f in json.loads(r.out)["files"]} == {9, 3 * MB + 1}
+    k.ok(k.run("download", ID, "--offline", "nothing"), 3, err="'nothing' of 'acme-lab/tiny' is not in the cache")
+
+
+def test_offline_folder(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    commit = repo.head().oid
+    listing = json.loads((k.dir / ".cache/huggingface/trees" / (commit + ".json")).read_text())
+    assert set(listing["files"]) == {*FILES, ".gitattributes"}
+    k.hub.forget()
+    k.ok(k.download(repo, "--offline"), err="8 of 8 files are in place, unchanged since")
+    k.ok(k.download(repo, env={"HF_HUB_OFFLINE": "1"}))
+    path = k.dir / "weights/model.safetensors"
+    path.write_bytes(b"x" * path.stat().st_size)
+    k.ok(k.download(repo, "--offline"), 3, err=("missing: 'weights/model.safetensors'", "or differs"))
+    path.unlink()
+    k.ok(k.download(repo, "--offline"), 3, err="1 of 8 files")
+    k.ok(k.download(repo, "--offline", "--include", "*.json"))
+    assert not k.hub.asked()
+
+
+def test_listing_of_others_says_nothing_of_a_folder(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    (k.dir / ".cache/huggingface/trees" / (repo.head().oid + ".json")).chmod(0o666)
+    k.ok(k.download(repo, "--offline"), 3, err="the list of its files")
+
+
+def test_no_folder_for_nothing(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo, "--include", "*.nothing"), 3)
+    assert not (k.dir / "README.md").exists() and not list(k.dir.rglob("*.json"))
+    k.ok(k.download(repo, "--dry-run", to=k.top / "dry"))
+    assert not (k.top / "dry").exists()
+
+
+# Hostile and broken caches.
+
+BAD_REFS = ("", "\n", "main", "../../../../etc", "87f3", "0" * 41, "G" * 40, "x" * 100000)
+
+
+def test_broken_refs(k):
+    cache = fill(k)
+    ref = cache.at / "refs/main"
+    for text in (*BAD_REFS, cache.commit + "\n", " " + cache.commit):
+        ref.write_text(text)
+        r = k.run("download", ID, "--offline")
+        k.ok(r, (3, 6, 7))
+        assert r.err.count("hub: ") == 1, r.err
+        k.ok(k.run("download", ID))
+        assert ref.read_text() == cache.commit
+    ref.unlink()
+    ref.symlink_to("/etc/hostname")
+    k.ok(k.run("download", ID, "--offline"), 7, err="symbolic link")
+    k.ok(k.run("download", ID))
+    assert not ref.is_symlink()
+
+
+def test_wrong_links(k):
+    """They are replaced by the right ones; what they lead to is left alone."""
+    cache = fill(k)
+    victim = k.top / "victim"
+    victim.write_text("mine")
+    for path, text in (("config.json", str(victim)), ("config.json", os.path.relpath(victim, cache.snapshot)),
+                       ("config.json", str(cache.blob("config.json"))),
+                       ("weights/model.safetensors", "../../../blobs/" + cache.blob("README.md").name),
+                       ("weights/model.safetensors", "../../blobs/x"), ("config.json", "config.json")):
+        at = cache.snapshot / path
+        at.unlink()
+        at.symlink_to(text)
+        k.ok(k.run("download", ID))
+        cache.check()
+        assert victim.read_text() == "mine" and not k.content_requests()
+
+
+def test_wrong_link_offline(k):
+    """The content is there: its link is put right."""
+    cache = fill(k)
+    at = cache.snapshot / "config.json"
+    at.unlink()
+    at.symlink_to("/etc/hostname")
+    k.ok(k.run("download", ID, "--offline"), err="cached, not hashed")
+    cache.check()
+
+
+def test_folders_that_are_links(k):
+    """Nothing is read or written through them."""
+    out = k.top / "out"
+    for name in ("blobs", "snapshots", "snapshots/COMMIT", "snapshots/COMMIT/weights", "refs", ""):
+        shutil.rmtree(k.home / ".cache", ignore_errors=True)
+        shutil.rmtree(out, ignore_errors=True)
+        k.hub.repos.clear()
+        cache = fill(k)
+        at = cache.at / name.replace("COMMIT", cache.commit)
+        shutil.move(at, out)
+        at.symlink_to(out)
+        before = {p: p.lstat().st_mtime_ns for p in out.rglob("*")}
+        cache.repo.commit({"weights/new.txt": "new", "new.txt": "n2"})
+        r = k.run("download", ID)
+        assert r.status in (0, 7, 9), r
+        assert r.status == 0 or "symbolic link" in r.err, r
+        assert before == {p: p.lstat().st_mtime_ns for p in out.rglob("*")}, name
+
+
+def test_blobs_that_are_no_files(k):
+    cache = fill(k)
+    blob = cache.blob("config.json")
+    blob.unlink()
+    blob.mkdir()
+    k.ok(k.run("download", ID), (7, 9), err="is not a file")
+    k.ok(k.run("download", ID, "--offline"), (7, 9), err="is not a file")
+    blob.rmdir()
+    os.mkfifo(blob)
+    k.ok(k.run("download", ID), (7, 9), err="is not a file")
+    blob.unlink()
+    at = cache.snapshot / "config.json"
+    at.unlink()
+    at.mkdir()
+    k.ok(k.run("download", ID), (7, 9))
+    at.rmdir()
+    k.ok(k.run("download", ID))
+    cache.check()
+
+
+def test_short_blob(k):
+    cache = fill(k)
+    cache.blob("weights/model.safetensors").write_bytes(b"short")
+    k.ok(k.run("download", ID, "--offline"), 3, err="weights/model.safetensors")
+    k.ok(k.run("download", ID))
+    cache.check()
+
+
+LYING = (
+    lambda t: t["files"].update({"../../../x": t["files"]["config.json"]}),
+    lambda t: t["files"].update({"/etc/x": t["files"]["config.json"]}),
+    lambda t: t["files"]["config.json"].update(size=10),
+    lambda t: t["files"]["config.json"].update(blob_id="0" * 40),
+    lambda t: t["files"]["config.json"].update(blob_id="../../x"),
+    lambda t: t["files"]["config.json"].pop("size"),
+    lambda t: t["files"].update({"evil.txt": {"size": 4, "blob_id": "1" * 40}}),
+    lambda t: t.update(format_version=2),
+    lambda t: t.pop("files"),
+    lambda t: t.update(files=[]),
+    lambda t: t.update(files={}),
+)
+
+
+def test_listing_that_lies(k):
+    """What it says is compared with the Hub's before anything is fetched."""
+    cache = fill(k)
+    at = cache.at / "trees" / (cache.commit + ".json")
+    good = at.read_text()
+    for change in LYING[:-1]:
+        listing = json.loads(good)
+        change(listing)
+        at.write_text(json.dumps(listing, indent=1))
+        r = k.run("download", ID, "--offline")
+        assert r.status in (3, 6, 9), r
+        k.ok(k.run("download", ID))
+        cache.check()
+        assert not k.content_requests() and not (cache.top / "x").exists()
+    for text in ("", "{", "[]", "null", good[:-1], good + "}", good.replace(":", "", 1), "\0" * 100, "[" * 100000,
+                 '{"files": {' + '"a": {"size": 1, "blob_id": "%s"},' % ("0" * 40) * 3, good.replace("{", "{,", 1)):
+        at.write_text(text)
+        r = k.ok(k.run("download", ID, "--offline"), 3, err="ignoring the list of files")
+        k.ok(k.run("download", ID))
+
+
+def test_lock_of_another(k):
+    """As the official client holds it while it fetches."""
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB), "a.txt": "a"})
+    cache = Cache(k, repo)
+    lock = cache.top / ".locks" / FOLDER / (cache.blob("model.bin").name + ".lock")
+    lock.parent.mkdir(parents=True)
+    with open(lock, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        p = k.start("download", ID)
+        k.wait_for(lambda: (cache.snapshot / "a.txt").exists())
+        time.sleep(0.5)
+        assert p.poll() is None and not k.hub.asked("cdn")
+        other = k.top / "other"
+        k.ok(k.run("download", ID, "--cache-dir", other))
+        k.hub.forget()
+        shutil.copy(Cache(k, repo, top=other).blob("model.bin"), cache.blob("model.bin"))
+    k.ok(k.finish(p), err="another program is downloading it")
+    cache.check()
+    assert not k.hub.asked("cdn")
+
+
+@limit(90)
+def test_lock_that_is_never_let_go(k):
+    """It makes no progress: the content is fetched all the same."""
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB)})
+    cache = Cache(k, repo)
+    lock = cache.top / ".locks" / FOLDER / (cache.blob("model.bin").name + ".lock")
+    lock.parent.mkdir(parents=True)
+    with open(lock, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        k.ok(k.run("download", ID, "--stall-timeout", "1"), err="makes no progress")
+    cache.check()
+
+
+def test_lock_that_cannot_be_opened(k):
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB)})
+    cache = Cache(k, repo)
+    lock = cache.top / ".locks" / FOLDER / (cache.blob("model.bin").name + ".lock")
+    lock.mkdir(parents=True)
+    k.ok(k.run("download", ID))
+    cache.check()
+
+
+def test_two_at_once(k):
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 20 * MB), **FILES})
+    first = [k.start("download", ID) for _ in range(3)]
+    for p in first:
+        k.ok(k.finish(p))
+    Cache(k, repo).check()
+
+
+def test_interrupt(k):
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 30 * MB)})
+    k.hub.fault(origin="cdn", stall_after=1000001)
+    p = k.start("download", ID)
+    k.kill_after(p, 1000000, signal.SIGINT)
+    k.ok(k.finish(p), 130, err="run again with -d")
+    k.hub.forget()
+    k.ok(k.run("download", ID, "-d"))
+    Cache(k, repo).check()
+
+
+def test_cache_is_a_file(k):
+    k.hub.add_repo(ID, FILES)
+    (k.top / "file").write_text("x")
+    k.ok(k.run("download", ID, "--cache-dir", k.top / "file"), 7)
+    k.ok(k.run("download", ID, "--cache-dir", "/proc/nothing"), 7)
+
+
+def test_options_that_exclude_each_other(k):
+    for args, said in ((["--cache", "-p", "x"], "-p and --cache"), (["--cache", "-f"], "-f and --cache"),
+                       (["--cache-dir", "d", "-o", "-", "f"], "-o and --cache"),
+                       (["--offline", "--force"], "--force and --offline")):
+        k.ok(k.run("download", "-r", ID, *args), 2, err=said)
