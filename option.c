@@ -267,6 +267,8 @@ static const struct option_row options[] = {
 	"auto (default), bar, lines, json or none"},
     {0, "json", NULL, NULL, ALL | VERSION, OPTION_FLAG, AT(json),
 	"one JSON object on standard output at the end"},
+    {0, "format", NULL, "FORMAT", ALL, OPTION_FORMAT, 0,
+	"as hf has it: json is --json, quiet is -q"},
 };
 
 static const struct command_row commands[] = {
@@ -344,6 +346,8 @@ command_option_words(const struct option_row *r)
 		return "auto bar lines json none";
 	case OPTION_STDOUT:
 		return "-";
+	case OPTION_FORMAT:
+		return "auto human agent json quiet";
 	default:
 		return NULL;
 	}
@@ -412,6 +416,24 @@ row_of_letter(char letter, enum command c)
 	return NULL;
 }
 
+/* Flags of hf, now or before, that are not here, and what to do instead. */
+static const struct {
+	const char *name, *instead;
+} flags_of_hf[] = {
+    {"resume-download", "-d (--resume)"},
+    {"num-workers", "-j (--jobs)"},
+    {"every", "run hub upload from a timer: what is unchanged is not sent"},
+    {"local-dir-use-symlinks", "leave it out: a directory gets no links"},
+    {"no-force-download", "leave it out: that is so without --force"},
+    {"no-dry-run", "leave it out: that is so without --dry-run"},
+    {"no-private", "leave it out: that is so without --private"},
+    {"no-create-pr", "leave it out: that is so without --create-pr"},
+    {"no-truncate", "leave it out: nothing is cut here"},
+    {"no-quiet", "leave it out: that is so without -q"},
+    {"no-bars", "--progress none"},
+    {"no-report", "--progress none"},
+};
+
 /* Adds a suggestion for word, which is without its dashes. */
 static int
 suggest(struct str word, enum command c, struct err *e)
@@ -419,6 +441,9 @@ suggest(struct str word, enum command c, struct err *e)
 	struct spelling s = spelling_make(word);
 	const struct option_row *r;
 
+	for (size_t i = 0; i < countof(flags_of_hf); i++)
+		if (spelling_same(word, flags_of_hf[i].name))
+			return err_hint(e, "%s", flags_of_hf[i].instead);
 	for (size_t at = 0; (r = command_option_next(c, &at));) {
 		spelling_try(&s, r->name);
 		spelling_try(&s, r->alias);
@@ -470,6 +495,31 @@ progress_mode(const struct option_row *r, const char *s,
 	}
 	return err_set(
 	    e, ERR_USAGE, "invalid mode '%s': must be one of %s", s, modes);
+}
+
+static bool
+is_word(struct str words, const char *s)
+{
+	struct str word;
+
+	while (str_cut(words, ' ', &word, &words))
+		if (str_eq(word, s))
+			return true;
+	return str_eq(words, s);
+}
+
+static int
+set_format(
+    const struct option_row *r, const char *s, struct options *o, struct err *e)
+{
+	const char *formats = command_option_words(r);
+
+	if (!is_word(str_of(formats), s))
+		return err_set(e, ERR_USAGE,
+		    "invalid format '%s': must be one of %s", s, formats);
+	o->json = o->json || strcmp(s, "json") == 0;
+	o->quiet = o->quiet || strcmp(s, "quiet") == 0;
+	return 0;
 }
 
 static void
@@ -530,6 +580,8 @@ store(struct options *o, const struct option_row *r, char *value, struct err *e)
 		return rate_parse(value, at, e);
 	case OPTION_PROGRESS:
 		return progress_mode(r, value, at, e);
+	case OPTION_FORMAT:
+		return set_format(r, value, o, e);
 	case OPTION_STDOUT:
 		*(const char **)at = value;
 		if (!strcmp(value, "-"))

@@ -59,6 +59,7 @@ enum option_type {
 	OPTION_RATE,     /* uint64_t, bytes a second */
 	OPTION_PROGRESS, /* enum progress_mode */
 	OPTION_STDOUT,   /* "-" */
+	OPTION_FORMAT,   /* as json or quiet; its field is the struct */
 };
 
 struct option_row {

@@ -602,6 +602,29 @@ def test_cache_is_a_file(k):
     k.ok(k.run("download", ID, "--cache-dir", "/proc/nothing"), 7)
 
 
+def test_lines_of_hf(k):
+    """From the official client's documentation, with hub in place of hf."""
+    repo = k.hub.add_repo(ID, FILES)
+    data = k.hub.add_repo("acme-lab/data", {"data/a.csv": "a", "b.txt": "b"}, type="dataset")
+    at = Cache(k, repo).snapshot
+    for line, out in (("download acme-lab/tiny", [at]),
+                      ("download acme-lab/tiny config.json", [at / "config.json"]),
+                      ("download acme-lab/tiny config.json README.md --quiet", [at / "README.md", at / "config.json"]),
+                      ("download acme-lab/tiny --include *.json --exclude x.*", [at]),
+                      ("download acme-lab/tiny --revision main --max-workers 4 --force-download", [at]),
+                      ("download acme-lab/tiny --format quiet --type model", [at]),
+                      ("download acme-lab/tiny config.json --local-dir loc", ["loc/config.json"]),
+                      ("download acme-lab/tiny --cache-dir path/to",
+                       [Path("path/to") / Cache(k, repo).at.name / "snapshots" / at.name]),
+                      ("download acme-lab/data data/a.csv --repo-type dataset",
+                       [Cache(k, data).snapshot / "data/a.csv"]),
+                      ("download acme-lab/data --type=dataset --include data/*", [Cache(k, data).snapshot])):
+        r = k.ok(k.run(*line.split()))
+        assert r.out.splitlines() == [str(p) for p in out], line
+    r = k.ok(k.run("download", ID, "--format", "json"))
+    assert json.loads(r.out)["path"] == str(at)
+
+
 def test_options_that_exclude_each_other(k):
     for args, said in ((["--cache", "-p", "x"], "-p and --cache"), (["--cache", "-f"], "-f and --cache"),
                        (["--cache-dir", "d", "-o", "-", "f"], "-o and --cache"),

@@ -164,6 +164,22 @@ test_refused(void)
 		"unexpected argument 'd'", ""},
 	    {{"hub", "download", "--private"}, "unknown option '--private'",
 		""},
+	    {{"hub", "download", "a", "--resume-download"},
+		"unknown option '--resume-download'", "-d (--resume)"},
+	    {{"hub", "download", "a", "--local_dir_use_symlinks=False"},
+		"unknown option '--local_dir_use_symlinks'", "leave it out"},
+	    {{"hub", "upload", "a", "--every=5"}, "unknown option '--every'",
+		"timer"},
+	    {{"hub", "download", "a", "--format", "yaml"},
+		"invalid format 'yaml': must be one of auto", ""},
+	    {{"hub", "download", "a", "--format=quiet", "-v"}, "-q and -v", ""},
+	    {{"hub", "download", "-ra", "--cache", "-px"}, "-p and --cache",
+		""},
+	    {{"hub", "download", "-ra", "--cache-dir=d", "-px"},
+		"-p and --cache", ""},
+	    {{"hub", "download", "-ra", "--cache", "-f"}, "-f and --cache", ""},
+	    {{"hub", "upload", "-ra", "--cache"}, "unknown option '--cache'",
+		""},
 	    {{"hub", "d"}, "unknown command 'd'", "hub help"},
 	    {{"hub", ""}, "unknown command ''", "hub help"},
 	    {{"hub", "-"}, "unknown command '-'", "hub help"},
@@ -391,7 +407,7 @@ test_words(void)
 				free(argv[i]);
 		}
 	}
-	CHECK(seen == 10);
+	CHECK(seen == 15);
 }
 
 int
