@@ -122,7 +122,7 @@ L = build/lint
 LINT_C = $(wildcard *.c tools/*.c)
 LINT_T = $(wildcard tests/*/*.c)
 SHELL_FILES = debian/build tools/between tools/cross tools/demo tools/picture tests/run \
-              tests/check/bare tests/check/twice tests/fuzz/run tests/*/*.sh .ci/run
+              tests/check/bare tests/check/interop tests/check/twice tests/fuzz/run tests/*/*.sh .ci/run
 PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench tests/bench/insn \
                tests/check/mutants)
 

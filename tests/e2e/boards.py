@@ -368,6 +368,19 @@ def test_memory_of_a_long_listing(k):
     assert len(json.loads(r.out)["files"]) == count + 1
 
 
+@limit(300)
+def test_memory_of_a_large_cache(k):
+    """A hundred thousand links to one content: made, and found again offline."""
+    count = 100000
+    small = Regular(b"{}")
+    k.hub.add_repo(ID, {"train/part-%03d/sample-%06d.json" % (i // 1000, i): small
+                        for i in range(count)}, type="dataset")
+    run = ("download", ID, "-t", "dataset", "--cache-dir", k.dir)
+    k.ok(k.run(*run, wrap=within(26 * MB), timeout=200))
+    r = k.ok(k.run(*run, "--offline", "--json", wrap=within(26 * MB), timeout=60))
+    assert r.out.count('"cached"') == count + 1
+
+
 def test_memory_is_too_little(k):
     """It ends with one sentence; and the limit above is one."""
     repo = k.hub.add_repo(ID, FILES)

@@ -1,0 +1,264 @@
+"""The binary beside other clients, on one cache: the official Python client with and without its
+Xet library, what stands on it, and the official JavaScript client. tests/check/interop installs
+them and sets HUB_INTEROP to where they are; without it nothing of this runs."""
+
+import os
+import signal
+import subprocess
+
+from cache import Cache
+from fakehub import Generated
+from kit import MB, Skip, limit, tree
+
+ID = "acme-lab/tiny"
+FILES = {
+    "README.md": "# tiny\n",
+    "config.json": '{"a": 1}\n',
+    "empty.txt": b"",
+    "sub dir/100% über.txt": "odd\n",
+    "weights/model.safetensors": Generated(7, 3 * MB + 1),
+}
+ALL = len(FILES) + 1  # with .gitattributes
+
+
+def place():
+    at = os.environ.get("HUB_INTEROP")
+    if not at:
+        raise Skip("HUB_INTEROP is not set: see tests/check/interop")
+    return at
+
+
+def environment(k, xet=False, **more):
+    return k.environment({
+        "HF_HUB_DISABLE_XET": None if xet else "1", "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "NODE_EXTRA_CA_CERTS": k.hub.ca_file, **more})
+
+
+def start(k, words, **how):
+    process = subprocess.Popen([str(w) for w in words], env=environment(k, **how), cwd=str(k.work),
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    k.running.append(process)
+    return process
+
+
+def end(process):
+    said = process.communicate(timeout=100)[0].decode(errors="replace")
+    assert process.returncode == 0, said[-3000:]
+    return said
+
+
+def python(k, code, *args, **how):
+    return end(start(k, [place() + "/bin/python3", "-c", code, *args], **how))
+
+
+def hf(k, *args, **how):
+    return end(start(k, [place() + "/bin/hf", *args], **how))
+
+
+SNAPSHOT = "import sys, huggingface_hub as h; print(h.snapshot_download(sys.argv[1]))"
+LOCAL = "import sys, huggingface_hub as h; h.snapshot_download(sys.argv[1], local_dir=sys.argv[2])"
+
+
+def theirs(k, xet=False):
+    return python(k, SNAPSHOT, ID, xet=xet).splitlines()[-1]
+
+
+@limit(120)
+def test_python_takes_our_cache(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.run("download", ID))
+    cache = Cache(k, repo)
+    for xet in (False, True):
+        k.hub.forget()
+        assert theirs(k, xet) == str(cache.snapshot)
+        assert not k.content_requests(), k.content_requests()
+    cache.check()
+    code = ("import huggingface_hub as h; c = h.scan_cache_dir(); assert not c.warnings, c.warnings;"
+            "r, = c.repos; v, = r.revisions; print(r.repo_id, v.commit_hash, len(v.files), *v.refs)")
+    assert python(k, code).split() == [ID, cache.commit, str(ALL), "main"]
+    assert "erified" in hf(k, "cache", "verify", ID)
+    k.hub.violations[:] = [v for v in k.hub.violations if "/api/agent-harnesses" not in v["path"]]
+
+
+@limit(120)
+def test_we_take_their_cache(k):
+    repo = k.hub.add_repo(ID, FILES)
+    for xet in (False, True):
+        at = theirs(k, xet)
+        k.hub.forget()
+        r = k.ok(k.run("download", ID), err="%d of %d files are cached, not hashed" % (ALL, ALL))
+        assert r.out == at + "\n" and len(k.hub.asked()) == 1
+        k.ok(k.run("download", ID, "--offline"), err="cached, not hashed")
+        k.ok(k.run("download", ID, "--revision", repo.head().oid, "config.json"))
+        Cache(k, repo).check()
+        subprocess.run(["rm", "-r", str(Cache(k, repo).top)], check=True)
+
+
+@limit(120)
+def test_their_offline_is_ours_and_the_reverse(k):
+    """By the listing that the other has written, and for a directory, too."""
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    python(k, LOCAL, ID, k.top / "dir")
+    k.hub.forget()
+    commit = repo.head().oid
+    k.ok(k.download(repo, "--offline", "--revision", commit, to=k.top / "dir"), err="verified now")
+    code = ("import sys, huggingface_hub as h;"
+            "h.snapshot_download(sys.argv[1], local_dir=sys.argv[2], revision=sys.argv[3])")
+    python(k, code, ID, k.dir, commit, HF_HUB_OFFLINE="1")
+    k.ok(k.run("download", ID))
+    k.hub.forget()
+    python(k, SNAPSHOT, ID, HF_HUB_OFFLINE="1")
+    assert not k.hub.asked()
+
+
+@limit(120)
+def test_both_at_once(k):
+    """The content comes once: who is second waits for the lock of the first."""
+    files = {"model.safetensors": Generated(3, 20 * MB), **FILES}
+    repo = k.hub.add_repo(ID, files)
+    k.hub.fault(origin="cdn", rate=4 * MB, count=None)
+    first = start(k, [place() + "/bin/python3", "-c", SNAPSHOT, ID])
+    k.wait_for(lambda: k.from_cdn() > 1000, 60)
+    k.ok(k.run("download", ID))
+    end(first)
+    cache = Cache(k, repo)
+    cache.check()
+    assert k.from_cdn() < 30 * MB, k.from_cdn()
+
+
+@limit(120)
+def test_each_killed_the_other_goes_on(k):
+    files = {"model.safetensors": Generated(3, 20 * MB), **FILES}
+    repo = k.hub.add_repo(ID, files)
+    cache = Cache(k, repo)
+    k.hub.fault(origin="cdn", rate=6 * MB, count=None)
+    process = k.start("download", ID)
+    k.kill_after(process, 3000001)
+    k.finish(process)
+    process = start(k, [place() + "/bin/python3", "-c", SNAPSHOT, ID])
+    before = k.from_cdn()
+    k.wait_for(lambda: k.from_cdn() > before + 2000000, 60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    k.hub.forget()
+    k.ok(k.run("download", ID, "-d"))
+    for left in (cache.at / "blobs").glob("*.incomplete"):  # theirs, which we leave alone
+        left.unlink()
+    cache.check()
+    assert theirs(k) == str(cache.snapshot)
+
+
+MODEL = """
+import sys, numpy, tokenizers, transformers
+from safetensors.numpy import save_file
+at = sys.argv[1]
+transformers.BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+                        vocab_size=4, intermediate_size=8).save_pretrained(at)
+words = {"[UNK]": 0, "hello": 1, "small": 2, "world": 3}
+t = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+t.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+transformers.PreTrainedTokenizerFast(tokenizer_object=t, unk_token="[UNK]").save_pretrained(at)
+save_file({"w": numpy.arange(600000, dtype="float32").reshape(600, 1000)}, at + "/model.safetensors")
+"""
+
+LOAD = """
+import sys, transformers
+from huggingface_hub import hf_hub_download
+from safetensors.numpy import load_file
+c = transformers.AutoConfig.from_pretrained(sys.argv[1])
+t = transformers.AutoTokenizer.from_pretrained(sys.argv[1])
+w = load_file(hf_hub_download(sys.argv[1], "model.safetensors"))["w"]
+print("read", c.hidden_size, t("hello small world")["input_ids"], w.shape, float(w[1, 2]))
+"""
+
+
+@limit(200)
+def test_transformers_load_our_cache_offline(k):
+    """A tiny model that we have sent."""
+    at = k.top / "model"
+    at.mkdir()
+    python(k, MODEL, at)
+    k.ok(k.run("upload", ID, at, env={"HF_TOKEN": k.tokens["write"]}))
+    k.ok(k.run("download", ID))
+    k.hub.forget()
+    said = python(k, LOAD, ID, HF_HUB_OFFLINE="1")
+    assert "read 8 [1, 2, 3] (600, 1000) 1002.0" in said, said
+    assert not k.hub.asked()
+
+
+JS = """
+const hub = await import("@huggingface/hub");
+const how = {repo: "%s", hubUrl: process.env.HF_ENDPOINT, cacheDir: process.argv[1]};
+console.log(await hub.snapshotDownload(how));
+"""
+
+JS_UPLOAD = """
+const hub = await import("@huggingface/hub");
+const url = await import("node:url");
+await hub.uploadFiles({repo: "%s", hubUrl: process.env.HF_ENDPOINT, accessToken: process.argv[1],
+    useXet: false, files: [url.pathToFileURL(process.argv[2] + "/config.json"),
+    {path: "model.safetensors", content: url.pathToFileURL(process.argv[2] + "/model.safetensors")}]});
+"""
+
+
+def node(k, code, *args):
+    words = ["node", "--input-type=module", "-e", code % ID, *args]
+    process = subprocess.Popen([str(w) for w in words], env=environment(k), cwd=place() + "/js",
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    k.running.append(process)
+    return end(process)
+
+
+@limit(120)
+def test_javascript_takes_our_cache(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.run("download", ID))
+    cache = Cache(k, repo)
+    k.hub.forget()
+    assert node(k, JS, cache.top).split() == [str(cache.snapshot)]
+    assert not k.hub.asked("cdn"), k.hub.asked("cdn")
+    cache.check()
+
+
+@limit(120)
+def test_we_take_their_cache_of_javascript(k):
+    # It asks for the first byte of a file, which an empty one has not.
+    repo = k.hub.add_repo(ID, {p: c for p, c in FILES.items() if c})
+    cache = Cache(k, repo)
+    node(k, JS, cache.top)
+    k.hub.forget()
+    k.ok(k.run("download", ID), err="5 of 5 files are cached, not hashed")
+    assert not k.hub.asked("cdn")
+    assert set(tree(cache.snapshot)) == set(cache.files)
+
+
+@limit(120)
+def test_javascript_sends_what_we_fetch(k):
+    source = k.top / "source"
+    source.mkdir()
+    (source / "config.json").write_text("{}")
+    (source / "model.safetensors").write_bytes(os.urandom(2 * MB + 1))
+    repo = k.hub.add_repo(ID, {"README.md": "r"})
+    node(k, JS_UPLOAD, k.tokens["write"], source)
+    k.hub.violations.clear()  # its last line has no end
+    k.ok(k.run("download", ID))
+    Cache(k, repo).check()
+    assert (Cache(k, repo).snapshot / "model.safetensors").read_bytes() == \
+        (source / "model.safetensors").read_bytes()
+
+
+# llama.cpp finds a file that it has by ref, snapshot and name.
+
+def llama_finds(top, repo, name):
+    at = top / ("models--" + repo.replace("/", "--"))
+    ref = (at / "refs/main").read_text()
+    path = at / "snapshots" / ref / name
+    return path if len(ref) == 40 and path.is_file() and path.resolve().parent == at / "blobs" else None
+
+
+def test_llama_cpp_finds_it(k):
+    repo = k.hub.add_repo(ID, {"tiny-Q4_K_M.gguf": Generated(1, MB), "mmproj.gguf": Generated(2, MB)})
+    k.ok(k.run("download", ID, "tiny-Q4_K_M.gguf"))
+    top = Cache(k, repo).top
+    assert llama_finds(top, ID, "tiny-Q4_K_M.gguf") and not llama_finds(top, ID, "mmproj.gguf")
