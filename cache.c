@@ -432,12 +432,9 @@ cache_set_ref(const struct cache *c, const char *revision, struct err *e)
 
 /* A listing that others could have written says nothing of a folder. */
 static bool
-made_by(int fd, const struct maker *owner)
+made_by(const struct stat *st, const struct maker *owner)
 {
-	struct stat st;
-
-	return !owner || (fstat(fd, &st) == 0 && st.st_uid == owner->uid &&
-			     !(st.st_mode & 022));
+	return st->st_uid == owner->uid && !(st->st_mode & 022);
 }
 
 int
@@ -448,10 +445,11 @@ cache_tree(const struct cache *c, const struct maker *owner,
 	struct tree_reader r = reader_make(each, ctx);
 	char *path = tree_path(c), *piece;
 	int fd = folder_openat(c->root, path, O_RDONLY, e), rv = 0;
+	struct stat st;
 	uint64_t all = 0;
 	ssize_t n = 1;
 
-	if (fd < 0 || !made_by(fd, owner)) {
+	if (fd < 0 || (owner && (fstat(fd, &st) < 0 || !made_by(&st, owner)))) {
 		rv = fd < 0 && errno != ENOENT ? -1 : 1;
 		n = 0;
 	}
@@ -479,7 +477,18 @@ cache_tree(const struct cache *c, const struct maker *owner,
 }
 
 void
-tree_begin(struct tree_writer *w, const struct cache *c)
+cache_remove_tree(const struct cache *c)
+{
+	char *path = tree_path(c);
+	struct err ignored;
+
+	folder_remove(c->root, path, &ignored);
+	free(path);
+}
+
+void
+tree_begin(
+    struct tree_writer *w, const struct cache *c, const struct maker *owner)
 {
 	char *path = tree_path(c), name[64];
 	struct stat st;
@@ -487,7 +496,8 @@ tree_begin(struct tree_writer *w, const struct cache *c)
 
 	*w = (struct tree_writer){
 	    .c = c, .fd = -1, .text = buf_make(PIECE + MEMBER_MAX)};
-	if (folder_stat(c->root, path, &st, &e) == 1) {
+	if (!owner || folder_stat(c->root, path, &st, &e) != 0 ||
+	    !made_by(&st, owner)) {
 		snprintf(name, sizeof(name), "trees/.hub-%016" PRIx64 ".tmp",
 		    wait_random());
 		w->temp = join(c->base, name, "", "");
@@ -514,18 +524,34 @@ write_piece(struct tree_writer *w, size_t n)
 	folder_remove(w->c->root, w->temp, &e);
 }
 
+/* A server may send a token back as a name; no file of ours is to contain it. */
+static bool
+has_token(const char *path)
+{
+	char *copy = xstrdup(path);
+	bool has;
+
+	str_mask_tokens(copy);
+	has = strcmp(copy, path) != 0;
+	free(copy);
+	return has;
+}
+
 void
 tree_add(struct tree_writer *w, const struct repo_file *f)
 {
+	bool good;
+
 	if (w->fd < 0)
 		return;
 	buf_puts(&w->text, w->some ? ",\n" : "\n");
 	w->some = true;
-	if (f->ids)
+	good = f->ids && !has_token(f->path);
+	if (good)
 		format_file(&w->text, f);
 	else
 		w->text.full = true;
-	write_piece(w, f->ids ? PIECE : 0);
+	write_piece(w, good ? PIECE : 0);
 }
 
 void

@@ -84,6 +84,9 @@ int cache_tree(const struct cache *c, const struct maker *owner,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
 
+/* Removes a listing that is broken. */
+void cache_remove_tree(const struct cache *c);
+
 /* A listing that is being written, in pieces. */
 struct tree_writer {
 	const struct cache *c;
@@ -94,8 +97,10 @@ struct tree_writer {
 };
 
 /* Failures of these only mean that there is no listing: the next run asks the
- * Hub for it. Nothing is written if there is one already. */
-void tree_begin(struct tree_writer *w, const struct cache *c);
+ * Hub for it. Replaces one that is there, but with owner not one that
+ * cache_tree() would read with it. */
+void tree_begin(
+    struct tree_writer *w, const struct cache *c, const struct maker *owner);
 void tree_add(struct tree_writer *w, const struct repo_file *f);
 void tree_end(struct tree_writer *w, bool good);
 

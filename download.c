@@ -595,13 +595,16 @@ static int
 read_listing(struct download *d, struct err *e)
 {
 	bool keep = (d->layout || d->in_cache) && !d->o->dry_run;
+	struct folder_traits traits;
 	int rv;
 
 	if (!keep)
 		return repo_tree(&d->s.repo, d->commit, take_entry, d, e);
 	if (d->folder.fd < 0 && open_target(d, e) < 0)
 		return -1;
-	tree_begin(&d->tree, &d->cache);
+	if (folder_traits(&d->folder, &traits, e) < 0)
+		return -1;
+	tree_begin(&d->tree, &d->cache, d->in_cache ? NULL : &traits.maker);
 	rv = repo_tree(&d->s.repo, d->commit, keep_entry, d, e);
 	tree_end(&d->tree, rv == 0);
 	return rv;
@@ -697,6 +700,8 @@ list_kept(struct download *d, struct err *e)
 		progress_note(d->s.progress,
 		    "ignoring the list of files that '%s' has: %s", d->into,
 		    e->msg);
+	if (rv < 0 && e->kind == ERR_CONTENT)
+		cache_remove_tree(&d->cache);
 	if (rv == 0 && d->offline)
 		return check_choice(d, e);
 	if (rv == 0 && check_choice(d, e) == 0 && is_complete(d))
@@ -1268,8 +1273,8 @@ copy_bytes(
 	hash_final(&h, &found);
 	if (rv == 0 && !digest_same(&found, &f->file.digest))
 		rv = err_set(e, ERR_CONTENT,
-		    "what was to be copied to '%s' has another content",
-		    f->file.path);
+		    "'%s' changed while it was being copied",
+		    f->state == PLAN_LINK ? f->file.path : f->same->file.path);
 	return rv;
 }
 

@@ -391,6 +391,8 @@ def test_listing_of_others_says_nothing_of_a_folder(k):
     k.ok(k.download(repo))
     (k.dir / ".cache/huggingface/trees" / (repo.head().oid + ".json")).chmod(0o666)
     k.ok(k.download(repo, "--offline"), 3, err="the list of its files")
+    k.ok(k.download(repo))
+    k.ok(k.download(repo, "--offline"))
 
 
 def test_no_folder_for_nothing(k):
@@ -526,11 +528,13 @@ def test_listing_that_lies(k):
         k.ok(k.run("download", ID))
         cache.check()
         assert not k.content_requests() and not (cache.top / "x").exists()
+        k.ok(k.run("download", ID, "--offline"))
     for text in ("", "{", "[]", "null", good[:-1], good + "}", good.replace(":", "", 1), "\0" * 100, "[" * 100000,
                  '{"files": {' + '"a": {"size": 1, "blob_id": "%s"},' % ("0" * 40) * 3, good.replace("{", "{,", 1)):
         at.write_text(text)
-        r = k.ok(k.run("download", ID, "--offline"), 3, err="ignoring the list of files")
+        k.ok(k.run("download", ID, "--offline"), 3, err="ignoring the list of files")
         k.ok(k.run("download", ID))
+        assert "ignoring" not in k.ok(k.run("download", ID, "--offline")).err
 
 
 def test_lock_of_another(k):

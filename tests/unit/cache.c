@@ -252,7 +252,7 @@ test_written_listing(void)
 	struct scene x;
 	struct tree_writer w;
 	struct repo_ids ids = {.xet = XET};
-	char one[] = "one";
+	char one[] = "one", token[] = "hf_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.txt";
 	struct repo_file f = {.size = 5, .ids = &ids};
 	struct buf got = buf_make(1 << 20), want = buf_make(1 << 20);
 	struct maker me = {.uid = getuid()}, other = {.uid = getuid() + 1};
@@ -261,7 +261,7 @@ test_written_listing(void)
 	begin(&x);
 	CHECK(cache_tree(&x.c, NULL, add, &got, &e) == 1);
 	ids.blob = x.d;
-	tree_begin(&w, &x.c);
+	tree_begin(&w, &x.c, NULL);
 	for (int i = 0; i < 1000; i++) {
 		char path[64];
 
@@ -277,20 +277,31 @@ test_written_listing(void)
 	CHECK(cache_tree(&x.c, &me, add, &got, &e) == 0);
 	CHECK(str_same(buf_str(&got), buf_str(&want)) && got.len > 20000);
 	CHECK(cache_tree(&x.c, &other, add, &got, &e) == 1);
-	/* One that is there is not written again; one that failed is none. */
-	tree_begin(&w, &x.c);
+	/* One that is there is not written again if it is ours; one that failed
+	 * is none. */
+	tree_begin(&w, &x.c, &me);
 	CHECK(w.fd < 0);
 	tree_end(&w, true);
+	tree_begin(&w, &x.c, &other);
+	CHECK(w.fd >= 0);
+	tree_end(&w, false);
+	CHECK(cache_tree(&x.c, &me, add, &want, &e) == 0);
 	memcpy(x.c.commit, "0123456789012345678901234567890123456789", 41);
 	f.path = one;
-	tree_begin(&w, &x.c);
+	tree_begin(&w, &x.c, NULL);
 	tree_add(&w, &f);
 	tree_end(&w, false);
 	CHECK(cache_tree(&x.c, NULL, add, &got, &e) == 1);
-	tree_begin(&w, &x.c);
+	tree_begin(&w, &x.c, NULL);
 	f.ids = NULL;
 	tree_add(&w, &f);
 	f.ids = &ids;
+	tree_add(&w, &f);
+	tree_end(&w, true);
+	CHECK(cache_tree(&x.c, NULL, add, &got, &e) == 1);
+	/* Nor is one with a token in it. */
+	tree_begin(&w, &x.c, NULL);
+	f.path = token;
 	tree_add(&w, &f);
 	tree_end(&w, true);
 	CHECK(cache_tree(&x.c, NULL, add, &got, &e) == 1);
