@@ -99,7 +99,7 @@ $O/commit: FORCE
 $O/tls.o $O/tests/unit/chain.o $O/tests/unit/clock.o $O/tests/unit/tls.o: \
     OURS += -DHUB_BUILD_TIME=$(BUILD_TIME)
 
-$O/hash.o $O/hash_cpu.o $O/cipher_cpu.o: CFLAGS += -O2
+$O/blake3.o $O/chunk.o $O/cipher_cpu.o $O/hash.o $O/hash_cpu.o $O/lz4.o: CFLAGS += -O2
 
 # The scripts that are installed, made by a program that runs here.
 $O/shell/%: $O/completion

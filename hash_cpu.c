@@ -57,7 +57,6 @@ sha256_rounds4(uint32_t v[8], uint32_t *bc, int i, const uint32_t *sum)
 
 #include <cpuid.h>
 #include <immintrin.h>
-#include <stdbool.h>
 
 /*
  * The SHA instructions of x86 want the eight words of the SHA-256 state in two
@@ -345,6 +344,12 @@ cpu_features(void)
 	return has;
 }
 
+bool
+hash_cpu_has_avx2(void)
+{
+	return cpu_features() & HAS_AVX2;
+}
+
 size_t
 hash_impls_x86(const struct hash_impl *out[])
 {
@@ -370,6 +375,12 @@ hash_impls_x86(const struct hash_impl *out[])
 }
 
 #else
+
+bool
+hash_cpu_has_avx2(void)
+{
+	return false;
+}
 
 size_t
 hash_impls_x86(const struct hash_impl *out[])

@@ -4,9 +4,11 @@
 /*
  * Private to hash.c, hash_cpu.c, their test and their bench: the
  * implementations that hash.c chooses from. Each works on whole blocks and
- * leaves padding, open blocks and counting to hash.c.
+ * leaves padding, open blocks and counting to hash.c. blake3.c asks the CPU
+ * here, too.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,6 +45,10 @@ size_t hash_impls(const struct hash_impl *out[HASH_IMPLS_MAX]);
  * CPU is of another. */
 size_t hash_impls_x86(const struct hash_impl *out[]);
 size_t hash_impls_arm(const struct hash_impl *out[]);
+
+/* Whether CPU and kernel offer AVX2, BMI1 and BMI2; false on other CPUs. It costs
+ * microseconds in a virtual machine. */
+bool hash_cpu_has_avx2(void);
 
 /* SHA-256 with the vectors of x86. avx2 wants BMI1 and BMI2, too,
  * avx512 F and BW. The first of many has 8 lanes, the second 16. */

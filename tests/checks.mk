@@ -129,9 +129,9 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # Each .c at the top has two callers, or a fuzzer or fake that stands on it, or a name
 # that a stranger would look for. One more needs its reason in the commit: 38 of the
 # first plan, dns, on which a fuzzer stands, cipher_cpu: intrinsics of other CPUs do
-# not belong into tls, and its test and bench look at it alone; and cache, the layout
-# that plan and download share, with a fuzzer on the listing.
-SOURCES = 41
+# not belong into tls, and its test and bench look at it alone; cache, the layout that
+# plan and download share, with a fuzzer on the listing; and blake3 for Xet.
+SOURCES = 42
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \

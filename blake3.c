@@ -1,0 +1,550 @@
+#include "blake3.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "hash_cpu.h"
+#include "str.h"
+
+/* The paper of BLAKE3, 2.1 to 2.5, has the names: leaves are its chunks. */
+
+enum { LEAF = 1024, BLOCK = 64, LEAF_BLOCKS = LEAF / BLOCK };
+
+enum { LEAF_START = 1, LEAF_END = 2, PARENT = 4, ROOT = 8, KEYED = 16 };
+
+/* As many leaves as are hashed before their pairs are: 1, 2, 4 ... 64. */
+enum { BATCH_LEVELS = 7, BATCH = 1 << (BATCH_LEVELS - 1) };
+
+static const uint32_t iv[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+    0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+/* The words of the message in the order of each round. */
+static const unsigned char order[7][16] = {
+    {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+    {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8},
+    {3, 4, 10, 12, 13, 2, 7, 14, 6, 5, 9, 0, 11, 15, 8, 1},
+    {10, 7, 12, 9, 14, 3, 13, 15, 4, 0, 11, 2, 5, 8, 1, 6},
+    {12, 13, 9, 11, 15, 10, 14, 8, 7, 2, 5, 3, 0, 1, 6, 4},
+    {9, 14, 11, 5, 8, 12, 15, 1, 13, 3, 0, 10, 2, 6, 4, 7},
+    {11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13},
+};
+
+/*
+ * Inputs of equal length, n of them one behind the other at p: leaves of 16
+ * blocks, the first with number counter, or pairs of one block. Each gives 32
+ * bytes to out. Of pairs out may be p: their bytes are read before others are
+ * written over them.
+ */
+struct job {
+	const uint32_t *key;
+	uint64_t counter;
+	uint32_t flags;
+	bool leaves;
+};
+
+typedef void hash_inputs(const struct job *job, const unsigned char *p,
+    size_t n, unsigned char *out);
+
+struct blake3_impl {
+	const char *name;
+	hash_inputs *inputs;
+};
+
+/* The flags of block i of an input. */
+static inline uint32_t
+block_flags(const struct job *job, size_t i)
+{
+	if (!job->leaves)
+		return job->flags | PARENT;
+	return job->flags | (i == 0 ? LEAF_START : 0) |
+	       (i == LEAF_BLOCKS - 1 ? LEAF_END : 0);
+}
+
+/* --- What every CPU can do. --- */
+
+static inline uint32_t
+ror(uint32_t x, int n)
+{
+	return x >> n | x << (32 - n);
+}
+
+static inline uint32_t
+word(const unsigned char *p)
+{
+	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
+	       (uint32_t)p[3] << 24;
+}
+
+static inline void
+mix(uint32_t v[16], int a, int b, int c, int d, uint32_t x, uint32_t y)
+{
+	v[a] += v[b] + x;
+	v[d] = ror(v[d] ^ v[a], 16);
+	v[c] += v[d];
+	v[b] = ror(v[b] ^ v[c], 12);
+	v[a] += v[b] + y;
+	v[d] = ror(v[d] ^ v[a], 8);
+	v[c] += v[d];
+	v[b] = ror(v[b] ^ v[c], 7);
+}
+
+/* Takes a block of n bytes, and zeros up to 64, into cv. */
+static void
+compress(uint32_t cv[8], const unsigned char block[BLOCK], uint64_t counter,
+    unsigned n, uint32_t flags)
+{
+	uint32_t m[16], v[16];
+
+#pragma GCC unroll 16
+	for (size_t i = 0; i < 16; i++)
+		m[i] = word(block + 4 * i);
+#pragma GCC unroll 8
+	for (size_t i = 0; i < 8; i++)
+		v[i] = cv[i];
+#pragma GCC unroll 4
+	for (size_t i = 0; i < 4; i++)
+		v[8 + i] = iv[i];
+	v[12] = (uint32_t)counter;
+	v[13] = (uint32_t)(counter >> 32);
+	v[14] = n;
+	v[15] = flags;
+#pragma GCC unroll 7
+	for (size_t r = 0; r < 7; r++) {
+		const unsigned char *s = order[r];
+
+		mix(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);
+		mix(v, 1, 5, 9, 13, m[s[2]], m[s[3]]);
+		mix(v, 2, 6, 10, 14, m[s[4]], m[s[5]]);
+		mix(v, 3, 7, 11, 15, m[s[6]], m[s[7]]);
+		mix(v, 0, 5, 10, 15, m[s[8]], m[s[9]]);
+		mix(v, 1, 6, 11, 12, m[s[10]], m[s[11]]);
+		mix(v, 2, 7, 8, 13, m[s[12]], m[s[13]]);
+		mix(v, 3, 4, 9, 14, m[s[14]], m[s[15]]);
+	}
+#pragma GCC unroll 8
+	for (size_t i = 0; i < 8; i++)
+		cv[i] = v[i] ^ v[i + 8];
+}
+
+static void
+put_words(const uint32_t cv[8], unsigned char out[BLAKE3_SIZE])
+{
+	for (size_t i = 0; i < 8; i++)
+		bytes_put_le(out + 4 * i, cv[i], 4);
+}
+
+static void
+inputs_portable(
+    const struct job *job, const unsigned char *p, size_t n, unsigned char *out)
+{
+	size_t blocks = job->leaves ? LEAF_BLOCKS : 1;
+	uint64_t counter = job->counter;
+
+	for (; n > 0; n--, out += BLAKE3_SIZE) {
+		uint32_t cv[8];
+
+		memcpy(cv, job->key, sizeof(cv));
+		for (size_t i = 0; i < blocks; i++, p += BLOCK)
+			compress(cv, p, counter, BLOCK, block_flags(job, i));
+		put_words(cv, out);
+		counter += job->leaves;
+	}
+}
+
+/* --- Eight inputs side by side, with AVX2. --- */
+
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+#define INLINE2 static inline __attribute__((always_inline, target("avx2")))
+
+INLINE2 __m256i
+add2(__m256i a, __m256i b)
+{
+	return _mm256_add_epi32(a, b);
+}
+
+/* a ^ b, rotated by n bits, which is 7 or 12. */
+INLINE2 __m256i
+xor_ror2(__m256i a, __m256i b, int n)
+{
+	__m256i x = _mm256_xor_si256(a, b);
+
+	return _mm256_or_si256(
+	    _mm256_srli_epi32(x, n), _mm256_slli_epi32(x, 32 - n));
+}
+
+/* The same by whole bytes: to where each comes from. */
+INLINE2 __m256i
+xor_turn2(__m256i a, __m256i b, __m256i from)
+{
+	return _mm256_shuffle_epi8(_mm256_xor_si256(a, b), from);
+}
+
+INLINE2 void
+mix2(__m256i v[16], int a, int b, int c, int d, __m256i x, __m256i y)
+{
+	const __m256i by16 = _mm256_broadcastsi128_si256(
+	    _mm_set_epi64x(0x0d0c0f0e09080b0a, 0x0504070601000302));
+	const __m256i by8 = _mm256_broadcastsi128_si256(
+	    _mm_set_epi64x(0x0c0f0e0d080b0a09, 0x0407060500030201));
+
+	v[a] = add2(add2(v[a], x), v[b]);
+	v[d] = xor_turn2(v[d], v[a], by16);
+	v[c] = add2(v[c], v[d]);
+	v[b] = xor_ror2(v[b], v[c], 12);
+	v[a] = add2(add2(v[a], y), v[b]);
+	v[d] = xor_turn2(v[d], v[a], by8);
+	v[c] = add2(v[c], v[d]);
+	v[b] = xor_ror2(v[b], v[c], 7);
+}
+
+INLINE2 void
+round2(__m256i v[16], const __m256i m[16], const unsigned char s[16])
+{
+	mix2(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);
+	mix2(v, 1, 5, 9, 13, m[s[2]], m[s[3]]);
+	mix2(v, 2, 6, 10, 14, m[s[4]], m[s[5]]);
+	mix2(v, 3, 7, 11, 15, m[s[6]], m[s[7]]);
+	mix2(v, 0, 5, 10, 15, m[s[8]], m[s[9]]);
+	mix2(v, 1, 6, 11, 12, m[s[10]], m[s[11]]);
+	mix2(v, 2, 7, 8, 13, m[s[12]], m[s[13]]);
+	mix2(v, 3, 4, 9, 14, m[s[14]], m[s[15]]);
+}
+
+/* Four rows of eight words become, in each half, four columns of four. */
+INLINE2 void
+turn_four2(__m256i r[4])
+{
+	__m256i a = _mm256_unpacklo_epi32(r[0], r[1]);
+	__m256i b = _mm256_unpackhi_epi32(r[0], r[1]);
+	__m256i c = _mm256_unpacklo_epi32(r[2], r[3]);
+	__m256i d = _mm256_unpackhi_epi32(r[2], r[3]);
+
+	r[0] = _mm256_unpacklo_epi64(a, c);
+	r[1] = _mm256_unpackhi_epi64(a, c);
+	r[2] = _mm256_unpacklo_epi64(b, d);
+	r[3] = _mm256_unpackhi_epi64(b, d);
+}
+
+/* Eight rows become eight columns. */
+INLINE2 void
+turn2(__m256i r[8])
+{
+	turn_four2(r);
+	turn_four2(r + 4);
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+		__m256i a = r[i], b = r[i + 4];
+
+		r[i] = _mm256_permute2x128_si256(a, b, 0x20);
+		r[i + 4] = _mm256_permute2x128_si256(a, b, 0x31);
+	}
+}
+
+INLINE2 void
+block2(__m256i cv[8], const unsigned char *const p[8], size_t at, __m256i low,
+    __m256i high, uint32_t flags)
+{
+	__m256i m[16], v[16];
+
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++) {
+		m[i] = _mm256_loadu_si256((const void *)(p[i] + at));
+		m[i + 8] = _mm256_loadu_si256((const void *)(p[i] + at + 32));
+	}
+	turn2(m);
+	turn2(m + 8);
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++)
+		v[i] = cv[i];
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		v[i + 8] = _mm256_set1_epi32((int)iv[i]);
+	v[12] = low;
+	v[13] = high;
+	v[14] = _mm256_set1_epi32(BLOCK);
+	v[15] = _mm256_set1_epi32((int)flags);
+#pragma GCC unroll 7
+	for (int r = 0; r < 7; r++)
+		round2(v, m, order[r]);
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++)
+		cv[i] = _mm256_xor_si256(v[i], v[i + 8]);
+}
+
+/* Eight inputs, of which the first n count. */
+static AVX2 void
+eight(const struct job *job, const unsigned char *const p[8], uint64_t counter,
+    size_t n, unsigned char *out)
+{
+	uint32_t low[8], high[8];
+	__m256i cv[8];
+
+	for (size_t i = 0; i < 8; i++) {
+		low[i] = (uint32_t)counter;
+		high[i] = (uint32_t)(counter >> 32);
+		counter += job->leaves;
+		cv[i] = _mm256_set1_epi32((int)job->key[i]);
+	}
+	for (size_t i = 0; i < (job->leaves ? LEAF_BLOCKS : 1); i++)
+		block2(cv, p, BLOCK * i, _mm256_loadu_si256((const void *)low),
+		    _mm256_loadu_si256((const void *)high),
+		    block_flags(job, i));
+	turn2(cv);
+	for (size_t i = 0; i < n; i++)
+		_mm256_storeu_si256((void *)(out + BLAKE3_SIZE * i), cv[i]);
+}
+
+/* Fewer than this many are faster one by one. */
+enum { AVX2_PAYS = 3 };
+
+static void
+inputs_avx2(
+    const struct job *job, const unsigned char *p, size_t n, unsigned char *out)
+{
+	size_t length = job->leaves ? LEAF : BLOCK;
+	struct job j = *job;
+
+	while (n >= AVX2_PAYS) {
+		size_t k = n < 8 ? n : 8;
+		const unsigned char *at[8];
+
+		for (size_t i = 0; i < 8; i++)
+			at[i] = p + length * (i < k ? i : 0);
+		eight(&j, at, j.counter, k, out);
+		j.counter += j.leaves ? k : 0;
+		p += length * k;
+		out += (size_t)BLAKE3_SIZE * k;
+		n -= k;
+	}
+	inputs_portable(&j, p, n, out);
+}
+
+#endif
+
+/* --- The tree. --- */
+
+/* Those that this CPU can run, the best first; the last is the portable one. */
+static size_t
+impls(const struct blake3_impl *out[])
+{
+#if defined(__x86_64__)
+	static const struct blake3_impl avx2 = {"AVX2", inputs_avx2};
+#endif
+	static const struct blake3_impl portable = {
+	    "portable", inputs_portable};
+	size_t n = 0;
+
+#if defined(__x86_64__)
+	if (hash_cpu_has_avx2())
+		out[n++] = &avx2;
+#endif
+	out[n++] = &portable;
+	return n;
+}
+
+enum { IMPLS_MAX = 3 };
+
+static const struct blake3_impl *
+best_impl(void)
+{
+	const struct blake3_impl *all[IMPLS_MAX];
+
+	impls(all);
+	return all[0];
+}
+
+const char *
+blake3_implementation(void)
+{
+	return best_impl()->name;
+}
+
+void
+blake3_init(struct blake3 *h, const unsigned char key[BLAKE3_SIZE])
+{
+	h->impl = NULL;
+	blake3_restart(h, key);
+}
+
+void
+blake3_restart(struct blake3 *h, const unsigned char key[BLAKE3_SIZE])
+{
+	/* Not all of it: the stack is large, and what counts of it is set. */
+	h->flags = key ? KEYED : 0;
+	for (size_t i = 0; i < 8; i++)
+		h->key[i] = key ? word(key + 4 * i) : iv[i];
+	memcpy(h->cv, h->key, sizeof(h->cv));
+	h->leaves = 0;
+	h->blocks = h->filled = h->depth = 0;
+}
+
+/*
+ * Adds a subtree of so many leaves, and joins pairs of the same size: as many
+ * subtrees are left as the number of leaves has bits. None of them is the root,
+ * which is hashed with another flag, since an open leaf always follows.
+ */
+static void
+push(struct blake3 *h, const unsigned char cv[BLAKE3_SIZE], uint64_t leaves)
+{
+	const struct job pair = {.key = h->key, .flags = h->flags};
+	unsigned subtrees = 0;
+
+	memcpy(h->stack[h->depth++], cv, BLAKE3_SIZE);
+	h->leaves += leaves;
+	for (uint64_t left = h->leaves; left > 0; left &= left - 1)
+		subtrees++;
+	while (h->depth > subtrees) {
+		unsigned char *last = h->stack[--h->depth - 1];
+
+		inputs_portable(&pair, last, 1, last);
+	}
+}
+
+/*
+ * n leaves, at most BATCH, that begin where a subtree of so many may. Their
+ * pairs are hashed side by side, too, level by level. One that has no other is
+ * the right edge of its level, and waits in edge.
+ */
+static void
+push_leaves(struct blake3 *h, const unsigned char *p, size_t n)
+{
+	const struct job leaves = {.key = h->key,
+	    .counter = h->leaves,
+	    .flags = h->flags,
+	    .leaves = true};
+	const struct job pairs = {.key = h->key, .flags = h->flags};
+	unsigned char cv[BATCH][BLAKE3_SIZE], edge[BATCH_LEVELS][BLAKE3_SIZE];
+	size_t all = n;
+	unsigned level = 0;
+
+	h->impl->inputs(&leaves, p, n, cv[0]);
+	for (; n > 0; n /= 2, level++) {
+		if (n % 2)
+			memcpy(edge[level], cv[n - 1], BLAKE3_SIZE);
+		h->impl->inputs(&pairs, cv[0], n / 2, cv[0]);
+	}
+	while (level-- > 0)
+		if (all >> level & 1)
+			push(h, edge[level], (uint64_t)1 << level);
+}
+
+/* Takes n bytes, at most to its end, into the open leaf. Its last block stays
+ * open, too, since it may be that of the root. */
+static void
+fill_leaf(struct blake3 *h, const unsigned char *p, size_t n)
+{
+	while (n > 0) {
+		size_t k = BLOCK - h->filled;
+
+		if (k == 0) {
+			compress(h->cv, h->block, h->leaves, BLOCK,
+			    h->flags | (h->blocks == 0 ? LEAF_START : 0));
+			h->blocks++;
+			h->filled = 0;
+			k = BLOCK;
+		}
+		if (k > n)
+			k = n;
+		memcpy(h->block + h->filled, p, k);
+		h->filled += (unsigned)k;
+		p += k;
+		n -= k;
+	}
+}
+
+static size_t
+leaf_length(const struct blake3 *h)
+{
+	return (size_t)BLOCK * h->blocks + h->filled;
+}
+
+/* The flags of the last block of the open leaf. */
+static uint32_t
+last_flags(const struct blake3 *h)
+{
+	return h->flags | LEAF_END | (h->blocks == 0 ? LEAF_START : 0);
+}
+
+/* The open leaf is whole, and something follows. */
+static void
+end_leaf(struct blake3 *h)
+{
+	unsigned char out[BLAKE3_SIZE];
+
+	compress(h->cv, h->block, h->leaves, BLOCK, last_flags(h));
+	put_words(h->cv, out);
+	push(h, out, 1);
+	memcpy(h->cv, h->key, sizeof(h->cv));
+	h->blocks = h->filled = 0;
+}
+
+/* How many of n leaves may go in one batch: a subtree begins at a multiple of
+ * its own size. */
+static size_t
+batch(const struct blake3 *h, size_t n)
+{
+	uint64_t most = h->leaves ? h->leaves & (~h->leaves + 1) : BATCH;
+
+	if (most > BATCH)
+		most = BATCH;
+	return n < most ? n : (size_t)most;
+}
+
+void
+blake3_update(struct blake3 *h, const void *data, size_t n)
+{
+	const unsigned char *p = data;
+
+	if (n == 0)
+		return;
+	if (leaf_length(h) > 0) {
+		size_t k = LEAF - leaf_length(h);
+
+		if (k > n)
+			k = n;
+		fill_leaf(h, p, k);
+		p += k;
+		n -= k;
+		if (n == 0)
+			return;
+		end_leaf(h);
+	}
+	/* The last leaf stays open. */
+	while (n > LEAF) {
+		size_t k = batch(h, (n - 1) / LEAF);
+
+		if (!h->impl)
+			h->impl = best_impl();
+		push_leaves(h, p, k);
+		p += LEAF * k;
+		n -= LEAF * k;
+	}
+	fill_leaf(h, p, n);
+}
+
+void
+blake3_final(const struct blake3 *h, unsigned char out[BLAKE3_SIZE])
+{
+	unsigned char block[BLOCK] = {0};
+	uint32_t cv[8];
+	unsigned depth = h->depth;
+
+	/* The open leaf is never empty but for no content at all. */
+	memcpy(block, h->block, h->filled);
+	memcpy(cv, h->cv, sizeof(cv));
+	compress(cv, block, h->leaves, h->filled,
+	    last_flags(h) | (depth == 0 ? ROOT : 0));
+	put_words(cv, out);
+	while (depth-- > 0) {
+		memcpy(block, h->stack[depth], BLAKE3_SIZE);
+		memcpy(block + BLAKE3_SIZE, out, BLAKE3_SIZE);
+		memcpy(cv, h->key, sizeof(cv));
+		compress(cv, block, 0, BLOCK,
+		    h->flags | PARENT | (depth == 0 ? ROOT : 0));
+		put_words(cv, out);
+	}
+}
