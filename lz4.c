@@ -169,7 +169,8 @@ field(struct lz4 *z, struct input *in)
 void
 lz4_init(struct lz4 *z, unsigned char *out, size_t size)
 {
-	*z = (struct lz4){.out = out, .size = size};
+	*z = (struct lz4){.size = size};
+	z->out = out;
 	expect(z, MAGIC_FLG, 5);
 }
 
