@@ -137,15 +137,16 @@ unit: $(TESTS:%=$O/%)
 # Unit tests, the corpora of the fuzzers, then the program as a person would run
 # it. With the JSONTestSuite beside the checkout, test_json goes through that.
 test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
-      $O/hub_escape $O/hub_future
+      $O/xet_dump $O/hub_escape $O/hub_future
 	HUB_BIN=$(abspath $O/hub) ENV_DUMP=$(abspath $O/env_dump) \
+	    XET_DUMP=$(abspath $O/xet_dump) \
 	    $(addprefix JSONTESTSUITE=,$(wildcard $(SUITE))) \
 	    tests/run $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $(E2E)
 
 SUITE = ../shared/data/JSONTestSuite/test_parsing
 
-E2E = tests/check/manual.sh tests/check/env_compare.py tests/check/hubd_check.py \
-      tests/check/hubd_official.py tests/e2e/run.py
+E2E = tests/check/manual.sh tests/check/env_compare.py tests/check/xet_compare.py \
+      tests/check/hubd_check.py tests/check/hubd_official.py tests/e2e/run.py
 
 # Against other tools, on loopback; see the head of tests/bench/bench.
 bench: $O/hub $O/bench_run

@@ -21,7 +21,7 @@ $O/bench_insn_plain: $O/tests/bench/insn.o $O/tests/bench/plain.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -Wl,--wrap=getauxval -o $@ $^ \
 	    $(BEARSSL_LIB) $(LIB)
 
-$O/env_dump: $O/tests/check/env_dump.o $(LIB)
+$O/env_dump $O/xet_dump: $O/%: $O/tests/check/%.o $(LIB)
 	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
 
 # The program as it would be built long after today: its clock is wrong.
@@ -115,6 +115,10 @@ mutants:
 env_compare: $O/env_dump
 	tests/check/env_compare.py $O/env_dump
 
+# Our BLAKE3 and LZ4 against the packages blake3 and lz4.
+xet_compare: $O/xet_dump
+	tests/check/xet_compare.py $O/xet_dump
+
 # Each file by itself, so that -j helps and only what changed is looked at again.
 # gcc is told of -O1: its analyzer wants to know what is inlined. Exceptions stand
 # in the code; what is looked for, in .clang-tidy and tests/.clang-tidy.
@@ -186,4 +190,4 @@ fmt:
 	clang-format -i *.[ch] tests/*/*.[ch] tools/*.c
 
 .PHONY: test-long mutants asan tsan tsan_run tsan_all tsan_all_run valgrind valgrind_run \
-        valgrind_all valgrind_all_run fuzz fuzz_run env_compare lint fmt
+        valgrind_all valgrind_all_run fuzz fuzz_run env_compare xet_compare lint fmt
