@@ -151,6 +151,64 @@ inputs_portable(
 	}
 }
 
+/* --- In the lanes of vectors. --- */
+
+/* Every x86_64 has SSE2 and every AArch64 has NEON; the compiler must know how to
+ * mix lanes. */
+#if defined(__has_builtin) && (defined(__x86_64__) || defined(__AARCH64EL__))
+#if __has_builtin(__builtin_shufflevector)
+#define HAS_FOUR 1
+#endif
+#endif
+#ifndef HAS_FOUR
+#define HAS_FOUR 0
+#endif
+
+enum { LANES_MAX = 8 };
+
+/* As many inputs as there are lanes, of which the first n count. */
+typedef void side_by_side(const struct job *job, const unsigned char *const p[],
+    size_t n, unsigned char *out);
+
+#if defined(__x86_64__) || HAS_FOUR
+
+/* All inputs by f; fewer than pays are faster one by one. */
+static void
+in_lanes(const struct job *job, const unsigned char *p, size_t n,
+    unsigned char *out, size_t lanes, size_t pays, side_by_side *f)
+{
+	size_t length = job->leaves ? LEAF : BLOCK;
+	struct job j = *job;
+
+	while (n >= pays) {
+		const unsigned char *at[LANES_MAX];
+		size_t k = n < lanes ? n : lanes;
+
+		for (size_t i = 0; i < lanes; i++)
+			at[i] = p + length * (i < k ? i : 0);
+		f(&j, at, k, out);
+		j.counter += j.leaves ? k : 0;
+		p += length * k;
+		out += (size_t)BLAKE3_SIZE * k;
+		n -= k;
+	}
+	inputs_portable(&j, p, n, out);
+}
+
+#endif
+
+/*
+ * Half of a round mixes the four columns of the state, with d 0, or its
+ * diagonals, with d 1: each step of all four before the next one, since they do
+ * not wait for each other. With AVX2 that was measured to be a fifth faster than
+ * one after the other. A to D are the rows of the state.
+ */
+#define EACH _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++)
+#define A v[i]
+#define B v[4 + ((i + d) & 3)]
+#define C v[8 + ((i + 2 * d) & 3)]
+#define D v[12 + ((i + 3 * d) & 3)]
+
 /* --- Eight inputs side by side, with AVX2. --- */
 
 #if defined(__x86_64__)
@@ -184,34 +242,23 @@ xor_turn2(__m256i a, __m256i b, __m256i from)
 }
 
 INLINE2 void
-mix2(__m256i v[16], int a, int b, int c, int d, __m256i x, __m256i y)
+half_round2(__m256i v[16], const __m256i m[16], const unsigned char s[8], int d)
 {
 	const __m256i by16 = _mm256_broadcastsi128_si256(
 	    _mm_set_epi64x(0x0d0c0f0e09080b0a, 0x0504070601000302));
 	const __m256i by8 = _mm256_broadcastsi128_si256(
 	    _mm_set_epi64x(0x0c0f0e0d080b0a09, 0x0407060500030201));
 
-	v[a] = add2(add2(v[a], x), v[b]);
-	v[d] = xor_turn2(v[d], v[a], by16);
-	v[c] = add2(v[c], v[d]);
-	v[b] = xor_ror2(v[b], v[c], 12);
-	v[a] = add2(add2(v[a], y), v[b]);
-	v[d] = xor_turn2(v[d], v[a], by8);
-	v[c] = add2(v[c], v[d]);
-	v[b] = xor_ror2(v[b], v[c], 7);
-}
-
-INLINE2 void
-round2(__m256i v[16], const __m256i m[16], const unsigned char s[16])
-{
-	mix2(v, 0, 4, 8, 12, m[s[0]], m[s[1]]);
-	mix2(v, 1, 5, 9, 13, m[s[2]], m[s[3]]);
-	mix2(v, 2, 6, 10, 14, m[s[4]], m[s[5]]);
-	mix2(v, 3, 7, 11, 15, m[s[6]], m[s[7]]);
-	mix2(v, 0, 5, 10, 15, m[s[8]], m[s[9]]);
-	mix2(v, 1, 6, 11, 12, m[s[10]], m[s[11]]);
-	mix2(v, 2, 7, 8, 13, m[s[12]], m[s[13]]);
-	mix2(v, 3, 4, 9, 14, m[s[14]], m[s[15]]);
+	EACH A = add2(A, m[s[2 * i]]);
+	EACH A = add2(A, B);
+	EACH D = xor_turn2(D, A, by16);
+	EACH C = add2(C, D);
+	EACH B = xor_ror2(B, C, 12);
+	EACH A = add2(A, m[s[2 * i + 1]]);
+	EACH A = add2(A, B);
+	EACH D = xor_turn2(D, A, by8);
+	EACH C = add2(C, D);
+	EACH B = xor_ror2(B, C, 7);
 }
 
 /* Four rows of eight words become, in each half, four columns of four. */
@@ -268,8 +315,10 @@ block2(__m256i cv[8], const unsigned char *const p[8], size_t at, __m256i low,
 	v[14] = _mm256_set1_epi32(BLOCK);
 	v[15] = _mm256_set1_epi32((int)flags);
 #pragma GCC unroll 7
-	for (int r = 0; r < 7; r++)
-		round2(v, m, order[r]);
+	for (int r = 0; r < 7; r++) {
+		half_round2(v, m, order[r], 0);
+		half_round2(v, m, order[r] + 8, 1);
+	}
 #pragma GCC unroll 8
 	for (int i = 0; i < 8; i++)
 		cv[i] = _mm256_xor_si256(v[i], v[i + 8]);
@@ -277,9 +326,10 @@ block2(__m256i cv[8], const unsigned char *const p[8], size_t at, __m256i low,
 
 /* Eight inputs, of which the first n count. */
 static AVX2 void
-eight(const struct job *job, const unsigned char *const p[8], uint64_t counter,
-    size_t n, unsigned char *out)
+eight(const struct job *job, const unsigned char *const p[], size_t n,
+    unsigned char *out)
 {
+	uint64_t counter = job->counter;
 	uint32_t low[8], high[8];
 	__m256i cv[8];
 
@@ -298,29 +348,134 @@ eight(const struct job *job, const unsigned char *const p[8], uint64_t counter,
 		_mm256_storeu_si256((void *)(out + BLAKE3_SIZE * i), cv[i]);
 }
 
-/* Fewer than this many are faster one by one. */
-enum { AVX2_PAYS = 3 };
-
 static void
 inputs_avx2(
     const struct job *job, const unsigned char *p, size_t n, unsigned char *out)
 {
-	size_t length = job->leaves ? LEAF : BLOCK;
-	struct job j = *job;
+	in_lanes(job, p, n, out, 8, 3, eight);
+}
 
-	while (n >= AVX2_PAYS) {
-		size_t k = n < 8 ? n : 8;
-		const unsigned char *at[8];
+#endif
 
-		for (size_t i = 0; i < 8; i++)
-			at[i] = p + length * (i < k ? i : 0);
-		eight(&j, at, j.counter, k, out);
-		j.counter += j.leaves ? k : 0;
-		p += length * k;
-		out += (size_t)BLAKE3_SIZE * k;
-		n -= k;
+/* --- Four inputs side by side, with SSE2 or NEON. --- */
+
+#if HAS_FOUR
+
+#if defined(__x86_64__)
+#define FOUR_NAME "SSE2"
+#else
+#define FOUR_NAME "NEON"
+#endif
+
+typedef uint32_t vector4 __attribute__((vector_size(16)));
+
+#define INLINE4 static inline __attribute__((always_inline))
+
+/* a ^ b, rotated by n bits. */
+INLINE4 vector4
+xor_ror4(vector4 a, vector4 b, int n)
+{
+	vector4 x = a ^ b;
+
+	return x >> n | x << (32 - n);
+}
+
+INLINE4 void
+half_round4(vector4 v[16], const vector4 m[16], const unsigned char s[8], int d)
+{
+	EACH A += m[s[2 * i]];
+	EACH A += B;
+	EACH D = xor_ror4(D, A, 16);
+	EACH C += D;
+	EACH B = xor_ror4(B, C, 12);
+	EACH A += m[s[2 * i + 1]];
+	EACH A += B;
+	EACH D = xor_ror4(D, A, 8);
+	EACH C += D;
+	EACH B = xor_ror4(B, C, 7);
+}
+
+/* Four rows become four columns. */
+INLINE4 void
+turn4(vector4 r[4])
+{
+	vector4 a = __builtin_shufflevector(r[0], r[1], 0, 4, 1, 5);
+	vector4 b = __builtin_shufflevector(r[0], r[1], 2, 6, 3, 7);
+	vector4 c = __builtin_shufflevector(r[2], r[3], 0, 4, 1, 5);
+	vector4 d = __builtin_shufflevector(r[2], r[3], 2, 6, 3, 7);
+
+	r[0] = __builtin_shufflevector(a, c, 0, 1, 4, 5);
+	r[1] = __builtin_shufflevector(a, c, 2, 3, 6, 7);
+	r[2] = __builtin_shufflevector(b, d, 0, 1, 4, 5);
+	r[3] = __builtin_shufflevector(b, d, 2, 3, 6, 7);
+}
+
+INLINE4 void
+block4(vector4 cv[8], const unsigned char *const p[4], size_t at, vector4 low,
+    vector4 high, uint32_t flags)
+{
+	vector4 m[16], v[16];
+
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++) {
+#pragma GCC unroll 4
+		for (int k = 0; k < 4; k++)
+			memcpy(&m[4 * i + k], p[k] + at + 16 * i, 16);
+		turn4(m + 4 * i);
 	}
-	inputs_portable(&j, p, n, out);
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++)
+		v[i] = cv[i];
+#pragma GCC unroll 4
+	for (int i = 0; i < 4; i++)
+		v[i + 8] = (vector4){iv[i], iv[i], iv[i], iv[i]};
+	v[12] = low;
+	v[13] = high;
+	v[14] = (vector4){BLOCK, BLOCK, BLOCK, BLOCK};
+	v[15] = (vector4){flags, flags, flags, flags};
+#pragma GCC unroll 7
+	for (int r = 0; r < 7; r++) {
+		half_round4(v, m, order[r], 0);
+		half_round4(v, m, order[r] + 8, 1);
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < 8; i++)
+		cv[i] = v[i] ^ v[i + 8];
+}
+
+/* Four inputs, of which the first n count. */
+static void
+four(const struct job *job, const unsigned char *const p[], size_t n,
+    unsigned char *out)
+{
+	uint64_t counter = job->counter;
+	vector4 low, high, cv[8];
+
+	for (size_t i = 0; i < 4; i++) {
+		low[i] = (uint32_t)counter;
+		high[i] = (uint32_t)(counter >> 32);
+		counter += job->leaves;
+	}
+	for (size_t i = 0; i < 8; i++) {
+		uint32_t k = job->key[i];
+
+		cv[i] = (vector4){k, k, k, k};
+	}
+	for (size_t i = 0; i < (job->leaves ? LEAF_BLOCKS : 1); i++)
+		block4(cv, p, BLOCK * i, low, high, block_flags(job, i));
+	turn4(cv);
+	turn4(cv + 4);
+	for (size_t i = 0; i < n; i++) {
+		memcpy(out + BLAKE3_SIZE * i, &cv[i], 16);
+		memcpy(out + BLAKE3_SIZE * i + 16, &cv[i + 4], 16);
+	}
+}
+
+static void
+inputs_four(
+    const struct job *job, const unsigned char *p, size_t n, unsigned char *out)
+{
+	in_lanes(job, p, n, out, 4, 2, four);
 }
 
 #endif
@@ -334,6 +489,9 @@ impls(const struct blake3_impl *out[])
 #if defined(__x86_64__)
 	static const struct blake3_impl avx2 = {"AVX2", inputs_avx2};
 #endif
+#if HAS_FOUR
+	static const struct blake3_impl lanes4 = {FOUR_NAME, inputs_four};
+#endif
 	static const struct blake3_impl portable = {
 	    "portable", inputs_portable};
 	size_t n = 0;
@@ -341,6 +499,9 @@ impls(const struct blake3_impl *out[])
 #if defined(__x86_64__)
 	if (hash_cpu_has_avx2())
 		out[n++] = &avx2;
+#endif
+#if HAS_FOUR
+	out[n++] = &lanes4;
 #endif
 	out[n++] = &portable;
 	return n;
