@@ -8,6 +8,7 @@ environment with pip (in build/xet), and where that fails too, it prints "skippe
 one content: its hash with and without a key, what lz4 packs and we unpack by random options,
 and what we pack and lz4 unpacks."""
 
+import importlib
 import os
 import random
 import subprocess
@@ -22,9 +23,8 @@ def find_packages():
     """Imports them, if need be from a virtual environment; False if there is no way."""
     for _ in range(2):
         try:
-            import blake3  # noqa: F401
-            import lz4.frame  # noqa: F401
-
+            for name in ("blake3", "lz4.frame"):
+                importlib.import_module(name)
             return True
         except ImportError:
             pass

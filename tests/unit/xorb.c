@@ -152,8 +152,7 @@ test_refused(void)
 		unsigned char head[ENTRY_HEADER];
 		struct err e;
 
-		CHECK_ROW(
-		    i, hex_decode(str_of(refused[i].head), head, 8) == 0);
+		CHECK_ROW(i, hex_decode(str_of(refused[i].head), head, 8) == 0);
 		CHECK_ROW(i, entry_parse(head, &entry, &e) < 0);
 		CHECK_ROW(i, e.kind == ERR_CONTENT);
 		CHECK_ROW(i, strstr(e.msg, refused[i].why) != NULL);
