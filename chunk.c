@@ -122,7 +122,7 @@ xethash_is_global(const struct xethash *chunk)
 /* --- Trees of hashes. --- */
 
 void
-tree_init(struct tree *t)
+hashtree_init(struct hashtree *t)
 {
 	t->levels = 0;
 }
@@ -157,7 +157,7 @@ ends_group(const struct tree_level *l)
 }
 
 void
-tree_add(struct tree *t, const struct xethash *chunk, uint64_t size)
+hashtree_add(struct hashtree *t, const struct xethash *chunk, uint64_t size)
 {
 	struct tree_node node = {*chunk, size};
 
@@ -180,7 +180,7 @@ tree_add(struct tree *t, const struct xethash *chunk, uint64_t size)
  * group ends with that: even one child has a node above it, but for the root,
  * which is alone in its level. */
 static bool
-root(const struct tree *t, struct xethash *out)
+root(const struct hashtree *t, struct xethash *out)
 {
 	struct tree_node group[TREE_GROUP + 1], node;
 	bool has_node = false;
@@ -206,14 +206,14 @@ root(const struct tree *t, struct xethash *out)
 }
 
 void
-tree_xorb(const struct tree *t, struct xethash *out)
+hashtree_xorb(const struct hashtree *t, struct xethash *out)
 {
 	if (!root(t, out))
 		*out = (struct xethash){{0}};
 }
 
 void
-tree_file(const struct tree *t, struct xethash *out)
+hashtree_file(const struct hashtree *t, struct xethash *out)
 {
 	struct xethash top;
 

@@ -81,7 +81,7 @@ struct tree_node {
 	uint64_t size; /* bytes of content below it */
 };
 
-struct tree {
+struct hashtree {
 	struct tree_level {
 		struct tree_node child[TREE_GROUP];
 		unsigned n;
@@ -89,15 +89,16 @@ struct tree {
 	unsigned levels; /* in use */
 };
 
-void tree_init(struct tree *t);
-void tree_add(struct tree *t, const struct xethash *chunk, uint64_t size);
+void hashtree_init(struct hashtree *t);
+void hashtree_add(
+    struct hashtree *t, const struct xethash *chunk, uint64_t size);
 
 /* The hash of a xorb of these chunks, zero if there are none. t itself is not
  * changed, so that more may follow. */
-void tree_xorb(const struct tree *t, struct xethash *out);
+void hashtree_xorb(const struct hashtree *t, struct xethash *out);
 
 /* The hash of a file of these chunks, zero if there are none. */
-void tree_file(const struct tree *t, struct xethash *out);
+void hashtree_file(const struct hashtree *t, struct xethash *out);
 
 /* --- Chunks of a file. --- */
 

@@ -117,31 +117,31 @@ test_global(void)
 /* --- Trees. --- */
 
 static void
-add_known(struct tree *t, size_t i)
+add_known(struct hashtree *t, size_t i)
 {
 	struct xethash h = hash_of(tree_node[i]);
 
-	tree_add(t, &h, i < 8 ? 100 * i : 858993459200 + 100 * (i - 8));
+	hashtree_add(t, &h, i < 8 ? 100 * i : 858993459200 + 100 * (i - 8));
 }
 
 static void
 test_trees(void)
 {
-	struct tree *t = xmalloc(sizeof(*t));
+	struct hashtree *t = xmalloc(sizeof(*t));
 
 	for (size_t i = 0; i < countof(known_trees); i++) {
 		const char *nodes = known_trees[i].nodes;
 		struct xethash xorb, file;
 
-		tree_init(t);
+		hashtree_init(t);
 		if (strcmp(nodes, "8-107") == 0)
 			for (size_t k = 8; k <= 107; k++)
 				add_known(t, k);
 		else
 			for (; *nodes; nodes++)
 				add_known(t, (size_t)(*nodes - '0'));
-		tree_xorb(t, &xorb);
-		tree_file(t, &file);
+		hashtree_xorb(t, &xorb);
+		hashtree_file(t, &file);
 		CHECK_ROW(i, is(&xorb, known_trees[i].xorb));
 		CHECK_ROW(i, is(&file, known_trees[i].file));
 	}
@@ -201,9 +201,9 @@ test_long_trees(void)
 	enum { MOST = 300 };
 	struct tree_node *node = xcalloc(MOST, sizeof(node[0]));
 	struct tree_node *copy = xcalloc(MOST, sizeof(node[0]));
-	struct tree *t = xmalloc(sizeof(*t));
+	struct hashtree *t = xmalloc(sizeof(*t));
 
-	tree_init(t);
+	hashtree_init(t);
 	for (size_t n = 1; n <= MOST; n++) {
 		struct tree_node *new = &node[n - 1];
 		struct xethash a, b;
@@ -211,10 +211,10 @@ test_long_trees(void)
 		new->size = n * 1000;
 		for (size_t i = 0; i < 32; i++)
 			new->hash.b[i] = (unsigned char)(n * 37 + i * n / 5);
-		tree_add(t, &new->hash, new->size);
+		hashtree_add(t, &new->hash, new->size);
 		memcpy(copy, node, n * sizeof(node[0]));
 		naive_root(copy, n, &a);
-		tree_xorb(t, &b);
+		hashtree_xorb(t, &b);
 		CHECK_ROW(n, xethash_same(&a, &b));
 	}
 	free(node);
@@ -238,16 +238,16 @@ test_node_example(void)
 	    {"e38d7c09a21b4cf8d0f92b3a85e6df19f7c20435e0b1c78a9d635f7b8c2e4da1",
 		64000},
 	};
-	struct tree *t = xmalloc(sizeof(*t));
+	struct hashtree *t = xmalloc(sizeof(*t));
 	struct xethash out;
 
-	tree_init(t);
+	hashtree_init(t);
 	for (size_t i = 0; i < countof(row); i++) {
 		struct xethash h = hash_of(row[i].hash);
 
-		tree_add(t, &h, row[i].size);
+		hashtree_add(t, &h, row[i].size);
 	}
-	tree_xorb(t, &out);
+	hashtree_xorb(t, &out);
 	CHECK(is(&out, "649b032540f645eb28eea76696f2b55d"
 		       "4d596bf09ffcbf3f77e529029454defa"));
 	free(t);
@@ -258,7 +258,7 @@ test_node_example(void)
 /* What comes of a file. */
 struct result {
 	size_t chunks, first[8]; /* the first lengths */
-	struct tree tree;
+	struct hashtree tree;
 	struct blake3 chunk, range;
 	struct hash stored; /* of the xorb in which all chunks are stored */
 	struct buf records; /* of the chunks in a shard */
@@ -278,7 +278,7 @@ add_chunk(struct result *r, const unsigned char *p, size_t n)
 	if (r->chunks < countof(r->first))
 		r->first[r->chunks] = n;
 	r->chunks++;
-	tree_add(&r->tree, &record.hash, n);
+	hashtree_add(&r->tree, &record.hash, n);
 	blake3_update(&r->range, record.hash.b, sizeof(record.hash.b));
 	entry_put(&entry, head);
 	hash_update(&r->stored, head, sizeof(head));
@@ -342,8 +342,8 @@ one_term_shard(struct result *r, const struct vector *v, struct digest *out)
 	struct digest content;
 	struct hash h;
 
-	tree_file(&r->tree, &file.hash);
-	tree_xorb(&r->tree, &term.hash);
+	hashtree_file(&r->tree, &file.hash);
+	hashtree_xorb(&r->tree, &term.hash);
 	xorb.hash = term.hash;
 	xethash_end(&r->range, &range.hash);
 	CHECK(digest_parse(str_of(v->sha256), &content) == 0);
@@ -380,7 +380,7 @@ check_vector(size_t row, size_t piece)
 	struct xethash xorb, file, range;
 	struct digest d;
 
-	tree_init(&r->tree);
+	hashtree_init(&r->tree);
 	blake3_init(&r->chunk, NULL);
 	blake3_init(&r->range, NULL);
 	xethash_begin(&r->range, XET_RANGE);
@@ -390,8 +390,8 @@ check_vector(size_t row, size_t piece)
 	CHECK_ROW(row, r->chunks == v->chunks);
 	for (size_t i = 0; i < countof(v->first) && v->first[i]; i++)
 		CHECK_ROW(row, r->first[i] == v->first[i]);
-	tree_xorb(&r->tree, &xorb);
-	tree_file(&r->tree, &file);
+	hashtree_xorb(&r->tree, &xorb);
+	hashtree_file(&r->tree, &file);
 	xethash_end(&r->range, &range);
 	CHECK_ROW(row, is(&xorb, v->xorb));
 	CHECK_ROW(row, is(&file, v->file));
@@ -429,21 +429,21 @@ test_large(void)
 	struct hash h;
 	size_t whole = 0, global = 0;
 	uint64_t bytes = 0;
-	struct tree *second = xmalloc(sizeof(*second)), first;
+	struct hashtree *second = xmalloc(sizeof(*second)), first;
 	const unsigned char *p;
 
-	tree_init(&r->tree);
+	hashtree_init(&r->tree);
 	blake3_init(&r->chunk, NULL);
 	blake3_init(&r->range, NULL);
 	hash_init(&r->stored, HASH_SHA256, 0);
 	r->records = buf_make(SHARD_MAX);
 	chunk_file(r, &v, 1 << 20);
-	tree_file(&r->tree, &file);
+	hashtree_file(&r->tree, &file);
 	CHECK(r->chunks == 1129);
 	CHECK(is(&file, "e5cf8afab5b34fd7da9e018ce94f7d2e"
 			"25403fd1ce94ce391dcbf8ad69d5ccaa"));
-	tree_init(&first);
-	tree_init(second);
+	hashtree_init(&first);
+	hashtree_init(second);
 	for (size_t i = 0; i < r->chunks; i++) {
 		char text[XETHASH_TEXT + 1];
 		struct xethash hash;
@@ -455,11 +455,11 @@ test_large(void)
 		xethash_text(&hash, text);
 		buf_printf(&list, "%s %u\n", text, (unsigned)size);
 		if (bytes + size <= XORB_MAX && whole == i) {
-			tree_add(&first, &hash, size);
+			hashtree_add(&first, &hash, size);
 			bytes += size;
 			whole++;
 		} else {
-			tree_add(second, &hash, size);
+			hashtree_add(second, &hash, size);
 		}
 		if (xethash_is_global(&hash)) {
 			global++;
@@ -467,10 +467,10 @@ test_large(void)
 		}
 	}
 	CHECK(global == 1 && whole == 1032 && bytes == 67082523);
-	tree_xorb(&first, &file);
+	hashtree_xorb(&first, &file);
 	CHECK(is(&file, "c753f22048404a7b79b65d98eafd31b7"
 			"b52d18c205cc6603dd4bfcc93d2af9fa"));
-	tree_xorb(second, &file);
+	hashtree_xorb(second, &file);
 	CHECK(is(&file, "758d18d6ca72e670f31c6421e96444a7"
 			"3098ab4f808811738b17a221c3255900"));
 	hash_init(&h, HASH_SHA256, 0);
