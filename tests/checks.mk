@@ -139,7 +139,6 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # not belong into tls, and its test and bench look at it alone; cache, the layout that
 # plan and download share, with a fuzzer on the listing; and blake3,
 # lz4 and chunk for Xet.
-# lz4 and chunk for Xet.
 SOURCES = 44
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
