@@ -35,7 +35,8 @@ $(CROSS)/%/ready: tools/cross
 	@touch $@
 
 # The unit tests and an end-to-end download and upload on all of these CPUs, by
-# qemu-user where this one cannot run them; and the first one made again.
+# qemu-user where this one cannot run them; and the first one made again. With -j2 two
+# CPUs at a time, so each has its programs one after the other.
 test-all: $(CPUS:%=test-%) twice-$(firstword $(CPUS))
 
 $(CPUS:%=twice-%): twice-%: dist-%
@@ -45,7 +46,7 @@ $(CPUS:%=test-%): test-%: dist-%
 	$(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
 
 test_cpu: $O/hub $(TESTS:%=$O/%)
-	EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
+	JOBS=1 EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
 	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_CPU)
 
 E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard \
