@@ -25,7 +25,7 @@ $O/bench_insn_plain: $O/tests/bench/insn.o $O/tests/bench/plain.o $(LIB)
 	    $(BEARSSL_LIB) $(LIB)
 
 $O/env_dump $O/xet_dump: $O/%: $O/tests/check/%.o $(LIB)
-	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^
+	$(CC) $(CFLAGS) $(LDFLAGS) -pthread -o $@ $^ $(BEARSSL_LIB) $(LIB)
 
 # The program as it would be built long after today: its clock is wrong.
 $O/hub_future: $O/hub.o $O/future/tls.o $(LIB)
