@@ -20,6 +20,7 @@
 #define NAME_MAX_LENGTH 96
 #define REVISION_MAX 255
 #define PATH_MAX_LENGTH 4096
+#define QUANT_MAX 40
 
 /* One row for each type, in the order of enum repo_type. */
 static const struct {
@@ -178,6 +179,7 @@ repoid_release(struct repoid *id)
 	free(id->id);
 	free(id->revision);
 	free(id->path);
+	free(id->quant);
 	*id = (struct repoid){.id = NULL};
 }
 
@@ -399,13 +401,36 @@ parse_any(const char *text, const enum repo_type *given,
 	return 0;
 }
 
+/* "namespace/name:QUANT", as other programs write it, too. */
+static int
+take_quant(const char *text, struct repoid *id, struct err *e)
+{
+	char *colon = strchr(id->id, ':');
+	struct str quant;
+
+	if (!colon)
+		return 0;
+	*colon = '\0';
+	quant = str_of(colon + 1);
+	for (size_t i = 0; i < quant.n; i++)
+		if (!word_char(quant.s[i]) && quant.s[i] != '-' &&
+		    quant.s[i] != '.')
+			return refuse(e, text,
+			    "what stands after the ':' is no quantization");
+	if (quant.n > QUANT_MAX)
+		return refuse(e, text, "its quantization is too long");
+	id->quant = str_dup(quant);
+	return 0;
+}
+
 int
 repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e)
 {
 	*out = (struct repoid){.id = NULL};
 	if (parse_any(text, given_type, endpoint, out, e) == 0 &&
-	    tidy(text, out, e) == 0 && repoid_check(out->id, e) == 0 &&
+	    tidy(text, out, e) == 0 && take_quant(text, out, e) == 0 &&
+	    repoid_check(out->id, e) == 0 &&
 	    (!out->revision || revision_check(out->revision, e) == 0))
 		return 0;
 	repoid_release(out);
@@ -416,6 +441,9 @@ repoid_parse(const char *text, const enum repo_type *given_type,
 
 /* Bytes of a server's text in a sentence. The Hub's own texts are shorter. */
 #define TEXT_MAX 400
+
+/* The title of a commit; a longer one is not told. */
+#define TITLE_MAX 1000
 
 /* --- Listings and descriptions. --- */
 
@@ -501,15 +529,65 @@ read_entry(const struct json *entry, struct repo_file *out, struct err *e)
 	return 0;
 }
 
+/* A file that may not be read has stars in the place of its Xet hash. */
+static enum repo_kind
+kind_of(const struct json *entry, const struct repo_file *f)
+{
+	struct json xet;
+
+	if (f->digest.kind == HASH_GIT)
+		return REPO_REGULAR;
+	return json_get(entry, "xetHash", &xet) && xet.type == JSON_STRING
+		   ? REPO_XET
+		   : REPO_LFS;
+}
+
+/* Whatever is not of its form is not told. */
+static void
+read_last(const struct json *entry, struct repo_entry *out)
+{
+	struct json last;
+	struct str date;
+	unsigned n;
+
+	if (!json_get(entry, "lastCommit", &last))
+		return;
+	out->commit = json_get_strdup(&last, "id", 40);
+	out->title = json_get_strdup(&last, "title", TITLE_MAX);
+	out->date = json_get_strdup(&last, "date", 40);
+	date = str_of(out->date);
+	if (out->commit && !commit_valid(out->commit)) {
+		free(out->commit);
+		out->commit = NULL;
+	}
+	if (date.n >= 10 && date_field(date, 0, 4, 0, 9999, &n) &&
+	    date_field(date, 5, 2, 1, 12, &n) &&
+	    date_field(date, 8, 2, 1, 31, &n) && date.s[4] == '-' &&
+	    date.s[7] == '-')
+		return;
+	free(out->date);
+	out->date = NULL;
+}
+
+static void
+entry_release(struct repo_entry *x)
+{
+	free(x->file.path);
+	free(x->commit);
+	free(x->title);
+	free(x->date);
+}
+
 static int
 give_entry(const struct json *entry,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
-    struct err *e)
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e)
 {
-	struct repo_file f = {.path = NULL};
+	struct repo_entry x = {.kind = REPO_FOLDER};
 	struct repo_ids ids;
 	struct json type;
-	int rv;
+	bool folder;
+	int rv = 0;
 
 	if (entry->type != JSON_OBJECT)
 		return not_a_listing(e, "an entry is no object");
@@ -517,22 +595,32 @@ give_entry(const struct json *entry,
 	 * silently. */
 	if (!json_get(entry, "type", &type) || type.type != JSON_STRING)
 		return not_a_listing(e, "an entry does not say what it is");
-	if (!json_is(&type, "file"))
+	folder = json_is(&type, "directory");
+	if (!folder && !json_is(&type, "file"))
 		return 0;
-	rv = read_entry(entry, &f, e);
-	f.ids = entry_ids(entry, &ids);
-	if (rv == 0)
-		rv = each(ctx, &f, e);
-	else if (f.path)
-		err_in(e, "'%s'", f.path);
-	free(f.path);
+	if (folder)
+		x.file.path = json_get_strdup(entry, "path", REPO_PATH_MAX);
+	else
+		rv = read_entry(entry, &x.file, e);
+	if (rv < 0 && x.file.path)
+		err_in(e, "'%s'", x.file.path);
+	/* No file is lost with a folder without a name. */
+	if (rv == 0 && x.file.path) {
+		if (!folder) {
+			x.kind = kind_of(entry, &x.file);
+			x.file.ids = entry_ids(entry, &ids);
+		}
+		read_last(entry, &x);
+		rv = each(ctx, &x, e);
+	}
+	entry_release(&x);
 	return rv;
 }
 
 int
 answer_tree(struct str text,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
-    struct err *e)
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e)
 {
 	struct json all, entry;
 	struct json_iter it;
@@ -546,6 +634,227 @@ answer_tree(struct str text,
 		if (give_entry(&entry, each, ctx, e) < 0)
 			return -1;
 	return 0;
+}
+
+const char *
+ref_kind_name(enum ref_kind k)
+{
+	static const char *const name[] = {
+	    "branch", "tag", "convert", "pull request"};
+
+	return name[k];
+}
+
+/* Branches and tags are named alone, all else by its whole name. */
+static int
+give_ref(const struct json *item, enum ref_kind kind,
+    int (*each)(void *ctx, const struct repo_ref *r, struct err *e), void *ctx,
+    struct err *e)
+{
+	bool alone = kind == REF_BRANCH || kind == REF_TAG;
+	struct repo_ref r = {.kind = kind};
+	char *commit = json_get_strdup(item, "targetCommit", 40);
+	int rv;
+
+	r.name =
+	    json_get_strdup(item, alone ? "name" : "ref", REVISION_MAX);
+	if (r.name && commit && commit_valid(commit)) {
+		memcpy(r.commit, commit, sizeof(r.commit));
+		rv = each(ctx, &r, e);
+	} else {
+		rv = err_set(e, ERR_CONTENT,
+		    "the list of branches is broken: a name or a commit is "
+		    "missing");
+	}
+	free(r.name);
+	free(commit);
+	return rv;
+}
+
+int
+answer_refs(struct str text,
+    int (*each)(void *ctx, const struct repo_ref *r, struct err *e), void *ctx,
+    struct err *e)
+{
+	static const char *const list[] = {
+	    "branches", "tags", "converts", "pullRequests"};
+	struct json all, refs, item;
+
+	if (parse(text, &all, e) < 0)
+		return -1;
+	if (!json_get(&all, list[0], &refs) || refs.type != JSON_ARRAY)
+		return err_set(e, ERR_CONTENT,
+		    "the Hub's answer contains no list of branches");
+	for (size_t i = 0; i < countof(list); i++) {
+		struct json_iter it;
+
+		if (!json_get(&all, list[i], &refs) || refs.type != JSON_ARRAY)
+			continue;
+		it = json_iter(&refs);
+		while (json_next(&it, NULL, &item))
+			if (give_ref(&item, (enum ref_kind)i, each, ctx, e) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* --- Whose a token is. --- */
+
+/* A server could send back the token that it got. */
+static char *
+plain_text(char *s)
+{
+	if (s) {
+		str_mask_tokens(s);
+		str_printable(s);
+	}
+	return s;
+}
+
+static char *
+get_text(const struct json *v, const char *name)
+{
+	return plain_text(json_get_strdup(v, name, WHOAMI_TEXT));
+}
+
+/* Takes both strings. */
+static void
+add_item(struct whoami_items *list, char *name, char *role)
+{
+	if (!name || list->n == WHOAMI_ITEMS) {
+		free(name);
+		free(role);
+		return;
+	}
+	list->item =
+	    xreallocarray(list->item, list->n + 1, sizeof(list->item[0]));
+	list->item[list->n++] = (struct whoami_item){name, role};
+}
+
+static void
+read_orgs(const struct json *all, struct whoami_items *out)
+{
+	struct json orgs, org;
+	struct json_iter it;
+
+	if (!json_get(all, "orgs", &orgs))
+		return;
+	it = json_iter(&orgs);
+	while (json_next(&it, NULL, &org))
+		add_item(
+		    out, get_text(&org, "name"), get_text(&org, "roleInOrg"));
+}
+
+/* The words of a list, with ", " between. */
+static char *
+join(const struct json *list)
+{
+	struct buf b = buf_make(4 * WHOAMI_TEXT);
+	struct json_iter it = json_iter(list);
+	struct json item;
+
+	while (json_next(&it, NULL, &item)) {
+		char *word = json_strdup(&item, WHOAMI_TEXT);
+
+		if (word && b.len + strlen(word) + 2 < b.max)
+			buf_printf(&b, "%s%s", b.len ? ", " : "", word);
+		free(word);
+	}
+	return plain_text(buf_detach(&b));
+}
+
+/* "fineGrained": {"scoped": [{"entity": {...}, "permissions": [...]}]} */
+static void
+read_rights(const struct json *token, struct whoami_items *out)
+{
+	struct json fine, scoped, scope, entity, list;
+	struct json_iter it;
+
+	if (!json_get(token, "fineGrained", &fine))
+		return;
+	if (json_get(&fine, "global", &list) && list.type == JSON_ARRAY) {
+		char *words = join(&list);
+
+		add_item(out, *words ? xstrdup("everywhere") : NULL, words);
+	}
+	if (!json_get(&fine, "scoped", &scoped))
+		return;
+	it = json_iter(&scoped);
+	while (json_next(&it, NULL, &scope)) {
+		struct buf b = buf_make(4 * WHOAMI_TEXT);
+		char *type, *name;
+
+		if (!json_get(&scope, "entity", &entity) ||
+		    !json_get(&scope, "permissions", &list))
+			continue;
+		type = get_text(&entity, "type");
+		name = get_text(&entity, "name");
+		buf_printf(&b, "%s%s%s", type ? type : "", name ? " " : "",
+		    name ? name : "");
+		add_item(out, buf_detach(&b), join(&list));
+		free(type);
+		free(name);
+	}
+}
+
+static void
+read_token(const struct json *all, struct whoami *out)
+{
+	struct json auth, token;
+
+	if (!json_get(all, "auth", &auth))
+		return;
+	out->kind = get_text(&auth, "type");
+	out->expires = get_text(&auth, "expiresAt");
+	if (!json_get(&auth, "accessToken", &token))
+		return;
+	out->token = get_text(&token, "displayName");
+	out->role = get_text(&token, "role");
+	read_rights(&token, &out->rights);
+}
+
+int
+answer_whoami(struct str text, struct whoami *out, struct err *e)
+{
+	struct json all;
+
+	*out = (struct whoami){.name = NULL};
+	if (parse(text, &all, e) < 0)
+		return -1;
+	out->name = get_text(&all, "name");
+	if (!out->name)
+		return err_set(
+		    e, ERR_CONTENT, "the Hub's answer names no account");
+	out->type = get_text(&all, "type");
+	out->fullname = get_text(&all, "fullname");
+	read_orgs(&all, &out->orgs);
+	read_token(&all, out);
+	return 0;
+}
+
+static void
+items_release(struct whoami_items *list)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		free(list->item[i].name);
+		free(list->item[i].role);
+	}
+	free(list->item);
+}
+
+void
+whoami_release(struct whoami *w)
+{
+	free(w->type);
+	free(w->name);
+	free(w->fullname);
+	free(w->kind);
+	free(w->token);
+	free(w->role);
+	free(w->expires);
+	items_release(&w->orgs);
+	items_release(&w->rights);
+	*w = (struct whoami){.name = NULL};
 }
 
 char *
@@ -836,10 +1145,25 @@ by_status(
 	}
 }
 
+/* Of the account: there is no repository that could be missing. */
+static int
+decide_account(
+    const struct http_head *h, const struct answer_about *a, struct err *e)
+{
+	if (h->status == 401)
+		return bad_token(e);
+	if (h->status == 404 || h->status == 412)
+		return err_set(e, ERR_ABSENT,
+		    "the endpoint does not know whose a token is");
+	return by_status(h, a, e);
+}
+
 /* Chooses the error, in the order that answer_error() documents. */
 static int
 decide(const struct http_head *h, const struct answer_about *a, struct err *e)
 {
+	if (!a->id)
+		return decide_account(h, a, e);
 	if (code_is(h, "RevisionNotFound"))
 		return absent_revision(a, e);
 	if (code_is(h, "EntryNotFound"))
@@ -882,6 +1206,228 @@ answer_error(const struct http_head *h, struct str body,
 	memcpy(e->hint, cause.hint, sizeof(e->hint));
 	buf_release(&words);
 	return -1;
+}
+
+/* --- Names of GGUF files. --- */
+
+static bool
+same_nocase(struct str a, struct str b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (chr_lower(a.s[i]) != chr_lower(b.s[i]))
+			return false;
+	return true;
+}
+
+/* Where word begins in s from at on; s.n if it does not. */
+static size_t
+find_nocase(struct str s, struct str word, size_t at)
+{
+	for (; at + word.n <= s.n; at++)
+		if (same_nocase(str_make(s.s + at, word.n), word))
+			return at;
+	return s.n;
+}
+
+static bool
+has_nocase(struct str s, const char *word)
+{
+	return find_nocase(s, str_of(word), 0) < s.n;
+}
+
+static struct str
+from(struct str s, size_t at)
+{
+	return str_make(s.s + at, s.n - at);
+}
+
+/* Takes what word begins with off it, if it does. */
+static bool
+take_nocase(struct str *word, const char *start)
+{
+	size_t n = strlen(start);
+
+	if (word->n < n || !same_nocase(str_make(word->s, n), str_of(start)))
+		return false;
+	*word = from(*word, n);
+	return true;
+}
+
+/* Q4_K_M, IQ3_XXS, TQ1_0, F16, BF16, FP16, MXFP4_MOE, NVFP4: a known family,
+ * its bits, and nothing but '_' after them. */
+static bool
+is_quant(struct str word)
+{
+	static const struct {
+		const char *family, *bits; /* with a ' ' after each */
+	} row[] = {
+	    {"Q", "1 2 3 4 5 6 8 "},
+	    {"IQ", "1 2 3 4 5 6 "},
+	    {"TQ", "1 2 "},
+	    {"BF", "16 "},
+	    {"FP", "16 32 "},
+	    {"F", "16 32 64 "},
+	    {"MXFP", "4 6 8 "},
+	    {"NVFP", "4 "},
+	};
+
+	for (size_t i = 0; i < countof(row); i++) {
+		struct str rest = word, bits, more = str_of(row[i].bits);
+
+		if (!take_nocase(&rest, row[i].family))
+			continue;
+		while (str_cut(more, ' ', &bits, &more))
+			if (rest.n >= bits.n &&
+			    memcmp(rest.s, bits.s, bits.n) == 0 &&
+			    (rest.n == bits.n || rest.s[bits.n] == '_'))
+				return true;
+	}
+	return false;
+}
+
+/* The quantization in a word: all of it, or, as in "model_Q4_K_M", what stands
+ * after a '_'. */
+static struct str
+quant_in(struct str word)
+{
+	for (size_t at = 0; at < word.n; at++)
+		if ((at == 0 || word.s[at - 1] == '_') &&
+		    is_quant(from(word, at)))
+			return from(word, at);
+	return str_of("");
+}
+
+/* Cuts the last word off s; '-', '.' and '/' divide words. False if there is no
+ * more. */
+static bool
+take_last(struct str *s, struct str *word)
+{
+	size_t n = s->n;
+
+	if (!n)
+		return false;
+	while (n && !strchr("-./", s->s[n - 1]))
+		n--;
+	*word = from(*s, n);
+	s->n = n ? n - 1 : 0;
+	return true;
+}
+
+/* The last one in the path, with an "UD-" before it. */
+static struct str
+find_quant(struct str path)
+{
+	struct str word, quant = str_of("");
+
+	while (!quant.n && take_last(&path, &word))
+		quant = quant_in(word);
+	/* path ends where the '-' before the word is. */
+	if (quant.n && quant.s == word.s && take_last(&path, &word) &&
+	    str_eq_nocase(word, "UD") && word.s[2] == '-')
+		quant = str_make(word.s, word.n + 1 + quant.n);
+	return quant;
+}
+
+/* Takes "-00001-of-00009" off the end of a name. */
+static void
+take_part_number(struct str *stem, unsigned *part, unsigned *parts)
+{
+	enum { LENGTH = 15 };
+	struct str end, of;
+	uint64_t n, all;
+
+	*part = *parts = 1;
+	if (stem->n <= LENGTH)
+		return;
+	end = from(*stem, stem->n - LENGTH);
+	of = str_make(end.s + 6, 4);
+	if (end.s[0] != '-' || !str_eq_nocase(of, "-of-") ||
+	    str_num(str_make(end.s + 1, 5), 10, 99999, &n) < 0 ||
+	    str_num(str_make(end.s + 10, 5), 10, 99999, &all) < 0 || n < 1 ||
+	    n > all)
+		return;
+	*part = (unsigned)n;
+	*parts = (unsigned)all;
+	stem->n -= LENGTH;
+}
+
+static enum gguf_kind
+gguf_kind(struct str stem)
+{
+	static const char *const other[] = {
+	    "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"};
+	struct str name = stem;
+	size_t n = stem.n;
+
+	while (n && stem.s[n - 1] != '/')
+		n--;
+	name = from(stem, n);
+	if (has_nocase(stem, "mmproj"))
+		return GGUF_PROJECTOR;
+	for (size_t i = 0; i < countof(other); i++)
+		if (has_nocase(name, other[i]))
+			return GGUF_OTHER;
+	return GGUF_MODEL;
+}
+
+struct gguf
+gguf_parse(const char *path)
+{
+	struct gguf g = {.stem = str_of(path), .part = 1, .parts = 1};
+	struct str all;
+
+	if (g.stem.n <= 5 ||
+	    !same_nocase(from(g.stem, g.stem.n - 5), str_of(".gguf")))
+		return g;
+	g.stem.n -= 5;
+	take_part_number(&g.stem, &g.part, &g.parts);
+	g.kind = gguf_kind(g.stem);
+	g.quant = find_quant(g.stem);
+	all = g.stem;
+	take_last(&all, &g.tag);
+	return g;
+}
+
+unsigned
+gguf_fits(const char *path, const char *quant)
+{
+	struct gguf g = gguf_parse(path);
+	struct str all = str_of(path), want = str_of(quant), bare = g.quant;
+	size_t at = 0;
+
+	if (g.kind == GGUF_NONE || !want.n)
+		return 0;
+	if (same_nocase(g.quant, want))
+		return 3;
+	take_nocase(&bare, "UD-");
+	if (same_nocase(bare, want) || same_nocase(g.tag, want))
+		return 2;
+	/* Not as the end of another word, as F16 is of BF16. */
+	while ((at = find_nocase(all, want, at)) < all.n) {
+		char before = at ? all.s[at - 1] : '/', after;
+
+		at += want.n;
+		after = at < all.n ? all.s[at] : '/';
+		if (!chr_alpha(before) && !chr_digit(before) &&
+		    (after == '-' || after == '.'))
+			return 1;
+	}
+	return 0;
+}
+
+unsigned
+gguf_bits(const struct gguf *g)
+{
+	struct str s = g->quant.n ? g->quant : g->tag;
+	unsigned bits = 0;
+
+	while (s.n && !chr_digit(s.s[0]))
+		s = from(s, 1);
+	for (; s.n && chr_digit(s.s[0]) && bits < 100; s = from(s, 1))
+		bits = bits * 10 + (unsigned)(s.s[0] - '0');
+	return bits;
 }
 
 /* --- How to send each file. --- */

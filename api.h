@@ -35,6 +35,8 @@ struct repoid {
 	char *id;       /* "namespace/name" or "name" */
 	char *revision; /* NULL if the text named none */
 	char *path;     /* file or folder inside; NULL if the text named none */
+	char *quant;    /* after a ':': a GGUF quantization, "" for the default;
+			 * NULL if the text had no ':' */
 };
 
 /* The default type is model; given_type points to the type of -t, or is NULL. A
@@ -42,7 +44,7 @@ struct repoid {
  * the endpoint, and of huggingface.co and hf.co, of which the "https://" may be
  * missing: /ID, /datasets/ID, /spaces/ID, /kernels/ID, each with
  * /tree/REV/PATH, /blob/REV/PATH, /resolve/REV/PATH; query and fragment are
- * ignored. ERR_USAGE. */
+ * ignored. A name may end in ":QUANT". ERR_USAGE. */
 int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);
 void repoid_release(struct repoid *id);
@@ -89,15 +91,71 @@ struct repo_ids {
 	char xet[65];       /* the Xet hash in hexadecimal; "": none */
 };
 
+/* How the Hub keeps an entry of a listing. */
+enum repo_kind { REPO_REGULAR, REPO_LFS, REPO_XET, REPO_FOLDER };
+
+/* An entry of a listing; a folder has neither size nor digest. The last commit
+ * is NULL where the Hub does not tell it, else of the form that its field says
+ * (commit: 40 digits; date: "2026-08-11T..."). */
+struct repo_entry {
+	struct repo_file file;
+	enum repo_kind kind;
+	char *commit, *title, *date;
+};
+
 /*
- * A page of a listing: calls each() for each file in it; folders and unknown
- * types are skipped. f->path is borrowed for the call; a failure of each() ends
- * it. ERR_NET if the text is not JSON (the answer may have been truncated),
+ * A page of a listing: calls each() for each file and folder in it; unknown
+ * types are skipped. x is borrowed for the call; a failure of each() ends it.
+ * ERR_NET if the text is not JSON (the answer may have been truncated),
  * ERR_CONTENT if it is not a listing.
  */
 int answer_tree(struct str text,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e);
+
+enum ref_kind { REF_BRANCH, REF_TAG, REF_CONVERT, REF_PULL_REQUEST };
+
+/* name is what --revision takes: "main", "v1.0", "refs/pr/3". */
+struct repo_ref {
+	enum ref_kind kind;
+	char *name;
+	char commit[41];
+};
+
+const char *ref_kind_name(enum ref_kind k); /* "branch", "pull request" */
+
+/* All refs of a repository; a failure of each() ends it. Errors as above. */
+int answer_refs(struct str text,
+    int (*each)(void *ctx, const struct repo_ref *r, struct err *e), void *ctx,
     struct err *e);
+
+/* Whose a token is. The strings are printable, have at most WHOAMI_TEXT bytes,
+ * and no token in them; NULL: not told. */
+#define WHOAMI_TEXT 256
+#define WHOAMI_ITEMS 1000
+
+/* An organisation and the role there, or a thing that a fine-grained token is
+ * for ("model acme-lab/tiny") and the rights there ("repo.write, ..."). */
+struct whoami_item {
+	char *name, *role;
+};
+
+struct whoami_items {
+	struct whoami_item *item;
+	size_t n;
+};
+
+struct whoami {
+	char *type, *name, *fullname;     /* of the account: "user", "rosa" */
+	char *kind, *token, *role;        /* "access_token", "laptop", "write" */
+	char *expires;                    /* "2026-12-24T..." */
+	struct whoami_items orgs, rights; /* at most WHOAMI_ITEMS each */
+};
+
+/* ERR_NET if the text is not JSON, ERR_CONTENT if it names no account. Release
+ * it in any case. */
+int answer_whoami(struct str text, struct whoami *out, struct err *e);
+void whoami_release(struct whoami *w);
 
 /* The member called name, if it is a URL (url_parse) without a login, so that
  * it may be printed; else NULL. The caller frees. */
@@ -109,7 +167,8 @@ int answer_commit(struct str text, char commit[41], struct err *e);
 
 /* The subject of an error, for its sentence. */
 struct answer_about {
-	const char *id, *type;   /* "org/name", "model" */
+	const char *id;          /* "org/name"; NULL: the account */
+	const char *type;        /* "model" */
 	const char *type_prefix; /* "", "datasets/", "spaces/" */
 	const char *revision;    /* or NULL */
 	const char *path;        /* or NULL */
@@ -128,6 +187,40 @@ struct answer_about {
  */
 int answer_error(const struct http_head *h, struct str body,
     const struct answer_about *about, struct err *e);
+
+/* --- Names of GGUF files. --- */
+
+/*
+ * What the name of a GGUF file says, by the rules of llama.cpp
+ * (common/download.cpp): MODEL-QUANT[-PART-of-PARTS].gguf. Pure.
+ */
+
+enum gguf_kind {
+	GGUF_NONE,      /* no GGUF file */
+	GGUF_MODEL,
+	GGUF_PROJECTOR, /* "mmproj": what a model sees with */
+	GGUF_OTHER,     /* imatrix, draft models: goes with a model */
+};
+
+/* All views are into the path. */
+struct gguf {
+	enum gguf_kind kind;
+	struct str stem;      /* the path without PART, PARTS and ".gguf" */
+	struct str quant;     /* "Q4_K_M", "UD-Q4_K_XL", "bf16"; "": none */
+	struct str tag;       /* the last word of stem, after '-' or '.' */
+	unsigned part, parts; /* 1..parts; 1 and 1 if it is not split */
+};
+
+struct gguf gguf_parse(const char *path);
+
+/* How well the file fits what the user asked for (case does not count): 3 its
+ * quantization, 2 the same but for an "UD-", or its tag, 1 a part of its path
+ * that ends before a '-' or a '.', 0 not. */
+unsigned gguf_fits(const char *path, const char *quant);
+
+/* Bits of a weight: the first number of the quantization, else of the tag; 0 if
+ * there is none. */
+unsigned gguf_bits(const struct gguf *g);
 
 /* --- How to send each file. --- */
 

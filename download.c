@@ -66,6 +66,24 @@ check_name(const char *name, struct err *e)
 	return err_in(e, "'%s'", name);
 }
 
+/* A quantization names files already. */
+static int
+check_quant(
+    const struct options *o, const struct repoid *id, struct err *e)
+{
+	const char *also = id->path    ? "the path of a file in the address"
+			   : o->args.n ? "the name of a file"
+			   : o->file   ? "-f"
+			   : o->output ? "-o"
+				       : NULL;
+
+	if (!id->quant || !also)
+		return 0;
+	return err_set(e, ERR_USAGE,
+	    "a quantization (':%s') and %s cannot be used together", id->quant,
+	    also);
+}
+
 /* Checks that -f and -o come with one file. */
 static int
 check_single(const struct choice *c, const struct options *o, struct err *e)
@@ -586,7 +604,11 @@ unlist(struct download *d)
 static int
 check_choice(struct download *d, struct err *e)
 {
-	return choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e);
+	if (choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e) < 0)
+		return -1;
+	if (!d->s.id.quant)
+		return 0;
+	return plan_choose_quant(&d->plan, d->s.id.quant, d->s.id.id, e);
 }
 
 /* The whole listing from the Hub, which is kept where the files go: so there
@@ -731,7 +753,9 @@ list(struct download *d, struct err *e)
 		if (rv < 0 && e->kind == ERR_ABSENT)
 			note_absent(d);
 	}
-	return rv < 0 && e->kind == ERR_ABSENT ? suggest(d, e) : rv;
+	if (rv < 0 && e->kind == ERR_ABSENT && !*e->hint)
+		return suggest(d, e);
+	return rv;
 }
 
 /* The commit of the revision: the Hub's word, or offline the last one. */
@@ -1773,7 +1797,7 @@ run(struct download *d, struct output *out, struct err *e)
 {
 	struct err ignored;
 
-	if (choose_target(d, e) < 0 ||
+	if (check_quant(d->o, &d->s.id, e) < 0 || choose_target(d, e) < 0 ||
 	    choice_init(&d->choice, d->o, d->s.id.path, d->target, e) < 0)
 		return -1;
 	d->whole = confine(d);

@@ -14,12 +14,14 @@
 #include "err.h"
 #include "hash.h"
 #include "json.h"
+#include "ls.h"
 #include "option.h"
 #include "roots.h"
 #include "sandbox.h"
 #include "session.h"
 #include "str.h"
 #include "upload.h"
+#include "verify.h"
 #include "wait.h"
 
 /* --- What this build is. --- */
@@ -248,31 +250,61 @@ ask(const char *question, const char *expected, const char *missing,
 	return NULL;
 }
 
+/* What a command cannot do without. */
+static bool
+needs_repo(const struct options *o)
+{
+	return o->command == COMMAND_DOWNLOAD || o->command == COMMAND_UPLOAD ||
+	       o->command == COMMAND_LS;
+}
+
+static bool
+needs_path(const struct options *o)
+{
+	return o->command == COMMAND_UPLOAD || o->command == COMMAND_VERIFY ||
+	       (o->command == COMMAND_DOWNLOAD && !o->output && !o->cache);
+}
+
+static const char *
+path_question(const struct options *o)
+{
+	return o->command == COMMAND_UPLOAD   ? "Local path to upload: "
+	       : o->command == COMMAND_VERIFY ? "Directory to verify: "
+					      : "Local path to download: ";
+}
+
+static const char *
+path_expected(const struct options *o)
+{
+	return o->command == COMMAND_UPLOAD
+		   ? "the path of a file or a directory to upload"
+	       : o->command == COMMAND_VERIFY
+		   ? "the path of a directory of a download"
+	       : o->file ? "the path of the file to write"
+			 : "the path of a directory to download to";
+}
+
 static int
 ask_missing(struct options *o, struct answers *a, struct err *e)
 {
-	bool up = o->command == COMMAND_UPLOAD;
+	bool repo = needs_repo(o), path = needs_path(o);
 
-	if (!o->repo_id) {
+	if (repo && !o->repo_id) {
 		a->repo_id = ask("Hugging Face repository ID: ",
 		    "namespace/name, such as openai-community/gpt2",
 		    "no repository given (-r, --repo_id)", e);
 		o->repo_id = a->repo_id;
 	}
-	if (o->repo_id && !o->local_path && !o->output && !o->cache) {
-		a->local_path = ask(
-		    up ? "Local path to upload: " : "Local path to download: ",
-		    up        ? "the path of a file or a directory to upload"
-		    : o->file ? "the path of the file to write"
-			      : "the path of a directory to download to",
+	if ((o->repo_id || !repo) && path && !o->local_path) {
+		a->local_path = ask(path_question(o), path_expected(o),
 		    "no local path given (-p, --local_path)", e);
 		if (a->local_path)
 			a->local_path = expand_home(a->local_path);
 		o->local_path = a->local_path;
 	}
-	if (o->repo_id && (o->local_path || o->output || o->cache))
+	if ((o->repo_id || !repo) && (o->local_path || !path))
 		return 0;
-	return err_hint(e, "hub help %s", up ? "upload" : "download");
+	return err_hint(e, "hub help %s", command_name(o->command));
 }
 
 static const char *
@@ -282,10 +314,34 @@ environment(void *ctx, const char *name)
 	return getenv(name);
 }
 
+/* NULL: it is no command that runs with settings. */
+static int (*command_of(enum command c))(const struct options *,
+    const struct config *, struct output *, struct err *)
+{
+	switch (c) {
+	case COMMAND_DOWNLOAD:
+		return download;
+	case COMMAND_UPLOAD:
+		return upload;
+	case COMMAND_LS:
+		return ls;
+	case COMMAND_VERIFY:
+		return verify;
+	case COMMAND_WHOAMI:
+		return whoami;
+	case COMMAND_NONE:
+	case COMMAND_HELP:
+	case COMMAND_COMPLETION:
+	case COMMAND_VERSION:
+		break;
+	}
+	return NULL;
+}
+
 static int
 run_command(struct options *o, struct output *out, struct err *e)
 {
-	bool up = o->command == COMMAND_UPLOAD;
+	bool up = o->command == COMMAND_UPLOAD || o->of_upload;
 	const struct config_input in = {
 	    .options = o,
 	    .purpose = up ? TOKEN_WRITE : TOKEN_READ,
@@ -299,7 +355,7 @@ run_command(struct options *o, struct output *out, struct err *e)
 		rv = config_load(&in, &c, e);
 	if (rv == 0) {
 		wait_signals();
-		rv = (up ? upload : download)(o, &c, out, e);
+		rv = command_of(o->command)(o, &c, out, e);
 	}
 	config_release(&c);
 	free(a.repo_id);
@@ -332,6 +388,9 @@ run(struct options *o, struct output *out, struct err *e)
 		return 0;
 	case COMMAND_DOWNLOAD:
 	case COMMAND_UPLOAD:
+	case COMMAND_LS:
+	case COMMAND_VERIFY:
+	case COMMAND_WHOAMI:
 		return run_command(o, out, e);
 	case COMMAND_NONE:
 		break;

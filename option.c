@@ -177,19 +177,26 @@ rate_parse(const char *text, uint64_t *out, struct err *e)
 #define ON(c) (1u << (c))
 #define DOWNLOAD ON(COMMAND_DOWNLOAD)
 #define UPLOAD ON(COMMAND_UPLOAD)
+#define LS ON(COMMAND_LS)
+#define VERIFY ON(COMMAND_VERIFY)
+#define WHOAMI ON(COMMAND_WHOAMI)
 #define VERSION ON(COMMAND_VERSION)
-#define ALL (DOWNLOAD | UPLOAD)
+#define MOVE (DOWNLOAD | UPLOAD)
+#define REPO (MOVE | LS | VERIFY)
+#define ALL (REPO | WHOAMI)
 
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_row options[] = {
-    {'r', "repo_id", NULL, "REPO", ALL, OPTION_TEXT, AT(repo_id),
+    {'r', "repo_id", NULL, "REPO", REPO, OPTION_TEXT, AT(repo_id),
 	"the repository, \"namespace/name\""},
     {'p', "local_path", "local-dir", "PATH", DOWNLOAD, OPTION_LOCAL,
 	AT(local_path), "where to put it: a directory, or with -f a file"},
     {'p', "local_path", NULL, "PATH", UPLOAD, OPTION_LOCAL, AT(local_path),
 	"what to send: a file, or a directory's content"},
-    {'t', "repo_type", "type", "TYPE", ALL, OPTION_REPO_TYPE, AT(repo_type),
+    {'p', "local_path", "local-dir", "DIR", VERIFY, OPTION_LOCAL,
+	AT(local_path), "the directory of a download"},
+    {'t', "repo_type", "type", "TYPE", REPO, OPTION_REPO_TYPE, AT(repo_type),
 	"model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
 	"JSON configuration that names the .env file"},
@@ -205,13 +212,27 @@ static const struct option_row options[] = {
 	"not needed: an upload always continues"},
 
     {.help = "What", .commands = ALL},
-    {0, "revision", NULL, "REV", ALL, OPTION_TEXT, AT(revision),
+    {0, "upload", NULL, NULL, WHOAMI, OPTION_FLAG, AT(of_upload),
+	"the token that upload uses, not that of download"},
+    {'R', "recursive", NULL, NULL, LS, OPTION_FLAG, AT(recursive),
+	"also what is in folders, without the folders"},
+    {'l', "long", NULL, NULL, LS, OPTION_FLAG, AT(long_list),
+	"with the hash and the last commit of each"},
+    {0, "quants", NULL, NULL, LS, OPTION_FLAG, AT(quants),
+	"the quantizations of the GGUF files, and their sizes"},
+    {0, "refs", NULL, NULL, LS, OPTION_FLAG, AT(refs),
+	"branches, tags and pull requests, not files"},
+    {0, "repair", NULL, NULL, VERIFY, OPTION_FLAG, AT(repair),
+	"fetch what is broken or missing"},
+    {0, "sha256sums", NULL, NULL, VERIFY, OPTION_FLAG, AT(sha256sums),
+	"print the files that are right for sha256sum -c"},
+    {0, "revision", NULL, "REV", MOVE | LS, OPTION_TEXT, AT(revision),
 	"branch, tag or commit (default: main)"},
     {0, "path-in-repo", NULL, "PATH", UPLOAD, OPTION_TEXT, AT(path_in_repo),
 	"where to put it in the repository"},
-    {0, "include", NULL, "GLOB", ALL, OPTION_LIST, AT(include),
+    {0, "include", NULL, "GLOB", REPO, OPTION_LIST, AT(include),
 	"only files that match; may be repeated"},
-    {0, "exclude", NULL, "GLOB", ALL, OPTION_LIST, AT(exclude),
+    {0, "exclude", NULL, "GLOB", REPO, OPTION_LIST, AT(exclude),
 	"skip files that match; may be repeated"},
     {0, "cache", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(cache),
 	"into the shared Hugging Face cache"},
@@ -221,7 +242,7 @@ static const struct option_row options[] = {
 	"no network: only what is on this disk"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
 	"download complete files again"},
-    {0, "dry-run", NULL, NULL, ALL, OPTION_FLAG, AT(dry_run),
+    {0, "dry-run", NULL, NULL, MOVE, OPTION_FLAG, AT(dry_run),
 	"show what would be transferred, and its size"},
     {'o', "output", NULL, "-", DOWNLOAD, OPTION_STDOUT, AT(output),
 	"write one file to standard output"},
@@ -238,9 +259,9 @@ static const struct option_row options[] = {
 	"open a pull request, do not change the branch"},
 
     {.help = "How", .commands = ALL},
-    {'j', "jobs", "max-workers", "N", ALL, OPTION_JOBS, AT(jobs),
+    {'j', "jobs", "max-workers", "N", MOVE | VERIFY, OPTION_JOBS, AT(jobs),
 	"connections in total, 1 to 64 (default: 8)"},
-    {0, "limit-rate", NULL, "RATE", ALL, OPTION_RATE, AT(limit_rate),
+    {0, "limit-rate", NULL, "RATE", MOVE | VERIFY, OPTION_RATE, AT(limit_rate),
 	"bytes a second over all connections: 500K, 2M"},
     {0, "retries", NULL, "N", ALL, OPTION_RETRIES, AT(retries),
 	"tries in a row without progress (default: 8)"},
@@ -263,7 +284,7 @@ static const struct option_row options[] = {
     {'q', "quiet", NULL, NULL, ALL, OPTION_FLAG, AT(quiet), "only errors"},
     {'v', "verbose", NULL, NULL, ALL, OPTION_FLAG, AT(verbose),
 	"show each request and its status"},
-    {0, "progress", NULL, "MODE", ALL, OPTION_PROGRESS, AT(progress),
+    {0, "progress", NULL, "MODE", MOVE | VERIFY, OPTION_PROGRESS, AT(progress),
 	"auto (default), bar, lines, json or none"},
     {0, "json", NULL, NULL, ALL | VERSION, OPTION_FLAG, AT(json),
 	"one JSON object on standard output at the end"},
@@ -292,6 +313,31 @@ static const struct command_row commands[] = {
 	"  hub upload -r me/model -p out\n"
 	"  hub upload -r me/model -p out --private -m 'First weights'\n"
 	"  hub upload -r org/model -p README.md --create-pr\n"},
+    {COMMAND_LS, "ls", "list the files of a repository",
+	"  hub ls REPO [PATH]\n"
+	"  hub ls REPO --quants\n"
+	"  hub ls REPO --refs\n",
+	"Lists the top folder, or the folder, file or pattern PATH: at a terminal with\n"
+	"sizes and how the Hub keeps each (git, lfs, xet), else one path a line.\n",
+	"  hub ls openai-community/gpt2\n"
+	"  hub ls openai-community/gpt2 '*.json' --long\n"
+	"  hub ls bartowski/Llama-3.2-1B-Instruct-GGUF --quants\n"},
+    {COMMAND_VERIFY, "verify", "compare a download with its recorded hashes",
+	"  hub verify -p DIR\n"
+	"  hub verify -p DIR --repair [-r REPO]\n",
+	"Hashes each file of a download, without a network, and prints what is\n"
+	"changed, missing or extra. With --repair it fetches what is broken: only\n"
+	"the bad blocks of files that hub downloaded.\n",
+	"  hub verify -p gpt2\n"
+	"  hub verify -p gpt2 --repair\n"
+	"  hub verify -p gpt2 --sha256sums > SHA256SUMS\n"},
+    {COMMAND_WHOAMI, "whoami", "show whose the token is, and its rights",
+	"  hub whoami [--upload]\n",
+	"Asks the Hub for the account of the token, and prints where the token came\n"
+	"from; never a part of it.\n",
+	"  hub whoami\n"
+	"  hub whoami --upload\n"
+	"  hub whoami --json\n"},
     {COMMAND_HELP, "help", "show the help of a command", NULL, NULL, NULL},
     {COMMAND_COMPLETION, "completion", "print a script for your shell",
 	"  eval \"$(hub completion bash)\"   in ~/.bashrc\n"
@@ -360,7 +406,7 @@ command_option_words(const struct option_row *r)
 #define RETRIES_MAX 1000000
 #define SHOWN_MAX 40 /* an option in an error; a longer one is cut */
 
-static const char *
+const char *
 command_name(enum command c)
 {
 	const struct command_row *r = command_row(c);
@@ -795,6 +841,16 @@ check_pairs(const struct options *o, struct err *e)
 		"-f takes the name of one file, not --include or --exclude"},
 	    {o->output && o->args.n > 1, "-o takes one file only"},
 	    {o->file && o->args.n > 1, "-f takes one file only"},
+	    {o->refs && (o->quants || o->recursive || patterns || o->args.n),
+		"--refs lists no files: it takes no PATH, -R, --quants, "
+		"--include or --exclude"},
+	    {o->quants && o->long_list,
+		"--quants and --long cannot be used together"},
+	    {o->sha256sums && o->json,
+		"--sha256sums and --json cannot be used together: both write "
+		"to standard output"},
+	    {o->repo_id && o->command == COMMAND_VERIFY && !o->repair,
+		"verify needs no repository: -r is for --repair"},
 	};
 
 	for (size_t i = 0; i < countof(rows); i++)
@@ -845,6 +901,21 @@ take_paths(struct options *o, struct err *e)
 	return 0;
 }
 
+/* verify takes its folder, whoami nothing. */
+static int
+take_folder(struct options *o, struct err *e)
+{
+	size_t most = o->command == COMMAND_VERIFY && !o->local_path;
+
+	if (o->args.n > most)
+		return err_set(
+		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[most]);
+	if (o->args.n)
+		o->local_path = o->args.s[0];
+	o->args.n = 0;
+	return 0;
+}
+
 static bool
 climbs(struct str path)
 {
@@ -888,13 +959,22 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 	case COMMAND_COMPLETION:
 	case COMMAND_VERSION:
 		return check_about(o, e);
+	case COMMAND_VERIFY:
+	case COMMAND_WHOAMI:
+		if (take_folder(o, e) < 0)
+			return -1;
+		break;
 	case COMMAND_DOWNLOAD:
 	case COMMAND_UPLOAD:
+	case COMMAND_LS:
+		take_repo(o);
 		break;
 	}
-	take_repo(o);
 	if (o->command == COMMAND_UPLOAD && take_paths(o, e) < 0)
 		return -1;
+	if (o->command == COMMAND_LS && o->args.n > 1)
+		return err_set(
+		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[1]);
 	if (check_files(o, e) < 0)
 		return -1;
 	return check_pairs(o, e);
@@ -1022,7 +1102,7 @@ static const struct {
 static bool
 takes_paths(const struct command_row *c)
 {
-	return c->command == COMMAND_UPLOAD;
+	return c->command == COMMAND_UPLOAD || c->command == COMMAND_VERIFY;
 }
 
 /* Writes the words that can follow a command, if they are known. */

@@ -34,6 +34,9 @@ enum command {
 	COMMAND_VERSION,
 	COMMAND_DOWNLOAD,
 	COMMAND_UPLOAD,
+	COMMAND_LS,
+	COMMAND_VERIFY,
+	COMMAND_WHOAMI,
 	COMMAND_COMPLETION, /* "hub completion SHELL"; the shell is in args */
 };
 
@@ -103,7 +106,16 @@ struct options {
 	bool is_private, create_pr;
 	const char *path_in_repo, *commit_message, *commit_description;
 	struct string_list delete;
+	/* ls */
+	bool recursive, long_list, quants, refs;
+	/* verify */
+	bool repair, sha256sums;
+	/* whoami */
+	bool of_upload;
 };
+
+/* "download"; "" for COMMAND_NONE. */
+const char *command_name(enum command c);
 
 /* Errors are ERR_USAGE; an unknown option or command suggests the nearest. */
 int options_parse(struct options *o, int argc, char **argv, struct err *e);

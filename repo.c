@@ -209,8 +209,8 @@ in_circles(char **seen, unsigned n, const char *url)
 /* Reads all pages from url on, which it frees. */
 static int
 pages(const struct repo *r, char *url, const struct answer_about *what,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
-    struct err *e)
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e)
 {
 	struct buf text = buf_make(PAGE_MAX);
 	uint64_t size = 0;
@@ -248,20 +248,35 @@ pages(const struct repo *r, char *url, const struct answer_about *what,
 	return rv;
 }
 
-static int
-tree(const struct repo *r, const char *commit, const char *folder,
-    const char *query,
-    int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
-    struct err *e)
+int
+repo_list(const struct repo *r, const char *commit,
+    const struct repo_listing *l,
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e)
 {
-	struct answer_about what = repo_about(r, commit, folder);
+	struct answer_about what = repo_about(r, commit, l->folder);
 	struct buf url = repo_api_url(r);
 
 	repo_add_quoted(&url, "/tree/", commit);
-	if (folder)
-		repo_add_quoted(&url, "/", folder);
-	buf_puts(&url, query);
+	if (l->folder)
+		repo_add_quoted(&url, "/", l->folder);
+	buf_printf(&url, "?recursive=%s&expand=%s", l->flat ? "false" : "true",
+	    l->last ? "true" : "false");
 	return pages(r, buf_detach(&url), &what, each, ctx, e);
+}
+
+/* Gives only the files of a listing. */
+struct files {
+	int (*each)(void *ctx, const struct repo_file *f, struct err *e);
+	void *ctx;
+};
+
+static int
+give_file(void *ctx, const struct repo_entry *x, struct err *e)
+{
+	const struct files *f = ctx;
+
+	return x->kind == REPO_FOLDER ? 0 : f->each(f->ctx, &x->file, e);
 }
 
 int
@@ -269,8 +284,10 @@ repo_tree(const struct repo *r, const char *commit,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e)
 {
-	return tree(
-	    r, commit, NULL, "?recursive=true&expand=false", each, ctx, e);
+	const struct repo_listing all = {.folder = NULL};
+	struct files f = {each, ctx};
+
+	return repo_list(r, commit, &all, give_file, &f, e);
 }
 
 /* A search for one path in a listing. */
@@ -280,15 +297,16 @@ struct search {
 };
 
 static int
-find(void *ctx, const struct repo_file *f, struct err *e)
+find(void *ctx, const struct repo_entry *x, struct err *e)
 {
 	struct search *s = ctx;
 
 	(void)e;
-	if (s->out->path || strcmp(f->path, s->path) != 0)
+	if (s->out->path || x->kind == REPO_FOLDER ||
+	    strcmp(x->file.path, s->path) != 0)
 		return 0;
-	*s->out = *f;
-	s->out->path = xstrdup(f->path);
+	*s->out = x->file;
+	s->out->path = xstrdup(x->file.path);
 	s->out->ids = NULL;
 	return 0;
 }
@@ -297,15 +315,12 @@ static int
 find_in_folder(
     const struct repo *r, const char *commit, struct search *s, struct err *e)
 {
-	static const char flat[] = "?recursive=false&expand=false";
 	const char *slash = strrchr(s->path, '/');
-	char *folder;
-	int rv;
+	char *folder =
+	    slash ? xstrndup(s->path, (size_t)(slash - s->path)) : NULL;
+	const struct repo_listing l = {.folder = folder, .flat = true};
+	int rv = repo_list(r, commit, &l, find, s, e);
 
-	if (!slash)
-		return tree(r, commit, NULL, flat, find, s, e);
-	folder = xstrndup(s->path, (size_t)(slash - s->path));
-	rv = tree(r, commit, folder, flat, find, s, e);
 	free(folder);
 	return rv;
 }
@@ -345,6 +360,45 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 	buf_release(&url);
 	buf_release(&text);
 	buf_release(&body);
+	return rv;
+}
+
+int
+repo_refs(const struct repo *r,
+    int (*each)(void *ctx, const struct repo_ref *ref, struct err *e),
+    void *ctx, struct err *e)
+{
+	struct answer_about what = repo_about(r, NULL, NULL);
+	struct buf url = repo_api_url(r), text = buf_make(PAGE_MAX);
+	struct request req = {.method = "GET"};
+	int rv;
+
+	buf_puts(&url, "/refs?include_prs=1");
+	req.url = buf_cstr(&url);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = answer_refs(buf_str(&text), each, ctx, e);
+	buf_release(&url);
+	buf_release(&text);
+	return rv;
+}
+
+int
+repo_whoami(const struct repo *r, struct whoami *out, struct err *e)
+{
+	struct answer_about what = repo_about(r, NULL, NULL);
+	struct buf url = buf_make(URL_MAX), text = buf_make(INFO_MAX);
+	struct request req = {.method = "GET"};
+	int rv;
+
+	*out = (struct whoami){.name = NULL};
+	buf_printf(&url, "%s/api/whoami-v2", r->endpoint);
+	req.url = buf_cstr(&url);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = answer_whoami(buf_str(&text), out, e);
+	buf_release(&url);
+	buf_release(&text);
 	return rv;
 }
 

@@ -25,7 +25,7 @@ struct repo {
 	struct client *client;
 	const char *endpoint; /* without '/' at the end */
 	enum repo_type type;
-	const char *id;
+	const char *id; /* NULL: none is needed */
 	bool has_token; /* and it is sent to the endpoint */
 	bool withheld;  /* there is a token, but it is not sent */
 };
@@ -50,6 +50,27 @@ int repo_commit(
 int repo_tree(const struct repo *r, const char *commit,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
+
+/* What a listing is to contain. */
+struct repo_listing {
+	const char *folder; /* without '/' at its end; NULL: the top */
+	bool flat;          /* only what is in that folder, with its folders */
+	bool last;          /* the last commit of each, which is slow */
+};
+
+/* The same for files and folders. ERR_ABSENT if there is no such folder. */
+int repo_list(const struct repo *r, const char *commit,
+    const struct repo_listing *l,
+    int (*each)(void *ctx, const struct repo_entry *x, struct err *e),
+    void *ctx, struct err *e);
+
+/* All branches, tags and pull requests. */
+int repo_refs(const struct repo *r,
+    int (*each)(void *ctx, const struct repo_ref *ref, struct err *e),
+    void *ctx, struct err *e);
+
+/* Whose the token is; r needs no id. The caller releases it in any case. */
+int repo_whoami(const struct repo *r, struct whoami *out, struct err *e);
 
 #define REPO_PAGES_MAX 10000
 

@@ -246,10 +246,6 @@ show_notes(const struct session *s)
 			rest = str_of("");
 		progress_note(s->progress, "%.*s", STRF(line));
 	}
-	show_clock(s);
-	if (s->config->verbose)
-		progress_note(s->progress, "token: %s",
-		    s->config->token ? s->config->token_source : "none");
 }
 
 /* Reads the repository and the revision from the options. */
@@ -260,6 +256,8 @@ identify(struct session *s, const struct options *o, struct err *e)
 	enum repo_type type, *given = NULL;
 	struct url endpoint;
 
+	if (!o->repo_id)
+		return 0;
 	if (o->repo_type) {
 		if (repo_type_parse(o->repo_type, &type, e) < 0)
 			return -1;
@@ -272,6 +270,10 @@ identify(struct session *s, const struct options *o, struct err *e)
 	    strcmp(o->revision, s->id.revision) != 0)
 		return err_set(e, ERR_USAGE,
 		    "'%s' and --revision name different revisions", o->repo_id);
+	if (s->id.quant && o->command == COMMAND_UPLOAD)
+		return err_set(e, ERR_USAGE,
+		    "'%s' names a quantization, which only a download takes",
+		    o->repo_id);
 	s->revision = xstrdup(o->revision      ? o->revision
 			      : s->id.revision ? s->id.revision
 					       : "main");
@@ -293,6 +295,10 @@ fill(struct session *s, const struct options *o, struct err *e)
 	s->trust = tls_trust_open();
 	s->progress = open_progress(c, o);
 	show_notes(s);
+	show_clock(s);
+	if (c->verbose)
+		progress_note(s->progress, "token: %s",
+		    c->token ? c->token_source : "none");
 	if (!c->offline && add_trust(s, e) < 0)
 		return -1;
 	s->client = open_client(s, o, e);
@@ -328,6 +334,15 @@ session_open(struct session *s, const struct options *o, const struct config *c,
 		err_set(e, ERR_STOPPED, "stopped");
 	session_close(s);
 	return -1;
+}
+
+void
+session_open_local(
+    struct session *s, const struct options *o, const struct config *c)
+{
+	*s = (struct session){.config = c};
+	s->progress = open_progress(c, o);
+	show_notes(s);
 }
 
 void

@@ -32,10 +32,14 @@ struct session {
 	struct repo repo;
 };
 
-/* The settings must outlive the session. After a failure there is nothing to
+/* Without a repository in the options there is none (id.id is NULL). The
+ * settings must outlive the session. After a failure there is nothing to
  * close. */
 int session_open(struct session *s, const struct options *o,
     const struct config *c, struct err *e);
+/* The same without a repository and without a network. */
+void session_open_local(
+    struct session *s, const struct options *o, const struct config *c);
 void session_close(struct session *s);
 
 /* The most connections to use: the value of -j, or by the machine and the

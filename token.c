@@ -592,9 +592,13 @@ token_release(struct token *t)
 }
 
 const char *
-token_places(void)
+token_places(enum token_purpose p)
 {
-	return "--api_token, --token-file, HUGGINGFACE_WRITE_API, HF_TOKEN and "
-	       "HUGGING_FACE_HUB_TOKEN in the environment and in .env, and the "
-	       "token file of 'hf auth login'";
+#define PLACES(first) \
+	"--api_token, --token-file, " first ", HF_TOKEN and " \
+	"HUGGING_FACE_HUB_TOKEN in the environment and in .env, and the " \
+	"token file of 'hf auth login'"
+	return p == TOKEN_READ ? PLACES("HUGGINGFACE_READ_API")
+			       : PLACES("HUGGINGFACE_WRITE_API");
+#undef PLACES
 }

@@ -46,9 +46,9 @@ int token_find(const struct token_input *in, struct token *out,
 /* Wipes the text, and hides nothing any more. */
 void token_release(struct token *t);
 
-/* The places that an upload searches for a token, for the error if there is
- * none: "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
-const char *token_places(void);
+/* The places that are searched for a token, for the error if there is none:
+ * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
+const char *token_places(enum token_purpose p);
 
 /* --- Files that leave no copy of the token. --- */
 

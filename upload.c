@@ -1193,7 +1193,7 @@ check_token(const struct config *c, struct err *e)
 		return 0;
 	err_set(e, ERR_AUTH,
 	    "uploading needs a token, and none was found in %s",
-	    token_places());
+	    token_places(TOKEN_WRITE));
 	return err_hint(e, "set HF_TOKEN to a token with the right to write");
 }
 

@@ -137,9 +137,9 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # that a stranger would look for. One more needs its reason in the commit: 38 of the
 # first plan, dns, on which a fuzzer stands, cipher_cpu: intrinsics of other CPUs do
 # not belong into tls, and its test and bench look at it alone; cache, the layout that
-# plan and download share, with a fuzzer on the listing; and blake3,
-# lz4 and chunk for Xet.
-SOURCES = 44
+# plan and download share, with a fuzzer on the listing; blake3, lz4 and chunk for Xet;
+# and ls and verify, which are commands.
+SOURCES = 46
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \

@@ -5,10 +5,19 @@
 #include "tests/fuzz/fuzz.h"
 
 static int
-each_file(void *ctx, const struct repo_file *f, struct err *e)
+each_entry(void *ctx, const struct repo_entry *x, struct err *e)
 {
+	const struct repo_file *f = &x->file;
+	struct gguf g = gguf_parse(f->path);
+
 	(void)ctx;
 	(void)e;
+	MUST(g.part >= 1 && g.part <= g.parts);
+	MUST(g.stem.n <= strlen(f->path) && g.quant.n <= g.stem.n);
+	gguf_bits(&g);
+	gguf_fits(f->path, "Q4_K_M");
+	MUST(!x->commit || commit_valid(x->commit));
+	MUST(!x->date || strlen(x->date) >= 10);
 	MUST(utf8_valid(str_of(f->path)));
 	MUST(f->size <= REPO_FILE_MAX);
 	MUST(f->digest.kind == HASH_SHA256 || f->digest.kind == HASH_GIT);
@@ -23,6 +32,31 @@ each_mode(void *ctx, const struct preupload_mode *m)
 	MUST(!m->known || digest_size(&m->there) > 0);
 }
 
+static int
+each_ref(void *ctx, const struct repo_ref *r, struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	MUST(commit_valid(r->commit) && *ref_kind_name(r->kind));
+	return 0;
+}
+
+static void
+check_whoami(struct str body)
+{
+	struct whoami w;
+	struct err e;
+
+	if (answer_whoami(body, &w, &e) < 0)
+		fuzz_failed(&e);
+	else
+		MUST(utf8_valid(str_of(w.name)));
+	MUST(w.orgs.n <= WHOAMI_ITEMS && w.rights.n <= WHOAMI_ITEMS);
+	for (size_t i = 0; i < w.rights.n; i++)
+		MUST(w.rights.item[i].name && w.rights.item[i].role);
+	whoami_release(&w);
+}
+
 static void
 check_body(struct str body)
 {
@@ -30,10 +64,13 @@ check_body(struct str body)
 	char commit[41];
 	struct err e;
 
-	if (answer_tree(body, each_file, NULL, &e) < 0) {
+	if (answer_tree(body, each_entry, NULL, &e) < 0) {
 		fuzz_failed(&e);
 		MUST(e.kind == ERR_NET || e.kind == ERR_CONTENT);
 	}
+	if (answer_refs(body, each_ref, NULL, &e) < 0)
+		fuzz_failed(&e);
+	check_whoami(body);
 	if (answer_commit(body, commit, &e) < 0)
 		fuzz_failed(&e);
 	else

@@ -11,11 +11,14 @@
 
 /* What each() saw, as text. */
 static int
-note(void *ctx, const struct repo_file *f, struct err *e)
+note(void *ctx, const struct repo_entry *x, struct err *e)
 {
+	const struct repo_file *f = &x->file;
 	struct buf *b = ctx;
 	char hex[2 * HASH_SIZE_MAX + 1];
 
+	if (x->kind == REPO_FOLDER)
+		return 0;
 	digest_hex(&f->digest, hex);
 	buf_printf(
 	    b, "%s %llu %.4s;", f->path, (unsigned long long)f->size, hex);

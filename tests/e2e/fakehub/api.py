@@ -178,12 +178,19 @@ class Api:
         orgs = [{"type": "org", "id": "0" * 24, "name": name, "fullname": name, "email": None,
                  "canPay": True, "periodEnd": None, "roleInOrg": role}
                 for name, role in token.orgs.items()]
-        return reply({"type": "user", "id": "1" * 24, "name": token.user, "fullname": token.user,
+        made = {"displayName": "test", "role": token.role, "createdAt": store.timestamp()}
+        if token.role == "fineGrained":
+            made["fineGrained"] = {"canReadGatedRepos": True, "global": ["discussion.write"],
+                                   "scoped": [{"entity": {"_id": "2" * 24, "name": name,
+                                                          "type": "model" if "/" in name
+                                                          else "org"},
+                                               "permissions": list(rights)}
+                                              for name, rights in token.scopes.items()]}
+        return reply({"type": "user", "id": "1" * 24, "name": token.user,
+                      "fullname": token.user.title() + " Ito", "email": "who@example.org",
                       "emailVerified": True, "canPay": token.can_pay, "isPro": False,
-                      "periodEnd": None, "orgs": orgs,
-                      "auth": {"type": "access_token", "accessToken": {
-                          "displayName": "test", "role": token.role,
-                          "createdAt": store.timestamp()}}})
+                      "billingMode": "prepaid", "periodEnd": None, "orgs": orgs,
+                      "auth": {"type": "access_token", "accessToken": made}})
 
     # about one repository
 
@@ -256,7 +263,8 @@ class Api:
                 seen = access.has_access(call.repo, call.token)
                 made["xetHash"] = entry.xet if seen else STARS
         if expand:
-            made["lastCommit"] = {"id": commit.oid, "title": commit.title, "date": commit.date}
+            last = last_change(call.repo, commit, path)
+            made["lastCommit"] = {"id": last.oid, "title": last.title, "date": last.date}
             made["securityFileStatus"] = {
                 "status": "safe", "avScan": {"status": "safe", "version": "1.4.2/27730"},
                 "pickleImportScan": {"status": "unscanned", "pickleImports": [],
@@ -404,6 +412,16 @@ class Api:
         headers = [("ETag", '"%s"' % entry.oid), ("X-Repo-Commit", commit.oid),
                    ("Content-Type", "text/plain; charset=utf-8")]
         return part(call.request, Answer(body=body).content, headers)
+
+
+def last_change(repo, commit, path):
+    """The newest commit in which the file is another one than before."""
+    last = commit
+    for older in repo.history(commit):
+        if path not in older.files or older.files[path].oid != commit.files[path].oid:
+            break
+        last = older
+    return last
 
 
 def split_id(segments):
