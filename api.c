@@ -437,6 +437,32 @@ repoid_parse(const char *text, const enum repo_type *given_type,
 	return -1;
 }
 
+int
+repoid_parse_path(const char *text, struct repoid *out, struct err *e)
+{
+	struct str type, id;
+
+	*out = (struct repoid){.id = NULL};
+	if (str_cut(str_of(text), '/', &type, &id))
+		for (size_t i = 0; !out->id && i < countof(types); i++)
+			if (str_eq(type, types[i].plural)) {
+				out->type = (enum repo_type)i;
+				out->id = str_dup(id);
+			}
+	if (!out->id)
+		return refuse(e, text, "it does not begin with a type");
+	if (repoid_check(out->id, e) == 0)
+		return 0;
+	repoid_release(out);
+	return -1;
+}
+
+void
+repoid_put_path(struct buf *b, enum repo_type type, const char *id)
+{
+	buf_printf(b, "%s/%s", types[type].plural, id);
+}
+
 /* --- Answers. --- */
 
 /* Bytes of a server's text in a sentence. The Hub's own texts are shorter. */

@@ -49,6 +49,10 @@ int repoid_parse(const char *text, const enum repo_type *given_type,
     const struct url *endpoint, struct repoid *out, struct err *e);
 void repoid_release(struct repoid *id);
 
+/* "models/org/name", as repoid_put_path() writes it: type and id alone. */
+int repoid_parse_path(const char *text, struct repoid *out, struct err *e);
+void repoid_put_path(struct buf *b, enum repo_type type, const char *id);
+
 /* What -t takes: "model", "dataset", "space", "kernel"; else ERR_USAGE. */
 int repo_type_parse(const char *text, enum repo_type *out, struct err *e);
 const char *repo_type_name(enum repo_type t);   /* "model" */

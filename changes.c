@@ -1051,15 +1051,6 @@ hash_some(void *arg)
 	return NULL;
 }
 
-static unsigned
-thread_count(size_t files)
-{
-	long n = sysconf(_SC_NPROCESSORS_ONLN);
-	size_t most = n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (size_t)n;
-
-	return (unsigned)(files < most ? files : most);
-}
-
 static int
 show_hashing(void *ctx, struct err *e)
 {
@@ -1095,7 +1086,7 @@ offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
 	if (files)
 		progress_phase(p, "hashing", files, bytes);
 	crew_init(&h.crew, files + looks, THREADS_MAX);
-	rv = crew_start(&h.crew, thread_count(files + looks), hash_some, &h, e);
+	rv = crew_start(&h.crew, crew_cores(files + looks, THREADS_MAX), hash_some, &h, e);
 	if (rv == 0) {
 		crew_watch(&h.crew, show_hashing, &h);
 		rv = crew_join(&h.crew, e);

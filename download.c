@@ -470,7 +470,8 @@ struct download {
 	const struct config *c;
 	struct session s;
 	char commit[41];
-	bool layout; /* into a folder, with the official client's layout */
+	char *source; /* the repository, as it is noted */
+	bool layout;  /* into a folder, with the official client's layout */
 	bool in_cache;
 	bool offline;
 	bool made;  /* the folder was not there before */
@@ -1153,7 +1154,8 @@ note_metadata(
 
 	if (partial_stat(p, &st, &e) == 0 &&
 	    localdir_note(
-		&d->folder, to, d->commit, &f->file.digest, &st, &e) == 0)
+		&d->folder, to, d->commit, d->source, &f->file.digest, &st,
+		&e) == 0)
 		return;
 	pthread_mutex_lock(&d->lock);
 	first = !d->unnoted;
@@ -1605,6 +1607,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	    .folder = &d->folder,
 	    .prefix = d->prefix,
 	    .commit = d->commit,
+	    .source = d->source,
 	    .layout = d->layout,
 	    .note = !d->o->dry_run,
 	    .cache = d->in_cache ? &d->cache : NULL,
@@ -1620,6 +1623,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
 	how.owner = traits->maker.uid;
+	d->ground.keep = d->layout;
 	/* With -f the user chose the name. */
 	plan_check(&d->plan, traits->windows && !d->target);
 	d->plan.target = d->target;
@@ -1835,15 +1839,19 @@ download(const struct options *o, const struct config *c, struct output *out,
 	    .started = wait_now(),
 	    .lock = PTHREAD_MUTEX_INITIALIZER,
 	};
+	struct buf source = buf_make(512);
 	int rv;
 
 	if (session_open(&d.s, o, c, e) < 0)
 		return -1;
+	repoid_put_path(&source, d.s.id.type, d.s.id.id);
+	d.source = buf_detach(&source);
 	rv = run(&d, out, e);
 	if (rv < 0 && e->kind == ERR_NET && !*e->hint)
 		err_hint(e, "check the network and run again%s",
 		    o->output ? "" : " with -d");
 	free(d.fetch);
+	free(d.source);
 	choice_release(&d.choice);
 	free(d.into);
 	free(d.prefix);

@@ -2,6 +2,7 @@
 
 #include "file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -1024,6 +1025,98 @@ file_sync(int fd, const char *name, struct err *e)
 	return err_sys(e, ERR_FILE, "cannot write '%s'", name);
 }
 
+/* --- All files below a folder. --- */
+
+/* Folders that are yet to be read. */
+struct folders {
+	char **path;
+	size_t n;
+};
+
+static void
+push(struct folders *f, const char *path)
+{
+	f->path = xreallocarray(f->path, f->n + 1, sizeof(f->path[0]));
+	f->path[f->n++] = xstrdup(path);
+}
+
+static int
+walk_entry(struct folders *left, const struct folder_walk *w, DIR *d,
+    const char *name, struct buf *path, struct err *e)
+{
+	struct stat st;
+
+	if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return 0;
+	buf_puts(path, name);
+	if (path->full)
+		return err_set(e, ERR_FILE, "a path in '%s' is too long",
+		    w->folder->path);
+	/* One that is gone meanwhile is not there. */
+	if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0
+				       : err_sys(e, ERR_FILE,
+					     "cannot read the attributes of "
+					     "'%s'",
+					     buf_cstr(path));
+	if (!S_ISDIR(st.st_mode))
+		return w->each(w->ctx, buf_cstr(path), &st, e);
+	if (w->enters(w->ctx, buf_cstr(path)))
+		push(left, buf_cstr(path));
+	return 0;
+}
+
+/* top is "" or ends in '/'. */
+static int
+walk_one(struct folders *left, const struct folder_walk *w, const char *top,
+    struct err *e)
+{
+	struct buf path = buf_make(16384);
+	struct dirent *x;
+	DIR *d = NULL;
+	int fd, rv = 0;
+
+	buf_printf(&path, "%s.", top);
+	fd = folder_openat(
+	    w->folder, buf_cstr(&path), O_RDONLY | O_DIRECTORY, e);
+	if (fd >= 0 && !(d = fdopendir(fd))) {
+		close(fd);
+		err_sys(e, ERR_FILE, "cannot read '%s'", top);
+	}
+	while (d && rv == 0 && (x = readdir(d))) {
+		buf_clear(&path);
+		buf_puts(&path, top);
+		rv = walk_entry(left, w, d, x->d_name, &path, e);
+	}
+	buf_release(&path);
+	if (!d)
+		return -1;
+	closedir(d);
+	return rv;
+}
+
+int
+folder_walk(const struct folder_walk *w, const char *top, struct err *e)
+{
+	struct folders left = {NULL, 0};
+	int rv;
+
+	push(&left, top);
+	for (rv = 0; left.n && rv == 0;) {
+		char *path = left.path[--left.n];
+		struct buf b = buf_make(16384);
+
+		buf_printf(&b, "%s%s", path, *path ? "/" : "");
+		rv = walk_one(&left, w, buf_cstr(&b), e);
+		buf_release(&b);
+		free(path);
+	}
+	while (left.n)
+		free(left.path[--left.n]);
+	free(left.path);
+	return rv;
+}
+
 /* --- Properties of the file system. --- */
 
 enum {
@@ -1214,30 +1307,50 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 
 #define PIECE ((size_t)128 << 10)
 
-int
-filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
-    void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
-    struct err *e)
+/* The kinds of n hashes, in one pass. */
+static int
+hash_all(int fd, uint64_t size, const enum hash_kind *kind, size_t kinds,
+    const char *name, void (*moved)(void *ctx, size_t n), void *ctx,
+    struct digest *out, struct err *e)
 {
 	unsigned char *bytes = xmalloc(PIECE);
-	struct hash h;
+	struct hash h[2];
 	int rv = 0;
 
-	hash_init(&h, kind, size);
+	for (size_t i = 0; i < kinds; i++)
+		hash_init(&h[i], kind[i], size);
 	for (uint64_t at = 0; rv == 0 && at < size;) {
 		size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
 
 		rv = wait_check(e);
 		if (rv == 0)
 			rv = file_pread(fd, bytes, n, at, name, e);
-		if (rv == 0) {
-			hash_update(&h, bytes, n);
-			if (moved)
-				moved(ctx, n);
-		}
+		for (size_t i = 0; rv == 0 && i < kinds; i++)
+			hash_update(&h[i], bytes, n);
+		if (rv == 0 && moved)
+			moved(ctx, n);
 		at += n;
 	}
-	hash_final(&h, out);
+	for (size_t i = 0; i < kinds; i++)
+		hash_final(&h[i], &out[i]);
 	free(bytes);
 	return rv;
+}
+
+int
+filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
+    void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
+    struct err *e)
+{
+	return hash_all(fd, size, &kind, 1, name, moved, ctx, out, e);
+}
+
+int
+filehash_both(int fd, uint64_t size, const char *name,
+    void (*moved)(void *ctx, size_t n), void *ctx, struct digest out[2],
+    struct err *e)
+{
+	static const enum hash_kind kind[] = {HASH_SHA256, HASH_GIT};
+
+	return hash_all(fd, size, kind, 2, name, moved, ctx, out, e);
 }

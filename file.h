@@ -169,6 +169,22 @@ int file_write(int fd, const void *p, size_t n);
 /* fsync, over EINTR; a file system that has none is no error. */
 int file_sync(int fd, const char *name, struct err *e);
 
+/* --- All files below a folder. --- */
+
+struct folder_walk {
+	const struct folder *folder;
+	void *ctx;
+	/* Whether to look into a folder. */
+	bool (*enters)(void *ctx, const char *path);
+	/* Called for everything else, links as such; st is by lstat(). */
+	int (*each)(void *ctx, const char *path, const struct stat *st,
+	    struct err *e);
+};
+
+/* Walks through the folder top ("": the whole folder), in no order. A failure
+ * of each() ends it. */
+int folder_walk(const struct folder_walk *w, const char *top, struct err *e);
+
 /* --- Properties of the file system. --- */
 
 /* Properties of the file system of a folder. */
@@ -200,6 +216,11 @@ int folder_traits(
  * ERR_STOPPED when a signal asks for the end. */
 int filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
     void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
+    struct err *e);
+
+/* The same for both kinds in one pass: out[HASH_SHA256], out[HASH_GIT]. */
+int filehash_both(int fd, uint64_t size, const char *name,
+    void (*moved)(void *ctx, size_t n), void *ctx, struct digest out[2],
     struct err *e);
 
 #endif

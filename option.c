@@ -846,6 +846,8 @@ check_pairs(const struct options *o, struct err *e)
 		"--include or --exclude"},
 	    {o->quants && o->long_list,
 		"--quants and --long cannot be used together"},
+	    {o->sha256sums && o->repair,
+		"--sha256sums and --repair cannot be used together"},
 	    {o->sha256sums && o->json,
 		"--sha256sums and --json cannot be used together: both write "
 		"to standard output"},

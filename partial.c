@@ -339,6 +339,7 @@ struct partial {
 	int fd;
 	uint64_t size;
 	bool is_private; /* no state file: only memory knows what is here */
+	bool keep;       /* the state, when it is published */
 	bool sparse, network;
 	struct maker maker;
 	unsigned sync; /* ms between two syncs */
@@ -346,6 +347,7 @@ struct partial {
 
 	/* Guards the following fields; held for a few short writes at most. */
 	pthread_mutex_t lock;
+	char *at;           /* adopted: the name that it has still; else NULL */
 	struct lease lease; /* not held if private */
 	struct blocks here; /* blocks that are here */
 	struct blocks old;  /* of these, written by earlier runs */
@@ -852,6 +854,150 @@ fix_length(struct partial *p, const struct stat *st, struct err *e)
 	return 0;
 }
 
+/* --- A file that has its name already. --- */
+
+static char *
+blocks_path(const char *prefix, const struct digest *want)
+{
+	char *stem = stem_of(prefix, want), *path = name_of(stem, "blocks");
+
+	free(stem);
+	return path;
+}
+
+void
+partial_drop_blocks(
+    const struct folder *f, const char *prefix, const struct digest *want)
+{
+	char *path = blocks_path(prefix, want);
+	struct err e;
+
+	folder_remove(f, path, &e);
+	free(path);
+}
+
+/* Takes the state of the published file for that of this one. */
+static int
+copy_notes(struct partial *p, int fd, struct err *e)
+{
+	struct notes x;
+	size_t i = 0;
+
+	if (new_note(p, e) < 0)
+		return -1;
+	for (notes_read(&x, fd, 0, p->here.n); x.n;
+	     notes_read(&x, fd, i, p->here.n)) {
+		if (file_pwrite(p->lease.fd, x.text, 4 * x.n, state_at(i),
+			p->f->path, e) < 0)
+			return -1;
+		i += x.n;
+	}
+	return 0;
+}
+
+/* Opens the file that has its name. 1 if it cannot be adopted. */
+static int
+open_published(struct partial *p, struct stat *st, const char **why)
+{
+	struct err e;
+
+	p->fd = folder_openat(p->f, p->at, O_RDWR, &e);
+	if (p->fd < 0 || fstat(p->fd, st) < 0)
+		*why = "it cannot be opened for writing";
+	else if (!maker_made(&p->maker, st))
+		*why = "it belongs to another user, or others can write to it";
+	else if (st->st_size < 0 || (uint64_t)st->st_size > p->size)
+		*why = "it has become longer";
+	else
+		return 0;
+	return 1;
+}
+
+/* The file becomes the partial one by a copy of what is right of it; its
+ * descriptor keeps its number, since the hasher may be using it. */
+static int
+leave_by_copy(struct partial *p, struct err *e)
+{
+	unsigned char *block = xmalloc(STATE_BLOCK);
+	int to = folder_create(p->f, p->name, 0600, e), rv = to < 0 ? -1 : 0;
+
+	for (size_t i = blocks_find(&p->here, 0, true);
+	     rv == 0 && i < p->here.n; i = blocks_find(&p->here, i + 1, true)) {
+		uint64_t begin = begin_of(i);
+		size_t n = (size_t)(end_of(p->size, i) - begin);
+		struct err unread;
+
+		rv = wait_check(e);
+		if (rv < 0)
+			break;
+		if (file_pread(p->fd, block, n, begin, p->at, &unread) < 0)
+			rv = drop(p, i, e);
+		else
+			rv = file_pwrite(to, block, n, begin, p->f->path, e);
+	}
+	if (rv == 0 && dup2(to, p->fd) < 0)
+		rv = err_sys(e, ERR_FILE, "cannot copy '%s'", p->at);
+	if (to >= 0)
+		close(to);
+	free(block);
+	return rv;
+}
+
+/* The path is still that of the file that is open. */
+static bool
+is_still_there(const struct partial *p, struct stat *st)
+{
+	struct stat now;
+	struct err e;
+
+	return fstat(p->fd, st) == 0 &&
+	       folder_stat(p->f, p->at, &now, &e) == 0 &&
+	       now.st_ino == st->st_ino && now.st_dev == st->st_dev;
+}
+
+/* Before the first byte is written. Under the lock. */
+static int
+leave_place(struct partial *p, struct err *e)
+{
+	struct stat st;
+	int rv;
+
+	if (!is_still_there(p, &st))
+		return err_set(e, ERR_CONTENT,
+		    "another program replaced '%s' during the repair", p->at);
+	if (folder_remove(p->f, p->name, e) < 0)
+		return -1;
+	rv = st.st_nlink > 1 ? leave_by_copy(p, e)
+			     : folder_publish(p->f, p->at, p->name, e);
+	if (rv < 0)
+		return -1;
+	(void)fchmod(p->fd, p->maker.private);
+	free(p->at);
+	p->at = NULL;
+	if (fstat(p->fd, &st) < 0)
+		return err_sys(e, ERR_FILE,
+		    "cannot read the attributes of '%s'", p->f->path);
+	return fix_length(p, &st, e);
+}
+
+bool
+partial_has_blocks(const struct folder *f, const char *prefix,
+    const struct digest *want, uint64_t size)
+{
+	char *path = blocks_path(prefix, want);
+	struct stat st;
+	struct err e;
+	bool has = size > PARTIAL_BLOCK && size <= STATE_SIZE_MAX &&
+		   folder_stat(f, path, &st, &e) == 0 &&
+		   S_ISREG(st.st_mode) && st.st_size >= 0 &&
+		   (uint64_t)st.st_size == state_length(size);
+
+	free(path);
+	return has;
+}
+
+/* --- The begin of a file. --- */
+
 /* With the lease and the file: continues with the blocks that the state lists. */
 static int
 start_shared(struct partial *p, const struct digest *want,
@@ -898,6 +1044,7 @@ make(const struct folder *f, const char *prefix, const struct digest *want,
 static void
 destroy(struct partial *p)
 {
+	free(p->at);
 	if (p->fd >= 0)
 		close(p->fd);
 	lease_release(&p->lease);
@@ -934,6 +1081,26 @@ start_alone(struct partial *p, uint64_t room, struct err *e)
 	return start_private(p, e);
 }
 
+/* As lease_take(). */
+static int
+take_lease(
+    struct partial *p, const struct partial_setup *setup, struct err *e)
+{
+	int taken;
+
+	p->keep = setup->keep;
+	p->sparse = setup->traits.sparse;
+	p->network = setup->traits.network;
+	p->sync = setup->sync;
+	lease_init(&p->lease, p->f, p->stem, p->network, &setup->self,
+	    &setup->traits.maker);
+	p->lease.beat = setup->beat;
+	p->lease.stale = setup->stale;
+	taken = lease_take(&p->lease, e);
+	p->network = p->lease.network;
+	return taken;
+}
+
 /* Starts with the lease, or, if another process has it, a private copy. */
 static int
 start(struct partial *p, const struct partial_setup *setup,
@@ -944,15 +1111,7 @@ start(struct partial *p, const struct partial_setup *setup,
 	struct stat st;
 	int taken;
 
-	p->sparse = setup->traits.sparse;
-	p->network = setup->traits.network;
-	p->sync = setup->sync;
-	lease_init(&p->lease, p->f, p->stem, p->network, &setup->self,
-	    &setup->traits.maker);
-	p->lease.beat = setup->beat;
-	p->lease.stale = setup->stale;
-	taken = lease_take(&p->lease, e);
-	p->network = p->lease.network;
+	taken = take_lease(p, setup, e);
 	*found = taken == 1 ? PARTIAL_PRIVATE : PARTIAL_FOREIGN;
 	if (taken == 0)
 		taken = open_data(p, &st, e);
@@ -991,6 +1150,65 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 	if (had)
 		*had = bytes;
 	return p;
+}
+
+/* fd is the state of the published file. 1 if it cannot be adopted. */
+static int
+adopt(struct partial *p, const struct partial_setup *setup,
+    const struct digest *want, int fd, const char **why, struct err *e)
+{
+	struct stat st;
+	int rv = open_published(p, &st, why);
+
+	if (rv == 0 && !is_about(fd, want, p->size)) {
+		*why = "the checksums of its blocks are damaged";
+		rv = 1;
+	}
+	if (rv == 0 && (rv = take_lease(p, setup, e)) > 0)
+		*why = "another process has its partial file";
+	if (rv == 0)
+		rv = copy_notes(p, fd, e);
+	if (rv == 0)
+		rv = sign_note(p, want, e);
+	if (rv == 0) {
+		p->bytes =
+		    read_notes(p->lease.fd, want, p->size, &st, &p->here);
+		blocks_join(&p->old, &p->here);
+		rv = check_room(p, st.st_nlink > 1 ? 0 : taken(p, &st),
+		    setup->traits.free, e);
+	}
+	return rv;
+}
+
+struct partial *
+partial_adopt(const struct partial_setup *setup, const struct folder *f,
+    const char *prefix, const struct digest *want, uint64_t size,
+    const char *at, const char **why, struct err *e)
+{
+	char *path = blocks_path(prefix, want);
+	struct err ignored;
+	struct partial *p;
+	int fd, rv;
+
+	e->kind = ERR_NONE;
+	*why = "there are no checksums of its blocks";
+	fd = partial_has_blocks(f, prefix, want, size)
+		 ? folder_openat(f, path, O_RDONLY, &ignored)
+		 : -1;
+	free(path);
+	if (fd < 0)
+		return NULL;
+	p = make(f, prefix, want, size);
+	p->maker = setup->traits.maker;
+	p->at = xstrdup(at);
+	rv = adopt(p, setup, want, fd, why, e);
+	close(fd);
+	if (rv == 0)
+		return p;
+	if (p->lease.fd >= 0)
+		remove_note(p);
+	destroy(p);
+	return NULL;
 }
 
 uint64_t
@@ -1080,6 +1298,18 @@ check_owner(struct partial *p, struct err *e)
 	return rv;
 }
 
+/* A file that has its name must not be written to. */
+static int
+own_bytes(struct partial *p, struct err *e)
+{
+	int rv;
+
+	pthread_mutex_lock(&p->lock);
+	rv = p->at ? leave_place(p, e) : 0;
+	pthread_mutex_unlock(&p->lock);
+	return rv;
+}
+
 int
 partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
     uint64_t *sum, struct err *e)
@@ -1088,7 +1318,7 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 
 	if (offset > p->size || n > p->size - offset)
 		return err_set(e, ERR_OTHER, "bytes lie outside of their file");
-	if (check_owner(p, e) < 0 ||
+	if (check_owner(p, e) < 0 || own_bytes(p, e) < 0 ||
 	    file_pwrite(p->fd, bytes, n, offset, p->f->path, e) < 0)
 		return -1;
 	while (n) {
@@ -1192,6 +1422,10 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 
 	if (partial_here(p) != p->size)
 		return err_set(e, ERR_OTHER, "the file is not complete");
+	if (p->at) {
+		*name = p->at;
+		return check_owner(p, e);
+	}
 	if (check_owner(p, e) < 0 || sync_bytes(p, e) < 0)
 		return -1;
 	leave_cache(p, p->size);
@@ -1259,12 +1493,30 @@ keep(struct partial *p)
 		sync_now(p, &e);
 }
 
+/* What stands in the state is what stands in the published file. */
+static void
+keep_blocks(struct partial *p)
+{
+	char *path = name_of(p->stem, "blocks");
+	struct err e;
+
+	if (folder_publish(p->f, p->lease.path, path, &e) < 0)
+		remove_note(p);
+	free(path);
+}
+
 static void
 end_shared(struct partial *p, bool published)
 {
 	struct err e;
 
-	if (!published && p->bytes) {
+	if (p->at) {
+		/* Nothing was written, and HASH.blocks is there. */
+		if (check_owner(p, &e) == 0)
+			remove_note(p);
+	} else if (published && p->keep && check_owner(p, &e) == 0) {
+		keep_blocks(p);
+	} else if (!published && p->bytes) {
 		/* partial_finish() may have given it its public mode. */
 		(void)fchmod(p->fd, p->maker.private);
 		keep(p);

@@ -10,6 +10,8 @@
  *	HASH.part	the bytes, at their offsets
  *	HASH.state	for each block of PARTIAL_BLOCK bytes that is here a
  *			checksum, taken from memory when it was written
+ *	HASH.blocks	the state of a file that was published: a later run can
+ *			find the blocks that broke since (partial_adopt)
  *
  * The state only lists the blocks to check; it is not trusted. The next run
  * reads those blocks, compares each with its checksum and hashes them; a block
@@ -74,6 +76,7 @@ struct partial_setup {
 	struct owner self;    /* this process; the nonce is not used */
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
+	bool keep;            /* the state of a published file as HASH.blocks */
 };
 
 /* Fills *s with the properties of f and the default times; writes nothing. */
@@ -103,6 +106,30 @@ struct partial *partial_open_on(const struct partial_setup *setup,
     const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size, bool resume, enum partial_found *found, uint64_t *had,
     struct err *e);
+
+/*
+ * The same for a file that has its name, at, and may be broken: its bytes are
+ * those of a partial file whose blocks are all here, but for a file that is
+ * shorter than size, and are to be checked like those of an earlier run. NULL
+ * with *why set and e->kind ERR_NONE if that is not possible, and the content
+ * must be fetched: there are no checksums of its blocks, or others can write to
+ * the file.
+ *
+ * The file keeps its name as long as all its blocks are right. Before the first
+ * byte is written it is renamed to HASH.part; if it has a second link, a copy is
+ * made, since a change would show under the other name.
+ */
+struct partial *partial_adopt(const struct partial_setup *setup,
+    const struct folder *f, const char *prefix, const struct digest *want,
+    uint64_t size, const char *at, const char **why, struct err *e);
+
+/* Whether there are checksums for that: HASH.blocks has the right length. */
+bool partial_has_blocks(const struct folder *f, const char *prefix,
+    const struct digest *want, uint64_t size);
+
+/* Removes HASH.blocks, when nothing has that content any more. */
+void partial_drop_blocks(
+    const struct folder *f, const char *prefix, const struct digest *want);
 
 /* Bytes that an earlier run left for that content by its state file, without
  * opening it; 0 if none. For dry runs and plans. */

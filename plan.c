@@ -60,6 +60,20 @@ parse_stamp(struct str line, struct stamp *out)
 	return true;
 }
 
+/* "repo models/ORG/NAME"; what is no name is not there. */
+static void
+parse_source(struct str line, char out[], size_t max)
+{
+	struct str word, rest;
+
+	out[0] = '\0';
+	if (str_cut(line, ' ', &word, &rest) && str_eq(word, "repo") &&
+	    rest.n < max && !memchr(rest.s, '\0', rest.n)) {
+		memcpy(out, rest.s, rest.n);
+		out[rest.n] = '\0';
+	}
+}
+
 static int
 localdir_meta_parse(struct str text, struct localdir_meta *out)
 {
@@ -70,8 +84,11 @@ localdir_meta_parse(struct str text, struct localdir_meta *out)
 		return -1;
 	memcpy(out->commit, commit.s, 40);
 	out->commit[40] = '\0';
+	out->source[0] = '\0';
 	out->stamped =
 	    str_cut(text, '\n', &line, &rest) && parse_stamp(line, &out->stamp);
+	if (out->stamped && str_cut(rest, '\n', &line, &rest))
+		parse_source(line, out->source, sizeof(out->source));
 	str_cut(time, '.', &time, &fraction);
 	return str_num(time, 10, INT64_MAX, &out->seconds);
 }
@@ -90,6 +107,8 @@ localdir_meta_format(
 		buf_printf(b,
 		    "hub %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 		    s->size, (uint64_t)s->mtime, (uint64_t)s->ctime, s->inode);
+	if (m->stamped && *m->source)
+		buf_printf(b, "repo %s\n", m->source);
 }
 
 int
@@ -114,31 +133,50 @@ meta_path(const char *path)
 {
 	struct buf b = buf_make(strlen(path) + sizeof(LOCALDIR_PREFIX) + 16);
 
-	buf_printf(&b, LOCALDIR_PREFIX "/%s.metadata", path);
+	buf_printf(&b, LOCALDIR_PREFIX "/%s" LOCALDIR_SUFFIX, path);
 	return buf_detach(&b);
 }
 
-/* Reads the metadata file if it belongs to owner: a file of another user proves
- * nothing. */
+/* A pipe in its place is not waited for. */
 static int
-read_own(const struct folder *f, const char *meta, uid_t owner, struct buf *b)
+read_meta(const struct folder *f, const char *path, struct localdir_meta *out,
+    struct stat *st, struct err *e)
 {
-	struct err e;
-	struct stat st;
-	int fd = folder_openat(f, meta, O_RDONLY, &e), rv = -1;
+	struct buf text = buf_make(META_MAX);
+	char *meta = meta_path(path);
+	int fd = folder_openat(f, meta, O_RDONLY | O_NONBLOCK, e), rv = -1;
 
-	if (fd < 0)
-		return -1;
-	if (fstat(fd, &st) == 0 && st.st_uid == owner && st.st_size > 0 &&
-	    st.st_size <= META_MAX) {
-		size_t n = (size_t)st.st_size;
+	if (fd < 0) {
+		rv = errno == ENOENT ? 1 : -1;
+	} else if (fstat(fd, st) < 0) {
+		err_sys(e, ERR_FILE, "cannot read its metadata");
+	} else if (!S_ISREG(st->st_mode) || st->st_size <= 0 ||
+		   st->st_size > META_MAX) {
+		err_set(e, ERR_CONTENT, "its metadata is damaged");
+	} else {
+		size_t n = (size_t)st->st_size;
 
-		rv = file_pread(fd, buf_room(b, n), n, 0, meta, &e);
+		rv = file_pread(fd, buf_room(&text, n), n, 0, meta, e);
 		if (rv == 0)
-			buf_added(b, n);
+			buf_added(&text, n);
+		if (rv == 0 && localdir_meta_parse(buf_str(&text), out) < 0)
+			rv = err_set(
+			    e, ERR_CONTENT, "its metadata is damaged");
 	}
-	close(fd);
+	if (fd >= 0)
+		close(fd);
+	free(meta);
+	buf_release(&text);
 	return rv;
+}
+
+int
+localdir_read(const struct folder *f, const char *path,
+    struct localdir_meta *out, struct err *e)
+{
+	struct stat st;
+
+	return read_meta(f, path, out, &st, e);
 }
 
 /*
@@ -151,21 +189,18 @@ static bool
 localdir_has(const struct folder *f, const char *path, const struct stat *st,
     const struct digest *d, uid_t owner)
 {
-	struct buf text = buf_make(META_MAX);
-	char *meta = meta_path(path);
 	struct localdir_meta m;
 	struct stamp now;
-	bool has = false;
+	struct stat meta;
+	struct err e;
 
 	stamp_of(st, &now);
-	if (!stamp_coarse(&now) && read_own(f, meta, owner, &text) == 0 &&
-	    localdir_meta_parse(buf_str(&text), &m) == 0 && m.stamped) {
-		m.stamp.device = now.device;
-		has = digest_same(&m.digest, d) && stamp_same(&m.stamp, &now);
-	}
-	buf_release(&text);
-	free(meta);
-	return has;
+	/* What others may have written says nothing. */
+	if (stamp_coarse(&now) || read_meta(f, path, &m, &meta, &e) != 0 ||
+	    meta.st_uid != owner || !m.stamped)
+		return false;
+	m.stamp.device = now.device;
+	return digest_same(&m.digest, d) && stamp_same(&m.stamp, &now);
 }
 
 /* True for a path below "HASH.part/" and the like, where a folder would be in
@@ -180,9 +215,22 @@ is_partial_name(const char *path)
 	       (str_is_hex(hash, 64) || str_is_hex(hash, 40));
 }
 
+static void
+drop_old_blocks(
+    const struct folder *f, const char *path, const struct digest *d)
+{
+	struct localdir_meta old;
+	struct err e;
+
+	if (localdir_read(f, path, &old, &e) == 0 &&
+	    !digest_same(&old.digest, d))
+		partial_drop_blocks(f, LOCALDIR_PREFIX "/", &old.digest);
+}
+
 int
 localdir_note(const struct folder *f, const char *path, const char *commit,
-    const struct digest *d, const struct stat *st, struct err *e)
+    const char *source, const struct digest *d, const struct stat *st,
+    struct err *e)
 {
 	struct buf text = buf_make(META_MAX);
 	struct localdir_meta m = {.digest = *d, .stamped = true};
@@ -197,12 +245,15 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	snprintf(m.commit, sizeof(m.commit), "%s", commit);
+	snprintf(m.source, sizeof(m.source), "%s", source);
 	m.seconds = (uint64_t)now.tv_sec;
 	stamp_of(st, &m.stamp);
 	localdir_meta_format(&text, &m, (unsigned)(now.tv_nsec / 1000));
 	/* A torn metadata file has no stamp, and the content is hashed again.
 	 * So no temporary file is needed, which a kill would leave behind. */
 	rv = folder_write_new(f, meta, buf_str(&text), e);
+	if (rv > 0)
+		drop_old_blocks(f, path, d);
 	if (rv > 0 && (rv = folder_remove(f, meta, e)) == 0)
 		rv = folder_write_new(f, meta, buf_str(&text), e);
 	/* Another run has written it meanwhile, which is as good. */
@@ -372,8 +423,8 @@ note(const struct plan_how *how, const char *target, int fd,
 		return;
 	stamp_of(&st, &now);
 	if (stamp_same(was, &now))
-		localdir_note(
-		    how->folder, target, how->commit, d, &st, &ignored);
+		localdir_note(how->folder, target, how->commit, how->source,
+		    d, &st, &ignored);
 }
 
 static bool

@@ -85,6 +85,7 @@ struct plan_how {
 	struct cache *cache; /* below the folder; NULL: the files go there */
 	const char *prefix;  /* of the partial files, below the folder */
 	const char *commit;
+	const char *source; /* repoid_put_path() */
 	bool layout;    /* the folder has the official client's metadata */
 	bool note;      /* and files that are verified get their metadata */
 	uid_t owner;    /* owner of files that we make there (folder_traits) */
@@ -160,6 +161,7 @@ int plan_choose_quant(
 
 #define LOCALDIR_TOP ".cache/huggingface"
 #define LOCALDIR_PREFIX LOCALDIR_TOP "/download"
+#define LOCALDIR_SUFFIX ".metadata"
 
 /*
  * The lines of a metadata file. Pure.
@@ -168,9 +170,11 @@ int plan_choose_quant(
  *	hash		of the content
  *	seconds		Unix time of the download, with a fraction
  *	hub SIZE MTIME CTIME INODE
+ *	repo models/ORG/NAME
  *
- * The fourth is ours, and the official client ignores it: the stamp of the file
- * when its hash was verified. A line without its '\n' is ignored.
+ * The last two are ours, and the official client ignores them: the stamp of the
+ * file when its hash was verified, and where it came from. A line without its
+ * '\n' is ignored.
  */
 struct localdir_meta {
 	char commit[41];
@@ -178,17 +182,26 @@ struct localdir_meta {
 	uint64_t seconds; /* without its fraction */
 	bool stamped;
 	struct stamp stamp; /* its device is 0 */
+	char source[256];   /* for repoid_parse_path(); "": not noted */
 };
+
+/* Reads the metadata of path, whoever wrote it. 1 if there is none; -1 and
+ * ERR_CONTENT if it is damaged, ERR_FILE if it cannot be read. */
+int localdir_read(const struct folder *f, const char *path,
+    struct localdir_meta *out, struct err *e);
 
 /* Creates hub's own folder with its .gitignore and CACHEDIR.TAG, if they are
  * missing. */
 int localdir_prepare(const struct folder *f, struct err *e);
 
-/* Writes the metadata of path: its content and commit. st is by fstat() of the
- * verified file after its rename, which changes its ctime. It may fail where
+/* Writes the metadata of path: its content, commit and source. st is by fstat()
+ * of the verified file after its rename, which changes its ctime. If it had
+ * another content, the checksums of the blocks of that (partial.h) are removed;
+ * a file with the same content is then repaired as a whole. It may fail where
  * path was published: a name may be too long with ".metadata" appended, or
  * conflict with the metadata of another file. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,
-    const struct digest *d, const struct stat *st, struct err *e);
+    const char *source, const struct digest *d, const struct stat *st,
+    struct err *e);
 
 #endif

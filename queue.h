@@ -228,6 +228,7 @@ struct transfer_file {
 	bool unanswered; /* the last try got no answer */
 	bool given_up;   /* for the reason in why */
 	bool tended;     /* the thread that syncs states is using it */
+	bool damaged;    /* the hasher has reported a damaged block */
 	struct digest found;
 	struct err why;
 };

@@ -820,12 +820,17 @@ hash_differs(void *file, uint64_t bytes, bool old)
 	enum { LOST_MAX = 8 };
 	struct transfer_file *f = file;
 	struct transfer_queue *q = f->q;
+	bool first = !f->damaged;
 	struct err e;
 
+	f->damaged = true;
 	progress_lost(q->t->progress, f->shown, bytes);
-	progress_note(q->t->progress,
-	    "%s: a block %s is damaged; fetching it again", f->content.name,
-	    old ? "of an earlier run" : "on the disk");
+	/* A file that was cut short has thousands. */
+	if (first)
+		progress_note(q->t->progress,
+		    "%s: blocks %s are damaged; fetching them again",
+		    f->content.name,
+		    old ? "of an earlier run" : "on the disk");
 	crew_lock(&q->mover.crew);
 	if (!old && ++f->lost > LOST_MAX) {
 		err_set(&e, ERR_FILE,

@@ -1,5 +1,1001 @@
 #include "verify.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "config.h"
 #include "err.h"
-int verify(const struct options *o, const struct config *c, struct output *out,
+#include "file.h"
+#include "json.h"
+#include "option.h"
+#include "partial.h"
+#include "path.h"
+#include "plan.h"
+#include "progress.h"
+#include "sandbox.h"
+#include "session.h"
+#include "str.h"
+#include "transfer.h"
+#include "wait.h"
+
+/* Threads that hash; more than any disk can feed. */
+#define THREADS_MAX 16
+
+/* The size of a file is not recorded: the official client downloaded it. */
+#define SIZE_UNKNOWN UINT64_MAX
+
+#define PREFIX LOCALDIR_PREFIX "/"
+
+enum item_state {
+	ITEM_NOTED,    /* nothing is known of it yet */
+	ITEM_RIGHT,    /* its hash is the recorded one */
+	ITEM_CHANGED,  /* it is another one, or the file cannot be the same */
+	ITEM_MISSING,  /* recorded, and not there */
+	ITEM_EXTRA,    /* there, and not recorded */
+	ITEM_UNREAD,   /* it could not be looked at */
+	ITEM_REPAIRED, /* published by this run, and right */
+	ITEM_STATES
+};
+
+/* Small: there may be a hundred thousand of them. */
+struct item {
+	char *path;
+	uint64_t size; /* recorded; of an extra one: that it has */
+	struct digest want;
+	struct digest *sha256; /* of a right one that was recorded by its git
+				* id; NULL: not asked for */
+	struct failure *why;   /* what is wrong with it; NULL: nothing to say */
+	enum item_state state;
+	bool adopt; /* to be hashed by the transfer, which can repair it */
+};
+
+/* What an item is fetched from. */
+struct source {
+	struct item *item;
+	struct repo repo;
+	struct repoid id; /* of repo, if it was read from the metadata */
+	char commit[41];
+	char *noted; /* repoid_put_path() */
+};
+
+struct verify {
+	const struct options *o;
+	const struct config *c;
+	struct session s;
+	struct folder folder;
+	struct item *item; /* in the order of the paths */
+	size_t n, cap, noted;
+	/* Hashing: the lock of the crew guards next. */
+	struct crew crew;
+	struct item **order; /* the large ones first */
+	size_t next, to_hash;
+	/* Repair. */
+	struct partial_setup ground;
+	struct litter litter;
+	struct source *source; /* what transfer counts */
+	size_t sources;
+	uint64_t received;
+};
+
+/* --- Which files. --- */
+
+static int
+by_path(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+
+	return strcmp(x->path, y->path);
+}
+
+static void
+set_state(struct item *x, enum item_state state, const struct err *why)
+{
+	free(x->why);
+	x->why = why ? failure_keep(why) : NULL;
+	x->state = state;
+}
+
+static struct item *
+add(struct verify *v, const char *path, size_t n)
+{
+	if (v->n == v->cap) {
+		v->cap = v->cap ? v->cap + v->cap / 2 : 64;
+		v->item = xreallocarray(v->item, v->cap, sizeof(v->item[0]));
+	}
+	v->item[v->n] = (struct item){
+	    .path = xstrndup(path, n), .size = SIZE_UNKNOWN};
+	return &v->item[v->n++];
+}
+
+static bool
+is_wanted(const struct verify *v, const char *path)
+{
+	const struct glob_list include = {v->o->include.s, v->o->include.n};
+	const struct glob_list exclude = {v->o->exclude.s, v->o->exclude.n};
+
+	return glob_kept(&include, &exclude, path);
+}
+
+static bool
+enters_all(void *ctx, const char *path)
+{
+	(void)ctx;
+	(void)path;
+	return true;
+}
+
+/* A metadata file: PREFIX PATH.metadata. */
+static int
+take_note(void *ctx, const char *path, const struct stat *st, struct err *e)
+{
+	struct verify *v = ctx;
+	size_t n = strlen(path) - strlen(PREFIX);
+	const char *name = path + strlen(PREFIX);
+	struct item *x;
+
+	(void)st;
+	(void)e;
+	if (!str_ends(str_of(name), LOCALDIR_SUFFIX) ||
+	    n == strlen(LOCALDIR_SUFFIX))
+		return wait_check(e);
+	x = add(v, name, n - strlen(LOCALDIR_SUFFIX));
+	if (is_wanted(v, x->path))
+		return wait_check(e);
+	free(x->path);
+	v->n--;
+	return wait_check(e);
+}
+
+/* What the metadata says; a damaged one says nothing, and then the file is like
+ * one that was not recorded. */
+static int
+read_note(struct verify *v, struct item *x, struct err *e)
+{
+	struct localdir_meta m;
+	struct err why;
+
+	if (localdir_read(&v->folder, x->path, &m, &why) == 0) {
+		x->want = m.digest;
+		if (m.stamped)
+			x->size = m.stamp.size;
+	} else {
+		set_state(x, ITEM_EXTRA, &why);
+	}
+	return wait_check(e);
+}
+
+/* Our own folder, and that of git, which may be anywhere. */
+static bool
+enters_data(void *ctx, const char *path)
+{
+	struct str s = str_of(path);
+
+	(void)ctx;
+	return !str_eq(s, LOCALDIR_TOP) && !str_eq(s, ".git") &&
+	       !str_ends(s, "/.git");
+}
+
+static int
+take_file(void *ctx, const char *path, const struct stat *st, struct err *e)
+{
+	struct verify *v = ctx;
+	struct item key = {.path = NULL}, *x;
+
+	/* bsearch() does not write to it. */
+	key.path = xstrdup(path);
+	if (v->noted && bsearch(&key, v->item, v->noted, sizeof(key), by_path)) {
+		free(key.path);
+		return wait_check(e);
+	}
+	free(key.path);
+	if (is_wanted(v, path)) {
+		x = add(v, path, strlen(path));
+		x->state = ITEM_EXTRA;
+		x->size = st->st_size < 0 ? 0 : (uint64_t)st->st_size;
+	}
+	return wait_check(e);
+}
+
+static int
+collect(struct verify *v, struct err *e)
+{
+	const struct folder_walk notes = {
+	    &v->folder, v, enters_all, take_note};
+	const struct folder_walk data = {
+	    &v->folder, v, enters_data, take_file};
+	struct stat st;
+
+	if (folder_stat(&v->folder, LOCALDIR_PREFIX, &st, e) != 0 ||
+	    !S_ISDIR(st.st_mode)) {
+		err_set(e, ERR_ABSENT,
+		    "'%s' has no record of a download (" LOCALDIR_PREFIX ")",
+		    v->o->local_path);
+		return err_hint(e, "hub download -r REPO -p %s records it",
+		    v->o->local_path);
+	}
+	if (folder_walk(&notes, LOCALDIR_PREFIX, e) < 0)
+		return -1;
+	v->noted = v->n;
+	if (v->n)
+		qsort(v->item, v->n, sizeof(v->item[0]), by_path);
+	for (size_t i = 0; i < v->n; i++)
+		if (read_note(v, &v->item[i], e) < 0)
+			return -1;
+	if (folder_walk(&data, "", e) < 0)
+		return -1;
+	if (v->n)
+		qsort(v->item, v->n, sizeof(v->item[0]), by_path);
+	return 0;
+}
+
+/* --- Which of them are right. --- */
+
+static int
+open_item(const struct verify *v, struct item *x, struct stat *st)
+{
+	struct err why;
+	int fd = folder_openat(&v->folder, x->path, O_RDONLY, &why);
+
+	if (fd >= 0 && fstat(fd, st) == 0)
+		return fd;
+	if (fd >= 0) {
+		err_sys(&why, ERR_FILE, "its attributes cannot be read");
+		close(fd);
+	}
+	set_state(x, ITEM_UNREAD, &why);
+	return -1;
+}
+
+static void
+differs(struct item *x)
+{
+	struct err why;
+
+	err_set(&why, ERR_CONTENT, "its hash is not the recorded one");
+	set_state(x, ITEM_CHANGED, &why);
+}
+
+/* What shows without reading it. */
+static void
+look_at(const struct verify *v, struct item *x)
+{
+	struct stat st;
+	struct err why;
+	int there;
+
+	if (x->state == ITEM_EXTRA && !x->why)
+		return;
+	there = folder_stat(&v->folder, x->path, &st, &why);
+	if (there > 0)
+		set_state(x, ITEM_MISSING, NULL);
+	else if (there < 0)
+		set_state(x, ITEM_UNREAD, &why);
+	else if (x->state == ITEM_EXTRA)
+		x->size = st.st_size < 0 ? 0 : (uint64_t)st.st_size;
+	else if (!S_ISREG(st.st_mode)) {
+		err_set(&why, ERR_CONTENT, "it is not a regular file");
+		set_state(x, ITEM_CHANGED, &why);
+	} else if (x->size != SIZE_UNKNOWN &&
+		   x->size != (uint64_t)st.st_size) {
+		err_set(&why, ERR_CONTENT,
+		    "it has %ju bytes, and had %" PRIu64,
+		    (uintmax_t)st.st_size, x->size);
+		set_state(x, ITEM_CHANGED, &why);
+	} else if (v->o->repair)
+		x->adopt = maker_made(&v->ground.traits.maker, &st) &&
+			   x->size != SIZE_UNKNOWN &&
+			   partial_has_blocks(
+			       &v->folder, PREFIX, &x->want, x->size);
+}
+
+struct moving {
+	struct progress *progress;
+	unsigned shown;
+};
+
+static void
+moved(void *ctx, size_t n)
+{
+	const struct moving *m = ctx;
+
+	progress_add(m->progress, m->shown, n);
+}
+
+static int
+hash(const struct verify *v, struct item *x, int fd, uint64_t size,
+    struct moving *m, struct err *e)
+{
+	struct digest found[2];
+	int rv;
+
+	if (v->o->sha256sums && x->want.kind == HASH_GIT) {
+		rv = filehash_both(fd, size, x->path, moved, m, found, e);
+		x->sha256 = xmalloc(sizeof(*x->sha256));
+		*x->sha256 = found[HASH_SHA256];
+	} else {
+		rv = filehash(fd, size, x->want.kind, x->path, moved, m,
+		    &found[x->want.kind], e);
+	}
+	if (rv == 0 && digest_same(&found[x->want.kind], &x->want))
+		set_state(x, ITEM_RIGHT, NULL);
+	else if (rv == 0)
+		differs(x);
+	return rv;
+}
+
+/* Fails only if a signal came. */
+static int
+check_item(const struct verify *v, struct item *x, struct err *e)
+{
+	struct progress *p = v->s.progress;
+	struct moving m = {p, 0};
+	struct stat st;
+	int fd = open_item(v, x, &st);
+
+	if (fd < 0)
+		return 0;
+	m.shown = progress_start(p, x->path, (uint64_t)st.st_size, 0);
+	if (hash(v, x, fd, (uint64_t)st.st_size, &m, e) < 0 &&
+	    e->kind != ERR_STOPPED)
+		set_state(x, ITEM_UNREAD, e);
+	close(fd);
+	progress_finish(p, m.shown,
+	    x->state == ITEM_RIGHT ? PROGRESS_DONE : PROGRESS_FAILED,
+	    x->why ? x->why->msg : NULL);
+	return x->state == ITEM_NOTED ? -1 : 0;
+}
+
+static void *
+check_some(void *arg)
+{
+	struct verify *v = arg;
+	struct err e;
+
+	crew_lock(&v->crew);
+	while (crew_busy(&v->crew) && v->next < v->to_hash) {
+		struct item *x = v->order[v->next++];
+		int rv;
+
+		crew_unlock(&v->crew);
+		rv = check_item(v, x, &e);
+		crew_lock(&v->crew);
+		if (rv < 0)
+			crew_end(&v->crew, &e);
+		v->crew.left--;
+		if (!v->crew.left)
+			crew_changed(&v->crew);
+	}
+	crew_unlock(&v->crew);
+	return NULL;
+}
+
+static int
+show(void *ctx, struct err *e)
+{
+	const struct verify *v = ctx;
+
+	(void)e;
+	progress_tick(v->s.progress, wait_status_asked());
+	return 0;
+}
+
+/* So that a large one does not come last alone. */
+static int
+by_size(const void *a, const void *b)
+{
+	const struct item *const *x = a, *const *y = b;
+
+	if ((*x)->size != (*y)->size)
+		return (*x)->size > (*y)->size ? -1 : 1;
+	return by_path(*x, *y);
+}
+
+static int
+check_all(struct verify *v, struct err *e)
+{
+	uint64_t bytes = 0;
+	int rv;
+
+	v->order = xcalloc(v->n, sizeof(v->order[0]));
+	for (size_t i = 0; i < v->n; i++) {
+		struct item *x = &v->item[i];
+
+		look_at(v, x);
+		if (x->state != ITEM_NOTED || x->adopt)
+			continue;
+		v->order[v->to_hash++] = x;
+		bytes += x->size == SIZE_UNKNOWN ? 0 : x->size;
+	}
+	if (!v->to_hash)
+		return 0;
+	qsort(v->order, v->to_hash, sizeof(v->order[0]), by_size);
+	progress_phase(v->s.progress, "checking", v->to_hash, bytes);
+	crew_init(&v->crew, v->to_hash, THREADS_MAX);
+	rv = crew_start(
+	    &v->crew, crew_cores(v->to_hash, THREADS_MAX), check_some, v, e);
+	if (rv == 0) {
+		crew_watch(&v->crew, show, v);
+		rv = crew_join(&v->crew, e);
+	}
+	crew_release(&v->crew);
+	return rv;
+}
+
+/* --- Repair. --- */
+
+static bool
+is_broken(const struct item *x)
+{
+	return x->adopt || x->state == ITEM_CHANGED ||
+	       x->state == ITEM_MISSING || x->state == ITEM_UNREAD;
+}
+
+/* -r, else what is recorded: a wrong record leads to content with another
+ * hash, which is not published. */
+static int
+find_repo(struct verify *v, struct source *s, const char *noted, struct err *e)
+{
+	struct buf b = buf_make(512);
+
+	s->repo = v->s.repo;
+	if (!v->s.id.id && !*noted) {
+		buf_release(&b);
+		err_set(e, ERR_USAGE, "its repository is not recorded");
+		return err_hint(e, "hub verify -p %s --repair -r REPO",
+		    v->o->local_path);
+	}
+	if (!v->s.id.id) {
+		if (repoid_parse_path(noted, &s->id, e) < 0) {
+			buf_release(&b);
+			return -1;
+		}
+		s->repo.type = s->id.type;
+		s->repo.id = s->id.id;
+	}
+	repoid_put_path(&b, s->repo.type, s->repo.id);
+	s->noted = buf_detach(&b);
+	return 0;
+}
+
+/* The size of what the official client downloaded. */
+static int
+find_size(const struct source *s, struct err *e)
+{
+	struct item *x = s->item;
+	struct repo_file f;
+	int rv;
+
+	if (x->size != SIZE_UNKNOWN)
+		return 0;
+	if (repo_file(&s->repo, s->commit, x->path, &f, e) < 0)
+		return -1;
+	x->size = f.size;
+	rv = digest_same(&f.digest, &x->want)
+		 ? 0
+		 : err_set(e, ERR_CONTENT,
+		       "the Hub has another content in this place");
+	if (rv < 0)
+		x->size = SIZE_UNKNOWN;
+	free(f.path);
+	return rv;
+}
+
+/* What is wrong with it, and why that stays so. */
+static void
+not_repaired(struct item *x, const struct err *why)
+{
+	enum item_state state =
+	    x->state == ITEM_NOTED ? ITEM_UNREAD : x->state;
+	struct err e = *why;
+
+	err_in(&e, x->adopt && x->state == ITEM_NOTED ? "cannot be checked"
+						      : "not repaired");
+	set_state(x, state, &e);
+}
+
+static void
+source_release(struct source *s)
+{
+	repoid_release(&s->id);
+	free(s->noted);
+}
+
+static int
+find_source(struct verify *v, struct source *s, struct item *x, struct err *e)
+{
+	struct localdir_meta m;
+
+	*s = (struct source){.item = x};
+	if (localdir_read(&v->folder, x->path, &m, e) != 0 ||
+	    !digest_same(&m.digest, &x->want))
+		return err_set(e, ERR_CONTENT, "its metadata has changed");
+	memcpy(s->commit, m.commit, sizeof(s->commit));
+	return find_repo(v, s, m.source, e) < 0 || find_size(s, e) < 0 ? -1 : 0;
+}
+
+static void
+get_content(void *ctx, size_t i, struct content *out)
+{
+	const struct verify *v = ctx;
+	const struct item *x = v->source[i].item;
+
+	*out = (struct content){x->path, x->size, x->want};
+}
+
+/* The rest of an earlier repair, or all of it. */
+static struct partial *
+begin_whole(struct verify *v, const struct item *x, const char *why,
     struct err *e)
-{ (void)o;(void)c;(void)out; return err_set(e, ERR_OTHER, "not yet"); }
+{
+	struct partial *p = partial_open_on(&v->ground, &v->folder, PREFIX,
+	    &x->want, x->size, true, NULL, NULL, e);
+
+	if (p && !partial_here(p) && x->state != ITEM_MISSING &&
+	    x->size > PARTIAL_BLOCK)
+		progress_note(v->s.progress,
+		    "%s: %s, so all of it is fetched", x->path, why);
+	return p;
+}
+
+static struct partial *
+begin(void *ctx, size_t i, char **url, struct err *e)
+{
+	struct verify *v = ctx;
+	const struct source *s = &v->source[i];
+	struct item *x = s->item;
+	const char *why = "there are no checksums of its blocks";
+	struct partial *p = NULL;
+
+	e->kind = ERR_NONE;
+	if (x->state != ITEM_MISSING)
+		p = partial_adopt(&v->ground, &v->folder, PREFIX, &x->want,
+		    x->size, x->path, &why, e);
+	/* It may be right: it was to be hashed on the way. */
+	if (!p && e->kind == ERR_NONE && x->state == ITEM_NOTED)
+		err_set(e, ERR_FILE, "%s", why);
+	else if (!p && e->kind == ERR_NONE)
+		p = begin_whole(v, x, why, e);
+	if (p)
+		*url = repo_file_url(&s->repo, s->commit, x->path);
+	return p;
+}
+
+static int
+check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
+    struct err *e)
+{
+	const struct verify *v = ctx;
+	const struct source *s = &v->source[i];
+	const struct repo_file f = {.path = s->item->path,
+	    .size = s->item->size,
+	    .digest = s->item->want};
+
+	return repo_check_file(&s->repo, &f, h, url, e);
+}
+
+static int
+done(void *ctx, size_t i, const struct partial *p, const char *name,
+    struct err *e)
+{
+	struct verify *v = ctx;
+	const struct source *s = &v->source[i];
+	struct item *x = s->item;
+	struct stat st;
+	struct err unnoted;
+
+	/* It never lost its name. */
+	if (strcmp(name, x->path) == 0) {
+		set_state(x, ITEM_RIGHT, NULL);
+		return 0;
+	}
+	if (folder_publish(&v->folder, name, x->path, e) < 0 ||
+	    folder_sync(&v->folder, x->path, e) < 0)
+		return -1;
+	set_state(x, ITEM_REPAIRED, NULL);
+	/* Without it the next run has to hash the file. */
+	if (partial_stat(p, &st, &unnoted) == 0)
+		localdir_note(&v->folder, x->path, s->commit, s->noted,
+		    &x->want, &st, &unnoted);
+	return 0;
+}
+
+static void
+failed(void *ctx, size_t i, const struct err *e)
+{
+	struct verify *v = ctx;
+
+	not_repaired(v->source[i].item, e);
+}
+
+/* The same contents stand together. */
+static int
+by_content(const void *a, const void *b)
+{
+	const struct item *const *x = a, *const *y = b;
+	int order = memcmp(
+	    &(*x)->want.b, &(*y)->want.b, digest_size(&(*x)->want));
+
+	return order ? order : by_path(*x, *y);
+}
+
+static bool
+same_content(const struct item *a, const struct item *b)
+{
+	return a->size > PARTIAL_BLOCK && digest_same(&a->want, &b->want);
+}
+
+/* Takes the first of each content out of order[0..n), since two cannot have the
+ * same partial file; the others stay for the next round. Returns how many. */
+static size_t
+take_round(struct verify *v, size_t n)
+{
+	const struct item *last = NULL;
+	size_t left = 0;
+
+	v->sources = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct item *x = v->order[i];
+		struct err e;
+
+		if (last && same_content(last, x)) {
+			v->order[left++] = x;
+			continue;
+		}
+		last = x;
+		if (find_source(v, &v->source[v->sources], x, &e) < 0) {
+			not_repaired(x, &e);
+			source_release(&v->source[v->sources]);
+		} else {
+			v->sources++;
+		}
+	}
+	return left;
+}
+
+static int
+run_round(struct verify *v, struct err *e)
+{
+	static const struct transfer_ops ops = {
+	    get_content, begin, check, done, failed};
+	const struct transfer t = {
+	    .client = v->s.client,
+	    .count = v->sources,
+	    .jobs = session_jobs(&v->s, JOBS_DISK),
+	    .retries = v->c->retries,
+	    .stall_ms = v->c->stall_ms,
+	    .rate = v->c->rate,
+	    .progress = v->s.progress,
+	    .ops = &ops,
+	    .ctx = v,
+	};
+	uint64_t bytes = 0;
+	int rv;
+
+	for (size_t i = 0; i < v->sources; i++)
+		bytes += v->source[i].item->size;
+	progress_phase(v->s.progress, "repairing", v->sources, bytes);
+	rv = transfer_run(&t, e);
+	for (size_t i = 0; i < v->sources; i++)
+		source_release(&v->source[i]);
+	return rv;
+}
+
+static bool
+placed(void *ctx, const struct digest *d)
+{
+	const struct verify *v = ctx;
+	bool found = false;
+
+	for (size_t i = 0; i < v->n; i++) {
+		const struct item *x = &v->item[i];
+
+		if (x->state == ITEM_EXTRA || !digest_same(&x->want, d))
+			continue;
+		if (x->state != ITEM_RIGHT && x->state != ITEM_REPAIRED)
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+static void
+no_folders(void *ctx, struct litter *l)
+{
+	(void)ctx;
+	(void)l;
+}
+
+/* Before the files are looked at. */
+static int
+prepare_repair(struct verify *v, struct err *e)
+{
+	if (partial_setup(&v->folder, &v->ground, e) < 0 ||
+	    partial_prepare(&v->folder, &v->ground, e) < 0)
+		return -1;
+	v->ground.keep = true;
+	litter_enter(&v->litter, &v->folder, PREFIX,
+	    v->ground.traits.maker.uid, v->ground.traits.network, true);
+	return 0;
+}
+
+static int
+repair_all(struct verify *v, struct err *e)
+{
+	size_t n = 0;
+	int rv = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		if (is_broken(&v->item[i]))
+			v->order[n++] = &v->item[i];
+	v->source = xcalloc(n, sizeof(v->source[0]));
+	if (n)
+		qsort(v->order, n, sizeof(v->order[0]), by_content);
+	while (n && rv == 0) {
+		n = take_round(v, n);
+		rv = run_round(v, e);
+	}
+	v->received = client_received(v->s.client);
+	free(v->source);
+	return rv;
+}
+
+/* --- The report. --- */
+
+static const char *const state_name[ITEM_STATES] = {
+    [ITEM_NOTED] = "unchecked",
+    [ITEM_RIGHT] = "right",
+    [ITEM_CHANGED] = "changed",
+    [ITEM_MISSING] = "missing",
+    [ITEM_EXTRA] = "extra",
+    [ITEM_UNREAD] = "unread",
+    [ITEM_REPAIRED] = "repaired",
+};
+
+static void
+count(const struct verify *v, size_t n[ITEM_STATES])
+{
+	memset(n, 0, ITEM_STATES * sizeof(n[0]));
+	for (size_t i = 0; i < v->n; i++)
+		n[v->item[i].state]++;
+}
+
+/* "5 right, 1 changed, 2 extra" */
+static void
+put_counts(struct buf *b, const size_t n[ITEM_STATES])
+{
+	static const enum item_state order[] = {ITEM_RIGHT, ITEM_REPAIRED,
+	    ITEM_CHANGED, ITEM_MISSING, ITEM_UNREAD, ITEM_EXTRA, ITEM_NOTED};
+	bool any = false;
+
+	for (size_t i = 0; i < countof(order); i++)
+		if (n[order[i]] || order[i] == ITEM_RIGHT) {
+			buf_printf(b, "%s%zu %s", any ? ", " : "", n[order[i]],
+			    state_name[order[i]]);
+			any = true;
+		}
+}
+
+static void
+put_text(struct verify *v, struct output *out)
+{
+	size_t n[ITEM_STATES];
+	char size[16];
+
+	for (size_t i = 0; i < v->n; i++) {
+		const struct item *x = &v->item[i];
+
+		if (x->state == ITEM_RIGHT || x->state == ITEM_NOTED)
+			continue;
+		size[0] = '\0';
+		if (x->size != SIZE_UNKNOWN)
+			size_show(x->size, size);
+		report_line(&out->text, state_name[x->state], size, x->path,
+		    x->why ? x->why->msg : "");
+		output_more(out);
+	}
+	count(v, n);
+	put_counts(&out->text, n);
+	if (v->o->repair) {
+		size_show(v->received, size);
+		buf_printf(&out->text, "; %s received", size);
+	}
+	buf_putc(&out->text, '\n');
+}
+
+static void
+put_item_json(struct buf *b, const struct item *x)
+{
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	buf_puts(b, "{\"path\":");
+	json_put_string(b, str_of(x->path));
+	if (x->size != SIZE_UNKNOWN)
+		buf_printf(b, ",\"size\":%" PRIu64, x->size);
+	/* The recorded one. */
+	if (x->state != ITEM_EXTRA) {
+		digest_hex(&x->want, hex);
+		buf_printf(b, ",\"%s\":\"%s\"",
+		    x->want.kind == HASH_SHA256 ? "sha256" : "git_oid", hex);
+	}
+	report_file_end(
+	    b, state_name[x->state], x->why ? x->why->msg : NULL);
+}
+
+static void
+put_json(struct verify *v, struct output *out)
+{
+	struct buf *b = &out->text;
+	size_t n[ITEM_STATES];
+
+	buf_puts(b, "{\"command\":\"verify\",\"path\":");
+	json_put_string(b, str_of(v->o->local_path));
+	buf_printf(b, ",\"repair\":%s,\"received\":%" PRIu64 ",\"files\":[",
+	    v->o->repair ? "true" : "false", v->received);
+	for (size_t i = 0; i < v->n; i++) {
+		if (i)
+			buf_putc(b, ',');
+		put_item_json(b, &v->item[i]);
+		output_more(out);
+	}
+	count(v, n);
+	buf_puts(b, "]");
+	for (size_t i = 0; i < ITEM_STATES; i++)
+		if (i != ITEM_NOTED)
+			buf_printf(b, ",\"%s\":%zu", state_name[i], n[i]);
+	buf_puts(b, "}\n");
+}
+
+/* "HASH  PATH"; with a '\' before it if the path has one or a line end. */
+static void
+put_sum(struct buf *b, const struct digest *d, const char *path)
+{
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(d, hex);
+	buf_printf(b, "%s%s  ", strpbrk(path, "\\\n\r") ? "\\" : "", hex);
+	for (; *path; path++)
+		if (*path == '\\')
+			buf_puts(b, "\\\\");
+		else if (*path == '\n')
+			buf_puts(b, "\\n");
+		else if (*path == '\r')
+			buf_puts(b, "\\r");
+		else
+			buf_putc(b, *path);
+	buf_putc(b, '\n');
+}
+
+static void
+put_sums(struct verify *v, struct output *out)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		const struct item *x = &v->item[i];
+
+		if (x->state == ITEM_RIGHT)
+			put_sum(&out->text, x->sha256 ? x->sha256 : &x->want,
+			    x->path);
+		output_more(out);
+	}
+}
+
+/* One sentence for all that is not right. */
+static int
+sum_up(const struct verify *v, struct err *e)
+{
+	const struct item *first = NULL;
+	size_t n[ITEM_STATES], bad, all = 0;
+	enum err_kind kind;
+
+	count(v, n);
+	bad = n[ITEM_CHANGED] + n[ITEM_MISSING] + n[ITEM_UNREAD];
+	for (size_t i = 0; i < v->n; i++) {
+		const struct item *x = &v->item[i];
+
+		all += x->state != ITEM_EXTRA;
+		if (!first &&
+		    (x->state == ITEM_CHANGED || x->state == ITEM_MISSING ||
+			x->state == ITEM_UNREAD))
+			first = x;
+	}
+	if (!bad)
+		return 0;
+	kind = n[ITEM_CHANGED]   ? ERR_CONTENT
+	       : n[ITEM_MISSING] ? ERR_ABSENT
+				 : ERR_FILE;
+	/* Why it is so still. */
+	if (v->o->repair && first->why && first->why->kind != ERR_STOPPED)
+		kind = first->why->kind;
+	err_set(e, kind,
+	    "%zu of %zu files in '%s' %s not right (%zu changed, %zu missing, "
+	    "%zu unread); the first, '%.256s': %s",
+	    bad, all, v->o->local_path, bad == 1 ? "is" : "are",
+	    n[ITEM_CHANGED], n[ITEM_MISSING], n[ITEM_UNREAD], first->path,
+	    first->why ? first->why->msg : "it is missing");
+	if (first->why && *first->why->hint)
+		return err_hint(e, "%s", first->why->hint);
+	return v->o->repair
+		   ? err_hint(e, "run it again to continue")
+		   : err_hint(e, "hub verify -p %s --repair", v->o->local_path);
+}
+
+static int
+report(struct verify *v, struct output *out, int rv, struct err *e)
+{
+	if (v->o->json)
+		put_json(v, out);
+	else if (rv == 0 && v->o->sha256sums)
+		put_sums(v, out);
+	else if (rv == 0)
+		put_text(v, out);
+	return rv < 0 ? -1 : sum_up(v, e);
+}
+
+/* --- The command. --- */
+
+static void
+limit(const struct verify *v)
+{
+	struct confine c = confine_make();
+
+	if (v->o->repair)
+		(void)confine_write(&c, AT_FDCWD, v->o->local_path);
+	else
+		confine_read(&c, AT_FDCWD, v->o->local_path);
+	session_confine(&v->s, &c);
+}
+
+static int
+run(struct verify *v, struct output *out, struct err *e)
+{
+	const struct litter_end end = {
+	    .placed = placed, .folders = no_folders, .ctx = v};
+	int rv;
+
+	if (folder_open(&v->folder, v->o->local_path, false, e) < 0)
+		return -1;
+	v->folder.own = LOCALDIR_TOP;
+	limit(v);
+	if (collect(v, e) < 0 || (v->o->repair && prepare_repair(v, e) < 0))
+		return -1;
+	rv = check_all(v, e);
+	if (rv == 0 && v->o->repair)
+		rv = repair_all(v, e);
+	if (v->litter.f)
+		litter_leave(&v->litter, &end);
+	if (rv < 0 && e->kind == ERR_STOPPED)
+		err_hint(e, "run it again%s",
+		    v->o->repair ? " to continue the repair" : "");
+	return report(v, out, rv, e);
+}
+
+int
+verify(const struct options *o, const struct config *c, struct output *out,
+    struct err *e)
+{
+	struct verify v = {
+	    .o = o, .c = c, .folder.fd = -1, .litter.fd = -1};
+	int rv;
+
+	if (!o->repair)
+		session_open_local(&v.s, o, c);
+	else if (session_open(&v.s, o, c, e) < 0)
+		return -1;
+	rv = run(&v, out, e);
+	if (rv < 0 && e->kind == ERR_STOPPED)
+		err_in(e, "'%s'", o->local_path);
+	for (size_t i = 0; i < v.n; i++) {
+		free(v.item[i].path);
+		free(v.item[i].sha256);
+		free(v.item[i].why);
+	}
+	free(v.item);
+	free(v.order);
+	folder_close(&v.folder);
+	session_close(&v.s);
+	return rv;
+}

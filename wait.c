@@ -270,6 +270,15 @@ wait_retry(unsigned failed, unsigned asked)
 
 #define TICK_MS 100
 
+unsigned
+crew_cores(size_t things, unsigned max)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t most = n < 1 ? 1 : (size_t)n < max ? (size_t)n : max;
+
+	return (unsigned)(things < most ? things : most);
+}
+
 void
 crew_init(struct crew *c, size_t left, unsigned max)
 {

@@ -99,6 +99,10 @@ struct crew {
 	unsigned count, max;
 };
 
+/* The number of workers for that many things that keep a core busy: one a core,
+ * at most max. */
+unsigned crew_cores(size_t things, unsigned max);
+
 /* Allocates room for max workers; starts none. */
 void crew_init(struct crew *c, size_t left, unsigned max);
 /* Call crew_join() first. */

@@ -19,6 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	MUST(digest_same(&m.digest, &again.digest));
 	MUST(m.seconds == again.seconds && m.stamped == again.stamped);
 	MUST(!m.stamped || stamp_same(&m.stamp, &again.stamp));
+	MUST(strcmp(m.source, again.source) == 0);
 	buf_release(&b);
 	return 0;
 }

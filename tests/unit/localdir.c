@@ -115,6 +115,13 @@ test_format(void)
 				    "1764335204123456789 7\n"));
 	CHECK(localdir_meta_parse(buf_str(&b), &n) == 0);
 	CHECK(digest_same(&m.digest, &n.digest) && n.seconds == 1787306412);
+	CHECK(!*n.source);
+	snprintf(m.source, sizeof(m.source), "%s", "datasets/org/name");
+	buf_clear(&b);
+	localdir_meta_format(&b, &m, 0);
+	CHECK(str_ends(buf_str(&b), " 7\nrepo datasets/org/name\n"));
+	CHECK(localdir_meta_parse(buf_str(&b), &n) == 0);
+	CHECK(strcmp(n.source, "datasets/org/name") == 0);
 	/* The device is none of the disk's business. */
 	m.stamp.device = 0;
 	CHECK(n.stamped && stamp_same(&m.stamp, &n.stamp));
@@ -122,7 +129,7 @@ test_format(void)
 	 * none. */
 	for (size_t i = 0; i < b.len; i++)
 		CHECK_ROW(i, localdir_meta_parse(str_make(b.s, i), &n) < 0 ||
-				 !n.stamped);
+				 !*n.source);
 	buf_release(&b);
 }
 
@@ -175,7 +182,8 @@ own_note(const struct place *p, const struct stat *st)
 {
 	struct err e;
 
-	CHECK(localdir_note(&p->f, "a/b", COMMIT, &p->d, st, &e) == 0);
+	CHECK(localdir_note(&p->f, "a/b", COMMIT, "models/o/n", &p->d, st,
+		  &e) == 0);
 }
 
 static void
@@ -286,7 +294,7 @@ test_names(void)
 	place_make(&p);
 	st = stat_of(&p);
 	for (size_t i = 0; i < countof(t); i++) {
-		int rv = localdir_note(&p.f, t[i].path, COMMIT, &p.d, &st, &e);
+		int rv = localdir_note(&p.f, t[i].path, COMMIT, "models/o/n", &p.d, &st, &e);
 
 		CHECK_ROW(i, (rv == 0) == t[i].noted);
 		CHECK_ROW(i, rv == 0 || e.kind == ERR_FILE);
