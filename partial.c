@@ -980,20 +980,36 @@ leave_place(struct partial *p, struct err *e)
 	return fix_length(p, &st, e);
 }
 
+/* The state of a published file, if it has a checksum for each block; -1: there
+ * is none, or it is damaged. */
+static int
+open_blocks(const struct folder *f, const char *prefix,
+    const struct digest *want, uint64_t size)
+{
+	char *path = blocks_path(prefix, want);
+	const struct stat whole = {.st_size = (off_t)size};
+	struct err e;
+	int fd = -1;
+
+	if (size > PARTIAL_BLOCK && size <= STATE_SIZE_MAX)
+		fd = folder_openat(f, path, O_RDONLY | O_NONBLOCK, &e);
+	free(path);
+	if (fd >= 0 && read_notes(fd, want, size, &whole, NULL) != size) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 bool
 partial_has_blocks(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size)
 {
-	char *path = blocks_path(prefix, want);
-	struct stat st;
-	struct err e;
-	bool has = size > PARTIAL_BLOCK && size <= STATE_SIZE_MAX &&
-		   folder_stat(f, path, &st, &e) == 0 &&
-		   S_ISREG(st.st_mode) && st.st_size >= 0 &&
-		   (uint64_t)st.st_size == state_length(size);
+	int fd = open_blocks(f, prefix, want, size);
 
-	free(path);
-	return has;
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
 }
 
 /* --- The begin of a file. --- */
@@ -1160,10 +1176,6 @@ adopt(struct partial *p, const struct partial_setup *setup,
 	struct stat st;
 	int rv = open_published(p, &st, why);
 
-	if (rv == 0 && !is_about(fd, want, p->size)) {
-		*why = "the checksums of its blocks are damaged";
-		rv = 1;
-	}
 	if (rv == 0 && (rv = take_lease(p, setup, e)) > 0)
 		*why = "another process has its partial file";
 	if (rv == 0)
@@ -1185,17 +1197,12 @@ partial_adopt(const struct partial_setup *setup, const struct folder *f,
     const char *prefix, const struct digest *want, uint64_t size,
     const char *at, const char **why, struct err *e)
 {
-	char *path = blocks_path(prefix, want);
-	struct err ignored;
 	struct partial *p;
 	int fd, rv;
 
 	e->kind = ERR_NONE;
 	*why = "there are no checksums of its blocks";
-	fd = partial_has_blocks(f, prefix, want, size)
-		 ? folder_openat(f, path, O_RDONLY, &ignored)
-		 : -1;
-	free(path);
+	fd = open_blocks(f, prefix, want, size);
 	if (fd < 0)
 		return NULL;
 	p = make(f, prefix, want, size);

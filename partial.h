@@ -123,7 +123,7 @@ struct partial *partial_adopt(const struct partial_setup *setup,
     const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size, const char *at, const char **why, struct err *e);
 
-/* Whether there are checksums for that: HASH.blocks has the right length. */
+/* Whether there are checksums for that, one for each block. */
 bool partial_has_blocks(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size);
 

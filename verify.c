@@ -161,7 +161,7 @@ read_note(struct verify *v, struct item *x, struct err *e)
 
 	if (localdir_read(&v->folder, x->path, &m, &why) == 0) {
 		x->want = m.digest;
-		if (m.stamped)
+		if (m.stamped && m.stamp.size <= REPO_FILE_MAX)
 			x->size = m.stamp.size;
 	} else {
 		set_state(x, ITEM_EXTRA, &why);
@@ -252,15 +252,20 @@ open_item(const struct verify *v, struct item *x, struct stat *st)
 }
 
 static void
-differs(struct item *x)
+differs(struct item *x, uint64_t size)
 {
 	struct err why;
 
-	err_set(&why, ERR_CONTENT, "its hash is not the recorded one");
+	if (x->size == SIZE_UNKNOWN || x->size == size)
+		err_set(&why, ERR_CONTENT, "its hash is not the recorded one");
+	else
+		err_set(&why, ERR_CONTENT,
+		    "it has %" PRIu64 " bytes, and had %" PRIu64, size,
+		    x->size);
 	set_state(x, ITEM_CHANGED, &why);
 }
 
-/* What shows without reading it. */
+/* What shows without reading it. The size decides nothing: it is a note. */
 static void
 look_at(const struct verify *v, struct item *x)
 {
@@ -280,15 +285,10 @@ look_at(const struct verify *v, struct item *x)
 	else if (!S_ISREG(st.st_mode)) {
 		err_set(&why, ERR_CONTENT, "it is not a regular file");
 		set_state(x, ITEM_CHANGED, &why);
-	} else if (x->size != SIZE_UNKNOWN &&
-		   x->size != (uint64_t)st.st_size) {
-		err_set(&why, ERR_CONTENT,
-		    "it has %ju bytes, and had %" PRIu64,
-		    (uintmax_t)st.st_size, x->size);
-		set_state(x, ITEM_CHANGED, &why);
 	} else if (v->o->repair)
 		x->adopt = maker_made(&v->ground.traits.maker, &st) &&
 			   x->size != SIZE_UNKNOWN &&
+			   (uint64_t)st.st_size <= x->size &&
 			   partial_has_blocks(
 			       &v->folder, PREFIX, &x->want, x->size);
 }
@@ -324,7 +324,7 @@ hash(const struct verify *v, struct item *x, int fd, uint64_t size,
 	if (rv == 0 && digest_same(&found[x->want.kind], &x->want))
 		set_state(x, ITEM_RIGHT, NULL);
 	else if (rv == 0)
-		differs(x);
+		differs(x, size);
 	return rv;
 }
 
