@@ -317,8 +317,8 @@ static const struct command_row commands[] = {
 	"  hub ls REPO [PATH]\n"
 	"  hub ls REPO --quants\n"
 	"  hub ls REPO --refs\n",
-	"Lists the top folder, or the folder, file or pattern PATH: at a terminal with\n"
-	"sizes and how the Hub keeps each (git, lfs, xet), else one path a line.\n",
+	"Lists the top folder, or the folder, file or pattern PATH: at a terminal\n"
+	"with sizes and how the Hub keeps each (git, lfs, xet), else one path a line.\n",
 	"  hub ls openai-community/gpt2\n"
 	"  hub ls openai-community/gpt2 '*.json' --long\n"
 	"  hub ls bartowski/Llama-3.2-1B-Instruct-GGUF --quants\n"},
@@ -333,8 +333,8 @@ static const struct command_row commands[] = {
 	"  hub verify -p gpt2 --sha256sums > SHA256SUMS\n"},
     {COMMAND_WHOAMI, "whoami", "show whose the token is, and its rights",
 	"  hub whoami [--upload]\n",
-	"Asks the Hub for the account of the token, and prints where the token came\n"
-	"from; never a part of it.\n",
+	"Asks the Hub for the account of the token, and prints where it came from;\n"
+	"never a part of the token.\n",
 	"  hub whoami\n"
 	"  hub whoami --upload\n"
 	"  hub whoami --json\n"},

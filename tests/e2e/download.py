@@ -1081,7 +1081,8 @@ def test_metadata_as_of_the_official_client(k):
     at = k.dir / ".cache" / "huggingface"
     for path in ("config.json", "weights/model.safetensors", "empty.txt"):
         text = (at / "download" / (path + ".metadata")).read_text()
-        commit, etag, when, stamp, rest = text.split("\n")
+        commit, etag, when, stamp, source, rest = text.split("\n")
+        assert source == "repo models/" + repo.id
         entry = repo.head().files[path]
         assert (commit, etag, rest) == (repo.head().oid, entry.etag, "")
         st = (k.dir / path).stat()

@@ -349,9 +349,148 @@ test_cut(void)
 	}
 }
 
+static int
+note_entry(void *ctx, const struct repo_entry *x, struct err *e)
+{
+	static const char letter[] = "glxf";
+	struct buf *b = ctx;
+
+	(void)e;
+	buf_printf(b, "%c %s %s %s %s;", letter[x->kind], x->file.path,
+	    x->commit ? x->commit : "-", x->date ? x->date : "-",
+	    x->title ? x->title : "-");
+	return 0;
+}
+
+#define FILE_OF(more) \
+	"[{\"type\":\"file\",\"oid\":\"" OID "\",\"size\":5," \
+	"\"path\":\"w\"" more "}]"
+#define LFS ",\"lfs\":{\"oid\":\"" SHA "\",\"size\":5}"
+
+static void
+test_entries(void)
+{
+	static const struct {
+		const char *text, *seen;
+	} t[] = {
+	    {FILE_OF(""), "g w - - -;"},
+	    {FILE_OF(LFS), "l w - - -;"},
+	    {FILE_OF(LFS ",\"xetHash\":\"***\""), "x w - - -;"},
+	    {FILE_OF(LFS ",\"xetHash\":null"), "l w - - -;"},
+	    {FILE_OF(",\"xetHash\":\"***\""), "g w - - -;"},
+	    {"[{\"type\":\"directory\",\"path\":\"d\"},"
+	     "{\"type\":\"directory\"},{\"type\":\"new\",\"path\":\"x\"}]",
+		"f d - - -;"},
+	    {FILE_OF(",\"lastCommit\":{\"id\":\"" OID
+		     "\",\"title\":\"t u\",\"date\":\"2026-08-11T09:14:52Z\"}"),
+		"g w " OID " 2026-08-11T09:14:52Z t u;"},
+	    {FILE_OF(",\"lastCommit\":{\"id\":\"x\",\"title\":7,"
+		     "\"date\":\"2026-13-11\"}"),
+		"g w - - -;"},
+	    {FILE_OF(",\"lastCommit\":{\"date\":\"2026_08_11\"}"),
+		"g w - - -;"},
+	    {FILE_OF(",\"lastCommit\":{\"date\":\"2026-08\"}"),
+		"g w - - -;"},
+	    {FILE_OF(",\"lastCommit\":null"), "g w - - -;"},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(1000);
+		struct err e;
+
+		CHECK_ROW(i,
+		    answer_tree(str_of(t[i].text), note_entry, &b, &e) == 0);
+		CHECK_ROW(i, str_eq(buf_str(&b), t[i].seen));
+		buf_release(&b);
+	}
+}
+
+static int
+note_ref(void *ctx, const struct repo_ref *r, struct err *e)
+{
+	(void)e;
+	buf_printf(ctx, "%s %s %.4s;", ref_kind_name(r->kind), r->name,
+	    r->commit);
+	return 0;
+}
+
+static void
+test_refs(void)
+{
+	static const struct {
+		const char *text;
+		int rv;
+		enum err_kind kind;
+		const char *seen;
+	} t[] = {
+	    {"{\"branches\":[]}", 0, 0, ""},
+	    {"{\"pullRequests\":[{\"name\":\"3\",\"ref\":\"refs/pr/3\","
+	     "\"targetCommit\":\"" OID "\"}],\"tags\":[{\"name\":\"v1\","
+	     "\"ref\":\"refs/tags/v1\",\"targetCommit\":\"" OID "\"}],"
+	     "\"branches\":[{\"name\":\"main\",\"targetCommit\":\"" OID
+	     "\"}],\"converts\":7}",
+		0, 0,
+		"branch main abb2;tag v1 abb2;pull request refs/pr/3 abb2;"},
+	    {"{\"tags\":[]}", -1, ERR_CONTENT, ""},
+	    {"{\"branches\":[{\"name\":\"x\"}]}", -1, ERR_CONTENT, ""},
+	    {"{\"branches\":[{\"name\":\"x\",\"targetCommit\":\"ABB2\"}]}",
+		-1, ERR_CONTENT, ""},
+	    {"{\"branches\":[7]}", -1, ERR_CONTENT, ""},
+	    {"[", -1, ERR_NET, ""},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(1000);
+		struct err e;
+
+		CHECK_ROW(i,
+		    answer_refs(str_of(t[i].text), note_ref, &b, &e) ==
+			t[i].rv);
+		CHECK_ROW(i, t[i].rv == 0 || e.kind == t[i].kind);
+		CHECK_ROW(i, str_eq(buf_str(&b), t[i].seen));
+		buf_release(&b);
+	}
+}
+
+static void
+test_whoami(void)
+{
+	static const char text[] =
+	    "{\"type\":\"user\",\"name\":\"rosa\",\"fullname\":\"R\\u001b\","
+	    "\"orgs\":[{\"name\":\"lab\",\"roleInOrg\":\"write\"},{},7,"
+	    "{\"name\":\"x\"}],\"auth\":{\"type\":\"access_token\","
+	    "\"accessToken\":{\"displayName\":"
+	    "\"hf_abcdefghijklmnopqrstuvwxyz\",\"role\":\"fineGrained\","
+	    "\"fineGrained\":{\"global\":[],\"scoped\":[{\"entity\":{\"type\":"
+	    "\"model\",\"name\":\"lab/m\"},\"permissions\":[\"a\",7,\"b\"]},"
+	    "{\"entity\":{}},{}]}}}}";
+	static const char *const bad[] = {
+	    "{}", "[]", "{\"name\":7}", "{\"name\":\"\\u0000\"}", "{"};
+	struct whoami w;
+	struct err e;
+
+	CHECK(answer_whoami(str_of(text), &w, &e) == 0);
+	CHECK(test_same(w.type, "user") && test_same(w.name, "rosa"));
+	CHECK(test_same(w.fullname, "R?") && test_same(w.token, "hf_***"));
+	CHECK(test_same(w.kind, "access_token") && !w.expires);
+	CHECK(test_same(w.role, "fineGrained") && w.orgs.n == 2);
+	CHECK(test_same(w.orgs.item[0].role, "write") && !w.orgs.item[1].role);
+	CHECK(w.rights.n == 1 && test_same(w.rights.item[0].name, "model lab/m"));
+	CHECK(test_same(w.rights.item[0].role, "a, b"));
+	whoami_release(&w);
+	for (size_t i = 0; i < countof(bad); i++) {
+		CHECK_ROW(i, answer_whoami(str_of(bad[i]), &w, &e) < 0);
+		CHECK_ROW(i, e.kind == (i == 4 ? ERR_NET : ERR_CONTENT));
+		whoami_release(&w);
+	}
+}
+
 int
 main(void)
 {
+	test_entries();
+	test_refs();
+	test_whoami();
 	test_tree();
 	test_commit();
 	test_errors();

@@ -25,6 +25,12 @@ test_rows(void)
 	    {COMMAND_UPLOAD, "local_path", 1},
 	    {COMMAND_UPLOAD, "private", 1},
 	    {COMMAND_UPLOAD, "resume", 1},
+	    {COMMAND_LS, "recursive", 1},
+	    {COMMAND_LS, "local_path", 0},
+	    {COMMAND_VERIFY, "local_path", 1},
+	    {COMMAND_VERIFY, "repair", 1},
+	    {COMMAND_WHOAMI, "upload", 1},
+	    {COMMAND_WHOAMI, "repo_id", 0},
 	    {COMMAND_VERSION, "json", 1},
 	    {COMMAND_VERSION, "quiet", 0},
 	    {COMMAND_HELP, "json", 0},
@@ -41,8 +47,8 @@ test_rows(void)
 	}
 	CHECK(command_row(COMMAND_UPLOAD)->command == COMMAND_UPLOAD);
 	CHECK(!command_row(COMMAND_NONE));
-	for (size_t i = 0; i < 6; i++)
-		CHECK_ROW(i, !command_next(i) == (i == 5));
+	for (size_t i = 0; i < 9; i++)
+		CHECK_ROW(i, !command_next(i) == (i == 8));
 }
 
 /* Nothing on the command line may mean two options. */

@@ -838,9 +838,80 @@ test_check_publish(void)
 	place_release(&p);
 }
 
+static bool
+enters(void *ctx, const char *path)
+{
+	(void)ctx;
+	return strcmp(path, "not") != 0;
+}
+
+static int
+count_one(void *ctx, const char *path, const struct stat *st, struct err *e)
+{
+	unsigned *n = ctx;
+
+	(void)st;
+	++*n;
+	return strcmp(path, "a/b/stop") == 0 ? err_set(e, ERR_OTHER, "stop")
+					      : 0;
+}
+
+static void
+test_walk(void)
+{
+	static const char *const path[] = {
+	    "1", "a/2", "a/b/3", "a/b/c/4", "not/5", "d/6"};
+	char root[SCRATCH_PATH];
+	struct folder f;
+	struct err e;
+	unsigned n = 0;
+	const struct folder_walk w = {&f, &n, enters, count_one};
+
+	scratch_make(root);
+	CHECK(folder_open(&f, root, false, &e) == 0);
+	for (size_t i = 0; i < countof(path); i++)
+		CHECK(folder_write(&f, path[i], str_of("x"), &e) == 0);
+	CHECK(symlinkat("..", f.fd, "a/up") == 0);
+	CHECK(folder_walk(&w, "", &e) == 0 && n == 6);
+	n = 0;
+	CHECK(folder_walk(&w, "a/b", &e) == 0 && n == 2);
+	CHECK(folder_walk(&w, "none", &e) < 0 && e.kind == ERR_FILE);
+	CHECK(folder_write(&f, "a/b/stop", str_of("x"), &e) == 0);
+	CHECK(folder_walk(&w, "", &e) < 0 && e.kind == ERR_OTHER);
+	folder_close(&f);
+	scratch_remove(root);
+}
+
+static void
+test_hash_both(void)
+{
+	char root[SCRATCH_PATH];
+	struct digest both[2], one;
+	struct folder f;
+	struct err e;
+	int fd;
+
+	scratch_make(root);
+	CHECK(folder_open(&f, root, false, &e) == 0);
+	CHECK(folder_write(&f, "x", str_of("content"), &e) == 0);
+	fd = folder_openat(&f, "x", O_RDONLY, &e);
+	CHECK(filehash_both(fd, 7, "x", NULL, NULL, both, &e) == 0);
+	for (int k = 0; k < 2; k++) {
+		CHECK(filehash(fd, 7, (enum hash_kind)k, "x", NULL, NULL, &one,
+			  &e) == 0);
+		CHECK(digest_same(&one, &both[k]));
+	}
+	CHECK(filehash_both(fd, 8, "x", NULL, NULL, both, &e) < 0);
+	close(fd);
+	folder_close(&f);
+	scratch_remove(root);
+}
+
 int
 main(void)
 {
+	test_walk();
+	test_hash_both();
 	test_open();
 	test_round();
 	test_mode();

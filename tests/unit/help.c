@@ -44,6 +44,9 @@ test_examples(void)
 	} rows[] = {
 	    {COMMAND_DOWNLOAD, "  hub download -r openai-community/"},
 	    {COMMAND_UPLOAD, "  hub upload -r me/model -p out\n"},
+	    {COMMAND_LS, "  hub ls openai-community/gpt2\n"},
+	    {COMMAND_VERIFY, "  hub verify -p gpt2 --repair\n"},
+	    {COMMAND_WHOAMI, "  hub whoami --upload\n"},
 	};
 
 	for (size_t i = 0; i < countof(rows); i++) {
@@ -77,6 +80,9 @@ test_commands(void)
 	    {COMMAND_DOWNLOAD, "\n  --max-workers ", "shell"},
 	    {COMMAND_DOWNLOAD, "\nOutput:\n", "--create-pr"},
 	    {COMMAND_UPLOAD, "--private", "--output"},
+	    {COMMAND_LS, "  -R, --recursive ", "--repair"},
+	    {COMMAND_VERIFY, "      --sha256sums ", "--quants"},
+	    {COMMAND_WHOAMI, "      --upload ", "--repo_id"},
 	    {COMMAND_VERSION, "      --json ", "Aliases"},
 	    {COMMAND_COMPLETION, "hub completion fish", "Options:"},
 	    {COMMAND_HELP, "COMMAND [OPTIONS] [ARGS]", "--json"},

@@ -1900,6 +1900,146 @@ fill_disk(struct place *p)
 	return test_failed ? 9 : 0;
 }
 
+/* Publishes a whole file as "a/file", and keeps its state. */
+static void
+publish(struct place *p)
+{
+	struct partial *part = must_open(p, false, PARTIAL_NEW, 0);
+	const char *name;
+	struct err e;
+
+	fill(p, part, 0, p->size);
+	CHECK(partial_finish(part, &name, &e) == 0);
+	CHECK(folder_publish(&p->f, name, "a/file", &e) == 0);
+	partial_close(part, true);
+}
+
+static struct partial *
+adopt_file(struct place *p, const char **why)
+{
+	struct err e;
+
+	*why = NULL;
+	return partial_adopt(&p->setup, &p->f, PREFIX, &p->want, p->size,
+	    "a/file", why, &e);
+}
+
+static bool
+has_name(const struct place *p, const char *path)
+{
+	struct stat st;
+	struct err e;
+
+	return folder_stat(&p->f, path, &st, &e) == 0;
+}
+
+/* A right file keeps its name; nothing is left but the kept state. */
+static void
+test_adopt_right(void)
+{
+	const char *why, *name;
+	struct partial *part;
+	struct place p;
+	struct err e;
+
+	place_init(&p, 3 * BLOCK + 5);
+	p.setup.keep = true;
+	publish(&p);
+	CHECK(count_files(&p) == 2);
+	CHECK(partial_has_blocks(&p.f, PREFIX, &p.want, p.size));
+	CHECK(!partial_has_blocks(&p.f, PREFIX, &p.want, p.size + BLOCK));
+	part = adopt_file(&p, &why);
+	CHECK(part && partial_here(part) == p.size);
+	CHECK(part && partial_finish(part, &name, &e) == 0);
+	CHECK(part && strcmp(name, "a/file") == 0);
+	partial_close(part, true);
+	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	/* And if the run ends early. */
+	part = adopt_file(&p, &why);
+	CHECK(part != NULL);
+	partial_close(part, false);
+	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	partial_drop_blocks(&p.f, PREFIX, &p.want);
+	CHECK(!adopt_file(&p, &why) && strstr(why, "no checksums"));
+	place_release(&p);
+}
+
+/* The first byte that is written takes the name away; the run after a kill
+ * continues. linked: the other name keeps its bytes. */
+static void
+check_adopt_broken(bool linked)
+{
+	char path[160], other[160], byte = 0;
+	struct partial *part;
+	const char *why, *name;
+	struct stat st;
+	struct place p;
+	struct err e;
+
+	place_init(&p, 3 * BLOCK + 5);
+	p.setup.keep = true;
+	publish(&p);
+	snprintf(path, sizeof(path), "%s/a/file", p.root);
+	snprintf(other, sizeof(other), "%s/other", p.root);
+	CHECK(!linked || link(path, other) == 0);
+	part = adopt_file(&p, &why);
+	CHECK(partial_check(part, 1, 0) == PARTIAL_ROTTEN);
+	CHECK(has_name(&p, "a/file"));
+	fill(&p, part, BLOCK, 2 * BLOCK);
+	CHECK(has_name(&p, "a/file") == linked);
+	partial_close(part, false);
+	part = must_open(&p, true, PARTIAL_RESUMED, p.size);
+	CHECK(partial_read(part, &byte, 1, 2 * BLOCK, &e) == 0);
+	CHECK((unsigned char)byte == p.bytes[2 * BLOCK]);
+	CHECK(partial_finish(part, &name, &e) == 0);
+	CHECK(folder_publish(&p.f, name, "a/file", &e) == 0);
+	partial_close(part, true);
+	CHECK(count_files(&p) == (linked ? 3 : 2));
+	CHECK(folder_stat(&p.f, "a/file", &st, &e) == 0 && st.st_nlink == 1);
+	CHECK(partial_has_blocks(&p.f, PREFIX, &p.want, p.size));
+	place_release(&p);
+}
+
+static void
+test_adopt_broken(void)
+{
+	check_adopt_broken(false);
+	check_adopt_broken(true);
+}
+
+/* Files that are not to be touched, or replaced meanwhile. */
+static void
+test_adopt_refused(void)
+{
+	struct partial *part;
+	const char *why;
+	char path[160];
+	struct place p;
+	struct err e;
+	uint64_t sum = 0;
+
+	place_init(&p, 3 * BLOCK + 5);
+	p.setup.keep = true;
+	publish(&p);
+	snprintf(path, sizeof(path), "%s/a/file", p.root);
+	CHECK(chmod(path, 0666) == 0);
+	CHECK(!adopt_file(&p, &why) && strstr(why, "others can write"));
+	CHECK(chmod(path, 0644) == 0 && truncate(path, 9 * BLOCK) == 0);
+	CHECK(!adopt_file(&p, &why) && strstr(why, "longer"));
+	CHECK(truncate(path, BLOCK + 1) == 0);
+	part = adopt_file(&p, &why);
+	CHECK(part && partial_here(part) == BLOCK);
+	CHECK(folder_write(&p.f, "a/file", str_of("new"), &e) == 0);
+	CHECK(partial_write(part, p.bytes + BLOCK, 9, BLOCK, &sum, &e) < 0);
+	CHECK(e.kind == ERR_CONTENT && strstr(e.msg, "replaced"));
+	partial_close(part, false);
+	CHECK(has_name(&p, "a/file"));
+	CHECK(folder_remove(&p.f, "a/file", &e) == 0);
+	CHECK(!adopt_file(&p, &why) && strstr(why, "cannot be opened"));
+	CHECK(count_files(&p) == 1);
+	place_release(&p);
+}
+
 static void
 test_full(void)
 {
@@ -1961,6 +2101,9 @@ static void (*const tests[])(void) = {
     test_not_sparse,
     test_refused,
     test_threads,
+    test_adopt_right,
+    test_adopt_broken,
+    test_adopt_refused,
     test_full,
     test_killed,
     test_kill,

@@ -141,6 +141,69 @@ test_parse(void)
 }
 
 static void
+test_quant(void)
+{
+	static const struct {
+		const char *text, *id, *quant;
+	} t[] = {
+	    {"a/b", "a/b", NULL},
+	    {"a/b-GGUF:Q4_K_M", "a/b-GGUF", "Q4_K_M"},
+	    {"a/b:", "a/b", ""},
+	    {"b:UD-Q4_K_XL", "b", "UD-Q4_K_XL"},
+	    {"hf://a/b:Q8_0", "a/b", "Q8_0"},
+	    {"hf.co/a/b:latest", "a/b", "latest"},
+	    {"https://huggingface.co/a/b:Q8_0", "a/b", "Q8_0"},
+	    {"a/b:Q8:0", NULL, NULL},
+	    {"a/b:Q8_0/x", NULL, NULL},
+	    {"a/b: Q8_0", NULL, NULL},
+	    {":Q8_0", NULL, NULL},
+	    {"a/:Q8_0", NULL, NULL},
+	    {"a:b/c", NULL, NULL},
+	    {"a/b:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", NULL, NULL},
+	};
+	struct url endpoint;
+	struct repoid id;
+	struct err e;
+
+	CHECK(url_parse(str_of("https://huggingface.co"), &endpoint, &e) == 0);
+	for (size_t i = 0; i < countof(t); i++) {
+		int rv = repoid_parse(t[i].text, NULL, &endpoint, &id, &e);
+
+		CHECK_ROW(i, (rv == 0) == (t[i].id != NULL));
+		CHECK_ROW(i, rv == 0 || e.kind == ERR_USAGE);
+		CHECK_ROW(i, test_same(id.id, t[i].id));
+		CHECK_ROW(i, test_same(id.quant, t[i].quant));
+		repoid_release(&id);
+	}
+}
+
+/* As it is noted. */
+static void
+test_path(void)
+{
+	static const char *const good[] = {
+	    "models/a/b", "datasets/squad", "spaces/a/b", "kernels/a/b-c"};
+	static const char *const bad[] = {"", "models", "models/", "a/b",
+	    "model/a/b", "models/a/b/c", "models/../b", "models//b",
+	    "models/a b", "https://x/a"};
+	struct repoid id;
+	struct err e;
+
+	for (size_t i = 0; i < countof(good); i++) {
+		struct buf b = buf_make(100);
+
+		CHECK_ROW(i, repoid_parse_path(good[i], &id, &e) == 0);
+		CHECK_ROW(i, id.type == (enum repo_type)i);
+		repoid_put_path(&b, id.type, id.id);
+		CHECK_ROW(i, str_eq(buf_str(&b), good[i]));
+		buf_release(&b);
+		repoid_release(&id);
+	}
+	for (size_t i = 0; i < countof(bad); i++)
+		CHECK_ROW(i, repoid_parse_path(bad[i], &id, &e) < 0 && !id.id);
+}
+
+static void
 test_revision(void)
 {
 	char rev[300];
@@ -181,6 +244,8 @@ main(void)
 {
 	test_check();
 	test_parse();
+	test_quant();
+	test_path();
 	test_revision();
 	test_type();
 	return test_end();
