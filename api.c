@@ -682,8 +682,7 @@ give_ref(const struct json *item, enum ref_kind kind,
 	char *commit = json_get_strdup(item, "targetCommit", 40);
 	int rv;
 
-	r.name =
-	    json_get_strdup(item, alone ? "name" : "ref", REVISION_MAX);
+	r.name = json_get_strdup(item, alone ? "name" : "ref", REVISION_MAX);
 	if (r.name && commit && commit_valid(commit)) {
 		memcpy(r.commit, commit, sizeof(r.commit));
 		rv = each(ctx, &r, e);

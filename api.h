@@ -150,9 +150,9 @@ struct whoami_items {
 };
 
 struct whoami {
-	char *type, *name, *fullname;     /* of the account: "user", "rosa" */
-	char *kind, *token, *role;        /* "access_token", "laptop", "write" */
-	char *expires;                    /* "2026-12-24T..." */
+	char *type, *name, *fullname; /* of the account: "user", "rosa" */
+	char *kind, *token, *role;    /* "access_token", "laptop", "write" */
+	char *expires;                /* "2026-12-24T..." */
 	struct whoami_items orgs, rights; /* at most WHOAMI_ITEMS each */
 };
 
@@ -200,7 +200,7 @@ int answer_error(const struct http_head *h, struct str body,
  */
 
 enum gguf_kind {
-	GGUF_NONE,      /* no GGUF file */
+	GGUF_NONE, /* no GGUF file */
 	GGUF_MODEL,
 	GGUF_PROJECTOR, /* "mmproj": what a model sees with */
 	GGUF_OTHER,     /* imatrix, draft models: goes with a model */

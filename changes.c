@@ -1086,7 +1086,8 @@ offer_hash(struct offer *o, bool dry, struct journal *j, struct progress *p,
 	if (files)
 		progress_phase(p, "hashing", files, bytes);
 	crew_init(&h.crew, files + looks, THREADS_MAX);
-	rv = crew_start(&h.crew, crew_cores(files + looks, THREADS_MAX), hash_some, &h, e);
+	rv = crew_start(
+	    &h.crew, crew_cores(files + looks, THREADS_MAX), hash_some, &h, e);
 	if (rv == 0) {
 		crew_watch(&h.crew, show_hashing, &h);
 		rv = crew_join(&h.crew, e);

@@ -68,8 +68,7 @@ check_name(const char *name, struct err *e)
 
 /* A quantization names files already. */
 static int
-check_quant(
-    const struct options *o, const struct repoid *id, struct err *e)
+check_quant(const struct options *o, const struct repoid *id, struct err *e)
 {
 	const char *also = id->path    ? "the path of a file in the address"
 			   : o->args.n ? "the name of a file"
@@ -1153,9 +1152,8 @@ note_metadata(
 	bool first;
 
 	if (partial_stat(p, &st, &e) == 0 &&
-	    localdir_note(
-		&d->folder, to, d->commit, d->source, &f->file.digest, &st,
-		&e) == 0)
+	    localdir_note(&d->folder, to, d->commit, d->source, &f->file.digest,
+		&st, &e) == 0)
 		return;
 	pthread_mutex_lock(&d->lock);
 	first = !d->unnoted;

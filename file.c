@@ -1050,8 +1050,8 @@ walk_entry(struct folders *left, const struct folder_walk *w, DIR *d,
 		return 0;
 	buf_puts(path, name);
 	if (path->full)
-		return err_set(e, ERR_FILE, "a path in '%s' is too long",
-		    w->folder->path);
+		return err_set(
+		    e, ERR_FILE, "a path in '%s' is too long", w->folder->path);
 	/* One that is gone meanwhile is not there. */
 	if (fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0

@@ -177,8 +177,8 @@ struct folder_walk {
 	/* Whether to look into a folder. */
 	bool (*enters)(void *ctx, const char *path);
 	/* Called for everything else, links as such; st is by lstat(). */
-	int (*each)(void *ctx, const char *path, const struct stat *st,
-	    struct err *e);
+	int (*each)(
+	    void *ctx, const char *path, const struct stat *st, struct err *e);
 };
 
 /* Walks through the folder top ("": the whole folder), in no order. A failure

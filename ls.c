@@ -129,8 +129,7 @@ take(void *ctx, const struct repo_entry *x, struct err *e)
 	struct row *r;
 
 	(void)e;
-	if ((x->kind == REPO_FOLDER && l->deep) ||
-	    !is_wanted(l, x->file.path))
+	if ((x->kind == REPO_FOLDER && l->deep) || !is_wanted(l, x->file.path))
 		return 0;
 	if (l->n == l->cap) {
 		l->cap = l->cap ? l->cap + l->cap / 2 : 64;
@@ -229,8 +228,7 @@ put_long(struct buf *out, const struct row *r)
 		digest_hex(&r->digest, hex);
 	if (commit.n > COMMIT_SHOWN)
 		commit.n = COMMIT_SHOWN;
-	buf_printf(
-	    out, "%s  %.*s  %.*s  ", hex, STRF(commit), STRF(day));
+	buf_printf(out, "%s  %.*s  %.*s  ", hex, STRF(commit), STRF(day));
 }
 
 /* "1.34 GB  xet  PATH", with --long hash and commit before the path. */
@@ -438,8 +436,7 @@ list_quants(struct ls *l, struct err *e)
 	if (n)
 		put_quants(l, q, n);
 	free(q);
-	return n ? 0
-		 : err_set(e, ERR_ABSENT, "there is no GGUF file");
+	return n ? 0 : err_set(e, ERR_ABSENT, "there is no GGUF file");
 }
 
 /* --- Branches, tags and pull requests. --- */
@@ -455,8 +452,8 @@ put_ref(void *ctx, const struct repo_ref *r, struct err *e)
 		/* The first one stands right after the '['. */
 		if (l->n++)
 			buf_putc(b, ',');
-		buf_printf(b, "{\"kind\":\"%s\",\"name\":",
-		    ref_kind_name(r->kind));
+		buf_printf(
+		    b, "{\"kind\":\"%s\",\"name\":", ref_kind_name(r->kind));
 		json_put_string(b, str_of(r->name));
 		buf_printf(b, ",\"commit\":\"%s\"}", r->commit);
 	} else {
@@ -509,8 +506,8 @@ choose_path(struct ls *l, struct err *e)
 	}
 	l->path = path && *path && strcmp(path, ".") != 0 ? path : NULL;
 	l->pattern = has_wildcard(l->path);
-	l->deep = l->o->recursive || l->pattern || l->o->include.n ||
-		  l->o->exclude.n;
+	l->deep =
+	    l->o->recursive || l->pattern || l->o->include.n || l->o->exclude.n;
 	return 0;
 }
 
@@ -650,8 +647,8 @@ no_token(const struct options *o, const struct config *c, struct err *e)
 }
 
 static int
-ask_whoami(const struct options *o, const struct session *s,
-    struct output *out, struct err *e)
+ask_whoami(const struct options *o, const struct session *s, struct output *out,
+    struct err *e)
 {
 	struct confine confine = confine_make();
 	struct whoami w;

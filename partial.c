@@ -1099,8 +1099,7 @@ start_alone(struct partial *p, uint64_t room, struct err *e)
 
 /* As lease_take(). */
 static int
-take_lease(
-    struct partial *p, const struct partial_setup *setup, struct err *e)
+take_lease(struct partial *p, const struct partial_setup *setup, struct err *e)
 {
 	int taken;
 

@@ -160,8 +160,7 @@ read_meta(const struct folder *f, const char *path, struct localdir_meta *out,
 		if (rv == 0)
 			buf_added(&text, n);
 		if (rv == 0 && localdir_meta_parse(buf_str(&text), out) < 0)
-			rv = err_set(
-			    e, ERR_CONTENT, "its metadata is damaged");
+			rv = err_set(e, ERR_CONTENT, "its metadata is damaged");
 	}
 	if (fd >= 0)
 		close(fd);
@@ -423,8 +422,8 @@ note(const struct plan_how *how, const char *target, int fd,
 		return;
 	stamp_of(&st, &now);
 	if (stamp_same(was, &now))
-		localdir_note(how->folder, target, how->commit, how->source,
-		    d, &st, &ignored);
+		localdir_note(how->folder, target, how->commit, how->source, d,
+		    &st, &ignored);
 }
 
 static bool
@@ -729,8 +728,7 @@ depth_above(const char *path, const char *model)
 }
 
 static const struct quant *
-find_projector(
-    const struct quant *q, size_t n, const struct quant *model)
+find_projector(const struct quant *q, size_t n, const struct quant *model)
 {
 	int bits = (int)gguf_bits(&model->name), best_depth = -1, best_far = 0;
 	const struct quant *best = NULL;
@@ -750,8 +748,8 @@ find_projector(
 }
 
 static int
-no_such_quant(const struct quant *q, size_t n, const char *name,
-    const char *id, struct err *e)
+no_such_quant(const struct quant *q, size_t n, const char *name, const char *id,
+    struct err *e)
 {
 	struct buf list = buf_make(600);
 	char size[16];
@@ -802,9 +800,8 @@ plan_choose_quant(
 		rv = no_such_quant(q, n, name, id, e);
 	else if (model->absent)
 		rv = err_set(e, ERR_ABSENT,
-		    "part %u of %u of '%.*s' is missing in '%s'",
-		    model->absent, model->name.parts, STRF(model->name.stem),
-		    id);
+		    "part %u of %u of '%.*s' is missing in '%s'", model->absent,
+		    model->name.parts, STRF(model->name.stem), id);
 	if (rv == 0) {
 		projector = find_projector(q, n, model);
 		for (size_t i = 0; i < p->n; i++)

@@ -86,8 +86,8 @@ struct plan_how {
 	const char *prefix;  /* of the partial files, below the folder */
 	const char *commit;
 	const char *source; /* repoid_put_path() */
-	bool layout;    /* the folder has the official client's metadata */
-	bool note;      /* and files that are verified get their metadata */
+	bool layout;        /* the folder has the official client's metadata */
+	bool note;          /* and files that are verified get their metadata */
 	uid_t owner;    /* owner of files that we make there (folder_traits) */
 	bool force;     /* fetch all, also what is in place */
 	bool offline;   /* what would be fetched has failed */
@@ -126,11 +126,11 @@ void plan_release(struct plan *p);
 /* A model in one file or in several parts, or another GGUF file. The views are
  * into the paths of the plan. */
 struct quant {
-	struct gguf name;   /* of its first file */
-	const char *path;   /* of its first file */
-	unsigned here;      /* parts that are in the plan */
-	unsigned absent;    /* the first part that is not; 0: all are */
-	uint64_t size;      /* of all parts */
+	struct gguf name; /* of its first file */
+	const char *path; /* of its first file */
+	unsigned here;    /* parts that are in the plan */
+	unsigned absent;  /* the first part that is not; 0: all are */
+	uint64_t size;    /* of all parts */
 };
 
 /* Sorts the plan and gives the GGUF files in it, in the order of their paths;

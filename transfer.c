@@ -829,8 +829,7 @@ hash_differs(void *file, uint64_t bytes, bool old)
 	if (first)
 		progress_note(q->t->progress,
 		    "%s: blocks %s are damaged; fetching them again",
-		    f->content.name,
-		    old ? "of an earlier run" : "on the disk");
+		    f->content.name, old ? "of an earlier run" : "on the disk");
 	crew_lock(&q->mover.crew);
 	if (!old && ++f->lost > LOST_MAX) {
 		err_set(&e, ERR_FILE,

@@ -107,8 +107,8 @@ add(struct verify *v, const char *path, size_t n)
 		v->cap = v->cap ? v->cap + v->cap / 2 : 64;
 		v->item = xreallocarray(v->item, v->cap, sizeof(v->item[0]));
 	}
-	v->item[v->n] = (struct item){
-	    .path = xstrndup(path, n), .size = SIZE_UNKNOWN};
+	v->item[v->n] =
+	    (struct item){.path = xstrndup(path, n), .size = SIZE_UNKNOWN};
 	return &v->item[v->n++];
 }
 
@@ -188,7 +188,8 @@ take_file(void *ctx, const char *path, const struct stat *st, struct err *e)
 
 	/* bsearch() does not write to it. */
 	key.path = xstrdup(path);
-	if (v->noted && bsearch(&key, v->item, v->noted, sizeof(key), by_path)) {
+	if (v->noted &&
+	    bsearch(&key, v->item, v->noted, sizeof(key), by_path)) {
 		free(key.path);
 		return wait_check(e);
 	}
@@ -204,10 +205,8 @@ take_file(void *ctx, const char *path, const struct stat *st, struct err *e)
 static int
 collect(struct verify *v, struct err *e)
 {
-	const struct folder_walk notes = {
-	    &v->folder, v, enters_all, take_note};
-	const struct folder_walk data = {
-	    &v->folder, v, enters_data, take_file};
+	const struct folder_walk notes = {&v->folder, v, enters_all, take_note};
+	const struct folder_walk data = {&v->folder, v, enters_data, take_file};
 	struct stat st;
 
 	if (folder_stat(&v->folder, LOCALDIR_PREFIX, &st, e) != 0 ||
@@ -286,11 +285,11 @@ look_at(const struct verify *v, struct item *x)
 		err_set(&why, ERR_CONTENT, "it is not a regular file");
 		set_state(x, ITEM_CHANGED, &why);
 	} else if (v->o->repair)
-		x->adopt = maker_made(&v->ground.traits.maker, &st) &&
-			   x->size != SIZE_UNKNOWN &&
-			   (uint64_t)st.st_size <= x->size &&
-			   partial_has_blocks(
-			       &v->folder, PREFIX, &x->want, x->size);
+		x->adopt =
+		    maker_made(&v->ground.traits.maker, &st) &&
+		    x->size != SIZE_UNKNOWN &&
+		    (uint64_t)st.st_size <= x->size &&
+		    partial_has_blocks(&v->folder, PREFIX, &x->want, x->size);
 }
 
 struct moving {
@@ -446,8 +445,8 @@ find_repo(struct verify *v, struct source *s, const char *noted, struct err *e)
 	if (!v->s.id.id && !*noted) {
 		buf_release(&b);
 		err_set(e, ERR_USAGE, "its repository is not recorded");
-		return err_hint(e, "hub verify -p %s --repair -r REPO",
-		    v->o->local_path);
+		return err_hint(
+		    e, "hub verify -p %s --repair -r REPO", v->o->local_path);
 	}
 	if (!v->s.id.id) {
 		if (repoid_parse_path(noted, &s->id, e) < 0) {
@@ -489,8 +488,7 @@ find_size(const struct source *s, struct err *e)
 static void
 not_repaired(struct item *x, const struct err *why)
 {
-	enum item_state state =
-	    x->state == ITEM_NOTED ? ITEM_UNREAD : x->state;
+	enum item_state state = x->state == ITEM_NOTED ? ITEM_UNREAD : x->state;
 	struct err e = *why;
 
 	err_in(&e, x->adopt && x->state == ITEM_NOTED ? "cannot be checked"
@@ -529,16 +527,16 @@ get_content(void *ctx, size_t i, struct content *out)
 
 /* The rest of an earlier repair, or all of it. */
 static struct partial *
-begin_whole(struct verify *v, const struct item *x, const char *why,
-    struct err *e)
+begin_whole(
+    struct verify *v, const struct item *x, const char *why, struct err *e)
 {
 	struct partial *p = partial_open_on(&v->ground, &v->folder, PREFIX,
 	    &x->want, x->size, true, NULL, NULL, e);
 
 	if (p && !partial_here(p) && x->state != ITEM_MISSING &&
 	    x->size > PARTIAL_BLOCK)
-		progress_note(v->s.progress,
-		    "%s: %s, so all of it is fetched", x->path, why);
+		progress_note(v->s.progress, "%s: %s, so all of it is fetched",
+		    x->path, why);
 	return p;
 }
 
@@ -617,8 +615,8 @@ static int
 by_content(const void *a, const void *b)
 {
 	const struct item *const *x = a, *const *y = b;
-	int order = memcmp(
-	    &(*x)->want.b, &(*y)->want.b, digest_size(&(*x)->want));
+	int order =
+	    memcmp(&(*x)->want.b, &(*y)->want.b, digest_size(&(*x)->want));
 
 	return order ? order : by_path(*x, *y);
 }
@@ -718,8 +716,8 @@ prepare_repair(struct verify *v, struct err *e)
 	    partial_prepare(&v->folder, &v->ground, e) < 0)
 		return -1;
 	v->ground.keep = true;
-	litter_enter(&v->litter, &v->folder, PREFIX,
-	    v->ground.traits.maker.uid, v->ground.traits.network, true);
+	litter_enter(&v->litter, &v->folder, PREFIX, v->ground.traits.maker.uid,
+	    v->ground.traits.network, true);
 	return 0;
 }
 
@@ -822,8 +820,7 @@ put_item_json(struct buf *b, const struct item *x)
 		buf_printf(b, ",\"%s\":\"%s\"",
 		    x->want.kind == HASH_SHA256 ? "sha256" : "git_oid", hex);
 	}
-	report_file_end(
-	    b, state_name[x->state], x->why ? x->why->msg : NULL);
+	report_file_end(b, state_name[x->state], x->why ? x->why->msg : NULL);
 }
 
 static void
@@ -977,8 +974,7 @@ int
 verify(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
 {
-	struct verify v = {
-	    .o = o, .c = c, .folder.fd = -1, .litter.fd = -1};
+	struct verify v = {.o = o, .c = c, .folder.fd = -1, .litter.fd = -1};
 	int rv;
 
 	if (!o->repair)

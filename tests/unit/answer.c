@@ -389,8 +389,7 @@ test_entries(void)
 		"g w - - -;"},
 	    {FILE_OF(",\"lastCommit\":{\"date\":\"2026_08_11\"}"),
 		"g w - - -;"},
-	    {FILE_OF(",\"lastCommit\":{\"date\":\"2026-08\"}"),
-		"g w - - -;"},
+	    {FILE_OF(",\"lastCommit\":{\"date\":\"2026-08\"}"), "g w - - -;"},
 	    {FILE_OF(",\"lastCommit\":null"), "g w - - -;"},
 	};
 
@@ -398,8 +397,8 @@ test_entries(void)
 		struct buf b = buf_make(1000);
 		struct err e;
 
-		CHECK_ROW(i,
-		    answer_tree(str_of(t[i].text), note_entry, &b, &e) == 0);
+		CHECK_ROW(
+		    i, answer_tree(str_of(t[i].text), note_entry, &b, &e) == 0);
 		CHECK_ROW(i, str_eq(buf_str(&b), t[i].seen));
 		buf_release(&b);
 	}
@@ -409,8 +408,8 @@ static int
 note_ref(void *ctx, const struct repo_ref *r, struct err *e)
 {
 	(void)e;
-	buf_printf(ctx, "%s %s %.4s;", ref_kind_name(r->kind), r->name,
-	    r->commit);
+	buf_printf(
+	    ctx, "%s %s %.4s;", ref_kind_name(r->kind), r->name, r->commit);
 	return 0;
 }
 
@@ -433,8 +432,8 @@ test_refs(void)
 		"branch main abb2;tag v1 abb2;pull request refs/pr/3 abb2;"},
 	    {"{\"tags\":[]}", -1, ERR_CONTENT, ""},
 	    {"{\"branches\":[{\"name\":\"x\"}]}", -1, ERR_CONTENT, ""},
-	    {"{\"branches\":[{\"name\":\"x\",\"targetCommit\":\"ABB2\"}]}",
-		-1, ERR_CONTENT, ""},
+	    {"{\"branches\":[{\"name\":\"x\",\"targetCommit\":\"ABB2\"}]}", -1,
+		ERR_CONTENT, ""},
 	    {"{\"branches\":[7]}", -1, ERR_CONTENT, ""},
 	    {"[", -1, ERR_NET, ""},
 	};
@@ -443,9 +442,8 @@ test_refs(void)
 		struct buf b = buf_make(1000);
 		struct err e;
 
-		CHECK_ROW(i,
-		    answer_refs(str_of(t[i].text), note_ref, &b, &e) ==
-			t[i].rv);
+		CHECK_ROW(i, answer_refs(str_of(t[i].text), note_ref, &b, &e) ==
+				 t[i].rv);
 		CHECK_ROW(i, t[i].rv == 0 || e.kind == t[i].kind);
 		CHECK_ROW(i, str_eq(buf_str(&b), t[i].seen));
 		buf_release(&b);
@@ -475,7 +473,8 @@ test_whoami(void)
 	CHECK(test_same(w.kind, "access_token") && !w.expires);
 	CHECK(test_same(w.role, "fineGrained") && w.orgs.n == 2);
 	CHECK(test_same(w.orgs.item[0].role, "write") && !w.orgs.item[1].role);
-	CHECK(w.rights.n == 1 && test_same(w.rights.item[0].name, "model lab/m"));
+	CHECK(
+	    w.rights.n == 1 && test_same(w.rights.item[0].name, "model lab/m"));
 	CHECK(test_same(w.rights.item[0].role, "a, b"));
 	whoami_release(&w);
 	for (size_t i = 0; i < countof(bad); i++) {

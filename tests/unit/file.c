@@ -853,7 +853,7 @@ count_one(void *ctx, const char *path, const struct stat *st, struct err *e)
 	(void)st;
 	++*n;
 	return strcmp(path, "a/b/stop") == 0 ? err_set(e, ERR_OTHER, "stop")
-					      : 0;
+					     : 0;
 }
 
 static void

@@ -59,8 +59,8 @@ test_names(void)
 		1, 9},
 	    {"model-F160.gguf", GGUF_MODEL, "", "F160", "model-F160", 1, 1,
 		160},
-	    {"flux1-dev-Q4K.gguf", GGUF_MODEL, "", "Q4K", "flux1-dev-Q4K", 1,
-		1, 4},
+	    {"flux1-dev-Q4K.gguf", GGUF_MODEL, "", "Q4K", "flux1-dev-Q4K", 1, 1,
+		4},
 	    {"a-00001-of-00000.gguf", GGUF_MODEL, "", "00000",
 		"a-00001-of-00000", 1, 1, 0},
 	    {"a-00003-of-00002.gguf", GGUF_MODEL, "", "00002",
@@ -80,8 +80,8 @@ test_names(void)
 	    {".gguf", GGUF_NONE, "", "", ".gguf", 1, 1, 0},
 	    {"x.gguf.part", GGUF_NONE, "", "", "x.gguf.part", 1, 1, 0},
 	    {"-.gguf", GGUF_MODEL, "", "", "-", 1, 1, 0},
-	    {"-00001-of-00002.gguf", GGUF_MODEL, "", "00002",
-		"-00001-of-00002", 1, 1, 2},
+	    {"-00001-of-00002.gguf", GGUF_MODEL, "", "00002", "-00001-of-00002",
+		1, 1, 2},
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
@@ -186,19 +186,16 @@ test_choice(void)
 	    {"x/a-Q8_0.gguf mmproj-F16.gguf x/mmproj-F32.gguf "
 	     "y/mmproj-Q8_0.gguf",
 		"Q8_0", "x/a-Q8_0.gguf x/mmproj-F32.gguf", NULL},
-	    {"x/a-Q8_0.gguf y/mmproj-Q8_0.gguf", "Q8_0", "x/a-Q8_0.gguf",
-		NULL},
+	    {"x/a-Q8_0.gguf y/mmproj-Q8_0.gguf", "Q8_0", "x/a-Q8_0.gguf", NULL},
 	    {"xy/a-Q8_0.gguf x/mmproj-Q8_0.gguf", "Q8_0", "xy/a-Q8_0.gguf",
 		NULL},
 	    /* Several folders. */
 	    {"Q8_0/a-Q8_0-00001-of-00002.gguf Q8_0/a-Q8_0-00002-of-00002.gguf "
 	     "BF16/a-BF16-00001-of-00001.gguf F16/a-F16.gguf",
 		"F16", "F16/a-F16.gguf", NULL},
-	    {"13b/a-Q8_0.gguf 7b/a-Q8_0.gguf", "Q8_0", "13b/a-Q8_0.gguf",
-		NULL},
+	    {"13b/a-Q8_0.gguf 7b/a-Q8_0.gguf", "Q8_0", "13b/a-Q8_0.gguf", NULL},
 	    /* The plain one before the other. */
-	    {"a-UD-Q4_K_M.gguf b-Q4_K_M.gguf", "Q4_K_M", "b-Q4_K_M.gguf",
-		NULL},
+	    {"a-UD-Q4_K_M.gguf b-Q4_K_M.gguf", "Q4_K_M", "b-Q4_K_M.gguf", NULL},
 	    {"a-UD-Q4_K_XL.gguf", "Q4_K_XL", "a-UD-Q4_K_XL.gguf", NULL},
 	    /* None. */
 	    {"a-Q2_K.gguf a-Q8_0.gguf mmproj-F16.gguf", "F16", NULL,
@@ -247,7 +244,8 @@ test_long_list(void)
 		plan_add(&p, &f);
 	}
 	CHECK(plan_choose_quant(&p, "F32", "org/x", &e) < 0);
-	CHECK(strstr(e.msg, ", ...") && strstr(e.hint, "hub ls org/x --quants"));
+	CHECK(
+	    strstr(e.msg, ", ...") && strstr(e.hint, "hub ls org/x --quants"));
 	plan_release(&p);
 }
 

@@ -182,8 +182,8 @@ own_note(const struct place *p, const struct stat *st)
 {
 	struct err e;
 
-	CHECK(localdir_note(&p->f, "a/b", COMMIT, "models/o/n", &p->d, st,
-		  &e) == 0);
+	CHECK(localdir_note(
+		  &p->f, "a/b", COMMIT, "models/o/n", &p->d, st, &e) == 0);
 }
 
 static void
@@ -294,7 +294,8 @@ test_names(void)
 	place_make(&p);
 	st = stat_of(&p);
 	for (size_t i = 0; i < countof(t); i++) {
-		int rv = localdir_note(&p.f, t[i].path, COMMIT, "models/o/n", &p.d, &st, &e);
+		int rv = localdir_note(
+		    &p.f, t[i].path, COMMIT, "models/o/n", &p.d, &st, &e);
 
 		CHECK_ROW(i, (rv == 0) == t[i].noted);
 		CHECK_ROW(i, rv == 0 || e.kind == ERR_FILE);

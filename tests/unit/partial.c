@@ -1920,8 +1920,8 @@ adopt_file(struct place *p, const char **why)
 	struct err e;
 
 	*why = NULL;
-	return partial_adopt(&p->setup, &p->f, PREFIX, &p->want, p->size,
-	    "a/file", why, &e);
+	return partial_adopt(
+	    &p->setup, &p->f, PREFIX, &p->want, p->size, "a/file", why, &e);
 }
 
 static bool
