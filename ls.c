@@ -182,11 +182,10 @@ list(struct ls *l, struct err *e)
 	    .last = l->o->long_list,
 	};
 	int rv = repo_list(&l->s.repo, l->commit, &how, take, l, e);
-
-	if (rv < 0 && e->kind == ERR_ABSENT && how.folder)
-		rv = take_one(l, e);
 	/* git has no empty folder, but some mirrors list a file as one. */
-	else if (rv == 0 && !l->n && how.folder && !patterns)
+	bool nothing = rv < 0 ? e->kind == ERR_ABSENT : !l->n && !patterns;
+
+	if (how.folder && nothing)
 		rv = take_one(l, e);
 	if (rv == 0 && !l->n && (l->pattern || patterns))
 		rv = err_set(e, ERR_ABSENT, "no file matches");
