@@ -366,6 +366,9 @@ def test_memory_of_a_long_listing(k):
     assert "%d of %d files" % (count + 1, count + 1) in r.out
     r = k.ok(k.download(repo, *run, "--json", wrap=within(24 * MB), timeout=120))
     assert len(json.loads(r.out)["files"]) == count + 1
+    for more, lines in (([], count + 1), (["--json"], 1)):
+        r = k.ok(k.run("ls", repo.id, "-t", "dataset", "-R", *more, wrap=within(24 * MB), timeout=120))
+        assert len(r.out.splitlines()) == lines
 
 
 @limit(300)
