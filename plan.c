@@ -157,10 +157,13 @@ read_meta(const struct folder *f, const char *path, struct localdir_meta *out,
 		size_t n = (size_t)st->st_size;
 
 		rv = file_pread(fd, buf_room(&text, n), n, 0, meta, e);
-		if (rv == 0)
+		if (rv == 0) {
 			buf_added(&text, n);
-		if (rv == 0 && localdir_meta_parse(buf_str(&text), out) < 0)
-			rv = err_set(e, ERR_CONTENT, "its metadata is damaged");
+			rv = localdir_meta_parse(buf_str(&text), out);
+			if (rv < 0)
+				err_set(
+				    e, ERR_CONTENT, "its metadata is damaged");
+		}
 	}
 	if (fd >= 0)
 		close(fd);
@@ -188,7 +191,7 @@ static bool
 localdir_has(const struct folder *f, const char *path, const struct stat *st,
     const struct digest *d, uid_t owner)
 {
-	struct localdir_meta m;
+	struct localdir_meta m = {.stamped = false};
 	struct stamp now;
 	struct stat meta;
 	struct err e;

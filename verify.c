@@ -899,7 +899,7 @@ sum_up(const struct verify *v, struct err *e)
 			x->state == ITEM_UNREAD))
 			first = x;
 	}
-	if (!bad)
+	if (!first)
 		return 0;
 	kind = n[ITEM_CHANGED]   ? ERR_CONTENT
 	       : n[ITEM_MISSING] ? ERR_ABSENT
