@@ -1344,7 +1344,7 @@ take_last(struct str *s, struct str *word)
 static struct str
 find_quant(struct str path)
 {
-	struct str word, quant = str_of("");
+	struct str word = str_of(""), quant = word;
 
 	while (!quant.n && take_last(&path, &word))
 		quant = quant_in(word);
@@ -1383,7 +1383,7 @@ gguf_kind(struct str stem)
 {
 	static const char *const other[] = {
 	    "imatrix", "mtp-", "eagle3-", "dflash-", "dspark-"};
-	struct str name = stem;
+	struct str name;
 	size_t n = stem.n;
 
 	while (n && stem.s[n - 1] != '/')
