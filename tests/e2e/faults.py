@@ -203,6 +203,9 @@ class Download:
             yield "the second run did not make it whole"
         own = self.k.dir / ".cache/huggingface/download"
         for path in own.rglob("*"):
+            # The checksums of a file's blocks stay beside its metadata, for a repair.
+            if path.suffix == ".blocks" and path.stem in self.want.values():
+                continue
             if path.is_file() and path.suffix != ".metadata":
                 yield "left behind: " + path.name
 
@@ -421,7 +424,7 @@ def copies(k, count=3):
 def ours(k):
     """What stands in our own folder beside the layout."""
     at = k.dir / ".cache" / "huggingface"
-    return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix != ".metadata"
+    return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix not in (".metadata", ".blocks")
                   and p.parent.name not in ("trees", "refs")
                   and p.name not in (".gitignore", "CACHEDIR.TAG"))
 
