@@ -2,8 +2,8 @@
 #define HUB_CACHE_H
 
 /*
- * The layout of the shared Hugging Face cache (hub-protocol.md, 8.1 and 15.4):
- * which names a repository's contents, revisions and listings have there. It
+ * The layout of the shared Hugging Face cache  as the official
+ * client has it: which names a repository's contents, revisions and listings have there. It
  * moves no bytes.
  *
  *	CACHEDIR.TAG
@@ -75,8 +75,8 @@ int cache_ref(const struct cache *c, const char *revision, char commit[41],
 int cache_set_ref(const struct cache *c, const char *revision, struct err *e);
 
 /*
- * The listing of the commit: calls each() for each file, in the order of the
- * file, before the end of it is checked. 0; 1: there is none; -1: it is broken
+ * The listing of the commit: calls each() for each file, as it
+ * reads them, so each() may be called before a broken end is noticed. 0; 1: there is none; -1: it is broken
  * (ERR_CONTENT), cannot be read, or each() failed. owner: only a file of that
  * owner that nobody else can write to; NULL: any.
  */
@@ -97,8 +97,8 @@ struct tree_writer {
 };
 
 /* Failures of these only mean that there is no listing: the next run asks the
- * Hub for it. Replaces one that is there, but with owner not one that
- * cache_tree() would read with it. */
+ * Hub for it. Replaces an existing one; if owner is given, one that
+ * cache_tree() would accept for that owner is kept. */
 void tree_begin(
     struct tree_writer *w, const struct cache *c, const struct maker *owner);
 void tree_add(struct tree_writer *w, const struct repo_file *f);

@@ -7,8 +7,8 @@
  *
  * The token belongs to one origin, the endpoint's. It is added here and nowhere
  * else, and only to a request whose URL has exactly that scheme, host and port,
- * in TLS or on loopback without a proxy, and not if a redirect on the way there
- * came from elsewhere. An https URL never redirects to http; an http URL is
+ * in TLS or on loopback without a proxy, and not once a redirect has left that
+ * origin, even if a later one leads back. An https URL never redirects to http; an http URL is
  * only used if the endpoint itself is plain http (ERR_OTHER else): a foreign
  * server must not reach services on this machine.
  *
@@ -58,7 +58,7 @@ struct client_opts {
 	void *ctx;
 };
 
-/* NULL and ERR_USAGE if the token has characters that no header may contain. */
+/* NULL, with the error of url_parse(), if the endpoint is no URL. */
 struct client *client_open(const struct client_opts *o, struct err *e);
 
 /* True if there is a token that is never sent, since the connection to the
@@ -87,7 +87,7 @@ struct request {
 	int (*body_read)(void *ctx, uint64_t offset, void *p, size_t cap,
 	    size_t *n, struct err *e);
 	/* Called for each answer, redirects too, before it is followed; a
-	 * failure ends the request. url is the requested one. May be NULL. */
+	 * failure ends the request. url is that of this hop. May be NULL. */
 	int (*check)(void *ctx, const struct http_head *h,
 	    const struct url *url, struct err *e);
 	void *ctx;
@@ -109,8 +109,8 @@ struct response *client_send(
 const struct http_head *response_head(const struct response *r);
 const struct url *response_url(const struct response *r); /* the last one */
 
-/* True if a host other than the endpoint sent it, or redirected to it: no token
- * was sent, and none may be sent to where this answer leads. */
+/* True if a host other than the endpoint sent it, or redirected to it: the last
+ * request had no token, and none may go where this answer leads. */
 bool response_led(const struct response *r);
 
 /* True if a redirect left the endpoint and a later one led back to it. */
@@ -135,8 +135,8 @@ int response_pace(struct response *r, uint64_t span_ms, struct err *e);
  * if it is too slow: response_pace() over four times stall_ms. */
 int response_text(struct response *r, struct buf *b, struct err *e);
 
-/* Ends the request: a connection whose body is complete, or lacks only a few kB
- * that have arrived, returns to the pool, else it is closed. Takes NULL. */
+/* Ends the request: a connection whose body is complete, or whose rest, a few
+ * kB, has already arrived, returns to the pool, else it is closed. Takes NULL. */
 void response_close(struct response *r);
 
 /*

@@ -74,7 +74,8 @@ struct conn_how {
 struct conn *conn_open(const struct url *target, const struct conn_how *how,
     struct tls_resume *resume, struct err *e);
 
-/* Sets the same error for the proxy's own answer to a request in absolute form.
+/* Sets the error that conn_open() would for the proxy's own answer to a request
+ * in absolute form.
  * Returns -1. */
 int conn_refused(
     const struct url *proxy, const struct http_head *h, struct err *e);
@@ -88,7 +89,7 @@ int conn_write(
     struct conn *c, const void *p, size_t n, uint64_t deadline, struct err *e);
 bool conn_cut(const struct conn *c);
 
-/* As tls_lapses(); 0 without TLS. */
+/* When the server's certificate ends (tls_lapses), Unix seconds; 0 without TLS. */
 int64_t conn_lapses(const struct conn *c);
 
 /* True if an idle connection may be used again: no bytes have arrived and the

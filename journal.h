@@ -24,8 +24,8 @@
  * other has replaced is lost.
  *
  * Files of other users, links and pipes are not read. A file of this user may
- * still have come with a copied or unpacked folder. Its hashes count for no
- * file, since no archive keeps inodes and the time of the last change. Its
+ * still have come with a copied or unpacked folder. Its hashes match no
+ * file, since inode and ctime differ after a copy. Its
  * addresses are compared with those of the Hub before they are used (lfs.c).
  * They are signed, so the files have mode 0600. There is never a token in them.
  *

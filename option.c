@@ -800,16 +800,26 @@ check_about(struct options *o, struct err *e)
 	return 0;
 }
 
-/* Refuses options that contradict each other. */
+/* A combination of options that is refused, and what is said then. */
+struct pair {
+	bool both;
+	const char *text;
+};
+
 static int
-check_pairs(const struct options *o, struct err *e)
+refuse_first(const struct pair *p, size_t n, struct err *e)
 {
-	bool patterns = o->include.n || o->exclude.n;
-	bool download = o->command == COMMAND_DOWNLOAD;
-	const struct {
-		bool both;
-		const char *text;
-	} rows[] = {
+	for (size_t i = 0; i < n; i++)
+		if (p[i].both)
+			return err_set(e, ERR_USAGE, "%s", p[i].text);
+	return 0;
+}
+
+/* Options of which each says how all of it is done. */
+static int
+check_ways(const struct options *o, struct err *e)
+{
+	const struct pair pairs[] = {
 	    {o->ipv4 && o->ipv6, "-4 and -6 cannot be used together"},
 	    {o->quiet && o->verbose, "-q and -v cannot be used together"},
 	    {o->quiet && o->progress != PROGRESS_AUTO &&
@@ -817,7 +827,6 @@ check_pairs(const struct options *o, struct err *e)
 		"-q and --progress cannot be used together"},
 	    {o->api_token && o->token_file,
 		"-a and --token-file cannot be used together"},
-	    {o->output && o->local_path, "-o and -p cannot be used together"},
 	    {o->cache && o->local_path,
 		"-p and --cache cannot be used together"},
 	    {o->cache && o->file, "-f and --cache cannot be used together"},
@@ -826,20 +835,38 @@ check_pairs(const struct options *o, struct err *e)
 		"-o and --offline cannot be used together"},
 	    {o->offline && o->force,
 		"--force and --offline cannot be used together"},
-	    {o->output && o->file, "-f and -o cannot be used together"},
-	    {o->output && o->json,
-		"-o and --json cannot be used together: both write to "
-		"standard output"},
-	    {o->output && o->resume,
-		"-d and -o cannot be used together: a download to standard "
-		"output cannot continue"},
-	    {o->output && o->dry_run,
-		"--dry-run and -o cannot be used together"},
-	    {o->output && patterns,
+	};
+
+	return refuse_first(pairs, countof(pairs), e);
+}
+
+static int
+check_output(const struct options *o, struct err *e)
+{
+	const struct pair pairs[] = {
+	    {o->local_path, "-o and -p cannot be used together"},
+	    {o->file, "-f and -o cannot be used together"},
+	    {o->json, "-o and --json cannot be used together: both write to "
+		      "standard output"},
+	    {o->resume, "-d and -o cannot be used together: a download to "
+			"standard output cannot continue"},
+	    {o->dry_run, "--dry-run and -o cannot be used together"},
+	    {o->include.n || o->exclude.n,
 		"-o takes the name of one file, not --include or --exclude"},
-	    {download && o->file && patterns,
+	    {o->args.n > 1, "-o takes one file only"},
+	};
+
+	return o->output ? refuse_first(pairs, countof(pairs), e) : 0;
+}
+
+/* Options that list, choose or check. */
+static int
+check_choice(const struct options *o, struct err *e)
+{
+	bool patterns = o->include.n || o->exclude.n;
+	const struct pair pairs[] = {
+	    {o->command == COMMAND_DOWNLOAD && o->file && patterns,
 		"-f takes the name of one file, not --include or --exclude"},
-	    {o->output && o->args.n > 1, "-o takes one file only"},
 	    {o->file && o->args.n > 1, "-f takes one file only"},
 	    {o->refs && (o->quants || o->recursive || patterns || o->args.n),
 		"--refs lists no files: it takes no PATH, -R, --quants, "
@@ -855,9 +882,8 @@ check_pairs(const struct options *o, struct err *e)
 		"verify needs no repository: -r is for --repair"},
 	};
 
-	for (size_t i = 0; i < countof(rows); i++)
-		if (rows[i].both)
-			return err_set(e, ERR_USAGE, "%s", rows[i].text);
+	if (refuse_first(pairs, countof(pairs), e))
+		return -1;
 	if (!patterns || !o->args.n)
 		return 0;
 	err_set(e, ERR_USAGE,
@@ -866,6 +892,15 @@ check_pairs(const struct options *o, struct err *e)
 	    o->args.s[0]);
 	return err_hint(e, "for more patterns repeat the option: "
 			   "--include A --include B");
+}
+
+/* Refuses options that contradict each other. */
+static int
+check_pairs(const struct options *o, struct err *e)
+{
+	if (check_ways(o, e) || check_output(o, e))
+		return -1;
+	return check_choice(o, e);
 }
 
 /* Takes the first argument as the repository if -r is missing, and then the

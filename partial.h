@@ -55,9 +55,9 @@ struct err;
 /* --- A file that is arriving. --- */
 
 #define PARTIAL_BLOCK STATE_BLOCK
-#define PARTIAL_BEAT 5000
-#define PARTIAL_STALE 60000
-#define PARTIAL_SYNC 5000
+#define PARTIAL_BEAT 5000   /* ms: the lease is renewed */
+#define PARTIAL_STALE 60000 /* ms: an older lease is of a dead process */
+#define PARTIAL_SYNC 5000   /* ms between two syncs */
 
 struct partial;
 
@@ -76,7 +76,7 @@ struct partial_setup {
 	struct owner self;    /* this process; the nonce is not used */
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
-	bool keep;            /* the state of a published file as HASH.blocks */
+	bool keep;            /* after publishing, the state as HASH.blocks */
 };
 
 /* Fills *s with the properties of f and the default times; writes nothing. */
@@ -108,9 +108,9 @@ struct partial *partial_open_on(const struct partial_setup *setup,
     struct err *e);
 
 /*
- * The same for a file that has its name, at, and may be broken: its bytes are
- * those of a partial file whose blocks are all here, but for a file that is
- * shorter than size, and are to be checked like those of an earlier run. NULL
+ * The same for a file that has its name, at, and may be broken: it is treated as
+ * a partial file of which all blocks are here (if it is shorter than size: those
+ * it has), to be checked like those of an earlier run. NULL
  * with *why set and e->kind ERR_NONE if that is not possible, and the content
  * must be fetched: there are no checksums of its blocks, or others can write to
  * the file.
@@ -204,7 +204,7 @@ uint64_t partial_forget(struct partial *p);
  * bytes. */
 uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 
-/* published: removes the state. Else both stay for the next run (a private or
+/* published: removes the state, or keeps it as HASH.blocks (keep). Else both stay for the next run (a private or
  * stateless one is removed), synced as far as that goes quickly. Takes NULL. */
 void partial_close(struct partial *p, bool published);
 
@@ -229,7 +229,7 @@ void partial_close(struct partial *p, bool published);
 struct litter {
 	const struct folder *f; /* borrowed, as is prefix */
 	const char *prefix; /* of the partial files, with a '/' at its end */
-	uid_t uid;          /* that files of our own have there */
+	uid_t uid;          /* owner of files that this process makes there */
 	bool network;       /* or where there are no locks */
 	int fd;             /* of the locked folder; -1: not held */
 };

@@ -55,9 +55,9 @@ struct ranges {
 	struct range *first;
 };
 
-/* Gives holder a range to fetch, at or after from: the first one that waits, or
- * the first bytes that p lacks and no range covers, at most limit of them;
- * whichever is lower. NULL if there is none. The set owns the range. */
+/* Gives holder a range to fetch, at or after from: the first waiting range or the
+ * first gap (bytes that p lacks and no range covers, at most limit of them),
+ * whichever starts lower. NULL if there is none. The set owns the range. */
 struct range *ranges_take(struct ranges *s, uint64_t from, uint64_t limit,
     struct partial *p, void *holder);
 
@@ -101,14 +101,14 @@ struct ramp {
 	uint64_t rate;         /* work per second between the last two */
 	uint64_t hold;         /* no growth before (ms): the server refused */
 	uint64_t probe;        /* no growth at a constant rate before (ms) */
-	/* Takes growth back that brought no gain: an interruption loses the
-	 * work of each connection. */
+	/* If growth brought no gain within RAMP_TRIAL, go back: for uploads, of
+	 * which an interruption loses the part of each connection. */
 	bool retreats;
 	unsigned before; /* allowed before the last growth */
 	uint64_t grown;  /* when that was */
 };
 
-/* Starts with one connection, and retreats. */
+/* A ramp that starts with one connection and has retreats set. */
 struct ramp ramp_make_careful(unsigned max, uint64_t now);
 
 /* work: done so far, in bytes, plus an amount for each file, since small files
@@ -134,8 +134,8 @@ struct mover_ops {
 	 * until there is none. */
 	void *(*work)(void *ctx);
 	/* Puts the next job for one worker into *job; false if there is none at
-	 * that time (ms). more: ramp allows one more connection; else the job
-	 * must need none, or take one over. Under the lock. */
+	 * that time (ms). more: the job may open a connection; if false, only a
+	 * job that needs none or takes over one in use. Under the lock. */
 	bool (*pick)(void *ctx, uint64_t now, bool more, void *job);
 	/* Gives the work done so far, for ramp_step(), and the connections in
 	 * use, for the display. Under the lock. */
@@ -151,8 +151,8 @@ struct mover {
 	struct crew crew; /* left: contents that are neither done nor failed */
 	struct ramp ramp;
 	unsigned idle; /* workers in mover_next() */
-	/* Lost contents in a row (mover_failed). The owner sets it to 0 when a
-	 * transfer makes progress. */
+	/* Contents that failed for the network, one after the other
+	 * (mover_failed). The owner sets it to 0 when a transfer makes progress. */
 	unsigned lost;
 	uint64_t work;       /* done so far; the owner adds to it */
 	uint64_t not_before; /* the server asked all to wait until then (ms) */

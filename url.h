@@ -17,7 +17,7 @@ struct err;
 
 /*
  * A parsed absolute URL; the views point into the text it was parsed from. host
- * is without brackets and not lower-cased in place (compare with
+ * is without brackets and keeps its case (compare with
  * str_eq_nocase); user is the raw "user:password" before '@' or empty. A
  * request line contains path ("/" if that is empty) and query.
  */
