@@ -47,7 +47,7 @@ $(CPUS:%=test-%): test-%: dist-%
 
 test_cpu: $O/hub $(TESTS:%=$O/%)
 	JOBS=1 EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
-	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(E2E_CPU)
+	EMULATOR=$(EMULATOR) HUB_BIN=$(abspath $O/hub) tests/e2e/run.py -j2 $(E2E_CPU)
 
 E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard \
 	resume_after_kill ignored_range wrong_content_is_6 power_cut \
