@@ -65,7 +65,7 @@ tsan tsan_all:
 	$(MAKE) $@_run O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
 	    -fsanitize=thread'
 
-tsan_all_run: UNIT_TSAN = $(TESTS:test_%=%)
+tsan_all_run: UNIT_TSAN = $(filter-out net,$(TESTS:test_%=%))
 tsan_all_run: E2E_TSAN =
 tsan_run tsan_all_run: $O/hub $(TESTS:%=$O/%)
 	tests/run $(UNIT_TSAN:%=$O/test_%)
