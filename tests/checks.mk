@@ -59,7 +59,7 @@ test-long: $O/hub
 # The tests in which threads have most to do; `make tsan_all` runs all but net: glibc
 # looks names up in threads of its own, which ThreadSanitizer does not know.
 UNIT_TSAN = client conn crew hasher journal lease lfs meter mover pool progress wait
-E2E_TSAN = jobs interrupt ctrl_c large_and_many live_display progress_json \
+E2E_TSAN = jobs interrupt_ ctrl_c large_and_many live_display progress_json \
 	two_at_once stalled_and round_trip kill_while broken_part s3_says
 
 tsan tsan_all:
