@@ -264,6 +264,17 @@ differs(struct item *x, uint64_t size)
 	set_state(x, ITEM_CHANGED, &why);
 }
 
+/* Whether a repair may write to that name: the path of a record is as little
+ * to be trusted as one of a listing. */
+static int
+may_repair(const struct verify *v, const struct item *x, struct err *e)
+{
+	if (path_check(str_of(x->path), e) < 0)
+		return -1;
+	return v->ground.traits.windows ? path_check_windows(str_of(x->path), e)
+					: 0;
+}
+
 /* What shows without reading it. The size decides nothing: it is a note. */
 static void
 look_at(const struct verify *v, struct item *x)
@@ -286,6 +297,7 @@ look_at(const struct verify *v, struct item *x)
 		set_state(x, ITEM_CHANGED, &why);
 	} else if (v->o->repair)
 		x->adopt =
+		    may_repair(v, x, &why) == 0 &&
 		    maker_made(&v->ground.traits.maker, &st) &&
 		    x->size != SIZE_UNKNOWN &&
 		    (uint64_t)st.st_size <= x->size &&
@@ -509,6 +521,8 @@ find_source(struct verify *v, struct source *s, struct item *x, struct err *e)
 	struct localdir_meta m;
 
 	*s = (struct source){.item = x};
+	if (may_repair(v, x, e) < 0)
+		return -1;
 	if (localdir_read(&v->folder, x->path, &m, e) != 0 ||
 	    !digest_same(&m.digest, &x->want))
 		return err_set(e, ERR_CONTENT, "its metadata has changed");

@@ -180,6 +180,20 @@ def test_hostile_notes(k):
     k.ok(verify(k), out="extra             2 B  a.txt")
 
 
+def test_a_recorded_path_that_is_none(k):
+    """A repair writes to no name that a download would refuse."""
+    repo = downloaded(k)
+    good = (notes(k) / "a.txt.metadata").read_text()
+    for path in (".git/config", ".cache/huggingface/x", "w/.GIT/hooks/x"):
+        meta = notes(k) / (path + ".metadata")
+        meta.parent.mkdir(parents=True, exist_ok=True)
+        meta.write_text(good)
+        k.ok(repair(k), 6, err=("not repaired", path), out="6 right, 1 missing")
+        assert not (k.dir / path).exists()
+        meta.unlink()
+    k.same(repo)
+
+
 # repair
 
 def test_one_bit(k):
