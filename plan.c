@@ -177,8 +177,11 @@ localdir_read(const struct folder *f, const char *path,
     struct localdir_meta *out, struct err *e)
 {
 	struct stat st;
+	int rv = read_meta(f, path, out, &st, e);
 
-	return read_meta(f, path, out, &st, e);
+	if (rv == 0)
+		out->owner = st.st_uid;
+	return rv;
 }
 
 /*

@@ -183,6 +183,7 @@ struct localdir_meta {
 	bool stamped;
 	struct stamp stamp; /* its device is 0 */
 	char source[256];   /* for repoid_parse_path(); "": not noted */
+	uid_t owner;        /* of the file, by localdir_read() */
 };
 
 /* Reads the metadata of path, whoever wrote it. 1 if there is none; -1 and

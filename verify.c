@@ -51,7 +51,8 @@ struct item {
 				* id; NULL: not asked for */
 	struct failure *why;   /* what is wrong with it; NULL: nothing to say */
 	enum item_state state;
-	bool adopt; /* to be hashed by the transfer, which can repair it */
+	uid_t owner; /* of its metadata */
+	bool adopt;  /* to be hashed by the transfer, which can repair it */
 };
 
 /* What an item is fetched from. */
@@ -161,6 +162,7 @@ read_note(struct verify *v, struct item *x, struct err *e)
 
 	if (localdir_read(&v->folder, x->path, &m, &why) == 0) {
 		x->want = m.digest;
+		x->owner = m.owner;
 		if (m.stamped && m.stamp.size <= REPO_FILE_MAX)
 			x->size = m.stamp.size;
 	} else {
@@ -265,14 +267,19 @@ differs(struct item *x, uint64_t size)
 }
 
 /* Whether a repair may write to that name: the path of a record is as little
- * to be trusted as one of a listing. */
+ * to be trusted as one of a listing, and what another user recorded decides
+ * nothing. */
 static int
 may_repair(const struct verify *v, const struct item *x, struct err *e)
 {
 	if (path_check(str_of(x->path), e) < 0)
 		return -1;
-	return v->ground.traits.windows ? path_check_windows(str_of(x->path), e)
-					: 0;
+	if (v->ground.traits.windows &&
+	    path_check_windows(str_of(x->path), e) < 0)
+		return -1;
+	if (x->owner == v->ground.traits.maker.uid)
+		return 0;
+	return err_set(e, ERR_FILE, "its metadata belongs to another user");
 }
 
 /* What shows without reading it. The size decides nothing: it is a note. */
@@ -521,11 +528,11 @@ find_source(struct verify *v, struct source *s, struct item *x, struct err *e)
 	struct localdir_meta m;
 
 	*s = (struct source){.item = x};
+	if (localdir_read(&v->folder, x->path, &m, e) != 0 ||
+	    m.owner != x->owner || !digest_same(&m.digest, &x->want))
+		return err_set(e, ERR_CONTENT, "its metadata has changed");
 	if (may_repair(v, x, e) < 0)
 		return -1;
-	if (localdir_read(&v->folder, x->path, &m, e) != 0 ||
-	    !digest_same(&m.digest, &x->want))
-		return err_set(e, ERR_CONTENT, "its metadata has changed");
 	memcpy(s->commit, m.commit, sizeof(s->commit));
 	return find_repo(v, s, m.source, e) < 0 || find_size(s, e) < 0 ? -1 : 0;
 }

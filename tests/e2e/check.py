@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from fakehub import Generated
-from kit import MB, sha256, tree
+from kit import MB, Skip, sha256, tree
 
 BIG = 5 * MB + 700001  # of w/big.bin, in blocks of 1 MiB
 
@@ -191,6 +191,23 @@ def test_a_recorded_path_that_is_none(k):
         k.ok(repair(k), 6, err=("not repaired", path), out="6 right, 1 missing")
         assert not (k.dir / path).exists()
         meta.unlink()
+    k.same(repo)
+
+
+def test_metadata_of_another_user(k):
+    """It decides nothing about what a repair writes."""
+    if os.getuid() != 0:
+        raise Skip("only root can give files away")
+    repo = downloaded(k)
+    other = k.hub.add_repo("acme-lab/other", {"a.txt": "other\n", "w/big.bin": Generated(9, BIG)})
+    k.ok(k.download(other, to=k.top / "other"))
+    for path in ("a.txt", "w/big.bin"):
+        meta = notes(k) / (path + ".metadata")
+        shutil.copy(str(k.top / "other/.cache/huggingface/download" / (path + ".metadata")), str(meta))
+        os.chown(str(meta), 12345, 12345)
+    k.ok(verify(k), 6, err="2 changed")
+    r = k.ok(repair(k), 7, err="its metadata belongs to another user", out="4 right, 2 changed")
+    assert r.out.count("not repaired: its metadata belongs to another user") == 2
     k.same(repo)
 
 
