@@ -62,6 +62,8 @@ struct source {
 	struct repoid id; /* of repo, if it was read from the metadata */
 	char commit[41];
 	char *noted; /* repoid_put_path() */
+	bool there;  /* its name existed when it was begun, with this stamp */
+	struct stamp seen;
 };
 
 struct verify {
@@ -561,15 +563,30 @@ begin_whole(
 	return p;
 }
 
+/* Notes what has the name, for take_name(). */
+static int
+look_before(const struct verify *v, struct source *s, struct err *e)
+{
+	struct stat st;
+	int there = folder_stat(&v->folder, s->item->path, &st, e);
+
+	s->there = there == 0;
+	if (s->there)
+		stamp_of(&st, &s->seen);
+	return there < 0 ? -1 : 0;
+}
+
 static struct partial *
 begin(void *ctx, size_t i, char **url, struct err *e)
 {
 	struct verify *v = ctx;
-	const struct source *s = &v->source[i];
+	struct source *s = &v->source[i];
 	struct item *x = s->item;
 	const char *why = "there are no checksums of its blocks";
 	struct partial *p = NULL;
 
+	if (look_before(v, s, e) < 0)
+		return NULL;
 	e->kind = ERR_NONE;
 	if (x->state != ITEM_MISSING)
 		p = partial_adopt(&v->ground, &v->folder, PREFIX, &x->want,
@@ -597,6 +614,31 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 	return repo_check_file(&s->repo, &f, h, url, e);
 }
 
+/* Gives it its name. What another program has put there during the repair
+ * stays. */
+static int
+take_name(const struct verify *v, const struct source *s, const char *from,
+    struct err *e)
+{
+	const char *to = s->item->path;
+	struct stamp now;
+	struct stat st;
+	int rv = folder_stat(&v->folder, to, &st, e);
+
+	if (rv < 0)
+		return -1;
+	/* Renamed away, or missing. */
+	if (rv > 0)
+		rv = folder_publish_new(&v->folder, from, to, e);
+	else if (stamp_of(&st, &now), !s->there || !stamp_same(&s->seen, &now))
+		rv = 1;
+	else
+		rv = folder_publish(&v->folder, from, to, e);
+	return rv > 0 ? err_set(e, ERR_CONTENT,
+			    "another program has made '%s' meanwhile", to)
+		      : rv;
+}
+
 static int
 done(void *ctx, size_t i, const struct partial *p, const char *name,
     struct err *e)
@@ -612,7 +654,7 @@ done(void *ctx, size_t i, const struct partial *p, const char *name,
 		set_state(x, ITEM_RIGHT, NULL);
 		return 0;
 	}
-	if (folder_publish(&v->folder, name, x->path, e) < 0 ||
+	if (take_name(v, s, name, e) < 0 ||
 	    folder_sync(&v->folder, x->path, e) < 0)
 		return -1;
 	set_state(x, ITEM_REPAIRED, NULL);

@@ -274,6 +274,32 @@ def test_two_links(k):
     k.same(repo)
 
 
+def test_another_program_takes_the_name(k):
+    """What it put there during the repair stays: of a file that was renamed away, missing, or copied."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+
+    def take():
+        k.wait_for(lambda: list(notes(k).glob("*.part")), what="the partial file")
+        if path.exists():
+            path.unlink()
+        path.write_bytes(b"the user's new work")
+
+    def link():
+        flip(path, 1)
+        os.link(str(path), str(k.top / "other"))
+
+    for spoil in (lambda: flip(path, 4000000), path.unlink, link):
+        spoil()
+        k.hub.rules.add(origin="cdn", count=1, drop_after=700001)
+        k.hub.rules.add(origin="cdn", count=1, call=take)
+        k.ok(repair(k, "-j1"), 6, err="another program has made 'w/big.bin' meanwhile")
+        assert path.read_bytes() == b"the user's new work"
+        path.unlink()
+        k.ok(repair(k), out="1 repaired")
+        k.same(repo)
+
+
 def test_the_same_content_twice(k):
     """Two broken copies of one content need one partial file, one after the other."""
     repo = k.hub.add_repo("acme-lab/two", {"a.bin": Generated(1, BIG), "b.bin": Generated(1, BIG),
