@@ -348,6 +348,7 @@ struct partial {
 	/* Guards the following fields; held for a few short writes at most. */
 	pthread_mutex_t lock;
 	char *at;           /* adopted: the name that it has still; else NULL */
+	struct stamp seen;  /* of that file when it was opened */
 	struct lease lease; /* not held if private */
 	struct blocks here; /* blocks that are here */
 	struct blocks old;  /* of these, written by earlier runs */
@@ -900,6 +901,7 @@ static int
 open_published(struct partial *p, struct stat *st, const char **why)
 {
 	struct err e;
+	int rv = 1;
 
 	p->fd = folder_openat(p->f, p->at, O_RDWR, &e);
 	if (p->fd < 0 || fstat(p->fd, st) < 0)
@@ -909,8 +911,10 @@ open_published(struct partial *p, struct stat *st, const char **why)
 	else if (st->st_size < 0 || (uint64_t)st->st_size > p->size)
 		*why = "it has become longer";
 	else
-		return 0;
-	return 1;
+		rv = 0;
+	if (rv == 0)
+		stamp_of(st, &p->seen);
+	return rv;
 }
 
 /* The file becomes the partial one by a copy of what is right of it; its
@@ -955,6 +959,20 @@ is_still_there(const struct partial *p, struct stat *st)
 	       now.st_ino == st->st_ino && now.st_dev == st->st_dev;
 }
 
+/* Fails if its bytes may be other ones than those that were hashed. */
+static int
+check_unchanged(const struct partial *p, struct err *e)
+{
+	struct stamp now;
+	struct stat st;
+
+	if (fstat(p->fd, &st) == 0 &&
+	    (stamp_of(&st, &now), stamp_same(&now, &p->seen)))
+		return 0;
+	return err_set(
+	    e, ERR_CONTENT, "another program is writing to '%s'", p->at);
+}
+
 /* Before the first byte is written. Under the lock. */
 static int
 leave_place(struct partial *p, struct err *e)
@@ -965,6 +983,8 @@ leave_place(struct partial *p, struct err *e)
 	if (!is_still_there(p, &st))
 		return err_set(e, ERR_CONTENT,
 		    "another program replaced '%s' during the repair", p->at);
+	if (check_unchanged(p, e) < 0)
+		return -1;
 	if (folder_remove(p->f, p->name, e) < 0)
 		return -1;
 	rv = st.st_nlink > 1 ? leave_by_copy(p, e)
@@ -1430,7 +1450,7 @@ partial_finish(struct partial *p, const char **name, struct err *e)
 		return err_set(e, ERR_OTHER, "the file is not complete");
 	if (p->at) {
 		*name = p->at;
-		return check_owner(p, e);
+		return check_unchanged(p, e) < 0 ? -1 : check_owner(p, e);
 	}
 	if (check_owner(p, e) < 0 || sync_bytes(p, e) < 0)
 		return -1;

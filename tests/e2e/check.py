@@ -300,6 +300,18 @@ def test_another_program_takes_the_name(k):
         k.same(repo)
 
 
+def test_another_program_writes_to_it(k):
+    """A byte that changes behind the hash is not published as right."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+    flip(path, BIG - 1)
+    k.hub.rules.add(origin="cdn", count=1, call=lambda: flip(path, 1000))
+    k.ok(repair(k, "-j1"), 6, err="another program is writing to 'w/big.bin'", out="5 right")
+    assert path.stat().st_size == BIG
+    k.ok(repair(k), out="1 repaired")
+    k.same(repo)
+
+
 def test_the_same_content_twice(k):
     """Two broken copies of one content need one partial file, one after the other."""
     repo = k.hub.add_repo("acme-lab/two", {"a.bin": Generated(1, BIG), "b.bin": Generated(1, BIG),

@@ -1939,6 +1939,7 @@ test_adopt_right(void)
 {
 	const char *why, *name;
 	struct partial *part;
+	char path[160];
 	struct place p;
 	struct err e;
 
@@ -1957,6 +1958,14 @@ test_adopt_right(void)
 	/* And if the run ends early. */
 	part = adopt_file(&p, &why);
 	CHECK(part != NULL);
+	partial_close(part, false);
+	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	/* And if another program changed it after it was opened. */
+	part = adopt_file(&p, &why);
+	snprintf(path, sizeof(path), "%s/a/file", p.root);
+	CHECK(part && chmod(path, 0600) == 0);
+	CHECK(part && partial_finish(part, &name, &e) < 0);
+	CHECK(strstr(e.msg, "is writing to"));
 	partial_close(part, false);
 	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
 	partial_drop_blocks(&p.f, PREFIX, &p.want);
