@@ -361,6 +361,7 @@ struct partial {
 	uint64_t unstarted; /* bytes completed since write-back was started */
 	bool dirty;         /* fresh is not empty */
 	bool broken;        /* a sync failed: no more blocks are added */
+	bool copied;        /* for partial_copied() */
 	uint64_t synced;    /* when the last sync began */
 	uint64_t hashed;    /* all bytes before it are hashed */
 
@@ -991,6 +992,7 @@ leave_place(struct partial *p, struct err *e)
 			     : folder_publish(p->f, p->at, p->name, e);
 	if (rv < 0)
 		return -1;
+	p->copied = st.st_nlink > 1;
 	(void)fchmod(p->fd, p->maker.private);
 	free(p->at);
 	p->at = NULL;
@@ -1366,6 +1368,18 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 		n -= some;
 	}
 	return 0;
+}
+
+bool
+partial_copied(struct partial *p)
+{
+	bool copied;
+
+	pthread_mutex_lock(&p->lock);
+	copied = p->copied;
+	p->copied = false;
+	pthread_mutex_unlock(&p->lock);
+	return copied;
 }
 
 int

@@ -157,6 +157,10 @@ bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 int partial_write(struct partial *p, const void *bytes, size_t n,
     uint64_t offset, uint64_t *sum, struct err *e);
 
+/* True once if the last write made a copy of an adopted file: other bytes than
+ * those that may have been hashed, so all of it is to be hashed again. */
+bool partial_copied(struct partial *p);
+
 /* Reads back n bytes from offset on, which are here. */
 int partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e);

@@ -449,6 +449,8 @@ flush(struct visit *v, struct err *e)
 	sum = r->sum;
 	rv = partial_write(f->partial, v->buffer, n, at, &sum, e);
 	crew_lock(crew);
+	if (partial_copied(f->partial))
+		f->rehash = true;
 	if (rv == 0) {
 		r->sum = sum;
 		ranges_advance(r, n, PARTIAL_BLOCK);

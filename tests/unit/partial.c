@@ -1996,6 +1996,8 @@ check_adopt_broken(bool linked)
 	CHECK(has_name(&p, "a/file"));
 	fill(&p, part, BLOCK, 2 * BLOCK);
 	CHECK(has_name(&p, "a/file") == linked);
+	/* Its bytes are other ones than those that were hashed. */
+	CHECK(partial_copied(part) == linked && !partial_copied(part));
 	partial_close(part, false);
 	part = must_open(&p, true, PARTIAL_RESUMED, p.size);
 	CHECK(partial_read(part, &byte, 1, 2 * BLOCK, &e) == 0);
