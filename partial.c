@@ -948,16 +948,23 @@ leave_by_copy(struct partial *p, struct err *e)
 	return rv;
 }
 
-/* The path is still that of the file that is open. */
+/* The path is that of the file that is open. */
 static bool
-is_still_there(const struct partial *p, struct stat *st)
+is_at(const struct partial *p, const char *path, struct stat *st)
 {
 	struct stat now;
 	struct err e;
 
 	return fstat(p->fd, st) == 0 &&
-	       folder_stat(p->f, p->at, &now, &e) == 0 &&
+	       folder_stat(p->f, path, &now, &e) == 0 &&
 	       now.st_ino == st->st_ino && now.st_dev == st->st_dev;
+}
+
+static int
+was_replaced(const struct partial *p, struct err *e)
+{
+	return err_set(e, ERR_CONTENT,
+	    "another program replaced '%s' during the repair", p->at);
 }
 
 /* Fails if its bytes may be other ones than those that were hashed. */
@@ -974,6 +981,22 @@ check_unchanged(const struct partial *p, struct err *e)
 	    e, ERR_CONTENT, "another program is writing to '%s'", p->at);
 }
 
+/* The file becomes the partial one. What another program put in its place just
+ * before that gets its name back. */
+static int
+leave_by_name(struct partial *p, struct err *e)
+{
+	struct stat st;
+	struct err kept;
+
+	if (folder_publish(p->f, p->at, p->name, e) < 0)
+		return -1;
+	if (is_at(p, p->name, &st))
+		return 0;
+	(void)folder_publish_new(p->f, p->name, p->at, &kept);
+	return was_replaced(p, e);
+}
+
 /* Before the first byte is written. Under the lock. */
 static int
 leave_place(struct partial *p, struct err *e)
@@ -981,15 +1004,13 @@ leave_place(struct partial *p, struct err *e)
 	struct stat st;
 	int rv;
 
-	if (!is_still_there(p, &st))
-		return err_set(e, ERR_CONTENT,
-		    "another program replaced '%s' during the repair", p->at);
+	if (!is_at(p, p->at, &st))
+		return was_replaced(p, e);
 	if (check_unchanged(p, e) < 0)
 		return -1;
 	if (folder_remove(p->f, p->name, e) < 0)
 		return -1;
-	rv = st.st_nlink > 1 ? leave_by_copy(p, e)
-			     : folder_publish(p->f, p->at, p->name, e);
+	rv = st.st_nlink > 1 ? leave_by_copy(p, e) : leave_by_name(p, e);
 	if (rv < 0)
 		return -1;
 	p->copied = st.st_nlink > 1;

@@ -30,6 +30,8 @@ static struct {
 	char folders[512];          /* what was synced of them, one a line */
 	void (*meanwhile)(void *x); /* runs within a sync of bytes */
 	void *x;
+	bool
+	    replace; /* another program replaces the next file that is renamed */
 } disk;
 
 static bool
@@ -85,11 +87,23 @@ sync_folder_of(const struct folder *f, const char *path, struct err *e)
 	return 0;
 }
 
+static int
+publish_as_told(
+    const struct folder *f, const char *from, const char *to, struct err *e)
+{
+	if (disk.replace && folder_write(f, from, str_of("new"), e) < 0)
+		return -1;
+	disk.replace = false;
+	return folder_publish(f, from, to, e);
+}
+
 #define fdatasync sync_as_told
+#define folder_publish publish_as_told
 #define folder_sync sync_folder_of
 #define file_pwrite write_as_told
 #include "../../partial.c"
 #undef fdatasync
+#undef folder_publish
 #undef folder_sync
 #undef file_pwrite
 
@@ -2051,6 +2065,32 @@ test_adopt_refused(void)
 	place_release(&p);
 }
 
+/* Between the look at the name and the rename. */
+static void
+test_adopt_replaced(void)
+{
+	struct buf text = buf_make(100);
+	struct partial *part;
+	const char *why;
+	struct place p;
+	struct err e;
+	uint64_t sum = 0;
+
+	place_init(&p, 3 * BLOCK + 5);
+	p.setup.keep = true;
+	publish(&p);
+	part = adopt_file(&p, &why);
+	CHECK(part != NULL);
+	disk.replace = true;
+	CHECK(partial_write(part, p.bytes, 9, 0, &sum, &e) < 0);
+	CHECK(e.kind == ERR_CONTENT && strstr(e.msg, "replaced 'a/file'"));
+	partial_close(part, false);
+	CHECK(folder_read(&p.f, "a/file", &text, &e) == 0);
+	CHECK(str_eq(buf_str(&text), "new") && count_files(&p) == 2);
+	buf_release(&text);
+	place_release(&p);
+}
+
 static void
 test_full(void)
 {
@@ -2115,6 +2155,7 @@ static void (*const tests[])(void) = {
     test_adopt_right,
     test_adopt_broken,
     test_adopt_refused,
+    test_adopt_replaced,
     test_full,
     test_killed,
     test_kill,
