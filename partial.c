@@ -935,6 +935,7 @@ leave_by_copy(struct partial *p, struct err *e)
 		rv = wait_check(e);
 		if (rv < 0)
 			break;
+		blocks_add(&p->fresh, i);
 		if (file_pread(p->fd, block, n, begin, p->at, &unread) < 0)
 			rv = drop(p, i, e);
 		else
@@ -945,6 +946,9 @@ leave_by_copy(struct partial *p, struct err *e)
 	if (to >= 0)
 		close(to);
 	free(block);
+	/* To be synced at once, as by take_over(). */
+	p->dirty = true;
+	p->unsynced = SYNC_BYTES;
 	return rv;
 }
 

@@ -2065,6 +2065,32 @@ test_adopt_refused(void)
 	place_release(&p);
 }
 
+/* Copied bytes do not count before they are synced. */
+static void
+test_adopt_copy_lost(void)
+{
+	char path[160], other[160];
+	struct partial *part;
+	const char *why;
+	struct place p;
+	struct err e;
+
+	place_init(&p, 3 * BLOCK + 5);
+	p.setup.keep = true;
+	publish(&p);
+	snprintf(path, sizeof(path), "%s/a/file", p.root);
+	snprintf(other, sizeof(other), "%s/other", p.root);
+	CHECK(link(path, other) == 0);
+	part = adopt_file(&p, &why);
+	CHECK(partial_check(part, 1, 0) == PARTIAL_ROTTEN);
+	fill(&p, part, BLOCK, 2 * BLOCK);
+	disk.bytes = EIO;
+	CHECK(partial_tend(part, &e) < 0 && partial_here(part) == 0);
+	disk.bytes = 0;
+	partial_close(part, false);
+	place_release(&p);
+}
+
 /* Between the look at the name and the rename. */
 static void
 test_adopt_replaced(void)
@@ -2155,6 +2181,7 @@ static void (*const tests[])(void) = {
     test_adopt_right,
     test_adopt_broken,
     test_adopt_refused,
+    test_adopt_copy_lost,
     test_adopt_replaced,
     test_full,
     test_killed,
