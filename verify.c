@@ -990,7 +990,7 @@ report(struct verify *v, struct output *out, int rv, struct err *e)
 		put_json(v, out);
 	else if (rv == 0 && v->o->sha256sums)
 		put_sums(v, out);
-	else if (rv == 0)
+	else if (!v->o->sha256sums && (rv == 0 || e->kind != ERR_STOPPED))
 		put_text(v, out);
 	return rv < 0 ? -1 : sum_up(v, e);
 }

@@ -312,6 +312,15 @@ def test_another_program_writes_to_it(k):
     k.same(repo)
 
 
+def test_a_fault_of_the_disk_ends_it(k):
+    """What was found until then is told."""
+    downloaded(k)
+    flip(k.dir / "w/big.bin", 1)
+    (next(notes(k).glob("*.blocks")).with_suffix(".part")).mkdir()
+    k.ok(repair(k), 7, out="5 right, 1 unchecked")
+    assert (k.dir / "w/big.bin").stat().st_size == BIG
+
+
 def test_the_same_content_twice(k):
     """Two broken copies of one content need one partial file, one after the other."""
     repo = k.hub.add_repo("acme-lab/two", {"a.bin": Generated(1, BIG), "b.bin": Generated(1, BIG),
