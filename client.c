@@ -762,8 +762,13 @@ run_hops(struct response *r, struct err *e)
 struct response *
 client_send(struct client *c, const struct request *q, struct err *e)
 {
-	struct response *r = xcalloc(1, sizeof(*r));
+	struct response *r;
 
+	if (c->o.offline) {
+		err_set(e, ERR_ABSENT, "hub is offline, and this is not here");
+		return NULL;
+	}
+	r = xcalloc(1, sizeof(*r));
 	r->client = c;
 	r->request = q;
 	r->method = q->method;

@@ -49,6 +49,7 @@ struct client_opts {
 	unsigned answer_ms;  /* from request to first byte of the answer */
 	unsigned stall_ms;   /* a body that does not move (see response_read) */
 	unsigned retries;    /* tries after the first, for client_call */
+	bool offline;        /* every request is refused: ERR_ABSENT */
 	uint64_t rate; /* bytes a second over all connections; 0: no limit */
 	/* -v: one line a request, "GET https://host/path 206", never with a
 	 * query; called from any thread; NULL: silent. */

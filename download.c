@@ -667,19 +667,21 @@ is_complete(struct download *d)
 	return true;
 }
 
-/* The files of a snapshot whose listing is not there: those that are named. */
+/* The files of a snapshot whose listing is not there: those that are named.
+ * There may be no cache, either. */
 static int
 list_snapshot(struct download *d, struct err *e)
 {
 	bool named = d->in_cache && choice_is_few_files(&d->choice);
+	bool there = d->folder.fd >= 0;
 
 	for (size_t i = 0; named && i < d->choice.n; i++) {
 		const char *name = d->choice.name[i];
 		struct repo_file f;
 
-		if (cache_find(&d->cache, name, &f) != 0) {
+		if (!there || cache_find(&d->cache, name, &f) != 0) {
 			err_set(e, ERR_ABSENT,
-			    cache_is_absent(&d->cache, name)
+			    there && cache_is_absent(&d->cache, name)
 				? "there is no file '%s' in '%s'"
 				: "'%s' of '%s' is not in the cache, and hub "
 				  "is offline",
@@ -710,8 +712,10 @@ list_kept(struct download *d, struct err *e)
 	struct folder_traits traits;
 	int rv = 1;
 
-	if (d->folder.fd < 0 || d->o->force || !(d->in_cache || d->offline))
+	if (d->o->force || !(d->in_cache || d->offline))
 		return 1;
+	if (d->folder.fd < 0)
+		return d->offline ? list_snapshot(d, e) : 1;
 	if (folder_traits(&d->folder, &traits, e) < 0)
 		return -1;
 	rv = cache_tree(
@@ -1616,7 +1620,8 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	struct folder_traits *traits = &d->ground.traits;
 
 	traits->free = traits->free_files = traits->max_file = UINT64_MAX;
-	if (d->layout && !d->o->dry_run && localdir_prepare(&d->folder, e) < 0)
+	if (d->layout && !d->o->dry_run && d->folder.fd >= 0 &&
+	    localdir_prepare(&d->folder, e) < 0)
 		return -1;
 	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;

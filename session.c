@@ -209,6 +209,7 @@ open_client(const struct session *s, const struct options *o, struct err *e)
 	    .answer_ms = c->answer_ms,
 	    .stall_ms = c->stall_ms,
 	    .retries = c->retries,
+	    .offline = c->offline,
 	    .rate = c->rate,
 	    .log = c->verbose ? log_line : NULL,
 	    .waiting = tell_waiting,
@@ -288,7 +289,8 @@ fill(struct session *s, const struct options *o, struct err *e)
 
 	if (identify(s, o, e) < 0)
 		return -1;
-	if (c->offline && (o->command != COMMAND_DOWNLOAD || o->output)) {
+	if (c->offline &&
+	    (o->command != COMMAND_DOWNLOAD || o->output || o->force)) {
 		err_set(e, ERR_OTHER, "HF_HUB_OFFLINE is set: not connecting");
 		return err_hint(e, "unset HF_HUB_OFFLINE");
 	}

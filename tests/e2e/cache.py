@@ -333,6 +333,26 @@ def test_offline_opens_no_socket(k):
     assert not k.hub.asked() and not (k.dir / "x").exists()
 
 
+def test_offline_asks_nothing_where_nothing_is(k):
+    """No folder, no cache, or --force: nothing is sent, and what is missing is named."""
+    repo = k.hub.add_repo(ID, FILES)
+    revision = ("--offline", "--revision", repo.head().oid)
+    there = k.top / "there"
+    k.ok(k.download(repo, to=there))
+    k.hub.forget()
+    none = k.top / "none"
+    for args in ((ID, "-p", none), (ID, "-p", none, "--dry-run"), (ID, "config.json", "-p", none),
+                 (ID, "config.json", "-f", "-p", none / "config.json"), (ID, "--cache", "--dry-run"),
+                 (ID, "--cache"), (ID, "config.json", "--cache")):
+        r = k.ok(k.run("download", *args, *revision), 3, err=("offline", "run again without --offline"))
+        assert not k.hub.asked() and not none.exists(), (args, r.err)
+    for env in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        for args in (("-p", there, "--force"), ("-p", none, "--force"), ("--cache", "--force"),
+                     ("config.json", "-o", "-")):
+            k.ok(k.run("download", ID, *args, env={env: "1"}), 1, err="not connecting")
+            assert not k.hub.asked(), args
+
+
 def test_system_calls_of_a_hit(k):
     """At most six a file."""
     small = {"part-%02d/f%03d.json" % (i % 20, i): "{%d}" % i for i in range(400)}
