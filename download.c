@@ -1481,11 +1481,21 @@ sync_folder(
 	return rv;
 }
 
-/* Syncs the names of the new files, before success is reported. */
+static bool
+some_done(const struct plan *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (p->file[i].state == PLAN_DONE)
+			return true;
+	return false;
+}
+
+/* Syncs the names of the new files, before success is reported. If all have
+ * failed, there need not be a folder for them. */
 static int
 sync_folders(struct download *d, struct err *e)
 {
-	if (d->in_cache && d->plan.to_fetch &&
+	if (d->in_cache && d->plan.to_fetch && some_done(&d->plan) &&
 	    d->cache.links != CACHE_NO_LINKS) {
 		const struct digest any = {.kind = HASH_GIT};
 		char *blob = cache_blob(&d->cache, &any);

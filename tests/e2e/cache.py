@@ -221,6 +221,14 @@ def test_wrong_content_is_not_published(k):
     assert not (cache.at / "refs/main").exists()
 
 
+def test_every_file_fails(k):
+    """There is no folder of contents then, which is not the error to report."""
+    k.hub.add_repo(ID, {"a.txt": "a", "model.bin": Generated(3, 3 * MB)})
+    k.hub.fault(path="/resolve/", status=404, count=None)
+    r = k.ok(k.run("download", ID, "--retries", "0"), 3)
+    assert "blobs" not in r.err, r.err
+
+
 def test_hard_links(k):
     repo = k.hub.add_repo(ID, FILES)
     env = {"HF_HUB_DISABLE_SYMLINKS": "1"}
