@@ -632,10 +632,22 @@ read_listing(struct download *d, struct err *e)
 	return rv;
 }
 
+/* The official client remembers which files a whole listing does not have. */
+static void
+note_absent(const struct download *d)
+{
+	if (!d->in_cache || d->o->dry_run || d->folder.fd < 0)
+		return;
+	for (size_t i = 0; i < d->choice.n; i++)
+		if (!d->choice.found[i] && !is_folder_name(d->choice.name[i]))
+			cache_set_absent(&d->cache, d->choice.name[i]);
+}
+
 static int
 list_files(struct download *d, struct err *e)
 {
 	bool read_all = d->in_cache || !choice_is_few_files(&d->choice);
+	int rv;
 
 	if (!read_all && ask_each(d, e) < 0) {
 		/* It may be a folder's name. */
@@ -646,7 +658,10 @@ list_files(struct download *d, struct err *e)
 	}
 	if (read_all && read_listing(d, e) < 0)
 		return -1;
-	return check_choice(d, e);
+	rv = check_choice(d, e);
+	if (rv < 0 && e->kind == ERR_ABSENT)
+		note_absent(d);
+	return rv;
 }
 
 /* True if the cache has all files: then the Hub need not be asked. */
@@ -736,27 +751,13 @@ list_kept(struct download *d, struct err *e)
 	return d->offline ? list_snapshot(d, e) : 1;
 }
 
-/* The official client remembers which files are not there. */
-static void
-note_absent(const struct download *d)
-{
-	if (!d->in_cache || d->o->dry_run || d->folder.fd < 0)
-		return;
-	for (size_t i = 0; i < d->choice.n; i++)
-		if (!d->choice.found[i] && !is_folder_name(d->choice.name[i]))
-			cache_set_absent(&d->cache, d->choice.name[i]);
-}
-
 static int
 list(struct download *d, struct err *e)
 {
 	int rv = list_kept(d, e);
 
-	if (rv > 0) {
+	if (rv > 0)
 		rv = list_files(d, e);
-		if (rv < 0 && e->kind == ERR_ABSENT)
-			note_absent(d);
-	}
 	if (rv < 0 && e->kind == ERR_ABSENT && !*e->hint)
 		return suggest(d, e);
 	return rv;

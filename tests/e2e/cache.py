@@ -192,6 +192,18 @@ def test_absent_file_is_noted(k):
     k.ok(k.run("download", ID, "generation_config.json", "--offline"), 3, err="there is no file")
 
 
+def test_absent_is_what_a_listing_does_not_have(k):
+    """An answer that a whole repository is not there says nothing of its files."""
+    repo = k.hub.add_repo(ID, FILES)
+    at = Cache(k, repo).at
+    for status in (401, 404):
+        k.hub.fault(path="/tree/|/paths-info/", status=status, count=None)
+        k.ok(k.run("download", ID, "config.json"), (3, 4))
+        k.hub.rules.clear()
+        assert not (at / ".no_exist").exists(), status
+    k.ok(k.run("download", ID, "config.json"))
+
+
 def test_force(k):
     cache = fill(k)
     k.ok(k.run("download", ID, "--force", "config.json"))
