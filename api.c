@@ -1280,8 +1280,17 @@ take_nocase(struct str *word, const char *start)
 	return true;
 }
 
+static bool
+is_word(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!chr_alpha(s.s[i]) && !chr_digit(s.s[i]) && s.s[i] != '_')
+			return false;
+	return true;
+}
+
 /* Q4_K_M, IQ3_XXS, TQ1_0, F16, BF16, FP16, MXFP4_MOE, NVFP4: a known family,
- * its bits, and nothing but '_' after them. */
+ * its bits, and nothing but a word after '_' after them. */
 static bool
 is_quant(struct str word)
 {
@@ -1307,7 +1316,7 @@ is_quant(struct str word)
 			if (rest.n >= bits.n &&
 			    memcmp(rest.s, bits.s, bits.n) == 0 &&
 			    (rest.n == bits.n || rest.s[bits.n] == '_'))
-				return true;
+				return is_word(rest);
 	}
 	return false;
 }

@@ -360,6 +360,15 @@ label(const struct quant *q)
 }
 
 static void
+put_label(struct buf *out, struct str name)
+{
+	char *text = xstrndup(name.s, name.n);
+
+	put_text(out, text);
+	free(text);
+}
+
+static void
 put_quant(const struct ls *l, const struct quant *q, bool is_default)
 {
 	struct buf *out = &l->out->text;
@@ -367,11 +376,14 @@ put_quant(const struct ls *l, const struct quant *q, bool is_default)
 
 	if (!l->table) {
 		/* What may stand after ':'. */
-		if (q->name.kind == GGUF_MODEL)
-			buf_printf(out, "%.*s\n", STRF(name));
+		if (q->name.kind != GGUF_MODEL)
+			return;
+		put_label(out, name);
+		buf_puts(out, "\n");
 		return;
 	}
-	buf_printf(out, "%-12.*s", STRF(name));
+	put_label(out, name);
+	buf_printf(out, "%*s", name.n < 12 ? 12 - (int)name.n : 0, "");
 	put_size(l, q->size);
 	buf_puts(out, "  ");
 	put_text(out, q->path);

@@ -161,6 +161,18 @@ def test_ls_quants(k):
     assert r["quants"][2]["parts"] == 2 and r["quants"][3]["kind"] == "projector"
 
 
+def test_ls_quants_hostile(k):
+    """What a terminal would obey does not reach it from a file's name."""
+    repo = k.hub.add_repo("acme-lab/odd-GGUF", {"model-a.gguf": "a", "model-b.gguf": "b"})
+    for name in ("m-Q4_K\x1b]0;x\x07.gguf", "m-\x1b[31mred.gguf", "mmproj-Q4_\x1b[2J.gguf", "m-Q4_\u009b2J.gguf"):
+        k.hub.rules.add(path="/tree/", edit=lambda body, to=json.dumps(name)[1:-1].encode():
+                        body.replace(b"model-a.gguf", to), count=None)
+        for args in ((), ("-l",), ("-q",)):
+            r = k.run("ls", repo.id, "--quants", *args)
+            assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", r.out + r.err), (r.out, r.err)
+        k.hub.rules.clear()
+
+
 def test_download_a_quantization(k):
     repo = gguf(k)
     for quant, names in (("Q8_0", ["a-Q8_0-00001-of-00002.gguf", "a-Q8_0-00002-of-00002.gguf"]),

@@ -52,6 +52,8 @@ test_names(void)
 	    {"Phi-3-mini-4k-instruct-Q4_K_M-imat.gguf", GGUF_MODEL, "Q4_K_M",
 		"imat", "Phi-3-mini-4k-instruct-Q4_K_M-imat", 1, 1, 4},
 	    /* What only looks like one. */
+	    {"model-Q4_K\x1b[2J.gguf", GGUF_MODEL, "", "Q4_K\x1b[2J",
+		"model-Q4_K\x1b[2J", 1, 1, 4},
 	    {"Phi-3-mini-4k-instruct.gguf", GGUF_MODEL, "", "instruct",
 		"Phi-3-mini-4k-instruct", 1, 1, 0},
 	    {"QwQ-32B.gguf", GGUF_MODEL, "", "32B", "QwQ-32B", 1, 1, 32},
