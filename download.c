@@ -1007,7 +1007,7 @@ get_content(void *ctx, size_t i, struct content *out)
 }
 
 /* Waits while another program has the lock of a content in the cache, as long
- * as what it has of it grows. 1: it has put the content in place. */
+ * as what it has of it grows. 1: the content is in place since our look. */
 static int
 wait_for_other(struct download *d, size_t i, struct err *e)
 {
@@ -1015,7 +1015,10 @@ wait_for_other(struct download *d, size_t i, struct err *e)
 	uint64_t had = 0, end = 0, now;
 
 	while ((d->held[i] = cache_lock(&d->cache, &f->digest)) == -1) {
-		uint64_t has = cache_incomplete(&d->cache, &f->digest);
+		/* In the files of the official client, or in ours. */
+		uint64_t has =
+		    cache_incomplete(&d->cache, &f->digest) +
+		    partial_left(&d->folder, d->prefix, &f->digest, f->size);
 
 		now = wait_now();
 		if (!end)
@@ -1035,7 +1038,8 @@ wait_for_other(struct download *d, size_t i, struct err *e)
 		if (wait_until(now + OTHER_MS, e) < 0)
 			return -1;
 	}
-	return end &&
+	/* It may have come before we had the lock. */
+	return !d->o->force &&
 	       cache_look_blob(&d->cache, &f->digest, f->size) == CACHE_BLOB;
 }
 

@@ -600,6 +600,56 @@ def test_lock_of_another(k):
     assert not k.hub.asked("cdn")
 
 
+def test_force_after_a_lock(k):
+    """--force does not trust what was there, also if another program had the lock."""
+    cache = fill(k, {"model.bin": Generated(3, 3 * MB), "a.txt": "a"})
+    blob = cache.blob("model.bin")
+    size = blob.stat().st_size
+    blob.chmod(0o600)
+    blob.write_bytes(b"x" * size)
+    lock = cache.top / ".locks" / FOLDER / (blob.name + ".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        p = k.start("download", ID, "--force")
+        k.wait_for(lambda: k.hub.asked("hub"))
+        time.sleep(1)
+        assert p.poll() is None
+    k.ok(k.finish(p), err="another program is downloading it")
+    cache.check()
+
+
+def test_content_that_came_before_the_lock(k):
+    """Another program put it in place after our look, and its lock was free again."""
+    files = {"a.bin": Generated(3, 3 * MB), "b.bin": Generated(4, 3 * MB)}
+    repo = k.hub.add_repo(ID, files)
+    cache, other = Cache(k, repo), Cache(k, repo, top=k.top / "other")
+    k.ok(k.run("download", ID, "--cache-dir", other.top))
+    k.hub.forget()
+
+    def come():
+        cache.blob("a.bin").parent.mkdir(parents=True, exist_ok=True)
+        for path in files:
+            shutil.copy(other.blob(path), cache.blob(path))
+    k.hub.fault(origin="hub", path="/resolve/", call=come)
+    k.ok(k.run("download", ID, "-j", "1"))
+    assert len(k.hub.asked("cdn")) == 1, k.hub.asked("cdn")
+    cache.check()
+
+
+@limit(60)
+def test_wait_for_another_hub(k):
+    """What it has in its partial file grows: so it is waited for."""
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 16 * MB)})
+    k.hub.fault(origin="cdn", rate=2 * MB, count=None)
+    first = k.start("download", ID, "-j", "1")
+    k.wait_for(lambda: k.from_cdn() > 100000)
+    r = k.ok(k.run("download", ID, "--stall-timeout", "4", timeout=50), err="another program is downloading it")
+    assert "no progress" not in r.err, r.err
+    k.ok(k.finish(first))
+    Cache(k, repo).check()
+
+
 @limit(90)
 def test_lock_that_is_never_let_go(k):
     """It makes no progress: the content is fetched all the same."""
