@@ -309,7 +309,7 @@ ref_path(const struct cache *c, const char *revision)
 
 	return path_check(str_of(revision), &ignored) < 0
 		   ? NULL
-		   : join(c->base, "refs/", revision, "");
+		   : join(c->refs, revision, "", "");
 }
 
 /* What the link of a file says: "../../blobs/HASH" at the top of the snapshot,
@@ -360,15 +360,22 @@ cache_init(struct cache *c, const struct folder *root, enum repo_type type,
 	*c = (struct cache){
 	    .root = root, .name = buf_detach(&b), .blobs.fd = -1};
 	c->base = join(c->name, "/", "", "");
+	c->refs = join(c->base, "refs/", "", "");
 }
 
 void
-cache_init_folder(struct cache *c, const struct folder *root)
+cache_init_folder(struct cache *c, const struct folder *root,
+    enum repo_type type, const char *id)
 {
+	struct buf b = buf_make(1024);
+
+	repoid_put_path(&b, type, id);
 	*c = (struct cache){.root = root,
 	    .name = xstrdup(""),
 	    .base = xstrdup(".cache/huggingface/"),
 	    .blobs.fd = -1};
+	c->refs = join(c->base, "refs/", buf_cstr(&b), "/");
+	buf_release(&b);
 }
 
 void
@@ -377,6 +384,7 @@ cache_release(struct cache *c)
 	folder_close(&c->blobs);
 	free(c->name);
 	free(c->base);
+	free(c->refs);
 	*c = (struct cache){.blobs.fd = -1};
 }
 

@@ -44,6 +44,7 @@ struct cache {
 	const struct folder *root; /* borrowed */
 	char *name;                /* of the repository: "models--ORG--NAME" */
 	char *base;                /* below root, with a '/' at its end */
+	char *refs;                /* the same, for the revisions */
 	char commit[41];
 	enum cache_links links;
 	struct folder blobs; /* fd -1: not there, or not looked for yet */
@@ -53,8 +54,10 @@ struct cache {
 void cache_init(struct cache *c, const struct folder *root, enum repo_type type,
     const char *id);
 
-/* Only the refs and trees of the folder root. */
-void cache_init_folder(struct cache *c, const struct folder *root);
+/* Only the refs and trees of the folder root. Its files may come from several
+ * repositories: each has refs of its own. */
+void cache_init_folder(struct cache *c, const struct folder *root,
+    enum repo_type type, const char *id);
 void cache_release(struct cache *c);
 
 /* Paths below the root; the caller frees. */

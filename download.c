@@ -878,7 +878,7 @@ choose_target(struct download *d, struct err *e)
 	d->prefix = xstrdup(d->layout ? LOCALDIR_PREFIX "/" : FILE_PREFIX "/");
 	if (d->o->output)
 		return 0;
-	cache_init_folder(&d->cache, &d->folder);
+	cache_init_folder(&d->cache, &d->folder, d->s.id.type, d->s.id.id);
 	if (d->layout) {
 		d->into = xstrdup(path);
 		return 0;
@@ -1551,7 +1551,7 @@ sweep_folder(
 static void
 sweep_folders(void *ctx, struct litter *l)
 {
-	static const char *const own[] = {"", "trees/", "refs/"};
+	static const char *const own[] = {"", "trees/"};
 	struct download *d = ctx;
 	struct err e;
 
@@ -1564,6 +1564,7 @@ sweep_folders(void *ctx, struct litter *l)
 		litter_sweep(l, buf_cstr(&b));
 		buf_release(&b);
 	}
+	litter_sweep(l, d->cache.refs);
 	if (d->layout)
 		each_folder(d, true, sweep_folder, &e);
 }

@@ -428,6 +428,17 @@ def test_offline_folder(k):
     assert not k.hub.asked()
 
 
+def test_offline_folder_of_another_repository(k):
+    """What was fetched from one repository is not taken for another, of the same branch."""
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    for args in (("acme-lab/other",), (ID, "-t", "dataset")):
+        k.ok(k.run("download", *args, "-p", k.dir, "--offline"), 3, err="which commit 'main' is")
+    k.ok(k.download(repo, "--offline"), err="8 of 8 files are in place")
+    assert not k.hub.asked()
+
+
 def test_listing_of_others_says_nothing_of_a_folder(k):
     repo = k.hub.add_repo(ID, FILES)
     k.ok(k.download(repo))

@@ -425,7 +425,7 @@ def ours(k):
     """What stands in our own folder beside the layout."""
     at = k.dir / ".cache" / "huggingface"
     return sorted(p.name for p in at.rglob("*") if p.is_file() and p.suffix not in (".metadata", ".blocks")
-                  and p.parent.name not in ("trees", "refs")
+                  and p.relative_to(at).parts[0] not in ("trees", "refs")
                   and p.name not in (".gitignore", "CACHEDIR.TAG"))
 
 
