@@ -878,6 +878,7 @@ cache_lock(const struct cache *c, const struct digest *d)
 {
 	char hex[2 * HASH_SIZE_MAX + 1], *path;
 	struct buf b = buf_make(1024);
+	struct stat st;
 	struct err e;
 	bool held;
 	int fd;
@@ -889,8 +890,11 @@ cache_lock(const struct cache *c, const struct digest *d)
 	free(path);
 	if (fd < 0)
 		return -2;
-	/* As the official client does, for other users of the cache. */
-	(void)fchmod(fd, 0664);
+	/* As the official client does, for other users of the cache; but it may
+	 * be a second name of a file that is none of ours. */
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_nlink == 1 &&
+	    st.st_size == 0)
+		(void)fchmod(fd, 0664);
 	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
 		return fd;
 	held = errno == EWOULDBLOCK;

@@ -630,6 +630,22 @@ def test_force_after_a_lock(k):
     cache.check()
 
 
+def test_lock_that_is_another_file(k):
+    """The mode of what a hard link in the place of the lock leads to stays."""
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB)})
+    cache = Cache(k, repo)
+    secret = cache.top / "secret"
+    lock = cache.top / ".locks" / FOLDER / (cache.blob("model.bin").name + ".lock")
+    lock.parent.mkdir(parents=True)
+    for text in ("secret", ""):
+        secret.write_text(text)
+        secret.chmod(0o600)
+        lock.unlink(missing_ok=True)
+        os.link(secret, lock)
+        k.ok(k.run("download", ID, "--force"))
+        assert secret.stat().st_mode & 0o777 == 0o600, text
+
+
 def test_content_that_came_before_the_lock(k):
     """Another program put it in place after our look, and its lock was free again."""
     files = {"a.bin": Generated(3, 3 * MB), "b.bin": Generated(4, 3 * MB)}
