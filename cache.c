@@ -414,7 +414,7 @@ cache_ref(
 	char *path = ref_path(c, revision);
 	int rv = path ? folder_read(c->root, path, &text, e) : 1;
 
-	if (rv == 0 && !commit_valid(buf_cstr(&text)))
+	if (rv == 0 && (text.len != 40 || !commit_valid(buf_cstr(&text))))
 		rv = err_set(e, ERR_CONTENT, "'%s/%s' does not hold a commit",
 		    c->root->path, path);
 	if (rv == 0)

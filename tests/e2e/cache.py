@@ -400,6 +400,12 @@ def test_offline_names_what_is_missing(k):
          err="HF_HUB_OFFLINE is set")
 
 
+def test_ref_with_more_after_a_zero_byte(k):
+    cache = fill(k)
+    (cache.at / "refs/main").write_bytes(cache.commit.encode() + b"\0rest")
+    k.ok(k.run("download", ID, "--offline"), 6, err="does not hold a commit")
+
+
 def test_offline_without_a_listing(k):
     """As after a client that fetches single files: those that are named can be found."""
     cache = fill(k)
