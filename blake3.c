@@ -544,9 +544,9 @@ blake3_restart(struct blake3 *h, const unsigned char key[BLAKE3_SIZE])
 }
 
 /*
- * Adds a subtree of so many leaves, and joins pairs of the same size: as many
- * subtrees are left as the number of leaves has bits. None of them is the root,
- * which is hashed with another flag, since an open leaf always follows.
+ * Adds a subtree with this number of leaves, then joins subtrees of the same size.
+ * One subtree remains for each 1 bit in the total number of leaves. The root has
+ * another flag; no subtree here is the root, since an open leaf always follows.
  */
 static void
 push(struct blake3 *h, const unsigned char cv[BLAKE3_SIZE], uint64_t leaves)
@@ -566,9 +566,9 @@ push(struct blake3 *h, const unsigned char cv[BLAKE3_SIZE], uint64_t leaves)
 }
 
 /*
- * n leaves, at most BATCH, that begin where a subtree of so many may. Their
- * pairs are hashed side by side, too, level by level. One that has no other is
- * the right edge of its level, and waits in edge.
+ * Adds n leaves, at most BATCH, that begin where a subtree of n leaves may begin.
+ * Their pairs are hashed side by side, level by level. A node without a partner is
+ * the right edge of its level and waits in edge.
  */
 static void
 push_leaves(struct blake3 *h, const unsigned char *p, size_t n)

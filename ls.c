@@ -23,7 +23,7 @@
 
 /* --- What is in a repository. --- */
 
-/* A commit is shown by so many of its digits, its date by its day. */
+/* Characters shown of a commit's hash, and of its date (YYYY-MM-DD). */
 #define COMMIT_SHOWN 8
 #define DAY 10
 

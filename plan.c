@@ -60,7 +60,7 @@ parse_stamp(struct str line, struct stamp *out)
 	return true;
 }
 
-/* "repo models/ORG/NAME"; what is no name is not there. */
+/* Reads "repo models/ORG/NAME". An invalid name counts as missing. */
 static void
 parse_source(struct str line, char out[], size_t max)
 {

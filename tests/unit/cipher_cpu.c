@@ -246,7 +246,7 @@ test_aes(size_t key_len)
 	}
 }
 
-/* A stream in pieces: each goes on with the counter that the last one gave. */
+/* A stream in pieces: each piece starts with the counter that the last call returned. */
 static void
 test_pieces(void)
 {
