@@ -485,7 +485,9 @@ pick_range(
 }
 
 /* Takes a stalled range, if there is one, from its holder, which notices that
- * when it wakes up. */
+ * when it wakes up. If the holder was still waiting for the first byte, this
+ * server may be slow to answer: then the next rescue of the file waits longer,
+ * or none of its requests would ever be answered. */
 static struct range *
 rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 {
@@ -494,6 +496,8 @@ rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 
 	if (!r)
 		return NULL;
+	if (!r->answered)
+		f->patience += f->patience + RESCUE_MS;
 	old = r->holder;
 	old->f = NULL;
 	old->r = NULL;
@@ -517,12 +521,13 @@ rescue_after(const struct transfer_queue *q)
 static bool
 pick_rescue(struct transfer_queue *q, uint64_t now, struct transfer_job *j)
 {
-	uint64_t after = rescue_after(q);
+	uint64_t after = rescue_after(q), limit;
 
 	for (struct transfer_file *f = q->active; f; f = f->next) {
 		if (!usable(q, f, now) || transfer_small(f))
 			continue;
-		j->r = rescue(f, now > after ? now - after : 0, j);
+		limit = after + f->patience;
+		j->r = rescue(f, now > limit ? now - limit : 0, j);
 		if (!j->r)
 			continue;
 		j->f = f;
@@ -653,6 +658,7 @@ transfer_pick(
 		return transfer_pick_ripe(q, j);
 	j->task = TRANSFER_RANGE;
 	j->r->moved = now;
+	j->r->answered = false;
 	j->f->users++;
 	j->f->resolving = j->f->resolving || !j->f->direct;
 	return true;

@@ -47,6 +47,7 @@ struct range {
 	uint64_t moved; /* when a byte last arrived (ms); the caller keeps it */
 	void *holder;   /* NULL: the range waits for a connection */
 	bool pinned;
+	bool answered; /* the holder received a byte; the caller keeps it */
 	struct range *next;
 };
 
@@ -219,6 +220,7 @@ struct transfer_file {
 	unsigned failed;     /* tries in a row without FETCH_PROGRESS */
 	unsigned wrong;      /* times that the content was wrong */
 	unsigned lost;       /* blocks of this run that were read back wrong */
+	uint64_t patience;   /* ms; a rescue waits for so much longer */
 	uint64_t not_before; /* no try before (ms) */
 	unsigned shown;      /* of progress_start() */
 	bool resolving;      /* one worker is finding out direct, others wait */

@@ -488,12 +488,15 @@ take(void *ctx, size_t n, struct err *e)
 	v->next += n;
 	if (!r || v->next <= r->at) {
 		/* Not needed: late, or here already. */
-		if (r)
+		if (r) {
 			r->moved = now;
+			r->answered = true;
+		}
 		crew_unlock(crew);
 		return 0;
 	}
 	r->moved = now;
+	r->answered = true;
 	v->q->mover.work += n;
 	v->fill += n;
 	full = v->fill == HASHER_BUFFER || v->next == r->end;

@@ -383,6 +383,15 @@ def test_rescue_after_the_rate_collapsed(k):
     end(k, repo, "-j", "8", "--stall-timeout", "100")
 
 
+@limit(60)
+def test_server_that_answers_late(k):
+    """Each request waits longer for its first byte than a rescue does at first."""
+    repo = large(k, 40 * MB)
+    k.hub.fault(origin="cdn", delay=5, count=None)
+    end(k, repo, "-j", "8")
+    assert len(k.hub.asked("cdn")) < 25, "too many requests"
+
+
 @limit(40)
 def test_stopped_and_continued(k):
     size = 60 * MB

@@ -146,6 +146,7 @@ stalled(struct transfer_queue *q, struct transfer_file *f, struct partial *p,
 	p->here = 7 * PARTIAL_BLOCK;
 	ranges_advance(j->r, p->here + 700001, PARTIAL_BLOCK);
 	j->r->sum = 99;
+	j->r->answered = true;
 	q->mover.ramp.allowed = 2;
 	return f->ranges.first;
 }
@@ -176,9 +177,10 @@ test_rescue(void)
 	CHECK(j.f == &f && j.r == r && r->holder == &j && f.users == 1);
 	CHECK(r->at == 7 * PARTIAL_BLOCK + 700001 && r->end == p.size);
 	CHECK(r->begin == 7 * PARTIAL_BLOCK && r->sum == 99);
-	CHECK(r->moved == NOW + 4001);
+	CHECK(r->moved == NOW + 4001 && !r->answered && f.patience == 0);
 	CHECK(!old.f && !old.r && old.cancelled && !j.cancelled);
 	/* The new holder has as much time as the old one had. */
+	r->answered = true;
 	CHECK(!transfer_pick(&q, NOW + 8001, true, &third));
 	CHECK(!j.cancelled);
 	CHECK(transfer_pick(&q, NOW + 8002, true, &third) && third.r == r);
@@ -186,6 +188,32 @@ test_rescue(void)
 	/* The old holder picks its next job. */
 	CHECK(!transfer_pick(&q, NOW + 8002, true, &old));
 	CHECK(!old.cancelled && !old.f && !old.r);
+	ranges_put(&f.ranges, r);
+	end_stalled(&q, &f);
+}
+
+/* A server that needs longer than 4 s for its first byte: each rescue waits
+ * twice as long as the one before, until one request is answered. */
+static void
+test_slow_to_answer(void)
+{
+	struct partial p = {(uint64_t)100 << 20, false, 0};
+	struct transfer_file f;
+	struct transfer_queue q = {0};
+	struct transfer_job job[5];
+	struct range *r;
+	uint64_t now = NOW;
+
+	r = stalled(&q, &f, &p, &job[0]);
+	r->answered = false;
+	for (unsigned i = 1; i < countof(job); i++) {
+		uint64_t wait = (uint64_t)4000 << (i - 1);
+
+		CHECK(!transfer_pick(&q, now + wait, true, &job[i]));
+		now += wait + 1;
+		CHECK(transfer_pick(&q, now, true, &job[i]) && job[i].r == r);
+		CHECK(job[i - 1].cancelled && !r->answered);
+	}
 	ranges_put(&f.ranges, r);
 	end_stalled(&q, &f);
 }
@@ -410,6 +438,7 @@ main(void)
 	test_begins_are_bounded();
 	test_ranges_of_one_file();
 	test_rescue();
+	test_slow_to_answer();
 	test_no_more_connections();
 	test_no_rescue();
 	test_rescue_or_other();
