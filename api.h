@@ -192,40 +192,6 @@ struct answer_about {
 int answer_error(const struct http_head *h, struct str body,
     const struct answer_about *about, struct err *e);
 
-/* --- Names of GGUF files. --- */
-
-/*
- * What the name of a GGUF file says, by the rules of llama.cpp
- * (common/download.cpp): MODEL-QUANT[-PART-of-PARTS].gguf. Pure.
- */
-
-enum gguf_kind {
-	GGUF_NONE, /* no GGUF file */
-	GGUF_MODEL,
-	GGUF_PROJECTOR, /* "mmproj": what a model sees with */
-	GGUF_OTHER,     /* imatrix, draft models: goes with a model */
-};
-
-/* All views are into the path. */
-struct gguf {
-	enum gguf_kind kind;
-	struct str stem;      /* the path without PART, PARTS and ".gguf" */
-	struct str quant;     /* "Q4_K_M", "UD-Q4_K_XL", "bf16"; "": none */
-	struct str tag;       /* the last word of stem, after '-' or '.' */
-	unsigned part, parts; /* 1..parts; 1 and 1 if it is not split */
-};
-
-struct gguf gguf_parse(const char *path);
-
-/* How well the file fits what the user asked for (case does not count): 3 its
- * quantization, 2 the same but for an "UD-", or its tag, 1 a part of its path
- * that ends before a '-' or a '.', 0 not. */
-unsigned gguf_fits(const char *path, const char *quant);
-
-/* Bits of a weight: the first number of the quantization, else of the tag; 0 if
- * there is none. */
-unsigned gguf_bits(const struct gguf *g);
-
 /* --- How to send each file. --- */
 
 /*

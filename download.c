@@ -17,6 +17,7 @@
 #include "err.h"
 #include "fetch.h"
 #include "file.h"
+#include "gguf.h"
 #include "json.h"
 #include "option.h"
 #include "partial.h"
@@ -608,7 +609,7 @@ check_choice(struct download *d, struct err *e)
 		return -1;
 	if (!d->s.id.quant)
 		return 0;
-	return plan_choose_quant(&d->plan, d->s.id.quant, d->s.id.id, e);
+	return gguf_choose(&d->plan, d->s.id.quant, d->s.id.id, e);
 }
 
 /* The whole listing from the Hub, which is kept where the files go: so there

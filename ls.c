@@ -10,6 +10,7 @@
 #include "client.h"
 #include "config.h"
 #include "err.h"
+#include "gguf.h"
 #include "json.h"
 #include "option.h"
 #include "path.h"
@@ -352,7 +353,7 @@ plan_file_of(void *ctx, const struct repo_file *f, struct err *e)
 
 /* "Q4_K_M", else what the name ends with, else nothing. */
 static struct str
-label(const struct quant *q)
+label(const struct gguf_model *q)
 {
 	if (q->name.kind == GGUF_PROJECTOR)
 		return str_of("mmproj");
@@ -369,7 +370,7 @@ put_label(struct buf *out, struct str name)
 }
 
 static void
-put_quant(const struct ls *l, const struct quant *q, bool is_default)
+put_quant(const struct ls *l, const struct gguf_model *q, bool is_default)
 {
 	struct buf *out = &l->out->text;
 	struct str name = label(q);
@@ -396,7 +397,7 @@ put_quant(const struct ls *l, const struct quant *q, bool is_default)
 }
 
 static void
-put_quant_json(struct buf *b, const struct quant *q, bool is_default)
+put_quant_json(struct buf *b, const struct gguf_model *q, bool is_default)
 {
 	static const char *const kind[] = {
 	    [GGUF_MODEL] = "model",
@@ -413,9 +414,9 @@ put_quant_json(struct buf *b, const struct quant *q, bool is_default)
 }
 
 static void
-put_quants(struct ls *l, const struct quant *q, size_t n)
+put_quants(struct ls *l, const struct gguf_model *q, size_t n)
 {
-	const struct quant *first = plan_quant(q, n, "");
+	const struct gguf_model *first = gguf_pick(q, n, "");
 	struct buf *b = &l->out->text;
 
 	if (l->o->json) {
@@ -438,12 +439,12 @@ put_quants(struct ls *l, const struct quant *q, size_t n)
 static int
 list_quants(struct ls *l, struct err *e)
 {
-	struct quant *q;
+	struct gguf_model *q;
 	size_t n;
 
 	if (repo_tree(&l->s.repo, l->commit, plan_file_of, l, e) < 0)
 		return -1;
-	q = plan_quants(&l->plan, &n);
+	q = gguf_list(&l->plan, &n);
 	if (n)
 		put_quants(l, q, n);
 	free(q);

@@ -346,8 +346,8 @@ by_path(const void *a, const void *b)
 	return strcmp(x->file.path, y->file.path);
 }
 
-static void
-sort_paths(struct plan *p)
+void
+plan_sort(struct plan *p)
 {
 	if (p->n)
 		qsort(p->file, p->n, sizeof(p->file[0]), by_path);
@@ -358,7 +358,7 @@ plan_check(struct plan *p, bool windows)
 {
 	struct err e;
 
-	sort_paths(p);
+	plan_sort(p);
 	for (size_t i = 0; i < p->n; i++) {
 		struct plan_file *f = &p->file[i];
 
@@ -628,196 +628,6 @@ plan_same_name(const struct plan *p, const struct plan_file *f,
 			return other;
 	}
 	return NULL;
-}
-
-/* --- GGUF by quantization. --- */
-
-/* Between two parts of one model others may stand that have nearly its name. */
-#define PARTS_APART 8
-
-/* The model of which that file is a further part; NULL: of none. */
-static struct quant *
-find_parts(struct quant *q, size_t n, const struct gguf *g)
-{
-	for (size_t i = n; i > 0 && n - i < PARTS_APART; i--) {
-		struct quant *x = &q[i - 1];
-
-		if (g->parts > 1 && x->name.parts == g->parts &&
-		    str_same(x->name.stem, g->stem))
-			return x;
-	}
-	return NULL;
-}
-
-struct quant *
-plan_quants(struct plan *p, size_t *n)
-{
-	struct quant *q = NULL;
-	size_t cap = 0;
-
-	*n = 0;
-	sort_paths(p);
-	for (size_t i = 0; i < p->n; i++) {
-		const struct repo_file *f = &p->file[i].file;
-		struct gguf g = gguf_parse(f->path);
-		struct quant *x = find_parts(q, *n, &g);
-
-		if (g.kind == GGUF_NONE)
-			continue;
-		if (!x) {
-			if (*n == cap) {
-				cap = cap ? cap + cap / 2 : 16;
-				q = xreallocarray(q, cap, sizeof(*q));
-			}
-			x = &q[(*n)++];
-			*x = (struct quant){.name = g, .path = f->path};
-		}
-		/* In the order of their numbers: five digits each. */
-		x->here++;
-		if (!x->absent && g.part != x->here)
-			x->absent = x->here;
-		x->size += f->size;
-	}
-	for (size_t i = 0; i < *n; i++)
-		if (!q[i].absent && q[i].here < q[i].name.parts)
-			q[i].absent = q[i].here + 1;
-	return q;
-}
-
-static const struct quant *
-best_fit(const struct quant *q, size_t n, const char *name)
-{
-	const struct quant *best = NULL;
-	unsigned fit = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		unsigned now = gguf_fits(q[i].path, name);
-
-		if (q[i].name.kind != GGUF_MODEL || now <= fit)
-			continue;
-		best = &q[i];
-		fit = now;
-	}
-	return best;
-}
-
-const struct quant *
-plan_quant(const struct quant *q, size_t n, const char *name)
-{
-	const struct quant *best;
-
-	if (*name)
-		return best_fit(q, n, name);
-	best = best_fit(q, n, "Q4_K_M");
-	if (!best)
-		best = best_fit(q, n, "Q8_0");
-	for (size_t i = 0; !best && i < n; i++)
-		if (q[i].name.kind == GGUF_MODEL)
-			best = &q[i];
-	return best;
-}
-
-/* How deep the folder of path lies, if it is that of model or above it; else
- * -1. */
-static int
-depth_above(const char *path, const char *model)
-{
-	const char *slash = strrchr(path, '/');
-	size_t n = slash ? (size_t)(slash - path) + 1 : 0;
-	int depth = 0;
-
-	if (strncmp(path, model, n) != 0)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-		depth += path[i] == '/';
-	return depth;
-}
-
-static const struct quant *
-find_projector(const struct quant *q, size_t n, const struct quant *model)
-{
-	int bits = (int)gguf_bits(&model->name), best_depth = -1, best_far = 0;
-	const struct quant *best = NULL;
-
-	for (size_t i = 0; i < n; i++) {
-		int depth = depth_above(q[i].path, model->path);
-		int far = abs((int)gguf_bits(&q[i].name) - bits);
-
-		if (q[i].name.kind != GGUF_PROJECTOR || depth < best_depth ||
-		    (best && depth == best_depth && far >= best_far))
-			continue;
-		best = &q[i];
-		best_depth = depth;
-		best_far = far;
-	}
-	return best_depth < 0 ? NULL : best;
-}
-
-static int
-no_such_quant(const struct quant *q, size_t n, const char *name, const char *id,
-    struct err *e)
-{
-	struct buf list = buf_make(600);
-	char size[16];
-	size_t models = 0;
-
-	for (size_t i = 0; i < n; i++) {
-		struct str quant = q[i].name.quant;
-
-		if (q[i].name.kind != GGUF_MODEL)
-			continue;
-		size_show(q[i].size, size);
-		buf_printf(&list, "%s%.*s (%s)", models++ ? ", " : "",
-		    STRF(quant.n ? quant : q[i].name.tag), size);
-	}
-	if (models)
-		err_set(e, ERR_ABSENT,
-		    "there is no quantization '%s' in '%s'; there %s %s%s",
-		    name, id, models == 1 ? "is" : "are", buf_cstr(&list),
-		    list.full ? ", ..." : "");
-	else
-		err_set(e, ERR_ABSENT,
-		    "there is no model in a GGUF file in '%s'", id);
-	buf_release(&list);
-	return models ? err_hint(e, "hub ls %s --quants", id) : -1;
-}
-
-static bool
-is_of(const struct quant *q, const char *path)
-{
-	struct gguf g = gguf_parse(path);
-
-	return q && (strcmp(q->path, path) == 0 ||
-			(g.kind != GGUF_NONE && g.parts > 1 &&
-			    g.parts == q->name.parts &&
-			    str_same(g.stem, q->name.stem)));
-}
-
-int
-plan_choose_quant(
-    struct plan *p, const char *name, const char *id, struct err *e)
-{
-	size_t n, kept = 0;
-	struct quant *q = plan_quants(p, &n);
-	const struct quant *model = plan_quant(q, n, name), *projector;
-	int rv = 0;
-
-	if (!model)
-		rv = no_such_quant(q, n, name, id, e);
-	else if (model->absent)
-		rv = err_set(e, ERR_ABSENT,
-		    "part %u of %u of '%.*s' is missing in '%s'", model->absent,
-		    model->name.parts, STRF(model->name.stem), id);
-	if (rv == 0) {
-		projector = find_projector(q, n, model);
-		for (size_t i = 0; i < p->n; i++)
-			if (is_of(model, p->file[i].file.path) ||
-			    is_of(projector, p->file[i].file.path))
-				p->file[kept++] = p->file[i];
-		p->n = kept;
-	}
-	free(q);
-	return rv;
 }
 
 /* --- Names and folders that cannot take a file, before it is fetched. --- */

@@ -106,6 +106,9 @@ struct plan_how {
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
+/* Sorts the files by their paths. */
+void plan_sort(struct plan *p);
+
 /* The other file of the plan that would replace f, since the file system does
  * not distinguish the two names; NULL if there is none. */
 const struct plan_file *plan_same_name(const struct plan *p,
@@ -120,36 +123,6 @@ int plan_room(
     const struct plan *p, const struct folder_traits *t, struct err *e);
 
 void plan_release(struct plan *p);
-
-/* --- GGUF by quantization. --- */
-
-/* A model in one file or in several parts, or another GGUF file. The views are
- * into the paths of the plan. */
-struct quant {
-	struct gguf name; /* of its first file */
-	const char *path; /* of its first file */
-	unsigned here;    /* parts that are in the plan */
-	unsigned absent;  /* the first part that is not; 0: all are */
-	uint64_t size;    /* of all parts */
-};
-
-/* Sorts the plan and gives the GGUF files in it, in the order of their paths;
- * the caller frees. NULL if there are none. */
-struct quant *plan_quants(struct plan *p, size_t *n);
-
-/* Which of them a name stands for: the one that fits best (gguf_fits), of
- * several the first. "" stands for Q4_K_M, else Q8_0, else the first model.
- * NULL: none. */
-const struct quant *plan_quant(
-    const struct quant *q, size_t n, const char *name);
-
-/* Leaves in the plan only the files of that quantization, and the projector that
- * goes with it, if there is one: in the same folder or the nearest above, with
- * the nearest number of bits. id is for the sentence. ERR_ABSENT: there is no
- * such quantization, and the sentence lists those that there are; or parts of
- * it are missing. */
-int plan_choose_quant(
-    struct plan *p, const char *name, const char *id, struct err *e);
 
 /* --- The official client's metadata. --- */
 

@@ -1,6 +1,7 @@
 /* What the Hub answers: listings, descriptions, the answer to preupload, and
  * errors. A head may stand before the body. */
 
+#include "../../gguf.c"
 #include "api.h"
 #include "tests/fuzz/fuzz.h"
 

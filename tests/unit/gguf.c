@@ -1,7 +1,7 @@
 /* Names of GGUF files, and which of them a quantization stands for. The names
  * are of public repositories. */
 
-#include "api.h"
+#include "../../gguf.c"
 #include "err.h"
 #include "plan.h"
 #include "str.h"
@@ -216,7 +216,7 @@ test_choice(void)
 		int rv;
 
 		fill(&p, t[i].files);
-		rv = plan_choose_quant(&p, t[i].quant, "org/x", &e);
+		rv = gguf_choose(&p, t[i].quant, "org/x", &e);
 		for (size_t k = 0; k < p.n; k++)
 			buf_printf(
 			    &b, "%s%s", k ? " " : "", p.file[k].file.path);
@@ -245,7 +245,7 @@ test_long_list(void)
 		snprintf(path, sizeof(path), "model-%03d-Q8_0.gguf", i);
 		plan_add(&p, &f);
 	}
-	CHECK(plan_choose_quant(&p, "F32", "org/x", &e) < 0);
+	CHECK(gguf_choose(&p, "F32", "org/x", &e) < 0);
 	CHECK(
 	    strstr(e.msg, ", ...") && strstr(e.hint, "hub ls org/x --quants"));
 	plan_release(&p);
