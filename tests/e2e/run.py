@@ -4,7 +4,10 @@
     run.py [-v] [-l] [-jN] [PART-OF-A-NAME...]     -v: name each; -l: list them
 
 Runs every function test_* of the modules beside it, N at a time (one more than there are
-cores: half of the time is waiting), each with a Hub of its own; prints only what fails."""
+cores: half of the time is waiting), each with a Hub of its own; prints only what fails.
+
+HUB_ONCE=1, for a machine that runs them with the plain binary and with AddressSanitizer: a test that
+may take longer than LIMIT runs with one of the two, see runs_here()."""
 
 import importlib
 import multiprocessing
@@ -15,7 +18,7 @@ import time
 import traceback
 from pathlib import Path
 
-from kit import BINARY, Kit, Skip, Timeout
+from kit import BINARY, Kit, Skip, Timeout, is_checked
 
 LIMIT = 60
 
@@ -23,6 +26,8 @@ LIMIT = 60
 def main():
     words = [a for a in sys.argv[1:] if not a.startswith("-")]
     tests = [t for t in discover() if not words or any(w in t.__module__ + "." + t.__name__ for w in words)]
+    if os.environ.get("HUB_ONCE"):
+        tests = [t for t in tests if runs_here(t)]
     if "-l" in sys.argv:
         print("\n".join(t.__name__ for t in tests))
         return 0
@@ -40,6 +45,13 @@ def main():
                 print(indent(said), end="", flush=True)
     print("%d passed, %d failed" % (count["passed"], count["FAILED"]))
     return count["FAILED"] != 0
+
+
+def runs_here(test):
+    """A short test; of the long ones those of memory and packages with the plain binary, all others,
+    which provoke faults, with the sanitizer."""
+    plain = test.__module__ == "pack" or "memory" in test.__name__
+    return getattr(test, "limit", LIMIT) <= LIMIT or plain != is_checked()
 
 
 def jobs():
