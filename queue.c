@@ -174,8 +174,10 @@ ramp_make(unsigned max, uint64_t now)
 {
 	return (struct ramp){
 	    .allowed = max < RAMP_START ? max : RAMP_START,
+	    .before = max < RAMP_START ? max : RAMP_START,
 	    .max = max,
 	    .looked = now,
+	    .eager = true,
 	};
 }
 
@@ -186,12 +188,20 @@ ramp_make_careful(unsigned max, uint64_t now)
 
 	r.allowed = r.before = 1;
 	r.retreats = true;
+	r.eager = false;
 	return r;
 }
 
 static void
 grow(struct ramp *r, uint64_t now, unsigned to)
 {
+	unsigned half;
+
+	if (now >= r->forget)
+		r->worse = 0;
+	half = r->worse ? (r->allowed + r->worse) / 2 : r->max;
+	if (to > half)
+		to = half;
 	if (to > r->max)
 		to = r->max;
 	if (to == r->allowed)
@@ -208,14 +218,25 @@ is_tried(const struct ramp *r)
 	return r->retreats && r->allowed > r->before;
 }
 
+/* Goes back to fewer connections, and remembers that there were too many. */
 static void
-halve(struct ramp *r, uint64_t now)
+shrink(struct ramp *r, uint64_t now, unsigned to)
 {
-	if (r->allowed > 1)
-		r->allowed /= 2;
+	if (r->allowed > to) {
+		r->worse = r->allowed;
+		r->forget = now + RAMP_FORGET;
+		r->allowed = to;
+	}
+	r->eager = false;
 	r->before = r->allowed;
 	r->best = 0;
 	r->hold = now + RAMP_HOLD;
+}
+
+static void
+halve(struct ramp *r, uint64_t now)
+{
+	shrink(r, now, r->allowed > 1 ? r->allowed / 2 : 1);
 }
 
 unsigned
@@ -223,13 +244,17 @@ ramp_step(struct ramp *r, uint64_t now, uint64_t work)
 {
 	uint64_t ms = now - r->looked;
 
-	if (ms < RAMP_PERIOD)
+	if (ms < (r->eager ? RAMP_FIRST : RAMP_PERIOD))
 		return r->allowed;
 	r->rate = (work - r->work) / ms * 1000;
 	r->looked = now;
 	r->work = work;
+	r->eager = r->eager && r->rate >= r->best + r->best / 10;
 	if (r->rate < r->best / 2) {
 		halve(r, now);
+	} else if (r->allowed > r->before && now < r->grown + RAMP_TRIAL &&
+		   r->rate < r->best - r->best / 5) {
+		shrink(r, now, r->before);
 	} else if (r->rate >= r->best + r->best / 10) {
 		r->best = r->rate;
 		r->before = r->allowed;
@@ -374,7 +399,8 @@ mover_retry(struct mover *m, unsigned failed, const struct err *e)
 
 /* --- The queue of downloads. --- */
 
-/* Limits of the range of one request while several connections share a file. */
+/* Limits of the range of one request while several connections share a file;
+ * it may be shorter than REQUEST_MIN on a slow line. */
 #define REQUEST_MAX ((uint64_t)64 << 20)
 #define REQUEST_MIN ((uint64_t)8 << 20)
 
@@ -432,22 +458,39 @@ transfer_give_up(struct transfer_file *f, const struct err *why)
 	f->why = *why;
 }
 
+/* The shortest range that is worth a request: as long as no rate is known, so
+ * long that there is one for each connection; then what a connection receives
+ * in half a second. */
+static uint64_t
+request_min(const struct ramp *ramp, uint64_t left)
+{
+	uint64_t min =
+	    ramp->rate ? ramp->rate / ramp->allowed / 2 : left / ramp->max;
+
+	if (min < PARTIAL_BLOCK)
+		return PARTIAL_BLOCK;
+	return min < REQUEST_MIN ? min : REQUEST_MIN;
+}
+
 /* The longest range of one request: no limit while each connection has a file
  * of its own, or there is only one; else a share of what the file lacks. */
 static uint64_t
 request_limit(const struct transfer_queue *q, const struct transfer_file *f)
 {
-	uint64_t left, share;
+	const struct ramp *ramp = &q->mover.ramp;
+	uint64_t left, limit, min;
 
-	if (q->mover.ramp.allowed == 1 || q->begun < q->t->count ||
+	if (ramp->allowed == 1 || q->begun < q->t->count ||
 	    partial_in_order(f->partial))
 		return UINT64_MAX;
 	left = partial_size(f->partial) - partial_here(f->partial);
-	share = left / (2 * (uint64_t)q->mover.ramp.allowed);
-	share -= share % PARTIAL_BLOCK;
-	if (share < REQUEST_MIN)
-		return REQUEST_MIN;
-	return share < REQUEST_MAX ? share : REQUEST_MAX;
+	limit = left / (2 * (uint64_t)ramp->allowed);
+	min = request_min(ramp, left);
+	if (limit < min)
+		limit = min;
+	if (limit > REQUEST_MAX)
+		limit = REQUEST_MAX;
+	return limit - limit % PARTIAL_BLOCK;
 }
 
 /* Whether only one worker may fetch the file: its address is not known yet, the

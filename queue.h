@@ -84,16 +84,21 @@ void ranges_release(struct ranges *s);
 
 /*
  * Decides the number of connections: starts with few, doubles while that raises
- * the total rate by a tenth or more, halves when the rate collapses or the
- * server refuses. Pure: the caller gives time and work.
+ * the total rate by a tenth or more, goes back when growth lowers the rate, and
+ * halves when the rate collapses or the server refuses. A number that was too high is remembered, and approached by
+ * half the distance. Pure: the caller gives time and work.
  */
 
 #define RAMP_START 4
 #define RAMP_PERIOD 500 /* ms between two measurements */
+#define RAMP_FIRST 200  /* the same, as long as each growth raised the rate */
 /* ms without growth after a refusal, or between two tries to grow while the
  * rate stays the same */
 #define RAMP_HOLD 5000
 #define RAMP_TRIAL 3000 /* ms in which growth must raise the rate (retreats) */
+/* ms after which a number that was too high may be tried again: a short fault
+ * of the line looks the same. */
+#define RAMP_FORGET 30000
 
 struct ramp {
 	unsigned allowed, max;
@@ -102,6 +107,9 @@ struct ramp {
 	uint64_t rate;         /* work per second between the last two */
 	uint64_t hold;         /* no growth before (ms): the server refused */
 	uint64_t probe;        /* no growth at a constant rate before (ms) */
+	bool eager;            /* growth has always raised the rate */
+	unsigned worse;        /* fewer than this: it was too many; 0: none */
+	uint64_t forget;       /* when worse is forgotten (ms) */
 	/* If growth brought no gain within RAMP_TRIAL, go back: for uploads, of
 	 * which an interruption loses the part of each connection. */
 	bool retreats;
