@@ -22,6 +22,8 @@ def groups(text):
     for title, table in re.findall(r"^(.+):\n\n((?:\|.*\n)+)", text, re.M):
         rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
                 for line in table.splitlines()]
+        if "wall s" not in rows[0]:
+            continue
         wall = rows[0].index("wall s")
         found.append((title, [(row[0], float(row[wall])) for row in rows[2:]
                               if row[0] not in LEFT_OUT]))
