@@ -524,6 +524,15 @@ def test_wrong_range(k):
     k.hub.fault(origin="cdn", use_range="bytes=0-99", min_from=1)
     k.hub.fault(origin="cdn", content_range="bytes 0-1/x", min_from=1)
     survives(k, repo)
+    assert k.from_cdn() < 40 * MB, "what came from another place was taken"
+
+
+def test_another_size_always(k):
+    """No connection brings another one: not tried without end."""
+    repo = large(k)
+    k.hub.fault(origin="cdn", content_range="bytes 0-1048575/1048577", count=None)
+    k.ok(k.download(repo, "--retries", "2", "big.bin"), 6, err="big.bin")
+    assert len(k.hub.asked("cdn")) < 10, "tried too often"
 
 
 def test_unsatisfiable_range(k):

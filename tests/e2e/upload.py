@@ -670,15 +670,23 @@ def test_interrupt(k):
     same(k)
 
 
-def test_a_file_that_changes(k):
-    folder(k, {"big.bin": noise(9, 20 * MB), "a.txt": "a"})
-    process = start(k, "--limit-rate", "10M")
-    k.wait_for(lambda: k.hub.asked("hub", "POST", "/batch"), what="the batch")
-    write(k.dir, {"big.bin": noise(10, 20 * MB)})
+def changes(k, size, rate):
+    k.hub.repos.clear()
+    folder(k, {"big.bin": noise(9, size), "a.txt": "a"})
+    asked = len(k.hub.asked("hub", "POST", "/batch"))
+    process = start(k, "--limit-rate", rate)
+    k.wait_for(lambda: len(k.hub.asked("hub", "POST", "/batch")) > asked, what="the batch")
+    write(k.dir, {"big.bin": noise(10, size)})
     r = k.finish(process)
     k.ok(r, 9, err=("big.bin", "changed"))
     k.ok(up(k))
     same(k)
+
+
+def test_a_file_that_changes(k):
+    """In parts, and in one request, which is not sent to its end: that would be stored."""
+    changes(k, 20 * MB, "10M")
+    changes(k, 4 * MB, "3M")
 
 
 def test_read_only_source(k):
