@@ -146,7 +146,8 @@ test: $O/hub $(TESTS:%=$O/%) $(FUZZ:%=$O/replay_%) $O/env_dump \
 SUITE = ../shared/data/JSONTestSuite/test_parsing
 
 E2E = tests/check/manual.sh tests/check/env_compare.py tests/check/xet_compare.py \
-      tests/check/hubd_check.py tests/check/hubd_official.py tests/e2e/run.py
+      tests/check/hubd_check.py tests/check/hubd_xet.py tests/check/hubd_official.py \
+      tests/e2e/run.py
 
 # Against other tools, on loopback; see the head of tests/bench/bench.
 bench: $O/hub $O/bench_run

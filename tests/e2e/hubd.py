@@ -3,10 +3,11 @@
 
     hubd.py --dir FOLDER --repo ORG/NAME [--type dataset] [--plain-http] [--option page=10]
     hubd.py --sample            a repository acme-lab/sample with a bit of everything
+    hubd.py --xet ...           LFS files are stored in Xet
 
 Control port (plain HTTP, "control" in that line): GET /, /log, /violations; POST /rules with a
-fault or a list of them (fakehub/faults.py says which), /expire, /cut, /options; DELETE /rules,
-/log.
+fault or a list of them (fakehub/faults.py says which), /expire, /expire-tokens, /cut, /options;
+DELETE /rules, /log.
 """
 
 import argparse
@@ -23,6 +24,8 @@ MB = 1 << 20
 def main():
     args = parse()
     options = {"tls": not args.plain_http, "port": args.port}
+    if args.xet:
+        options["xet"] = "store"
     for pair in args.option:
         name, _, value = pair.partition("=")
         options[name] = json.loads(value) if value else True
@@ -47,6 +50,7 @@ def parse():
     parser.add_argument("--type", default="model", choices=("model", "dataset", "space"))
     parser.add_argument("--sample", action="store_true", help="a sample repository")
     parser.add_argument("--size", type=int, default=300, help="MiB of its large file")
+    parser.add_argument("--xet", action="store_true", help="LFS files are stored in Xet")
     parser.add_argument("--tls", action="store_true", help="https; the default")
     parser.add_argument("--plain-http", action="store_true", help="http")
     parser.add_argument("--port", type=int, default=0, help="of the Hub's origin")

@@ -156,14 +156,14 @@ class Kit:
         return result
 
     def check_secrets(self, result):
-        for text in self.tokens.values():
+        for text in [*self.tokens.values(), *self.hub.cas.tokens]:
             assert text not in result.out + result.err, "a token in the output"
         assert "Signature=" not in result.out + result.err, "a signed query in the output"
 
     def check_files(self):
         """No token in what it left on the disk, and a signed URL only in the state file of an upload
         (journal.h), which nobody else can read."""
-        tokens = [t.encode() for t in self.tokens.values()]
+        tokens = [t.encode() for t in [*self.tokens.values(), *self.hub.cas.tokens]]
         for folder in (self.dir, self.home / ".cache"):
             for at, _, names in os.walk(str(folder)):
                 for path in (Path(at, n) for n in names if n != "token"):
@@ -229,11 +229,16 @@ class Kit:
 
     def content_requests(self):
         """What was asked for files: not listings, not whether they are there."""
-        return [e for e in self.hub.asked() if e["origin"] == "cdn" or "/resolve" in e["path"]]
+        return [e for e in self.hub.asked()
+                if e["origin"] in ("cdn", "cas", "xorb") or "/resolve" in e["path"]]
 
     def from_cdn(self):
         """Bytes that the CDN sent."""
-        return sum(e["sent"] for e in self.hub.asked("cdn"))
+        return self.sent_by("cdn")
+
+    def sent_by(self, origin):
+        """Bytes of bodies."""
+        return sum(e["sent"] for e in self.hub.asked(origin))
 
     def same(self, repo, revision="main", only=None, folder=None):
         """The folder holds what the repository does, and nothing else outside .cache."""

@@ -12,5 +12,7 @@ from .hub import Hub
 from .proxy import Proxy
 from .store import Lfs, Regular, Repo
 from .trap import Trap
+from .xet import mixed
 
-__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Proxy", "Regular", "Repo", "Trap"]
+__all__ = ["Bytes", "Content", "File", "Generated", "Hub", "Lfs", "Proxy", "Regular", "Repo", "Trap",
+           "mixed"]

@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import time
 import urllib.parse
 
 from . import access, store
@@ -259,9 +258,10 @@ class Api:
         if entry.lfs:
             made["lfs"] = {"oid": entry.sha256, "size": entry.size,
                            "pointerSize": len(entry.pointer())}
-            if self.hub.has_xet(call.repo):
+            hash = self.hub.xet_hash(call.repo, entry)
+            if hash:
                 seen = access.has_access(call.repo, call.token)
-                made["xetHash"] = entry.xet if seen else STARS
+                made["xetHash"] = hash if seen else STARS
         if expand:
             last = last_change(call.repo, commit, path)
             made["lastCommit"] = {"id": last.oid, "title": last.title, "date": last.date}
@@ -335,15 +335,15 @@ class Api:
     def xet_token(self, call):
         if not self.hub.has_xet(call.repo):
             raise Refused(404, "Not found")
-        call.commit()
+        write = "/xet-write-token/" in call.request.path
+        create_pr = write and call.request.is_true("create_pr")
+        if not create_pr:  # else it may be any word
+            call.commit()
         access.check_gate(self.hub, call.repo, call.token)
-        if "/xet-write-token/" in call.request.path:
-            access.check_write(call.repo, call.token)
-        value = "xet_" + os.urandom(8).hex()
-        end = int(time.time()) + 3600
-        return reply({"casUrl": self.hub.cas_url, "exp": end, "accessToken": value},
-                     headers=[("X-Xet-Cas-Url", self.hub.cas_url), ("X-Xet-Access-Token", value),
-                              ("X-Xet-Token-Expiration", str(end))])
+        if write:
+            self.receiver.may_upload(call, create_pr)
+        made, headers = self.hub.cas.issue(call.repo, write)
+        return reply(made, headers=headers.items())
 
     # contents
 
@@ -371,15 +371,16 @@ class Api:
 
     def _resolve_lfs(self, call, commit, entry, name, headers):
         headers += [("X-Linked-Size", str(entry.size))]
-        if self.hub.has_xet(call.repo):
+        hash = self.hub.xet_hash(call.repo, entry)
+        if hash:
             route = "%s%s/xet-read-token/%s" % (self.hub.public, call.repo.api_path, commit.oid)
-            rebuild = "%s/v1/reconstructions/%s" % (self.hub.cas_url, entry.xet)
-            headers += [("X-Xet-Hash", entry.xet), (
+            rebuild = "%s/v1/reconstructions/%s" % (self.hub.cas_url, hash)
+            headers += [("X-Xet-Hash", hash), (
                 "Link", '<%s>; rel="xet-auth", <%s>; rel="xet-reconstruction-info"'
                 % (route, rebuild))]
             if "application/vnd.xet-fileinfo+json" in (call.request.header("accept") or ""):
                 return Answer(200, json.dumps({
-                    "hash": entry.xet, "refreshUrl": route, "reconstructionUrl": rebuild,
+                    "hash": hash, "refreshUrl": route, "reconstructionUrl": rebuild,
                     "etag": '"%s"' % entry.sha256, "size": entry.size}), headers,
                     "application/vnd.xet-fileinfo+json")
         return redirect(302, self.hub.cdn.url(call.repo, entry, name), headers)

@@ -99,7 +99,7 @@ class Cdn:
         self.contents = {}  # path -> (Content, etag)
 
     def url(self, repo, entry, name):
-        key = entry.xet if self.hub.has_xet(repo) else entry.sha256
+        key = self.hub.xet_hash(repo, entry) or entry.sha256
         path = "/xet-bridge-us/%s/%s" % (repo.hex_id, key)
         self.contents[path] = (entry.content, key)
         shown = "inline; filename*=UTF-8''%s; filename=\"%s\";" % (

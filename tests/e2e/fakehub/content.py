@@ -12,6 +12,7 @@ class Content:
     """Bytes with a length, readable from any place. Subclasses have size and blocks()."""
 
     size = 0
+    xet = None  # its hash in Xet, if it is stored there
 
     def __init__(self):
         self._sha256 = None

@@ -1,7 +1,7 @@
 """Faults on demand. A rule says which requests it matches and what goes wrong with them.
 
 Which requests (all given must hold):
-    origin      "hub", "cdn", "upload" or None for all
+    origin      "hub", "cdn", "upload", "cas", "xorb" or None for all
     method      "GET", "HEAD", ... or None
     path        a regular expression searched in the path with query, as it was sent
     ranged      True: only with a Range header; False: only without
@@ -31,6 +31,11 @@ What happens:
     corrupt_at      the byte at this place of the file is wrong
     replace         [[pattern, text], ...]: regular expressions to replace in the answer's body
     edit            a function: the answer's body (bytes) to another one
+    truncate        the body has only so many bytes, and is complete; negative: so many less
+    json            {path: value} to set in a body of JSON, such as {"terms.0.range.end": 9}; "*"
+                    in a path is the first there, a value None takes it away
+    entry           {"number": 0, "packed": +5, "size": -1, "scheme": 3, "version": 1}: in the
+                    header of an entry of a xorb lengths are that much off, and the rest is that
     call            a function without arguments, called when the request is here
     endless         the body never ends (no Content-Length); filler ("\\0") is what comes then
     no_length       neither Content-Length nor chunks: the connection's end ends the body
@@ -42,6 +47,7 @@ What happens:
     close           the connection is closed after the answer
 """
 
+import json
 import re
 import threading
 
@@ -50,7 +56,7 @@ MATCH = {"origin": None, "method": None, "path": "", "ranged": None, "min_from":
 ACT = ("delay status body headers add_headers hang_up hang_up_after lose_answer drop_after"
        " stall_after stall reset rate head_rate length add_length content_range add_range"
        " use_range ignore_range corrupt_at endless no_length chunked many_headers huge_header"
-       " early raw close replace filler edit call").split()
+       " early raw close replace filler edit call truncate json entry").split()
 
 
 class Rule:
@@ -119,3 +125,39 @@ class Rules:
 def first_byte(ranged):
     m = re.match(r"bytes=(\d+)-", ranged or "")
     return int(m.group(1)) if m else -1
+
+
+def with_json(body, changes):
+    """The same text of JSON with other values."""
+    value = json.loads(body)
+    for path, new in changes.items():
+        *above, last = path.split(".")
+        at = value
+        for step in above:
+            at = at[_step(at, step)]
+        if new is None:
+            del at[_step(at, last)]
+        else:
+            at[_step(at, last)] = new
+    return json.dumps(value).encode()
+
+
+def _step(at, step):
+    if isinstance(at, list):
+        return 0 if step == "*" else int(step)
+    return next(iter(at)) if step == "*" else step
+
+
+def with_entry(body, number=0, packed=0, size=0, scheme=None, version=None):
+    """The same entries of a xorb with another header of one of them."""
+    at = 0
+    for _ in range(number):
+        at += 8 + int.from_bytes(body[at + 1:at + 4], "little")
+    out = bytearray(body)
+    for place, change in ((1, packed), (5, size)):
+        old = int.from_bytes(body[at + place:at + place + 3], "little")
+        out[at + place:at + place + 3] = ((old + change) % (1 << 24)).to_bytes(3, "little")
+    for place, new in ((0, version), (4, scheme)):
+        if new is not None:
+            out[at + place] = new
+    return bytes(out)

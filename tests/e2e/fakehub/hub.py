@@ -1,4 +1,4 @@
-"""The test Hub as a whole: three origins, a control port, its repositories and its log."""
+"""The test Hub as a whole: five origins, a control port, its repositories and its log."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import time
 
 from . import access, store, tlsca
 from .api import Api
+from .cas import Cas, XorbStorage
 from .cdn import Cdn, Signer, Storage
 from .faults import Rules
 from .wire import Answer, Origin
@@ -21,7 +22,19 @@ DEFAULTS = {
     "cdn_host": None,       # name in CDN URLs, where it is not host
     "port": 0,
     "prefix": "",           # path before everything at the Hub's origin
-    "xet": False,           # LFS files look like Xet files
+    "xet": False,           # True: LFS files look like Xet files, and Xet uploads are taken;
+                            # "store": those that tests add are stored so (see cas.py)
+    "xet_lifetime": 900,    # seconds that tokens for the CAS are good for
+    "trim": True,           # the first and last term of a window are no longer than needed
+    "url_ranges": 500,      # of one xorb that one URL is signed for
+    "exact_ranges": True,   # ranges are to be asked for as they were listed, not in parts
+    "multirange": True,     # several in one request
+    "dedupe": True,         # questions for chunks are answered
+    "grants": True,         # xorbs may go to signed URLs
+    "xorb_max": (64 << 20) + (64 << 10),  # bytes; the official client counts without headers
+    "heartbeats": 1,        # lines of a shard's answer that are repeated
+    "heartbeat": 0,         # seconds before each
+    "cas_scoped": False,    # a token is for the files of its repository alone: 403
     "gzip": True,           # small text is compressed for those who take it
     "page": 1000,           # entries of a page of a listing
     "expand_page": 50,
@@ -41,7 +54,8 @@ DEFAULTS = {
 }
 
 # What may be changed while it runs.
-LIVE = ("xet gzip page expand_page lfs_from cdn_limit url_lifetime upload_lifetime chunk"
+LIVE = ("xet xet_lifetime trim url_ranges exact_ranges multirange dedupe grants xorb_max"
+        " heartbeats heartbeat cas_scoped gzip page expand_page lfs_from cdn_limit url_lifetime upload_lifetime chunk"
         " chunk_as_number verify preupload_max paid_spaces").split()
 
 
@@ -61,6 +75,7 @@ class Hub:
         self.throttle = access.Throttle(self.window, self.quotas)
         self.cdn_signer = Signer(lambda: self.url_lifetime)
         self.upload_signer = Signer(lambda: self.upload_lifetime)
+        self.xorb_signer = Signer(lambda: self.url_lifetime)
         self.log = []
         self.violations = []
         self.origins = []
@@ -77,18 +92,20 @@ class Hub:
         self._own_folder = self.folder is None
         self.folder = self.folder or tempfile.mkdtemp(prefix="testhub-")
         self.ca_file, context = self._tls()
-        self.cdn, self.storage = Cdn(self), Storage(self)
+        self.cdn, self.storage, self.cas = Cdn(self), Storage(self), Cas(self)
         hub = self._serve("hub", Api(self), context, self.port)
         cdn = self._serve("cdn", self.cdn, context)
         upload = self._serve("upload", self.storage, context)
+        cas = self._serve("cas", self.cas, context)
+        xorb = self._serve("xorb", XorbStorage(self), context)
         self.control_url = self._serve("control", self._control, None).url
         self.endpoint = hub.url + self.prefix
         self.cdn_url, self.upload_url = cdn.url, upload.url
+        self.cas_url, self.xorb_url = cas.url, xorb.url
         if self.cdn_host:
             self.cdn_url = self.cdn_url.replace(self.host, self.cdn_host)
         self.public = "https://huggingface.co" if self.public_urls else self.endpoint
         self.page_host = self.endpoint
-        self.cas_url = self.cdn_url
         return self
 
     def _tls(self):
@@ -121,6 +138,8 @@ class Hub:
         """A repository with .gitattributes and then these files: {path: bytes, text, path of a
         file, Content, Lfs(...) or Regular(...)}. options: see store.Repo."""
         repo = store.Repo(options.pop("type", "model"), id, **options)
+        if self.xet == "store":
+            repo.keep = self.cas.store
         repo.commit({".gitattributes": store.ATTRIBUTES}, title)
         if files:
             repo.commit(files)
@@ -141,7 +160,13 @@ class Hub:
         return None
 
     def has_xet(self, repo):
-        return self.xet if repo.xet is None else repo.xet
+        return bool(self.xet or self.cas.files) if repo.xet is None else repo.xet
+
+    def xet_hash(self, repo, entry):
+        """Of an LFS file that is in Xet, or looks so; else None."""
+        if not self.has_xet(repo):
+            return None
+        return entry.content.xet or (entry.xet if self.xet or repo.xet else None)
 
     def new_path(self):
         """A name for a file with contents that arrive."""
@@ -155,6 +180,7 @@ class Hub:
     def expire_urls(self):
         self.cdn_signer.expire_all()
         self.upload_signer.expire_all()
+        self.xorb_signer.expire_all()
 
     def cut_all(self):
         """Ends every connection that is open now."""
@@ -188,7 +214,7 @@ class Hub:
 
     def describe(self):
         return {"endpoint": self.endpoint, "cdn": self.cdn_url, "upload": self.upload_url,
-                "control": self.control_url, "ca_file": self.ca_file,
+                "cas": self.cas_url, "xorb": self.xorb_url, "control": self.control_url, "ca_file": self.ca_file,
                 "tokens": {k: t.text for k, t in self.tokens.items()},
                 "repos": [{"type": r.type, "id": r.id, "sha": r.head().oid} for r in self.repos]}
 
@@ -208,6 +234,8 @@ class Hub:
             self.rules.clear()
         elif what == ("POST", "/expire"):
             self.expire_urls()
+        elif what == ("POST", "/expire-tokens"):
+            self.cas.expire_tokens()
         elif what == ("POST", "/cut"):
             self.cut_all()
         elif what == ("POST", "/options"):

@@ -221,13 +221,16 @@ class Receiver:
         answers.reverse()  # clients have to go by path
         return reply({"files": answers, "commitOid": commit.oid})
 
-    def _base(self, call, create_pr):
-        """The commit that a change is based on, if the caller may change it."""
+    def may_upload(self, call, create_pr):
         access.need_token(call.token)
         if create_pr:
             check_role(call.token)
         else:
             access.check_write(call.repo, call.token)
+
+    def _base(self, call, create_pr):
+        """The commit that a change is based on, if the caller may change it."""
+        self.may_upload(call, create_pr)
         if not call.repo.is_movable(call.revision):
             raise no_revision(call.revision)
         return call.repo.find(call.revision)
@@ -278,14 +281,25 @@ class Receiver:
         if body.get("operation") != "upload" or not objects or len(objects) > 1000:
             raise Refused(422, "\"operation\" and up to 1000 \"objects\" are needed")
         transfers = body.get("transfers") or ["basic"]
-        made = [self._object(call.repo, o, "multipart" in transfers) for o in objects]
+        by_xet = "xet" in transfers and self.hub.has_xet(call.repo)
+        upload = self._xet_upload(call.repo, ref) if by_xet else None
+        made = [self._object(call.repo, o, "multipart" in transfers, upload) for o in objects]
         made.reverse()  # clients have to go by oid
+        if by_xet:
+            return Answer(200, json.dumps({"transfer": "xet", "objects": made}), type=LFS_TYPE)
         several = any("chunk_size" in o.get("actions", {}).get("upload", {}).get("header", {})
                       for o in made)
         return Answer(200, json.dumps({"transfer": "multipart" if several else "basic",
                                        "objects": made}), type=LFS_TYPE)
 
-    def _object(self, repo, asked, multipart):
+    def _xet_upload(self, repo, ref):
+        """What the answer says of every object that is to come by Xet."""
+        _, headers = self.hub.cas.issue(repo, True)
+        href = "%s%s/xet-write-token/%s" % (self.hub.public, repo.api_path,
+                                            urllib.parse.quote(ref or "main", safe=""))
+        return {"href": href, "header": {**headers, "X-Xet-Session-Id": os.urandom(16).hex()}}
+
+    def _object(self, repo, asked, multipart, upload=None):
         oid, size = asked.get("oid"), asked.get("size")
         made = {"oid": oid, "size": size}
         if not isinstance(oid, str) or not HEX64.fullmatch(oid) or not isinstance(size, int):
@@ -298,6 +312,8 @@ class Receiver:
         if size == 0:
             return {**made, "error": {"code": 422, "message": "Empty object"}}
         chunk = self.hub.chunk
+        if upload:
+            return {**made, "authenticated": True, "actions": {"upload": upload}}
         several = multipart and size > chunk
         upload = self._multipart(repo, oid, size, chunk) if several else {
             "href": self.hub.storage.url(self.hub.storage.begin(repo, oid, size, None))}

@@ -98,6 +98,7 @@ class Repo:
         self.pull_status = {}
         self.pull_title = {}
         self.objects = {}  # sha256 -> Content of LFS files that arrived
+        self.keep = None   # a function: Content of an LFS file to another, the same stored in Xet
         self.count = itertools.count(1)
 
     @property
@@ -172,6 +173,8 @@ class Repo:
         else:
             content = content_of(value)
             lfs = self.wants_lfs(path, content.size, content.read(0, 512), attributes_of(files))
+        if lfs and self.keep:
+            content = self.keep(content)
         entry = Entry(content, lfs)
         if lfs:
             self.objects[entry.sha256] = content

@@ -11,7 +11,7 @@ import time
 import traceback
 import urllib.parse
 
-from . import content
+from . import content, faults
 
 LINE_MAX = 65536
 SMALL = 1 << 20
@@ -20,10 +20,11 @@ IDLE = 120
 REASONS = {200: "OK", 201: "Created", 204: "No Content", 206: "Partial Content", 302: "Found",
            304: "Not Modified", 307: "Temporary Redirect", 400: "Bad Request",
            401: "Unauthorized", 402: "Payment Required", 403: "Forbidden", 404: "Not Found",
-           405: "Method Not Allowed", 409: "Conflict", 412: "Precondition Failed",
+           405: "Method Not Allowed", 409: "Conflict", 411: "Length Required",
+           412: "Precondition Failed",
            413: "Payload Too Large", 416: "Range Not Satisfiable",
            422: "Unprocessable Entity", 429: "Too Many Requests",
-           500: "Internal Server Error", 503: "Service Unavailable"}
+           500: "Internal Server Error", 501: "Not Implemented", 503: "Service Unavailable"}
 
 
 class Gone(Exception):
@@ -408,6 +409,12 @@ class Connection(socketserver.BaseRequestHandler):
             edit(answer, lambda body: re.sub(pattern.encode(), text.encode(), body))
         if fault.edit:
             edit(answer, fault.edit)
+        if fault.json and answer.status == 200:
+            edit(answer, lambda body: faults.with_json(body, fault.json))
+        if fault.entry and answer.status == 206:
+            edit(answer, lambda body: faults.with_entry(body, **fault.entry))
+        if fault.truncate is not None:
+            edit(answer, lambda body: body[:fault.truncate])
         if fault.add_range is not None and answer.get("Content-Range"):
             m = re.match(r"bytes (\d+)(.*)", answer.get("Content-Range"))
             answer.set("Content-Range", "bytes %d%s"
