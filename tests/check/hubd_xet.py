@@ -255,8 +255,12 @@ def put_shard(k, data, version=2):
     if version == 1:
         return r.json()["result"] if r.status == 200 else None
     assert r.status == 200 and r.headers["Transfer-Encoding"] == "chunked"
-    last = [json.loads(line) for line in r.body.splitlines()][-1]
-    return last["result"] if last["type"] == "result" else None
+    *before, last = [json.loads(line) for line in r.body.splitlines()]
+    assert before[0]["type"] == "validating"
+    if last["type"] == "error":
+        return None
+    assert [e["type"] for e in before].count("committing") == 1 + k.hub.heartbeats
+    return last["result"]
 
 
 def test_upload(k):
@@ -268,6 +272,7 @@ def test_upload(k):
         assert put_xorb(k, xorb).json() == {"was_inserted": False}
         hash = xet.Xorb.of(xorb).hash
         assert cas(k, "HEAD", "/v1/xorbs/default/" + hash).headers["Content-Length"] == str(xorb.size)
+    k.hub.heartbeats = 3
     assert [put_shard(k, data, v) for v in (2, 2, 1)] == [1, 0, 0]
     whole = b"Hello World!" + bytes(8192) + b"external chunk 1"
     hash = "f15be5f7ff678cf47be9c63b9fab0823752c15554721bbdc506fa88533325879"

@@ -26,7 +26,7 @@ DEFAULTS = {
                             # "store": those that tests add are stored so (see cas.py)
     "xet_lifetime": 900,    # seconds that tokens for the CAS are good for
     "trim": True,           # the first and last term of a window are no longer than needed
-    "url_ranges": 500,      # of one xorb that one URL is signed for
+    "url_ranges": 350,      # of one xorb that one URL is signed for
     "exact_ranges": True,   # ranges are to be asked for as they were listed, not in parts
     "multirange": True,     # several in one request
     "dedupe": True,         # questions for chunks are answered
