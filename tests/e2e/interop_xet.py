@@ -4,6 +4,7 @@ from it, and it agrees with them on every hash. Run by tests/check/interop, as i
 import os
 import re
 import struct
+import tempfile
 
 from fakehub import mixed
 from interop import ID, node, place, python
@@ -25,7 +26,7 @@ def upload(k, id, folder, **how):
 
 def fetch(k, id=ID, **how):
     """What came: path -> content."""
-    to = k.top / ("fetched-%d" % len(k.hub.log))
+    to = tempfile.mkdtemp(dir=k.top)
     python(k, LOCAL, id, to, xet=True, **how)
     return {path: there.read_bytes() for path, there in tree(to).items()}
 
