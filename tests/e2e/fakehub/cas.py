@@ -24,7 +24,12 @@ Faults are rules (faults.py) with the origins "cas" and "xorb", or options of th
     another host            origin="cas", json={"xorbs.*.0.url": "http://10.0.0.1/x"}
     one range at a time     hub.multirange = False
 
-How much was asked for: hub.asked("xorb"), whose entries have "range" and "sent"."""
+How much was asked for: hub.asked("xorb"), whose entries have "range" and "sent".
+
+A file of any size, as far as windows go, whose hashes are not its own:
+
+    huge = Rebuilt(file.terms * 6400, sha256="1" * 64, hash="2" * 64)
+    hub.cas.add_file(huge)"""
 
 import bisect
 import json
