@@ -1,9 +1,9 @@
-"""The formats of Xet: hashes, chunks, xorbs, shards. Hashes are text here, as in addresses, and
-not the hex of their bytes. What Python is too slow for (BLAKE3, finding borders, LZ4) does
-tests/check/xet_dump, a C program, asked through a pipe.
+"""The formats of Xet: hashes, chunks, xorbs, shards. Hashes are text here, as in addresses, which
+is not the hex of their bytes. BLAKE3, the borders of chunks and LZ4 are too slow in Python:
+tests/check/xet_dump, a C program, does them, asked through a pipe.
 
-Nothing here refuses a chunk for being small: some writers make them. Wrong is what is raised when
-something that came from outside breaks the format."""
+Chunks smaller than 8192 bytes are taken, since some writers make them. Wrong is raised when
+something from outside breaks the format."""
 
 import atexit
 import bisect
