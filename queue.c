@@ -399,10 +399,12 @@ mover_retry(struct mover *m, unsigned failed, const struct err *e)
 
 /* --- The queue of downloads. --- */
 
-/* Limits of the range of one request while several connections share a file;
- * it may be shorter than REQUEST_MIN on a slow line. */
+/* Limits of the range of one request while several connections share a file:
+ * it may be shorter than REQUEST_MIN on a slow line, but not than
+ * REQUEST_LEAST. */
 #define REQUEST_MAX ((uint64_t)64 << 20)
 #define REQUEST_MIN ((uint64_t)8 << 20)
+#define REQUEST_LEAST ((uint64_t)2 << 20)
 
 /* A connection that receives nothing for this long (ms) loses its range to an
  * idle one. */
@@ -467,8 +469,8 @@ request_min(const struct ramp *ramp, uint64_t left)
 	uint64_t min =
 	    ramp->rate ? ramp->rate / ramp->allowed / 2 : left / ramp->max;
 
-	if (min < PARTIAL_BLOCK)
-		return PARTIAL_BLOCK;
+	if (min < REQUEST_LEAST)
+		return REQUEST_LEAST;
 	return min < REQUEST_MIN ? min : REQUEST_MIN;
 }
 

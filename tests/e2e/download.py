@@ -619,7 +619,7 @@ def test_tries_used_up_keeps_state(k):
     repo = large(k)
     k.hub.fault(origin="cdn", drop_after=6 * MB)
     k.hub.fault(origin="cdn", status=503, count=None)
-    k.ok(k.download(repo, "--retries", "1"), 9)  # .gitattributes is there
+    k.ok(k.download(repo, "-j", "1", "--retries", "1"), 9)  # .gitattributes is there
     k.hub.forget()
     k.ok(k.download(repo, "-d"))
     assert k.from_cdn() <= 20 * MB, "what was there was fetched again"
