@@ -653,8 +653,9 @@ object_kept(struct run *run, size_t i)
 	mover_done(&run->mover, CONTENT_WORK);
 }
 
+/* lost: without an answer, so the others would probably fail, too. */
 static void
-object_failed(struct run *run, size_t i, const struct err *why)
+object_failed(struct run *run, size_t i, bool lost, const struct err *why)
 {
 	for (size_t k = i; k != LFS_NONE; k = run->copies.next[k])
 		tell_failed(run, k, why);
@@ -663,7 +664,7 @@ object_failed(struct run *run, size_t i, const struct err *why)
 		crew_end(&run->mover.crew, why);
 		crew_unlock(&run->mover.crew);
 	}
-	mover_failed(&run->mover, why, why->kind == ERR_NET);
+	mover_failed(&run->mover, why, lost && why->kind == ERR_NET);
 }
 
 /* The Hub refuses an object that is not yet on the display. */
@@ -674,7 +675,7 @@ object_refused(struct run *run, size_t i, const struct err *why)
 	unsigned shown = progress_start(run->l->progress, o->name, o->size, 0);
 
 	progress_finish(run->l->progress, shown, PROGRESS_FAILED, why->msg);
-	object_failed(run, i, why);
+	object_failed(run, i, false, why);
 }
 
 /* The Hub has given the addresses *m, which the job takes. */
@@ -785,13 +786,14 @@ static void
 job_failed(struct run *run, struct lfs_job *j)
 {
 	struct err why = j->why;
+	bool lost = j->unanswered;
 	size_t i = j->i;
 
 	progress_finish(run->l->progress, j->shown, PROGRESS_FAILED, why.msg);
 	if (try_copy(run, j))
 		return;
 	job_close(run, j);
-	object_failed(run, i, &why);
+	object_failed(run, i, lost, &why);
 }
 
 /* The worker no longer uses the job. */
@@ -810,6 +812,7 @@ job_troubled(struct run *run, struct lfs_job *j, enum lfs_verdict v,
     const struct err *why)
 {
 	crew_lock(&run->mover.crew);
+	j->unanswered = false;
 	if (v == LFS_RENEW)
 		lfs_job_forgotten(j, why);
 	else
@@ -927,7 +930,8 @@ struct sending {
 	struct run *run;
 	const struct lfs_job *job;
 	uint64_t first, length;
-	uint64_t shown; /* bytes of this try that the display has */
+	uint64_t shown;  /* bytes of this try that the display has */
+	bool unanswered; /* the connection failed */
 };
 
 /* Fails if the file has changed since it was hashed. */
@@ -1010,6 +1014,7 @@ put(struct sending *s, const char *url, char **etag, struct err *e)
 	struct response *resp = client_send(s->run->l->repo->client, &q, e);
 	enum lfs_verdict v;
 
+	s->unanswered = !resp;
 	if (!resp)
 		return lost(e);
 	v = judge(resp, etag, e);
@@ -1021,7 +1026,7 @@ put(struct sending *s, const char *url, char **etag, struct err *e)
  * needs none. The upload is not replaced while a worker uses the job. */
 static enum lfs_verdict
 send_part(struct run *run, const struct lfs_job *j, size_t i, char **etag,
-    struct err *e)
+    bool *unanswered, struct err *e)
 {
 	const struct multipart *m = &j->m;
 	struct sending s = {.run = run,
@@ -1032,6 +1037,7 @@ send_part(struct run *run, const struct lfs_job *j, size_t i, char **etag,
 
 	*etag = NULL;
 	v = put(&s, m->url[i], etag, e);
+	*unanswered = s.unanswered;
 	if (v == LFS_ARRIVED && s.shown < s.length) {
 		err_set(e, ERR_NET,
 		    "the storage closed the connection before the part was "
@@ -1050,10 +1056,11 @@ send_part(struct run *run, const struct lfs_job *j, size_t i, char **etag,
 	return v;
 }
 
-/* Under the lock: parts that fail together count as one failure. */
+/* Under the lock: parts that fail together count as one failure. unanswered:
+ * the line may be dead. */
 static void
 part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
-    uint64_t began, const struct err *e)
+    uint64_t began, bool unanswered, const struct err *e)
 {
 	if (e->kind == ERR_STOPPED || e->kind == ERR_AUTH) {
 		crew_end(&run->mover.crew, e);
@@ -1073,6 +1080,7 @@ part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
 		j->failed++;
 		j->failed_at = wait_now() + 1;
 	}
+	j->unanswered = unanswered;
 	if (j->failed > run->l->retries)
 		lfs_job_give_up(j, e);
 	else
@@ -1094,7 +1102,8 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	uint64_t began = wait_now();
 	struct err e;
 	char *etag;
-	enum lfs_verdict v = send_part(run, j, i, &etag, &e);
+	bool unanswered;
+	enum lfs_verdict v = send_part(run, j, i, &etag, &unanswered, &e);
 
 	if (v == LFS_ARRIVED)
 		journal_put_part(
@@ -1103,7 +1112,7 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	if (v == LFS_ARRIVED)
 		part_arrived(run, j, i, etag);
 	else
-		part_failed(run, j, v, began, &e);
+		part_failed(run, j, v, began, unanswered, &e);
 	j->busy[i] = false;
 	j->users--;
 	run->queue.sending--;

@@ -106,6 +106,7 @@ struct lfs_job {
 	bool known;          /* it is in the journal */
 	bool stale;          /* its addresses must be renewed */
 	bool complete;       /* the storage has put the parts together */
+	bool unanswered;     /* the last try to send a part got no answer */
 	bool given_up;       /* why says why */
 	struct err why;
 };

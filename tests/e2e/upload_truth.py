@@ -404,6 +404,31 @@ def test_one_object_of_a_batch_never(k):
     assert set(there(k)) == {".gitattributes", "v.bin"}
 
 
+def test_many_objects_of_a_batch_never(k):
+    """An answer is no dead line: each of the others is sent."""
+    names = ["%d.bin" % i for i in range(6)]
+    folder(k, {n: noise(i, 700001) for i, n in enumerate(names)})
+    oids = [hashlib.sha256(noise(i, 700001)).hexdigest() for i in range(5)]
+
+    def edit(body):
+        for oid in oids:
+            body = busy(oid)(body)
+        return body
+
+    k.hub.fault(path="/objects/batch", edit=edit, count=None)
+    r = k.ok(up(k, "--retries", "0"), 9, err="try again")
+    assert all(n in r.err for n in names[:5]), r.err
+    assert set(there(k)) == {".gitattributes", "5.bin"}
+
+
+def test_many_parts_answered_503(k):
+    """The same of parts."""
+    folder(k, {"%d.bin" % i: noise(i, 700001) for i in range(6)})
+    k.hub.fault(origin="upload", status=503, count=5)
+    k.ok(up(k, "-j1", "--retries", "0"), 9)
+    assert len(there(k)) == 2
+
+
 NONE = "HTTP/1.1 %d Unknown\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
