@@ -910,30 +910,17 @@ wants_hash(const struct offer_file *f, bool dry)
 	return f->fate == OFFER_SEND && (f->known || (f->lfs && !dry));
 }
 
-struct moving {
-	struct progress *progress;
-	unsigned shown;
-};
-
-static void
-moved(void *ctx, size_t n)
-{
-	const struct moving *m = ctx;
-
-	progress_add(m->progress, m->shown, n);
-}
-
 static int
 read_hash(const struct offer *o, struct offer_file *f, enum hash_kind kind,
-    struct moving *m, struct err *e)
+    struct progress_file *p, struct err *e)
 {
 	const struct scan_file *l = f->local;
 	int fd = scan_open(&o->folder, l, e), rv;
 
 	if (fd < 0)
 		return -1;
-	rv =
-	    filehash(fd, l->stamp.size, kind, l->path, moved, m, &f->digest, e);
+	rv = filehash(
+	    fd, l->stamp.size, kind, l->path, progress_moved, p, &f->digest, e);
 	if (rv == 0)
 		rv = scan_unchanged(&o->folder, fd, l, e);
 	close(fd);
@@ -952,16 +939,17 @@ offer_hash_again(struct offer *o, struct offer_file *f, struct journal *j,
     struct progress *p, struct err *e)
 {
 	const struct scan_file *l = f->local;
-	struct moving m = {p, progress_start(p, f->path, l->stamp.size, 0)};
+	struct progress_file m = {
+	    p, progress_start(p, f->path, l->stamp.size, 0)};
 
 	f->remembered = false;
 	if (read_hash(o, f, kind_of(f), &m, e) < 0) {
-		progress_finish(p, m.shown, PROGRESS_FAILED, e->msg);
+		progress_finish(p, m.file, PROGRESS_FAILED, e->msg);
 		return -1;
 	}
 	f->hashed = true;
 	journal_put_hash(j, l->path, &l->stamp, &f->digest);
-	progress_finish(p, m.shown, PROGRESS_DONE, NULL);
+	progress_finish(p, m.file, PROGRESS_DONE, NULL);
 	return 0;
 }
 

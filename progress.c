@@ -853,6 +853,14 @@ progress_add(struct progress *p, unsigned file, uint64_t bytes)
 }
 
 void
+progress_moved(void *ctx, size_t bytes)
+{
+	const struct progress_file *f = ctx;
+
+	progress_add(f->progress, f->file, bytes);
+}
+
+void
 progress_lost(struct progress *p, unsigned file, uint64_t bytes)
 {
 	struct slot *s = &p->slot[file];

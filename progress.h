@@ -62,6 +62,13 @@ void progress_add(struct progress *p, unsigned file, uint64_t bytes);
 /* Takes back bytes that must be fetched again. */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);
 
+/* The same for filehash(): ctx is a struct progress_file. */
+struct progress_file {
+	struct progress *progress;
+	unsigned file;
+};
+void progress_moved(void *ctx, size_t bytes);
+
 enum progress_outcome { PROGRESS_DONE, PROGRESS_KEPT, PROGRESS_FAILED };
 /* KEPT: was there already. why is for FAILED, else NULL. */
 void progress_finish(struct progress *p, unsigned file,
