@@ -85,22 +85,28 @@ static int
 take_file(struct tree_reader *r, const struct json *key, const struct json *v,
     struct err *e)
 {
-	struct repo_file f = {.path = json_strdup(key, REPO_PATH_MAX)};
-	struct digest blob = {.kind = HASH_GIT};
-	bool has_blob, has_lfs;
+	struct repo_ids ids = {.blob.kind = HASH_GIT};
+	struct repo_file f = {
+	    .path = json_strdup(key, REPO_PATH_MAX), .ids = &ids};
+	bool has_blob, has_lfs, has_xet;
+	struct digest xet;
 	int rv;
 
 	if (!f.path)
 		return broken(e, "a path is not usable");
 	if (json_get_uint(v, "size", REPO_FILE_MAX, &f.size) < 0 ||
-	    member_digest(v, "blob_id", HASH_GIT, &blob, &has_blob) < 0 ||
+	    member_digest(v, "blob_id", HASH_GIT, &ids.blob, &has_blob) < 0 ||
 	    member_digest(v, "lfs_sha256", HASH_SHA256, &f.digest, &has_lfs) <
 		0 ||
 	    !has_blob) {
 		rv = broken(e, "a file has no size or no hash");
 	} else {
+		if (member_digest(v, "xet_hash", HASH_SHA256, &xet, &has_xet) ==
+			0 &&
+		    has_xet)
+			digest_hex(&xet, ids.xet);
 		if (!has_lfs)
-			f.digest = blob;
+			f.digest = ids.blob;
 		else
 			(void)json_get_uint(
 			    v, "lfs_size", REPO_FILE_MAX, &f.size);
@@ -345,6 +351,15 @@ shared_path(const char *text)
 /* --- The cache of a repository. --- */
 
 void
+cache_init_named(struct cache *c, const struct folder *root, struct str name)
+{
+	*c =
+	    (struct cache){.root = root, .name = str_dup(name), .blobs.fd = -1};
+	c->base = join(c->name, "/", "", "");
+	c->refs = join(c->base, "refs/", "", "");
+}
+
+void
 cache_init(struct cache *c, const struct folder *root, enum repo_type type,
     const char *id)
 {
@@ -357,10 +372,8 @@ cache_init(struct cache *c, const struct folder *root, enum repo_type type,
 			buf_puts(&b, "--");
 		else
 			buf_putc(&b, *id);
-	*c = (struct cache){
-	    .root = root, .name = buf_detach(&b), .blobs.fd = -1};
-	c->base = join(c->name, "/", "", "");
-	c->refs = join(c->base, "refs/", "", "");
+	cache_init_named(c, root, buf_str(&b));
+	buf_release(&b);
 }
 
 void
@@ -777,7 +790,8 @@ int
 cache_open_blob(const struct cache *c, const struct digest *d, struct err *e)
 {
 	char *blob = real_blob(c, d);
-	int fd = folder_openat(c->root, blob, O_RDONLY, e);
+	/* It may be a pipe by now. */
+	int fd = folder_openat(c->root, blob, O_RDONLY | O_NONBLOCK, e);
 
 	free(blob);
 	return fd;

@@ -54,6 +54,10 @@ struct cache {
 void cache_init(struct cache *c, const struct folder *root, enum repo_type type,
     const char *id);
 
+/* The same by the name of its folder, "models--ORG--NAME". */
+void cache_init_named(
+    struct cache *c, const struct folder *root, struct str name);
+
 /* Only the refs and trees of the folder root. Its files may come from several
  * repositories: each has refs of its own. */
 void cache_init_folder(struct cache *c, const struct folder *root,

@@ -19,6 +19,7 @@
 #include "file.h"
 #include "gguf.h"
 #include "json.h"
+#include "litter.h"
 #include "option.h"
 #include "partial.h"
 #include "path.h"

@@ -448,13 +448,27 @@ maker_find(struct maker *m, const struct folder *f, struct err *e)
 	return rv;
 }
 
-bool
-maker_made(const struct maker *m, const struct stat *st)
+/* A regular file of that owner, with no more rights to write for others than a
+ * file of that mode. */
+static bool
+made_with(const struct maker *m, mode_t mode, const struct stat *st)
 {
 	const mode_t writable = 022;
 
 	return S_ISREG(st->st_mode) && st->st_uid == m->uid &&
-	       !(st->st_mode & writable & ~m->private);
+	       !(st->st_mode & writable & ~mode);
+}
+
+bool
+maker_made(const struct maker *m, const struct stat *st)
+{
+	return made_with(m, m->private, st);
+}
+
+bool
+maker_published(const struct maker *m, const struct stat *st)
+{
+	return made_with(m, m->public, st);
 }
 
 int

@@ -60,6 +60,10 @@ int maker_find(struct maker *m, const struct folder *f, struct err *e);
 /* True for a regular file of that owner that no other user may write to. */
 bool maker_made(const struct maker *m, const struct stat *st);
 
+/* True for a regular file of that owner that no other user may write to who may
+ * not write to each new file, by the umask. */
+bool maker_published(const struct maker *m, const struct stat *st);
+
 /* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */
 int folder_stat(
     const struct folder *f, const char *path, struct stat *st, struct err *e);

@@ -261,7 +261,8 @@ needs_repo(const struct options *o)
 static bool
 needs_path(const struct options *o)
 {
-	return o->command == COMMAND_UPLOAD || o->command == COMMAND_VERIFY ||
+	return o->command == COMMAND_UPLOAD ||
+	       (o->command == COMMAND_VERIFY && !o->cache) ||
 	       (o->command == COMMAND_DOWNLOAD && !o->output && !o->cache);
 }
 

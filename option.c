@@ -196,6 +196,8 @@ static const struct option_row options[] = {
 	"what to send: a file, or a directory's content"},
     {'p', "local_path", "local-dir", "DIR", VERIFY, OPTION_LOCAL,
 	AT(local_path), "the directory of a download"},
+    {'p', "local_path", "local-dir", "DIR", LS, OPTION_LOCAL, AT(local_path),
+	"with --offline: the directory of a download"},
     {'t', "repo_type", "type", "TYPE", REPO, OPTION_REPO_TYPE, AT(repo_type),
 	"model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
@@ -236,9 +238,11 @@ static const struct option_row options[] = {
 	"skip files that match; may be repeated"},
     {0, "cache", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(cache),
 	"into the shared Hugging Face cache"},
-    {0, "cache-dir", NULL, "DIR", DOWNLOAD, OPTION_LOCAL, AT(cache_dir),
-	"the cache (default: HF_HUB_CACHE)"},
-    {0, "offline", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(offline),
+    {0, "cache", NULL, NULL, VERIFY, OPTION_FLAG, AT(cache),
+	"the shared Hugging Face cache, or -r of it"},
+    {0, "cache-dir", NULL, "DIR", DOWNLOAD | LS | VERIFY, OPTION_LOCAL,
+	AT(cache_dir), "the cache (default: HF_HUB_CACHE)"},
+    {0, "offline", NULL, NULL, DOWNLOAD | LS, OPTION_FLAG, AT(offline),
 	"no network: only what is on this disk"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
 	"download complete files again"},
@@ -315,19 +319,24 @@ static const struct command_row commands[] = {
 	"  hub upload -r org/model -p README.md --create-pr\n"},
     {COMMAND_LS, "ls", "list the files of a repository",
 	"  hub ls REPO [PATH]\n"
+	"  hub ls REPO [PATH] --offline [-p DIR]\n"
 	"  hub ls REPO --quants\n"
 	"  hub ls REPO --refs\n",
 	"Lists the top folder, or the folder, file or pattern PATH: at a terminal\n"
-	"with sizes and how the Hub keeps each (git, lfs, xet), else one path a line.\n",
+	"with sizes and how the Hub keeps each (git, lfs, xet), else one path a line.\n"
+	"With --offline it reads the listing that a download left in the cache, or\n"
+	"in DIR.\n",
 	"  hub ls openai-community/gpt2\n"
 	"  hub ls openai-community/gpt2 '*.json' --long\n"
 	"  hub ls bartowski/Llama-3.2-1B-Instruct-GGUF --quants\n"},
     {COMMAND_VERIFY, "verify", "compare a download with its recorded hashes",
 	"  hub verify -p DIR\n"
-	"  hub verify -p DIR --repair [-r REPO]\n",
+	"  hub verify -p DIR --repair [-r REPO]\n"
+	"  hub verify --cache [-r REPO]\n",
 	"Hashes each file of a download, without a network, and prints what is\n"
 	"changed, missing or extra. With --repair it fetches what is broken: only\n"
-	"the bad blocks of files that hub downloaded.\n",
+	"the bad blocks of files that hub downloaded. With --cache it looks at the\n"
+	"shared Hugging Face cache, or at one repository in it.\n",
 	"  hub verify -p gpt2\n"
 	"  hub verify -p gpt2 --repair\n"
 	"  hub verify -p gpt2 --sha256sums > SHA256SUMS\n"},
@@ -873,13 +882,18 @@ check_choice(const struct options *o, struct err *e)
 		"--include or --exclude"},
 	    {o->quants && o->long_list,
 		"--quants and --long cannot be used together"},
+	    {o->refs && o->offline,
+		"--refs and --offline cannot be used together"},
+	    {o->cache && o->repair,
+		"--cache and --repair cannot be used together"},
 	    {o->sha256sums && o->repair,
 		"--sha256sums and --repair cannot be used together"},
 	    {o->sha256sums && o->json,
 		"--sha256sums and --json cannot be used together: both write "
 		"to standard output"},
-	    {o->repo_id && o->command == COMMAND_VERIFY && !o->repair,
-		"verify needs no repository: -r is for --repair"},
+	    {o->repo_id && o->command == COMMAND_VERIFY && !o->repair &&
+		    !o->cache,
+		"verify needs no repository: -r is for --repair and --cache"},
 	};
 
 	if (refuse_first(pairs, countof(pairs), e))
@@ -938,17 +952,22 @@ take_paths(struct options *o, struct err *e)
 	return 0;
 }
 
-/* verify takes its folder, whoami nothing. */
+/* verify takes its folder, or the repository in the cache; whoami nothing. */
 static int
 take_folder(struct options *o, struct err *e)
 {
-	size_t most = o->command == COMMAND_VERIFY && !o->local_path;
+	const char **to;
+	size_t most;
+
+	o->cache = o->cache || o->cache_dir;
+	to = o->cache ? &o->repo_id : &o->local_path;
+	most = o->command == COMMAND_VERIFY && !*to;
 
 	if (o->args.n > most)
 		return err_set(
 		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[most]);
 	if (o->args.n)
-		o->local_path = o->args.s[0];
+		*to = o->args.s[0];
 	o->args.n = 0;
 	return 0;
 }

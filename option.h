@@ -91,7 +91,8 @@ struct options {
 	char *api_token; /* a copy; the bytes in argv are overwritten */
 	const char *token_file, *revision, *output;
 	bool file, resume, force, dry_run, json, quiet, verbose;
-	bool cache, offline;   /* download; cache also by the arguments */
+	bool cache;            /* download, also by the arguments; verify */
+	bool offline;          /* download, ls */
 	const char *cache_dir; /* implies cache */
 	bool ipv4, ipv6;
 	struct string_list include, exclude, args;

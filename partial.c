@@ -1,325 +1,22 @@
-#define _GNU_SOURCE /* flock, sync_file_range */
+#define _GNU_SOURCE /* sync_file_range */
 
 #include "partial.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "err.h"
 #include "file.h"
 #include "hash.h"
+#include "repair.h"
 #include "state.h"
 #include "str.h"
 #include "wait.h"
-
-/* --- What killed runs left. --- */
-
-/* Files on a network file system are leftovers after this many seconds. */
-#define NETWORK_AGE (7 * 24 * 3600)
-
-/* How long (ms), and in which steps, a run waits while another one removes
- * leftovers. */
-#define WAIT_MS 5000
-#define STEP_MS 10
-
-static bool
-is_hash(struct str s)
-{
-	return str_is_hex(s, 64) || str_is_hex(s, 40);
-}
-
-/* ".hub-RANDOM.tmp", as folder_write() makes it. */
-static bool
-is_temp(struct str name)
-{
-	return name.n == 25 && str_starts(name, ".hub-") &&
-	       str_ends(name, ".tmp") &&
-	       str_is_hex(str_make(name.s + 5, 16), 16);
-}
-
-/* "names-RANDOM": the folder in which plan.c tries names. */
-static bool
-is_trial(struct str name)
-{
-	return name.n == 22 && str_starts(name, "names-") &&
-	       str_is_hex(str_make(name.s + 6, 16), 16);
-}
-
-/* A name that no later run continues: HASH.RANDOM.KIND, HASH.claim, .RANDOM.tmp
- * (state.h), and copy-RANDOM of earlier versions. */
-static bool
-is_private(struct str name)
-{
-	struct str hash, random, kind;
-
-	if (is_temp(name) || is_trial(name))
-		return true;
-	if (str_starts(name, "copy-"))
-		return str_is_hex(str_make(name.s + 5, name.n - 5), 16);
-	if (!str_cut(name, '.', &hash, &random) || (hash.n && !is_hash(hash)))
-		return false;
-	if (!str_cut(random, '.', &random, &kind))
-		return hash.n && str_eq(random, "claim");
-	return str_is_hex(random, 16) &&
-	       (str_eq(kind, "tmp") ||
-		   (hash.n && (str_eq(kind, "part") || str_eq(kind, "old"))));
-}
-
-/* HASH.part or HASH.state. */
-static bool
-is_kept(struct str name, struct str *hash, struct str *kind)
-{
-	return str_cut(name, '.', hash, kind) && is_hash(*hash) &&
-	       (str_eq(*kind, "part") || str_eq(*kind, "state"));
-}
-
-/* Whether it is a state without a partial file: the run was killed after it
- * published that. */
-static bool
-is_orphan(const struct litter *l, struct str hash, struct str kind)
-{
-	struct buf part = buf_make(8192);
-	struct stat st;
-	struct err e;
-	bool orphan = false;
-
-	buf_printf(&part, "%s%.*s.part", l->prefix, STRF(hash));
-	if (str_eq(kind, "state"))
-		orphan = folder_stat(l->f, buf_cstr(&part), &st, &e) == 1;
-	buf_release(&part);
-	return orphan;
-}
-
-static bool
-is_left(const struct litter *l, struct str name, const struct litter_end *end)
-{
-	struct str hash, kind;
-	struct digest d;
-
-	if (is_private(name))
-		return true;
-	if (!is_kept(name, &hash, &kind))
-		return false;
-	if (end && digest_parse(hash, &d) == 0 && end->placed(end->ctx, &d))
-		return true;
-	return is_orphan(l, hash, kind);
-}
-
-/* Whether this run may remove it: it is our user's, and, on a network file
- * system, older than NETWORK_AGE. *now is the time of the file system (ms), 0
- * if not yet known. */
-static bool
-is_ours(const struct litter *l, const char *path, int64_t *now)
-{
-	struct stat st;
-	struct err e;
-
-	if (folder_stat(l->f, path, &st, &e) != 0 || st.st_uid != l->uid)
-		return false;
-	if (!l->network)
-		return true;
-	if (!*now && lease_clock(l->f, l->prefix, now, &e) < 0)
-		return false;
-	return *now / 1000 - st.st_mtim.tv_sec > NETWORK_AGE;
-}
-
-/* Removes a folder of is_trial(), and the empty files in it. */
-static bool
-remove_trial(const struct litter *l, const char *path)
-{
-	struct err e;
-	int fd = folder_openat(l->f, path, O_RDONLY | O_DIRECTORY, &e);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *x;
-
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return false;
-	}
-	while ((x = readdir(d)))
-		unlinkat(fd, x->d_name, 0);
-	closedir(d);
-	return unlinkat(l->f->fd, path, AT_REMOVEDIR) == 0;
-}
-
-/* Removes leftovers from the folder prefix; with temp_only only temporary
- * files. True if something was removed. */
-static bool
-clean(const struct litter *l, const char *prefix, bool temp_only,
-    const struct litter_end *end)
-{
-	struct buf path = buf_make(8192);
-	bool removed = false;
-	int64_t now = 0;
-	struct dirent *x;
-	struct err e;
-	DIR *d = NULL;
-	int fd;
-
-	buf_printf(&path, "%s.", prefix);
-	fd = folder_openat(l->f, buf_cstr(&path), O_RDONLY | O_DIRECTORY, &e);
-	if (fd >= 0 && !(d = fdopendir(fd)))
-		close(fd);
-	while (d && (x = readdir(d))) {
-		struct str name = str_of(x->d_name);
-
-		if (temp_only ? !is_temp(name) : !is_left(l, name, end))
-			continue;
-		buf_clear(&path);
-		buf_printf(&path, "%s%s", prefix, x->d_name);
-		if (!is_ours(l, buf_cstr(&path), &now))
-			continue;
-		if (is_trial(name)
-			? remove_trial(l, buf_cstr(&path))
-			: folder_remove(l->f, buf_cstr(&path), &e) == 0)
-			removed = true;
-	}
-	if (d)
-		closedir(d);
-	buf_release(&path);
-	return removed;
-}
-
-static int
-lock(int fd, int how)
-{
-	int rv;
-
-	do
-		rv = flock(fd, how | LOCK_NB);
-	while (rv < 0 && errno == EINTR);
-	return rv;
-}
-
-static void
-let_go(struct litter *l)
-{
-	if (l->fd >= 0)
-		close(l->fd);
-	l->fd = -1;
-}
-
-/* Whether path still names the folder that is open as fd: its last user may
- * have removed it. */
-static bool
-is_there(const struct litter *l, const char *path, int fd)
-{
-	struct stat a, b;
-	struct err e;
-
-	return fstat(fd, &a) == 0 && folder_stat(l->f, path, &b, &e) == 0 &&
-	       a.st_ino == b.st_ino && a.st_dev == b.st_dev;
-}
-
-enum held { HELD, HELD_ALONE, BUSY, NO_FOLDER, NO_LOCKS };
-
-/* Opens the folder and locks it, exclusively if no other run works there. */
-static enum held
-hold(struct litter *l, const char *path, bool create)
-{
-	enum held held = NO_LOCKS;
-	struct err e;
-
-	if (create && folder_make_parents(l->f, path, &e) < 0)
-		return NO_FOLDER;
-	l->fd = folder_openat(l->f, path, O_RDONLY | O_DIRECTORY, &e);
-	if (l->fd < 0)
-		return NO_FOLDER;
-	if (lock(l->fd, LOCK_EX) == 0)
-		held = HELD_ALONE;
-	else if (lock(l->fd, LOCK_SH) == 0)
-		held = HELD;
-	else if (errno == EWOULDBLOCK)
-		held = BUSY;
-	if (held <= HELD_ALONE && !is_there(l, path, l->fd))
-		held = BUSY;
-	if (held > HELD_ALONE)
-		let_go(l);
-	return held;
-}
-
-/* The same, and removes leftovers if no other run works there. */
-static enum held
-hold_clean(struct litter *l, const char *path, bool create, bool *removed)
-{
-	enum held held = hold(l, path, create);
-
-	if (held != HELD_ALONE)
-		return held;
-	*removed = clean(l, l->prefix, false, NULL) || *removed;
-	/* While an exclusive lock becomes a shared one, another run may take
-	 * it. */
-	if (lock(l->fd, LOCK_SH) == 0)
-		return HELD;
-	let_go(l);
-	return BUSY;
-}
-
-bool
-litter_enter(struct litter *l, const struct folder *f, const char *prefix,
-    uid_t uid, bool network, bool create)
-{
-	struct buf path = buf_make(8192);
-	uint64_t end = wait_now() + WAIT_MS;
-	bool removed = false;
-	struct err e;
-	enum held held = NO_LOCKS;
-
-	*l = (struct litter){f, prefix, uid, network, -1};
-	buf_printf(&path, "%s.", prefix);
-	while (!network) {
-		held = hold_clean(l, buf_cstr(&path), create, &removed);
-		if (held != BUSY || wait_now() >= end ||
-		    wait_until(wait_now() + STEP_MS, &e) < 0)
-			break;
-	}
-	l->network = held == NO_LOCKS;
-	if (l->network)
-		removed = clean(l, prefix, false, NULL);
-	buf_release(&path);
-	return removed;
-}
-
-/* Removes the folder of the prefix, right below l->f, if it is empty. */
-static void
-remove_folder(const struct litter *l)
-{
-	char *name = xstrndup(l->prefix, strlen(l->prefix) - 1);
-
-	unlinkat(l->f->fd, name, AT_REMOVEDIR);
-	free(name);
-}
-
-void
-litter_leave(struct litter *l, const struct litter_end *end)
-{
-	/* This run has no files there any more, so it may lose the lock. */
-	bool alone = l->fd >= 0 && lock(l->fd, LOCK_EX) == 0;
-
-	if (alone || l->network) {
-		clean(l, l->prefix, false, end);
-		end->folders(end->ctx, l);
-		if (end->remove_folder)
-			remove_folder(l);
-	}
-	let_go(l);
-}
-
-void
-litter_sweep(struct litter *l, const char *prefix)
-{
-	clean(l, prefix, true, NULL);
-}
-
-/* --- A file that is arriving. --- */
 
 /* Bytes and state are synced after this many bytes, or after the time sync. */
 #define SYNC_BYTES (UINT64_C(256) << 20)
@@ -333,6 +30,15 @@ litter_sweep(struct litter *l, const char *prefix)
 /* Files of this size or more do not stay in the page cache. */
 #define LARGE (UINT64_C(64) << 20)
 
+/* Whether the bytes are still those of a published file (repair.h). */
+enum stage {
+	STAGE_NONE,    /* they never were */
+	STAGE_KEPT,    /* it has its name, and nothing was written to it */
+	STAGE_LEAVING, /* one thread makes HASH.part of it */
+	STAGE_RENAMED, /* it was renamed to HASH.part */
+	STAGE_COPIED,  /* HASH.part is a copy of it */
+};
+
 struct partial {
 	const struct folder *f;
 	char *stem, *name; /* PREFIX HASH, and the name of the bytes' file */
@@ -342,13 +48,15 @@ struct partial {
 	bool keep;       /* the state, when it is published */
 	bool sparse, network;
 	struct maker maker;
+	mode_t mode;   /* once it is published; 0: by the umask */
 	unsigned sync; /* ms between two syncs */
 	bool rooted;   /* its parent folders were synced */
 
 	/* Guards the following fields; held for a few short writes at most. */
 	pthread_mutex_t lock;
-	char *at;           /* adopted: the name that it has still; else NULL */
-	struct stamp seen;  /* of that file when it was opened */
+	pthread_cond_t left; /* stage is no longer STAGE_LEAVING */
+	struct repair repair;
+	enum stage stage;
 	struct lease lease; /* not held if private */
 	struct blocks here; /* blocks that are here */
 	struct blocks old;  /* of these, written by earlier runs */
@@ -362,6 +70,8 @@ struct partial {
 	bool dirty;         /* fresh is not empty */
 	bool broken;        /* a sync failed: no more blocks are added */
 	bool copied;        /* for partial_copied() */
+	bool stuck;         /* for partial_stuck() */
+	bool noted;         /* a checksum was added to the state by this run */
 	uint64_t synced;    /* when the last sync began */
 	uint64_t hashed;    /* all bytes before it are hashed */
 
@@ -406,80 +116,6 @@ name_of(const char *stem, const char *kind)
 	return buf_detach(&b);
 }
 
-static uint64_t
-begin_of(size_t block)
-{
-	return (uint64_t)block * STATE_BLOCK;
-}
-
-/* The end of the block; the last one ends with the file. */
-static uint64_t
-end_of(uint64_t size, size_t block)
-{
-	uint64_t end = begin_of(block) + STATE_BLOCK;
-
-	return end < size ? end : size;
-}
-
-/* The checksums of some blocks, as the state file has them. */
-struct notes {
-	unsigned char text[4096];
-	size_t first, n; /* blocks */
-};
-
-/* Reads those from first on; fewer at the end of the file. */
-static void
-notes_read(struct notes *x, int fd, size_t first, size_t blocks)
-{
-	size_t n = sizeof(x->text) / 4;
-	ssize_t got;
-
-	if (n > blocks - first)
-		n = blocks - first;
-	got = pread(fd, x->text, 4 * n, (off_t)state_at(first));
-	x->first = first;
-	x->n = got > 0 ? (size_t)got / 4 : 0;
-}
-
-/* Whether fd is a state file for that content, by its head and its length. */
-static bool
-is_about(int fd, const struct digest *want, uint64_t size)
-{
-	struct state s = {.want = *want, .size = size};
-	unsigned char head[STATE_HEAD];
-	struct stat st;
-
-	return fstat(fd, &st) == 0 && st.st_size >= 0 &&
-	       (uint64_t)st.st_size == state_length(size) &&
-	       pread(fd, head, STATE_HEAD, 0) == STATE_HEAD &&
-	       state_parse_head(&s, head) == 0;
-}
-
-/* Adds to here (may be NULL) the blocks that an earlier run left: they have a
- * checksum, and the bytes' file is long enough for them. Returns their bytes. */
-static uint64_t
-read_notes(int fd, const struct digest *want, uint64_t size,
-    const struct stat *data, struct blocks *here)
-{
-	size_t blocks = state_blocks(size), i = 0;
-	uint64_t length = data->st_size < 0 ? 0 : (uint64_t)data->st_size;
-	uint64_t bytes = 0;
-	struct notes x;
-
-	if (length > size || !is_about(fd, want, size))
-		return 0;
-	for (notes_read(&x, fd, 0, blocks); x.n; notes_read(&x, fd, i, blocks))
-		for (size_t k = 0; k < x.n; k++, i++) {
-			if (!bytes_get_le(x.text + 4 * k, 4) ||
-			    end_of(size, i) > length)
-				continue;
-			bytes += end_of(size, i) - begin_of(i);
-			if (here)
-				blocks_add(here, i);
-		}
-	return bytes;
-}
-
 uint64_t
 partial_left(const struct folder *f, const char *prefix,
     const struct digest *want, uint64_t size)
@@ -498,7 +134,8 @@ partial_left(const struct folder *f, const char *prefix,
 		int fd = folder_openat(f, path, O_RDONLY, &e);
 
 		if (fd >= 0) {
-			left = read_notes(fd, want, size, &data, NULL);
+			left = state_read(
+			    fd, want, size, (uint64_t)data.st_size, NULL);
 			close(fd);
 		}
 	}
@@ -530,7 +167,7 @@ drop(struct partial *p, size_t block, struct err *e)
 	blocks_drop(&p->old, block);
 	blocks_drop(&p->fresh, block);
 	blocks_drop(&p->syncing, block);
-	p->bytes -= end_of(p->size, block) - begin_of(block);
+	p->bytes -= blocks_end(p->size, block) - blocks_begin(block);
 	return note(p, block, 0, e);
 }
 
@@ -858,29 +495,9 @@ fix_length(struct partial *p, const struct stat *st, struct err *e)
 
 /* --- A file that has its name already. --- */
 
-static char *
-blocks_path(const char *prefix, const struct digest *want)
-{
-	char *stem = stem_of(prefix, want), *path = name_of(stem, "blocks");
-
-	free(stem);
-	return path;
-}
-
-void
-partial_drop_blocks(
-    const struct folder *f, const char *prefix, const struct digest *want)
-{
-	char *path = blocks_path(prefix, want);
-	struct err e;
-
-	folder_remove(f, path, &e);
-	free(path);
-}
-
-/* Takes the state of the published file for that of this one. */
+/* Takes the checksums of the published file for the state of this one. */
 static int
-copy_notes(struct partial *p, int fd, struct err *e)
+copy_notes(struct partial *p, int fd, const struct digest *want, struct err *e)
 {
 	struct notes x;
 	size_t i = 0;
@@ -894,169 +511,158 @@ copy_notes(struct partial *p, int fd, struct err *e)
 			return -1;
 		i += x.n;
 	}
-	return 0;
+	return sign_note(p, want, e);
 }
 
-/* Opens the file that has its name. 1 if it cannot be adopted. */
 static int
-open_published(struct partial *p, struct stat *st, const char **why)
+copy_bytes(const struct partial *p, int to, void *buffer, size_t n,
+    uint64_t offset, bool *unread, struct err *e)
 {
-	struct err e;
-	int rv = 1;
+	struct err ignored;
 
-	p->fd = folder_openat(p->f, p->at, O_RDWR, &e);
-	if (p->fd < 0 || fstat(p->fd, st) < 0)
-		*why = "it cannot be opened for writing";
-	else if (!maker_made(&p->maker, st))
-		*why = "it belongs to another user, or others can write to it";
-	else if (st->st_size < 0 || (uint64_t)st->st_size > p->size)
-		*why = "it has become longer";
-	else
-		rv = 0;
+	*unread =
+	    file_pread(p->fd, buffer, n, offset, p->f->path, &ignored) < 0;
+	return *unread ? 0 : file_pwrite(to, buffer, n, offset, p->f->path, e);
+}
+
+/* Copies block i, as far as it can be read. */
+static int
+copy_block(struct partial *p, int to, unsigned char *buffer, size_t i,
+    uint64_t length, struct err *e)
+{
+	enum { PAGE = 4096 };
+	uint64_t at = blocks_begin(i), end = blocks_end(length, i);
+	bool unread, ignored;
+	int rv = copy_bytes(p, to, buffer, (size_t)(end - at), at, &unread, e);
+
+	if (rv < 0 || !unread)
+		return rv;
+	for (; rv == 0 && at < end; at += PAGE)
+		rv = copy_bytes(p, to, buffer,
+		    end - at < PAGE ? (size_t)(end - at) : PAGE, at, &ignored,
+		    e);
+	pthread_mutex_lock(&p->lock);
 	if (rv == 0)
-		stamp_of(st, &p->seen);
+		rv = drop(p, i, e);
+	pthread_mutex_unlock(&p->lock);
 	return rv;
 }
 
-/* The file becomes the partial one by a copy of what is right of it; its
- * descriptor keeps its number, since the hasher may be using it. */
+/* HASH.part becomes a copy of the file, also of blocks that are missing: what is
+ * right of these is not written again (has_bytes). The descriptor keeps its
+ * number, since the hasher may be using it. */
 static int
 leave_by_copy(struct partial *p, struct err *e)
 {
-	unsigned char *block = xmalloc(STATE_BLOCK);
-	int to = folder_create(p->f, p->name, 0600, e), rv = to < 0 ? -1 : 0;
+	unsigned char *buffer = xmalloc(STATE_BLOCK);
+	uint64_t length = p->repair.seen.size;
+	struct folder_traits now;
+	struct err ignored;
+	int to = -1, rv = folder_traits(p->f, &now, e);
 
-	for (size_t i = blocks_find(&p->here, 0, true);
-	     rv == 0 && i < p->here.n; i = blocks_find(&p->here, i + 1, true)) {
-		uint64_t begin = begin_of(i);
-		size_t n = (size_t)(end_of(p->size, i) - begin);
-		struct err unread;
-
-		rv = wait_check(e);
-		if (rv < 0)
-			break;
-		blocks_add(&p->fresh, i);
-		if (file_pread(p->fd, block, n, begin, p->at, &unread) < 0)
-			rv = drop(p, i, e);
-		else
-			rv = file_pwrite(to, block, n, begin, p->f->path, e);
-	}
+	if (rv == 0)
+		rv = check_room(p, 0, now.free, e);
+	if (rv == 0)
+		to = folder_create(p->f, p->name, 0600, e);
+	if (to < 0)
+		rv = -1;
+	for (size_t i = 0; rv == 0 && blocks_begin(i) < length; i++)
+		if ((rv = wait_check(e)) == 0)
+			rv = copy_block(p, to, buffer, i, length, e);
+	if (rv == 0)
+		rv = repair_unchanged(&p->repair, p->fd, e);
 	if (rv == 0 && dup2(to, p->fd) < 0)
-		rv = err_sys(e, ERR_FILE, "cannot copy '%s'", p->at);
+		rv = err_sys(e, ERR_FILE, "cannot copy '%s'", p->repair.at);
 	if (to >= 0)
 		close(to);
-	free(block);
-	/* To be synced at once, as by take_over(). */
-	p->dirty = true;
-	p->unsynced = SYNC_BYTES;
+	if (to >= 0 && rv < 0)
+		folder_remove(p->f, p->name, &ignored);
+	free(buffer);
 	return rv;
 }
 
-/* The path is that of the file that is open. */
-static bool
-is_at(const struct partial *p, const char *path, struct stat *st)
-{
-	struct stat now;
-	struct err e;
-
-	return fstat(p->fd, st) == 0 &&
-	       folder_stat(p->f, path, &now, &e) == 0 &&
-	       now.st_ino == st->st_ino && now.st_dev == st->st_dev;
-}
-
+/* Without the lock, which other threads need meanwhile. *stage is where the
+ * bytes are then. */
 static int
-was_replaced(const struct partial *p, struct err *e)
+leave(struct partial *p, enum stage *stage, struct err *e)
 {
-	return err_set(e, ERR_CONTENT,
-	    "another program replaced '%s' during the repair", p->at);
-}
-
-/* Fails if its bytes may be other ones than those that were hashed. */
-static int
-check_unchanged(const struct partial *p, struct err *e)
-{
-	struct stamp now;
-	struct stat st;
-
-	if (fstat(p->fd, &st) == 0 &&
-	    (stamp_of(&st, &now), stamp_same(&now, &p->seen)))
-		return 0;
-	return err_set(
-	    e, ERR_CONTENT, "another program is writing to '%s'", p->at);
-}
-
-/* The file becomes the partial one. What another program put in its place just
- * before that gets its name back. */
-static int
-leave_by_name(struct partial *p, struct err *e)
-{
-	struct stat st;
-	struct err kept;
-
-	if (folder_publish(p->f, p->at, p->name, e) < 0)
-		return -1;
-	if (is_at(p, p->name, &st))
-		return 0;
-	(void)folder_publish_new(p->f, p->name, p->at, &kept);
-	return was_replaced(p, e);
-}
-
-/* Before the first byte is written. Under the lock. */
-static int
-leave_place(struct partial *p, struct err *e)
-{
+	struct err ignored;
 	struct stat st;
 	int rv;
 
-	if (!is_at(p, p->at, &st))
-		return was_replaced(p, e);
-	if (check_unchanged(p, e) < 0)
-		return -1;
+	*stage = STAGE_RENAMED;
+	/* It has no state that says what is in it. */
 	if (folder_remove(p->f, p->name, e) < 0)
 		return -1;
-	rv = st.st_nlink > 1 ? leave_by_copy(p, e) : leave_by_name(p, e);
+	rv = repair_take(&p->repair, p->fd, p->name, e);
+	if (rv > 0) {
+		*stage = STAGE_COPIED;
+		rv = leave_by_copy(p, e);
+	}
 	if (rv < 0)
 		return -1;
-	p->copied = st.st_nlink > 1;
-	(void)fchmod(p->fd, p->maker.private);
-	free(p->at);
-	p->at = NULL;
-	if (fstat(p->fd, &st) < 0)
-		return err_sys(e, ERR_FILE,
-		    "cannot read the attributes of '%s'", p->f->path);
-	return fix_length(p, &st, e);
+	/* It may have been cut short. Without this the writes lengthen it. */
+	if (p->sparse && fstat(p->fd, &st) == 0 &&
+	    (uint64_t)st.st_size < p->size)
+		(void)set_length(p->fd, p->size, p->f->path, &ignored);
+	return 0;
 }
 
-/* The state of a published file, if it has a checksum for each block; -1: there
- * is none, or it is damaged. */
+/* Before the first byte is written: HASH.part is made of a file that has its
+ * name, by one thread; the others wait for it. */
 static int
-open_blocks(const struct folder *f, const char *prefix,
-    const struct digest *want, uint64_t size)
+leave_place(struct partial *p, struct err *e)
 {
-	char *path = blocks_path(prefix, want);
-	const struct stat whole = {.st_size = (off_t)size};
-	struct err e;
-	int fd = -1;
+	enum stage stage;
+	int rv = 0;
 
-	if (size > PARTIAL_BLOCK && size <= STATE_SIZE_MAX)
-		fd = folder_openat(f, path, O_RDONLY | O_NONBLOCK, &e);
-	free(path);
-	if (fd >= 0 && read_notes(fd, want, size, &whole, NULL) != size) {
-		close(fd);
-		fd = -1;
+	pthread_mutex_lock(&p->lock);
+	while (p->stage == STAGE_LEAVING)
+		pthread_cond_wait(&p->left, &p->lock);
+	if (p->stage == STAGE_KEPT) {
+		p->stage = STAGE_LEAVING;
+		pthread_mutex_unlock(&p->lock);
+		rv = leave(p, &stage, e);
+		pthread_mutex_lock(&p->lock);
+		p->stage = rv < 0 ? STAGE_KEPT : stage;
+		p->stuck = rv < 0 && e->kind == ERR_FILE;
+		p->copied = rv == 0 && stage == STAGE_COPIED;
+		if (p->copied) {
+			/* To be synced at once, as by take_over(). */
+			blocks_join(&p->fresh, &p->here);
+			p->dirty = true;
+			p->unsynced = SYNC_BYTES;
+		}
+		pthread_cond_broadcast(&p->left);
 	}
-	return fd;
+	pthread_mutex_unlock(&p->lock);
+	return rv;
 }
 
-bool
-partial_has_blocks(const struct folder *f, const char *prefix,
-    const struct digest *want, uint64_t size)
+/* Whether the bytes are in the file that has its name. So where only a checksum
+ * was wrong, nothing is written, and the file is left alone. */
+static bool
+has_bytes(
+    struct partial *p, const unsigned char *bytes, size_t n, uint64_t offset)
 {
-	int fd = open_blocks(f, prefix, want, size);
+	unsigned char there[4096];
+	struct err e;
+	bool same;
 
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
+	pthread_mutex_lock(&p->lock);
+	same = p->stage == STAGE_KEPT;
+	pthread_mutex_unlock(&p->lock);
+	while (same && n) {
+		size_t some = n < sizeof(there) ? n : sizeof(there);
+
+		same = file_pread(p->fd, there, some, offset, p->f->path, &e) ==
+			   0 &&
+		       memcmp(there, bytes, some) == 0;
+		bytes += some;
+		offset += some;
+		n -= some;
+	}
+	return same;
 }
 
 /* --- The begin of a file. --- */
@@ -1067,7 +673,8 @@ start_shared(struct partial *p, const struct digest *want,
     const struct stat *st, uint64_t room, bool resume,
     enum partial_found *found, uint64_t *had, struct err *e)
 {
-	*had = p->bytes = read_notes(p->lease.fd, want, p->size, st, &p->here);
+	*had = p->bytes = state_read(
+	    p->lease.fd, want, p->size, (uint64_t)st->st_size, &p->here);
 	*found = !*had    ? PARTIAL_NEW
 		 : resume ? PARTIAL_RESUMED
 			  : PARTIAL_DROPPED;
@@ -1097,6 +704,7 @@ make(const struct folder *f, const char *prefix, const struct digest *want,
 	p->size = size;
 	p->lease.fd = -1;
 	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->left, NULL);
 	p->here = (struct blocks){blocks, p->bits};
 	p->old = (struct blocks){blocks, p->bits + n};
 	p->fresh = (struct blocks){blocks, p->bits + 2 * n};
@@ -1107,10 +715,11 @@ make(const struct folder *f, const char *prefix, const struct digest *want,
 static void
 destroy(struct partial *p)
 {
-	free(p->at);
+	repair_release(&p->repair);
 	if (p->fd >= 0)
 		close(p->fd);
 	lease_release(&p->lease);
+	pthread_cond_destroy(&p->left);
 	pthread_mutex_destroy(&p->lock);
 	free(p->name);
 	free(p->stem);
@@ -1175,6 +784,8 @@ start(struct partial *p, const struct partial_setup *setup,
 
 	taken = take_lease(p, setup, e);
 	*found = taken == 1 ? PARTIAL_PRIVATE : PARTIAL_FOREIGN;
+	if (taken == 1 && setup->shared)
+		return err_set(e, ERR_FILE, "another process is fetching it");
 	if (taken == 0)
 		taken = open_data(p, &st, e);
 	if (taken < 0)
@@ -1214,28 +825,43 @@ partial_open_on(const struct partial_setup *setup, const struct folder *f,
 	return p;
 }
 
-/* fd is the state of the published file. 1 if it cannot be adopted. */
+/* blocks has the checksums. 1 if it cannot be adopted. */
 static int
 adopt(struct partial *p, const struct partial_setup *setup,
-    const struct digest *want, int fd, const char **why, struct err *e)
+    const struct digest *want, const char *at, int blocks, const char **why,
+    struct err *e)
 {
-	struct stat st;
-	int rv = open_published(p, &st, why);
+	struct err ignored;
+	struct stat st, left;
+	int taken = take_lease(p, setup, e);
 
-	if (rv == 0 && (rv = take_lease(p, setup, e)) > 0)
-		*why = "another process has its partial file";
-	if (rv == 0)
-		rv = copy_notes(p, fd, e);
-	if (rv == 0)
-		rv = sign_note(p, want, e);
-	if (rv == 0) {
-		p->bytes =
-		    read_notes(p->lease.fd, want, p->size, &st, &p->here);
-		blocks_join(&p->old, &p->here);
-		rv = check_room(p, st.st_nlink > 1 ? 0 : taken(p, &st),
-		    setup->traits.free, e);
+	if (taken < 0)
+		return -1;
+	if (taken > 0) {
+		*why = taken == 1 ? "another process is repairing it"
+				  : "another user has a file of its name "
+				    "among the partial files";
+		return 1;
 	}
-	return rv;
+	if (folder_stat(p->f, p->name, &left, e) == 0 &&
+	    state_read(
+		p->lease.fd, want, p->size, (uint64_t)left.st_size, NULL)) {
+		*why = "an earlier run left a part of it";
+		return 1;
+	}
+	/* Without a state it is of no use, and the new one is not about it. */
+	(void)folder_remove(p->f, p->name, &ignored);
+	p->fd = repair_open(&p->repair, p->f, at, &p->maker, p->size, &st, why);
+	if (p->fd < 0 || copy_notes(p, blocks, want, e) < 0) {
+		remove_note(p);
+		return p->fd < 0 ? 1 : -1;
+	}
+	p->stage = STAGE_KEPT;
+	p->mode = p->repair.mode;
+	p->bytes = state_read(
+	    p->lease.fd, want, p->size, (uint64_t)st.st_size, &p->here);
+	blocks_join(&p->old, &p->here);
+	return 0;
 }
 
 struct partial *
@@ -1244,22 +870,21 @@ partial_adopt(const struct partial_setup *setup, const struct folder *f,
     const char *at, const char **why, struct err *e)
 {
 	struct partial *p;
-	int fd, rv;
+	int blocks, rv;
 
 	e->kind = ERR_NONE;
 	*why = "there are no checksums of its blocks";
-	fd = open_blocks(f, prefix, want, size);
-	if (fd < 0)
+	blocks = repair_blocks(f, prefix, want, size, &setup->traits.maker);
+	if (blocks < 0)
 		return NULL;
 	p = make(f, prefix, want, size);
 	p->maker = setup->traits.maker;
-	p->at = xstrdup(at);
-	rv = adopt(p, setup, want, fd, why, e);
-	close(fd);
+	rv = adopt(p, setup, want, at, blocks, why, e);
+	close(blocks);
 	if (rv == 0)
 		return p;
-	if (p->lease.fd >= 0)
-		remove_note(p);
+	if (rv > 0)
+		e->kind = ERR_NONE;
 	destroy(p);
 	return NULL;
 }
@@ -1306,8 +931,8 @@ partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 		next = start + (size_t)(limit / STATE_BLOCK);
 	if (next == start)
 		next++;
-	*first = begin_of(start);
-	*end = end_of(p->size, next - 1);
+	*first = blocks_begin(start);
+	*end = blocks_end(p->size, next - 1);
 	return true;
 }
 
@@ -1315,7 +940,7 @@ partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 static int
 mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 {
-	uint64_t n = end_of(p->size, block) - begin_of(block);
+	uint64_t n = blocks_end(p->size, block) - blocks_begin(block);
 	int rv;
 
 	pthread_mutex_lock(&p->lock);
@@ -1328,7 +953,7 @@ mark(struct partial *p, size_t block, uint32_t sum, struct err *e)
 	blocks_add(&p->fresh, block);
 	p->unsynced += n;
 	p->unstarted += n;
-	p->dirty = true;
+	p->dirty = p->noted = true;
 	rv = note(p, block, sum, e);
 	if (!p->is_private)
 		lease_beat(&p->lease);
@@ -1351,18 +976,6 @@ check_owner(struct partial *p, struct err *e)
 	return rv;
 }
 
-/* A file that has its name must not be written to. */
-static int
-own_bytes(struct partial *p, struct err *e)
-{
-	int rv;
-
-	pthread_mutex_lock(&p->lock);
-	rv = p->at ? leave_place(p, e) : 0;
-	pthread_mutex_unlock(&p->lock);
-	return rv;
-}
-
 int
 partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
     uint64_t *sum, struct err *e)
@@ -1371,12 +984,15 @@ partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
 
 	if (offset > p->size || n > p->size - offset)
 		return err_set(e, ERR_OTHER, "bytes lie outside of their file");
-	if (check_owner(p, e) < 0 || own_bytes(p, e) < 0 ||
-	    file_pwrite(p->fd, bytes, n, offset, p->f->path, e) < 0)
+	if (check_owner(p, e) < 0)
+		return -1;
+	if (!has_bytes(p, from, n, offset) &&
+	    (leave_place(p, e) < 0 ||
+		file_pwrite(p->fd, bytes, n, offset, p->f->path, e) < 0))
 		return -1;
 	while (n) {
 		size_t block = (size_t)(offset / STATE_BLOCK);
-		uint64_t left = end_of(p->size, block) - offset;
+		uint64_t left = blocks_end(p->size, block) - offset;
 		size_t some = n < left ? n : (size_t)left;
 
 		/* A private one has no state for its checksums. */
@@ -1407,6 +1023,17 @@ partial_copied(struct partial *p)
 	return copied;
 }
 
+bool
+partial_stuck(struct partial *p)
+{
+	bool stuck;
+
+	pthread_mutex_lock(&p->lock);
+	stuck = p->stuck;
+	pthread_mutex_unlock(&p->lock);
+	return stuck;
+}
+
 int
 partial_read(
     struct partial *p, void *bytes, size_t n, uint64_t offset, struct err *e)
@@ -1424,7 +1051,7 @@ partial_run_end(struct partial *p, uint64_t offset)
 	pthread_mutex_lock(&p->lock);
 	end = blocks_find(&p->here, block, false);
 	pthread_mutex_unlock(&p->lock);
-	return end == block ? offset : end_of(p->size, end - 1);
+	return end == block ? offset : blocks_end(p->size, end - 1);
 }
 
 enum partial_check
@@ -1483,23 +1110,32 @@ partial_tend(struct partial *p, struct err *e)
 int
 partial_finish(struct partial *p, const char **name, struct err *e)
 {
+	mode_t mode = p->mode ? p->mode : p->maker.public;
 	struct stat st;
 
 	if (partial_here(p) != p->size)
 		return err_set(e, ERR_OTHER, "the file is not complete");
-	if (p->at) {
-		*name = p->at;
-		return check_unchanged(p, e) < 0 ? -1 : check_owner(p, e);
+	if (p->stage == STAGE_KEPT) {
+		*name = p->repair.at;
+		return repair_unchanged(&p->repair, p->fd, e) < 0
+			   ? -1
+			   : check_owner(p, e);
 	}
 	if (check_owner(p, e) < 0 || sync_bytes(p, e) < 0)
 		return -1;
 	leave_cache(p, p->size);
-	if ((!p->is_private || private_mode(p) == 0600) &&
-	    fstat(p->fd, &st) == 0 && (st.st_mode & 0777) != p->maker.public)
+	if ((p->mode || !p->is_private || private_mode(p) == 0600) &&
+	    fstat(p->fd, &st) == 0 && (st.st_mode & 0777) != mode)
 		/* This may fail where all files have the same mode. */
-		(void)fchmod(p->fd, p->maker.public);
+		(void)fchmod(p->fd, mode);
 	*name = p->name;
 	return 0;
+}
+
+void
+partial_set_mode(struct partial *p, mode_t mode)
+{
+	p->mode = mode;
 }
 
 int
@@ -1536,7 +1172,7 @@ partial_forget_range(struct partial *p, uint64_t first, uint64_t end)
 
 	pthread_mutex_lock(&p->lock);
 	had = p->bytes;
-	for (; i < p->here.n && begin_of(i) < end; i++)
+	for (; i < p->here.n && blocks_begin(i) < end; i++)
 		if (!blocks_has(&p->old, i))
 			drop(p, i, &e);
 	had -= p->bytes;
@@ -1570,17 +1206,31 @@ keep_blocks(struct partial *p)
 	free(path);
 }
 
+/* A repair that is given up: the file, as right as it is by now, has its name
+ * again. */
+static bool
+gives_back(struct partial *p)
+{
+	struct err e;
+
+	return p->stage == STAGE_RENAMED && check_owner(p, &e) == 0 &&
+	       repair_give_back(&p->repair, p->fd, p->name) == 0;
+}
+
 static void
 end_shared(struct partial *p, bool published)
 {
 	struct err e;
 
-	if (p->at) {
-		/* Nothing was written, and HASH.blocks is there. */
+	if (p->stage == STAGE_KEPT) {
+		/* HASH.blocks is there, and was wrong if a block was fetched. */
 		if (check_owner(p, &e) == 0)
-			remove_note(p);
+			(published && p->keep && p->noted ? keep_blocks
+							  : remove_note)(p);
 	} else if (published && p->keep && check_owner(p, &e) == 0) {
 		keep_blocks(p);
+	} else if (!published && gives_back(p)) {
+		remove_note(p);
 	} else if (!published && p->bytes) {
 		/* partial_finish() may have given it its public mode. */
 		(void)fchmod(p->fd, p->maker.private);

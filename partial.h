@@ -11,7 +11,7 @@
  *	HASH.state	for each block of PARTIAL_BLOCK bytes that is here a
  *			checksum, taken from memory when it was written
  *	HASH.blocks	the state of a file that was published: a later run can
- *			find the blocks that broke since (partial_adopt)
+ *			find the blocks that broke since (repair.h)
  *
  * The state only lists the blocks to check; it is not trusted. The next run
  * reads those blocks, compares each with its checksum and hashes them; a block
@@ -52,8 +52,6 @@
 
 struct err;
 
-/* --- A file that is arriving. --- */
-
 #define PARTIAL_BLOCK STATE_BLOCK
 #define PARTIAL_BEAT 5000   /* ms: the lease is renewed */
 #define PARTIAL_STALE 60000 /* ms: an older lease is of a dead process */
@@ -77,6 +75,8 @@ struct partial_setup {
 	unsigned beat, stale; /* PARTIAL_BEAT, PARTIAL_STALE */
 	unsigned sync;        /* ms between two syncs: PARTIAL_SYNC */
 	bool keep;            /* after publishing, the state as HASH.blocks */
+	bool shared; /* no copy of our own where another process has the file:
+		      * ERR_FILE */
 };
 
 /* Fills *s with the properties of f and the default times; writes nothing. */
@@ -110,26 +110,20 @@ struct partial *partial_open_on(const struct partial_setup *setup,
 /*
  * The same for a file that has its name, at, and may be broken: it is treated as
  * a partial file of which all blocks are here (if it is shorter than size: those
- * it has), to be checked like those of an earlier run. NULL
- * with *why set and e->kind ERR_NONE if that is not possible, and the content
- * must be fetched: there are no checksums of its blocks, or others can write to
- * the file.
+ * it has), to be checked like those of an earlier run. NULL with *why set and
+ * e->kind ERR_NONE if that is not possible: there are no checksums of its
+ * blocks, others can write to the file, another process repairs it, or an
+ * earlier run left a part of it (partial_left), which is to be continued.
  *
- * The file keeps its name as long as all its blocks are right. Before the first
- * byte is written it is renamed to HASH.part; if it has a second link, a copy is
- * made, since a change would show under the other name.
+ * The file keeps its name until a byte is written that differs from its own: so
+ * where only a checksum is wrong it is left alone. Then it is renamed to
+ * HASH.part; if it has a second link, a copy is made, since a change would show
+ * under the other name. When it is closed without being published, it has its
+ * name again; a copy stays for the next run. It keeps its mode.
  */
 struct partial *partial_adopt(const struct partial_setup *setup,
     const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size, const char *at, const char **why, struct err *e);
-
-/* Whether there are checksums for that, one for each block. */
-bool partial_has_blocks(const struct folder *f, const char *prefix,
-    const struct digest *want, uint64_t size);
-
-/* Removes HASH.blocks, when nothing has that content any more. */
-void partial_drop_blocks(
-    const struct folder *f, const char *prefix, const struct digest *want);
 
 /* Bytes that an earlier run left for that content by its state file, without
  * opening it; 0 if none. For dry runs and plans. */
@@ -160,6 +154,10 @@ int partial_write(struct partial *p, const void *bytes, size_t n,
 /* True once if the last write made a copy of an adopted file: other bytes than
  * those that may have been hashed, so all of it is to be hashed again. */
 bool partial_copied(struct partial *p);
+
+/* True if an adopted file could not be renamed or copied: that fault of the file
+ * system concerns no other file. */
+bool partial_stuck(struct partial *p);
 
 /* Reads back n bytes from offset on, which are here. */
 int partial_read(
@@ -196,6 +194,9 @@ void partial_start(struct partial *p);
  * partial_close() with published true. */
 int partial_finish(struct partial *p, const char **name, struct err *e);
 
+/* The mode that it gets then, in place of that of the umask. */
+void partial_set_mode(struct partial *p, mode_t mode);
+
 /* fstat() of the bytes' file, also after it was renamed. */
 int partial_stat(const struct partial *p, struct stat *st, struct err *e);
 
@@ -211,58 +212,5 @@ uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 /* published: removes the state, or keeps it as HASH.blocks (keep). Else both stay for the next run (a private or
  * stateless one is removed), synced as far as that goes quickly. Takes NULL. */
 void partial_close(struct partial *p, bool published);
-
-/* --- What killed runs left. --- */
-
-/*
- * Removes what killed runs left beside the partial files: private
- * partials, drafts, temporary files, states whose file has its name by now.
- *
- * Each run holds a shared lock on the folder of the partial files while it
- * works there. A run that gets an exclusive lock is alone: then every file
- * there with a temporary name of ours is abandoned, and removed. Only the
- * folder is locked, so files of other runs are never touched.
- *
- * On a network file system, where locks may hang or lie, there is no lock:
- * files older than a week are removed.
- *
- * HASH.part and HASH.state can be continued: they stay, unless their content
- * is in place. Unknown files and files of other users stay, too.
- */
-
-struct litter {
-	const struct folder *f; /* borrowed, as is prefix */
-	const char *prefix; /* of the partial files, with a '/' at its end */
-	uid_t uid;          /* owner of files that this process makes there */
-	bool network;       /* or where there are no locks */
-	int fd;             /* of the locked folder; -1: not held */
-};
-
-/*
- * Takes the shared lock, and removes leftovers, if no other run works there.
- * create: creates a missing folder; else a missing folder is not locked. Waits
- * for at most a few seconds, then continues without the lock. True if something
- * was removed. Never fails.
- */
-bool litter_enter(struct litter *l, const struct folder *f, const char *prefix,
-    uid_t uid, bool network, bool create);
-
-/* What a run knows at its end. */
-struct litter_end {
-	/* True if all files with that content are in place, so that its partial
-	 * file is not needed. */
-	bool (*placed)(void *ctx, const struct digest *d);
-	/* Calls litter_sweep() for each folder that this run writes to, with a
-	 * '/' at its end. */
-	void (*folders)(void *ctx, struct litter *l);
-	void *ctx;
-	bool remove_folder; /* the folder prefix itself, if it is empty then */
-};
-
-/* Removes leftovers, if no other run works there, and unlocks. */
-void litter_leave(struct litter *l, const struct litter_end *end);
-
-/* Removes temporary files of ours from another folder. */
-void litter_sweep(struct litter *l, const char *prefix);
 
 #endif

@@ -220,18 +220,6 @@ is_partial_name(const char *path)
 	       (str_is_hex(hash, 64) || str_is_hex(hash, 40));
 }
 
-static void
-drop_old_blocks(
-    const struct folder *f, const char *path, const struct digest *d)
-{
-	struct localdir_meta old;
-	struct err e;
-
-	if (localdir_read(f, path, &old, &e) == 0 &&
-	    !digest_same(&old.digest, d))
-		partial_drop_blocks(f, LOCALDIR_PREFIX "/", &old.digest);
-}
-
 int
 localdir_note(const struct folder *f, const char *path, const char *commit,
     const char *source, const struct digest *d, const struct stat *st,
@@ -257,8 +245,6 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 	/* A torn metadata file has no stamp, and the content is hashed again.
 	 * So no temporary file is needed, which a kill would leave behind. */
 	rv = folder_write_new(f, meta, buf_str(&text), e);
-	if (rv > 0)
-		drop_old_blocks(f, path, d);
 	if (rv > 0 && (rv = folder_remove(f, meta, e)) == 0)
 		rv = folder_write_new(f, meta, buf_str(&text), e);
 	/* Another run has written it meanwhile, which is as good. */

@@ -169,9 +169,7 @@ int localdir_read(const struct folder *f, const char *path,
 int localdir_prepare(const struct folder *f, struct err *e);
 
 /* Writes the metadata of path: its content, commit and source. st is by fstat()
- * of the verified file after its rename, which changes its ctime. If it had
- * another content, the checksums of the blocks of that (partial.h) are removed;
- * a file with the same content is then repaired as a whole. It may fail where
+ * of the verified file after its rename, which changes its ctime. It may fail where
  * path was published: a name may be too long with ".metadata" appended, or
  * conflict with the metadata of another file. */
 int localdir_note(const struct folder *f, const char *path, const char *commit,

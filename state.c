@@ -109,6 +109,20 @@ state_length(uint64_t size)
 	return (size_t)state_at(state_blocks(size));
 }
 
+uint64_t
+blocks_begin(size_t block)
+{
+	return (uint64_t)block * STATE_BLOCK;
+}
+
+uint64_t
+blocks_end(uint64_t size, size_t block)
+{
+	uint64_t end = blocks_begin(block) + STATE_BLOCK;
+
+	return end < size ? end : size;
+}
+
 static void
 put_owner(unsigned char *p, const struct owner *o)
 {
@@ -232,6 +246,57 @@ blocks_find(const struct blocks *b, size_t from, bool in)
 			i++;
 	}
 	return b->n;
+}
+
+/* --- What a state file says. --- */
+
+void
+notes_read(struct notes *x, int fd, size_t first, size_t blocks)
+{
+	size_t n = sizeof(x->text) / 4;
+	ssize_t got;
+
+	if (n > blocks - first)
+		n = blocks - first;
+	got = pread(fd, x->text, 4 * n, (off_t)state_at(first));
+	x->first = first;
+	x->n = got > 0 ? (size_t)got / 4 : 0;
+}
+
+/* Whether fd is a state file for that content, by its head and its length. */
+static bool
+is_about(int fd, const struct digest *want, uint64_t size)
+{
+	struct state s = {.want = *want, .size = size};
+	unsigned char head[STATE_HEAD];
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_size >= 0 &&
+	       (uint64_t)st.st_size == state_length(size) &&
+	       pread(fd, head, STATE_HEAD, 0) == STATE_HEAD &&
+	       state_parse_head(&s, head) == 0;
+}
+
+uint64_t
+state_read(int fd, const struct digest *want, uint64_t size, uint64_t length,
+    struct blocks *here)
+{
+	size_t blocks = state_blocks(size), i = 0;
+	uint64_t bytes = 0;
+	struct notes x;
+
+	if (length > size || !is_about(fd, want, size))
+		return 0;
+	for (notes_read(&x, fd, 0, blocks); x.n; notes_read(&x, fd, i, blocks))
+		for (size_t k = 0; k < x.n; k++, i++) {
+			if (!bytes_get_le(x.text + 4 * k, 4) ||
+			    blocks_end(size, i) > length)
+				continue;
+			bytes += blocks_end(size, i) - blocks_begin(i);
+			if (here)
+				blocks_add(here, i);
+		}
+	return bytes;
 }
 
 /* --- Who may write it. --- */

@@ -64,6 +64,10 @@ size_t state_length(uint64_t size);
 /* Offset of the block's checksum in the state file. */
 uint64_t state_at(size_t block);
 
+/* Where the block lies in a content of that size; the last one ends with it. */
+uint64_t blocks_begin(size_t block);
+uint64_t blocks_end(uint64_t size, size_t block);
+
 void state_format_head(const struct state *s, unsigned char out[STATE_HEAD]);
 
 /* Gives the owner in s->owner; s->want and s->size are the expected ones. -1 if
@@ -90,6 +94,24 @@ void blocks_join(struct blocks *to, const struct blocks *from);
 /* The first block, at or after from, that is in the set (in), or not in it
  * (!in); n if there is none. */
 size_t blocks_find(const struct blocks *b, size_t from, bool in);
+
+/* --- What a state file says. --- */
+
+/* Some of the checksums, as they stand there. */
+struct notes {
+	unsigned char text[4096];
+	size_t first, n; /* blocks */
+};
+
+/* Reads those from block first on, of that many blocks; fewer at the end of the
+ * file. */
+void notes_read(struct notes *x, int fd, size_t first, size_t blocks);
+
+/* Adds to here (may be NULL) the blocks that have a checksum and lie within the
+ * first length bytes of the content; returns their bytes. 0 if fd is not the
+ * state file of a content of that digest and size. */
+uint64_t state_read(int fd, const struct digest *want, uint64_t size,
+    uint64_t length, struct blocks *here);
 
 /* --- Who may write it. --- */
 

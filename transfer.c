@@ -573,7 +573,8 @@ static void
 range_failed(struct transfer_queue *q, struct transfer_file *f,
     enum fetch_end end, struct err *e)
 {
-	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE) {
+	if (e->kind == ERR_STOPPED ||
+	    (e->kind == ERR_FILE && !partial_stuck(f->partial))) {
 		crew_end(&q->mover.crew, e);
 		return;
 	}

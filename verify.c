@@ -7,20 +7,25 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "api.h"
+#include "cache.h"
 #include "client.h"
 #include "config.h"
 #include "err.h"
 #include "file.h"
 #include "json.h"
+#include "litter.h"
 #include "option.h"
 #include "partial.h"
 #include "path.h"
 #include "plan.h"
 #include "progress.h"
+#include "repair.h"
 #include "sandbox.h"
 #include "session.h"
 #include "str.h"
 #include "transfer.h"
+#include "url.h"
 #include "wait.h"
 
 /* Threads that hash; more than any disk can feed. */
@@ -53,6 +58,9 @@ struct item {
 	enum item_state state;
 	uid_t owner; /* of its metadata */
 	bool adopt;  /* to be hashed by the transfer, which can repair it */
+	/* Of a cache. */
+	bool blob; /* the content is in blobs, under its hash */
+	bool link; /* path is a link of a snapshot to it */
 };
 
 /* What an item is fetched from. */
@@ -64,14 +72,17 @@ struct source {
 	char *noted; /* repoid_put_path() */
 	bool there;  /* its name existed when it was begun, with this stamp */
 	struct stamp seen;
+	mode_t mode; /* of what had the name, to be kept; 0: of the umask */
 };
 
 struct verify {
 	const struct options *o;
 	const struct config *c;
 	struct session s;
+	const char *top; /* the directory, or the cache */
 	struct folder folder;
-	struct item *item; /* in the order of the paths */
+	struct cache cache; /* --cache with -r; else its name is NULL */
+	struct item *item;  /* in the order of the paths */
 	size_t n, cap, noted;
 	/* Hashing: the lock of the crew guards next. */
 	struct crew crew;
@@ -83,6 +94,7 @@ struct verify {
 	struct source *source; /* what transfer counts */
 	size_t sources;
 	uint64_t received;
+	size_t recorded; /* for unused() */
 };
 
 /* --- Which files. --- */
@@ -113,6 +125,21 @@ add(struct verify *v, const char *path, size_t n)
 	v->item[v->n] =
 	    (struct item){.path = xstrndup(path, n), .size = SIZE_UNKNOWN};
 	return &v->item[v->n++];
+}
+
+static void
+item_release(struct item *x)
+{
+	free(x->path);
+	free(x->sha256);
+	free(x->why);
+}
+
+/* Whether files may be left out by patterns. */
+static bool
+is_partly(const struct verify *v)
+{
+	return v->o->include.n || v->o->exclude.n;
 }
 
 static bool
@@ -217,9 +244,9 @@ collect(struct verify *v, struct err *e)
 	    !S_ISDIR(st.st_mode)) {
 		err_set(e, ERR_ABSENT,
 		    "'%s' has no record of a download (" LOCALDIR_PREFIX ")",
-		    v->o->local_path);
-		return err_hint(e, "hub download -r REPO -p %s records it",
-		    v->o->local_path);
+		    v->top);
+		return err_hint(
+		    e, "hub download -r REPO -p %s records it", v->top);
 	}
 	if (folder_walk(&notes, LOCALDIR_PREFIX, e) < 0)
 		return -1;
@@ -236,13 +263,317 @@ collect(struct verify *v, struct err *e)
 	return 0;
 }
 
+/* --- The files of a cache. --- */
+
+/* The parts of a path in it: "REPO/blobs/HASH" or "REPO/snapshots/COMMIT/PATH". */
+struct place {
+	struct str repo, commit, rest;
+	bool blob;
+};
+
+static bool
+cut_place(const char *path, struct place *p)
+{
+	struct str kind;
+
+	*p = (struct place){.repo = str_of("")};
+	if (!str_cut(str_of(path), '/', &p->repo, &p->rest) ||
+	    !str_cut(p->rest, '/', &kind, &p->rest))
+		return false;
+	p->blob = str_eq(kind, "blobs");
+	return p->blob || (str_eq(kind, "snapshots") &&
+			      str_cut(p->rest, '/', &p->commit, &p->rest));
+}
+
+static void
+no_regular_file(struct item *x)
+{
+	struct err why;
+
+	err_set(&why, ERR_CONTENT, "it is not a regular file");
+	set_state(x, ITEM_CHANGED, &why);
+}
+
+static bool
+is_repo(const struct verify *v, struct str name)
+{
+	static const char *const kinds[] = {
+	    "models--", "datasets--", "spaces--", "kernels--"};
+
+	if (v->cache.name)
+		return str_eq(name, v->cache.name);
+	for (size_t i = 0; i < countof(kinds); i++)
+		if (str_starts(name, kinds[i]))
+			return true;
+	return false;
+}
+
+static bool
+enters_cache(void *ctx, const char *path)
+{
+	struct str repo = str_of(path), rest;
+
+	if (!str_cut(repo, '/', &repo, &rest))
+		return is_repo(ctx, repo);
+	return str_eq(rest, "blobs") || str_eq(rest, "snapshots") ||
+	       str_starts(rest, "snapshots/");
+}
+
+/* A link of a snapshot: it ends with the hash of its content. */
+static void
+take_link(struct verify *v, const char *path)
+{
+	char text[PATH_LIMIT];
+	struct err why;
+	struct item *x = add(v, path, strlen(path));
+	const char *slash;
+
+	x->link = x->blob = true;
+	if (folder_read_link(&v->folder, path, text, sizeof(text), &why) < 0) {
+		set_state(x, ITEM_UNREAD, &why);
+		return;
+	}
+	slash = strrchr(text, '/');
+	if (slash && digest_parse(str_of(slash + 1), &x->want) == 0)
+		return;
+	err_set(&why, ERR_CONTENT, "it is a link to something else");
+	set_state(x, ITEM_CHANGED, &why);
+}
+
+static int
+take_cached(void *ctx, const char *path, const struct stat *st, struct err *e)
+{
+	struct verify *v = ctx;
+	struct place p;
+	struct digest d;
+	struct item *x;
+
+	if (!cut_place(path, &p) || !is_repo(v, p.repo))
+		return wait_check(e);
+	if (p.blob ? digest_parse(p.rest, &d) < 0 : !is_wanted(v, p.rest.s))
+		return wait_check(e);
+	if (p.blob) {
+		x = add(v, path, strlen(path));
+		x->want = d;
+		x->blob = true;
+	} else if (S_ISLNK(st->st_mode)) {
+		take_link(v, path);
+		return wait_check(e);
+	} else if (st->st_nlink == 1) {
+		x = add(v, path, strlen(path));
+		x->state = ITEM_EXTRA;
+	} else {
+		/* It is in blobs, too. */
+		return wait_check(e);
+	}
+	if (S_ISREG(st->st_mode))
+		x->size = st->st_size < 0 ? 0 : (uint64_t)st->st_size;
+	else if (!S_ISLNK(st->st_mode))
+		no_regular_file(x);
+	return wait_check(e);
+}
+
+/* The same content of a repository stands together: its blob first, then the
+ * links to it. */
+static int
+by_blob(const void *a, const void *b)
+{
+	const struct item *x = a, *y = b;
+	size_t n = strcspn(x->path, "/");
+	int order = strncmp(x->path, y->path, n + 1);
+
+	if (!order && x->blob != y->blob)
+		return x->blob ? -1 : 1;
+	if (!order && x->blob)
+		order = memcmp(x->want.b, y->want.b, digest_size(&x->want));
+	if (!order && x->link != y->link)
+		return x->link ? 1 : -1;
+	return order ? order : by_path(x, y);
+}
+
+static bool
+same_blob(const struct item *a, const struct item *b)
+{
+	size_t n = strcspn(a->path, "/");
+
+	return a->blob && b->blob && strncmp(a->path, b->path, n + 1) == 0 &&
+	       digest_same(&a->want, &b->want);
+}
+
+/* Leaves one item of each content that is there, with the path of the first
+ * link to it, and those links whose content is missing. */
+static void
+join_links(struct verify *v)
+{
+	size_t kept = 0;
+
+	if (v->n)
+		qsort(v->item, v->n, sizeof(v->item[0]), by_blob);
+	for (size_t i = 0; i < v->n; i++) {
+		struct item x = v->item[i];
+		struct item *last = kept ? &v->item[kept - 1] : &x;
+		bool joins = kept && x.link && x.state == ITEM_NOTED &&
+			     last->state == ITEM_NOTED && same_blob(last, &x);
+
+		if (joins && !last->link) {
+			char *path = last->path;
+
+			last->path = x.path;
+			last->link = true;
+			x.path = path;
+		}
+		if (joins) {
+			item_release(&x);
+			continue;
+		}
+		if (x.link && x.state == ITEM_NOTED)
+			x.state = ITEM_MISSING;
+		v->item[kept++] = x;
+	}
+	v->n = kept;
+}
+
+/* A content to which no link leads is left out if there are patterns. */
+static void
+drop_unnamed(struct verify *v)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		if (is_partly(v) && v->item[i].blob && !v->item[i].link)
+			item_release(&v->item[i]);
+		else
+			v->item[kept++] = v->item[i];
+	v->n = kept;
+}
+
+/* The cache of the item's repository, at its commit; cache_release() it. */
+static void
+cache_of(const struct verify *v, const struct item *x, struct cache *c)
+{
+	struct place p;
+
+	(void)cut_place(x->path, &p);
+	cache_init_named(c, &v->folder, p.repo);
+	if (p.commit.n == sizeof(c->commit) - 1)
+		memcpy(c->commit, p.commit.s, p.commit.n);
+}
+
+static int
+open_blob(const struct verify *v, const struct item *x, struct err *e)
+{
+	struct cache c;
+	int fd;
+
+	cache_of(v, x, &c);
+	fd = cache_open_blob(&c, &x->want, e);
+	cache_release(&c);
+	return fd;
+}
+
+/* Where a file system has no links the contents are in the snapshot, and the
+ * listing of the commit has their hashes. */
+struct plain {
+	struct verify *v;
+	struct cache c;
+};
+
+static int
+take_listed(void *ctx, const struct repo_file *f, struct err *e)
+{
+	const struct plain *p = ctx;
+	struct verify *v = p->v;
+	struct item key = {.path = cache_entry(&p->c, f->path)}, *x;
+
+	x = bsearch(&key, v->item, v->n, sizeof(key), by_path);
+	free(key.path);
+	if (x && x->state == ITEM_EXTRA) {
+		x->state = ITEM_NOTED;
+		x->want = f->digest;
+		x->size = f->size;
+	}
+	return wait_check(e);
+}
+
+/* Those for which there is no listing stay extra ones. */
+static int
+find_listed(struct verify *v, struct err *e)
+{
+	char *last = xstrdup("");
+	int rv = 0;
+
+	for (size_t i = 0; rv == 0 && i < v->n; i++) {
+		struct plain p = {.v = v};
+		struct err ignored;
+		char *snapshot;
+
+		if (v->item[i].state != ITEM_EXTRA)
+			continue;
+		cache_of(v, &v->item[i], &p.c);
+		snapshot = cache_entry(&p.c, "");
+		if (strcmp(snapshot, last) != 0)
+			(void)cache_tree(&p.c, NULL, take_listed, &p, &ignored);
+		free(last);
+		last = snapshot;
+		cache_release(&p.c);
+		rv = wait_check(e);
+	}
+	free(last);
+	return rv;
+}
+
+static int
+collect_cache(struct verify *v, struct err *e)
+{
+	const struct folder_walk all = {
+	    &v->folder, v, enters_cache, take_cached};
+
+	if (folder_walk(&all, "", e) < 0)
+		return -1;
+	join_links(v);
+	drop_unnamed(v);
+	if (v->n)
+		qsort(v->item, v->n, sizeof(v->item[0]), by_path);
+	if (find_listed(v, e) < 0)
+		return -1;
+	if (v->n || !v->o->repo_id)
+		return 0;
+	err_set(e, ERR_ABSENT, "there is nothing of '%s' in the cache '%s'",
+	    v->o->repo_id, v->top);
+	return err_hint(e, "hub download -r %s --cache", v->o->repo_id);
+}
+
+/* -r: only the cache of that repository. */
+static int
+choose_repo(struct verify *v, struct err *e)
+{
+	enum repo_type type, *given = NULL;
+	struct url endpoint;
+	struct repoid id = {.id = NULL};
+	int rv = 0;
+
+	if (v->o->repo_type) {
+		rv = repo_type_parse(v->o->repo_type, &type, e);
+		given = &type;
+	}
+	if (rv == 0)
+		rv = url_parse(str_of(v->c->endpoint), &endpoint, e);
+	if (rv == 0)
+		rv = repoid_parse(v->o->repo_id, given, &endpoint, &id, e);
+	if (rv == 0)
+		cache_init(&v->cache, &v->folder, id.type, id.id);
+	repoid_release(&id);
+	return rv;
+}
+
 /* --- Which of them are right. --- */
 
 static int
 open_item(const struct verify *v, struct item *x, struct stat *st)
 {
 	struct err why;
-	int fd = folder_openat(&v->folder, x->path, O_RDONLY, &why);
+	int fd = x->blob ? open_blob(v, x, &why)
+			 : folder_openat(&v->folder, x->path, O_RDONLY, &why);
 
 	if (fd >= 0 && fstat(fd, st) == 0)
 		return fd;
@@ -259,6 +590,11 @@ differs(struct item *x, uint64_t size)
 {
 	struct err why;
 
+	/* Why it was not repaired. */
+	if (x->why) {
+		x->state = ITEM_CHANGED;
+		return;
+	}
 	if (x->size == SIZE_UNKNOWN || x->size == size)
 		err_set(&why, ERR_CONTENT, "its hash is not the recorded one");
 	else
@@ -284,6 +620,20 @@ may_repair(const struct verify *v, const struct item *x, struct err *e)
 	return err_set(e, ERR_FILE, "its metadata belongs to another user");
 }
 
+/* Whether the transfer can hash it and fetch its broken blocks in one pass. What
+ * an earlier run left of it is continued instead. */
+static bool
+can_adopt(const struct verify *v, const struct item *x, const struct stat *st)
+{
+	const struct maker *m = &v->ground.traits.maker;
+	struct err ignored;
+
+	return may_repair(v, x, &ignored) == 0 && maker_published(m, st) &&
+	       x->size != SIZE_UNKNOWN && (uint64_t)st->st_size <= x->size &&
+	       repair_has_blocks(&v->folder, PREFIX, &x->want, x->size, m) &&
+	       !partial_left(&v->folder, PREFIX, &x->want, x->size);
+}
+
 /* What shows without reading it. The size decides nothing: it is a note. */
 static void
 look_at(const struct verify *v, struct item *x)
@@ -292,7 +642,7 @@ look_at(const struct verify *v, struct item *x)
 	struct err why;
 	int there;
 
-	if (x->state == ITEM_EXTRA && !x->why)
+	if (v->o->cache || (x->state == ITEM_EXTRA && !x->why))
 		return;
 	there = folder_stat(&v->folder, x->path, &st, &why);
 	if (there > 0)
@@ -301,45 +651,27 @@ look_at(const struct verify *v, struct item *x)
 		set_state(x, ITEM_UNREAD, &why);
 	else if (x->state == ITEM_EXTRA)
 		x->size = st.st_size < 0 ? 0 : (uint64_t)st.st_size;
-	else if (!S_ISREG(st.st_mode)) {
-		err_set(&why, ERR_CONTENT, "it is not a regular file");
-		set_state(x, ITEM_CHANGED, &why);
-	} else if (v->o->repair)
-		x->adopt =
-		    may_repair(v, x, &why) == 0 &&
-		    maker_made(&v->ground.traits.maker, &st) &&
-		    x->size != SIZE_UNKNOWN &&
-		    (uint64_t)st.st_size <= x->size &&
-		    partial_has_blocks(&v->folder, PREFIX, &x->want, x->size);
-}
-
-struct moving {
-	struct progress *progress;
-	unsigned shown;
-};
-
-static void
-moved(void *ctx, size_t n)
-{
-	const struct moving *m = ctx;
-
-	progress_add(m->progress, m->shown, n);
+	else if (!S_ISREG(st.st_mode))
+		no_regular_file(x);
+	else if (v->o->repair)
+		x->adopt = can_adopt(v, x, &st);
 }
 
 static int
 hash(const struct verify *v, struct item *x, int fd, uint64_t size,
-    struct moving *m, struct err *e)
+    struct progress_file *m, struct err *e)
 {
 	struct digest found[2];
 	int rv;
 
 	if (v->o->sha256sums && x->want.kind == HASH_GIT) {
-		rv = filehash_both(fd, size, x->path, moved, m, found, e);
+		rv = filehash_both(
+		    fd, size, x->path, progress_moved, m, found, e);
 		x->sha256 = xmalloc(sizeof(*x->sha256));
 		*x->sha256 = found[HASH_SHA256];
 	} else {
-		rv = filehash(fd, size, x->want.kind, x->path, moved, m,
-		    &found[x->want.kind], e);
+		rv = filehash(fd, size, x->want.kind, x->path, progress_moved,
+		    m, &found[x->want.kind], e);
 	}
 	if (rv == 0 && digest_same(&found[x->want.kind], &x->want))
 		set_state(x, ITEM_RIGHT, NULL);
@@ -353,18 +685,18 @@ static int
 check_item(const struct verify *v, struct item *x, struct err *e)
 {
 	struct progress *p = v->s.progress;
-	struct moving m = {p, 0};
+	struct progress_file m = {p, 0};
 	struct stat st;
 	int fd = open_item(v, x, &st);
 
 	if (fd < 0)
 		return 0;
-	m.shown = progress_start(p, x->path, (uint64_t)st.st_size, 0);
+	m.file = progress_start(p, x->path, (uint64_t)st.st_size, 0);
 	if (hash(v, x, fd, (uint64_t)st.st_size, &m, e) < 0 &&
 	    e->kind != ERR_STOPPED)
 		set_state(x, ITEM_UNREAD, e);
 	close(fd);
-	progress_finish(p, m.shown,
+	progress_finish(p, m.file,
 	    x->state == ITEM_RIGHT ? PROGRESS_DONE : PROGRESS_FAILED,
 	    x->why ? x->why->msg : NULL);
 	return x->state == ITEM_NOTED ? -1 : 0;
@@ -415,17 +747,17 @@ by_size(const void *a, const void *b)
 	return by_path(*x, *y);
 }
 
+/* Hashes the files of which nothing is known yet. */
 static int
-check_all(struct verify *v, struct err *e)
+hash_all(struct verify *v, struct err *e)
 {
 	uint64_t bytes = 0;
 	int rv;
 
-	v->order = xcalloc(v->n, sizeof(v->order[0]));
+	v->next = v->to_hash = 0;
 	for (size_t i = 0; i < v->n; i++) {
 		struct item *x = &v->item[i];
 
-		look_at(v, x);
 		if (x->state != ITEM_NOTED || x->adopt)
 			continue;
 		v->order[v->to_hash++] = x;
@@ -444,6 +776,15 @@ check_all(struct verify *v, struct err *e)
 	}
 	crew_release(&v->crew);
 	return rv;
+}
+
+static int
+check_all(struct verify *v, struct err *e)
+{
+	v->order = xcalloc(v->n, sizeof(v->order[0]));
+	for (size_t i = 0; i < v->n; i++)
+		look_at(v, &v->item[i]);
+	return hash_all(v, e);
 }
 
 /* --- Repair. --- */
@@ -466,8 +807,7 @@ find_repo(struct verify *v, struct source *s, const char *noted, struct err *e)
 	if (!v->s.id.id && !*noted) {
 		buf_release(&b);
 		err_set(e, ERR_USAGE, "its repository is not recorded");
-		return err_hint(
-		    e, "hub verify -p %s --repair -r REPO", v->o->local_path);
+		return err_hint(e, "hub verify -p %s --repair -r REPO", v->top);
 	}
 	if (!v->s.id.id) {
 		if (repoid_parse_path(noted, &s->id, e) < 0) {
@@ -505,16 +845,27 @@ find_size(const struct source *s, struct err *e)
 	return rv;
 }
 
-/* What is wrong with it, and why that stays so. */
+/* -d is an option of a download. */
+static void
+fit_hint(struct err *e)
+{
+	bool full = strstr(e->hint, "free disk space") != NULL;
+
+	if (strstr(e->hint, "with -d"))
+		err_hint(
+		    e, "%srun it again", full ? "free disk space and " : "");
+}
+
+/* Keeps the reason. What is not known yet is hashed at the end: it may be
+ * right. */
 static void
 not_repaired(struct item *x, const struct err *why)
 {
-	enum item_state state = x->state == ITEM_NOTED ? ITEM_UNREAD : x->state;
 	struct err e = *why;
 
-	err_in(&e, x->adopt && x->state == ITEM_NOTED ? "cannot be checked"
-						      : "not repaired");
-	set_state(x, state, &e);
+	err_in(&e, "not repaired");
+	fit_hint(&e);
+	set_state(x, x->state, &e);
 }
 
 static void
@@ -573,6 +924,8 @@ look_before(const struct verify *v, struct source *s, struct err *e)
 	s->there = there == 0;
 	if (s->there)
 		stamp_of(&st, &s->seen);
+	if (s->there && maker_published(&v->ground.traits.maker, &st))
+		s->mode = st.st_mode & 0777;
 	return there < 0 ? -1 : 0;
 }
 
@@ -588,14 +941,17 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 	if (look_before(v, s, e) < 0)
 		return NULL;
 	e->kind = ERR_NONE;
-	if (x->state != ITEM_MISSING)
+	if (x->state != ITEM_MISSING &&
+	    !partial_left(&v->folder, PREFIX, &x->want, x->size))
 		p = partial_adopt(&v->ground, &v->folder, PREFIX, &x->want,
 		    x->size, x->path, &why, e);
-	/* It may be right: it was to be hashed on the way. */
+	/* It was to be hashed on the way, and may be right. */
 	if (!p && e->kind == ERR_NONE && x->state == ITEM_NOTED)
 		err_set(e, ERR_FILE, "%s", why);
 	else if (!p && e->kind == ERR_NONE)
 		p = begin_whole(v, x, why, e);
+	if (p && s->mode)
+		partial_set_mode(p, s->mode);
 	if (p)
 		*url = repo_file_url(&s->repo, s->commit, x->path);
 	return p;
@@ -752,6 +1108,9 @@ placed(void *ctx, const struct digest *d)
 	const struct verify *v = ctx;
 	bool found = false;
 
+	/* Another file with that content may be one that was left out. */
+	if (is_partly(v))
+		return false;
 	for (size_t i = 0; i < v->n; i++) {
 		const struct item *x = &v->item[i];
 
@@ -762,6 +1121,27 @@ placed(void *ctx, const struct digest *d)
 		found = true;
 	}
 	return found;
+}
+
+static int
+by_digest(const void *digest, const void *item)
+{
+	const struct digest *d = digest;
+	const struct item *const *x = item;
+
+	return memcmp(d->b, (*x)->want.b, digest_size(d));
+}
+
+/* Whether it is known that no record names that content: order[0..recorded) is
+ * in the order of the contents. */
+static bool
+unused(void *ctx, const struct digest *d)
+{
+	const struct verify *v = ctx;
+
+	return v->recorded && !is_partly(v) &&
+	       !bsearch(
+		   d, v->order, v->recorded, sizeof(v->order[0]), by_digest);
 }
 
 static void
@@ -778,15 +1158,42 @@ prepare_repair(struct verify *v, struct err *e)
 	if (partial_setup(&v->folder, &v->ground, e) < 0 ||
 	    partial_prepare(&v->folder, &v->ground, e) < 0)
 		return -1;
-	v->ground.keep = true;
+	v->ground.keep = v->ground.shared = true;
 	litter_enter(&v->litter, &v->folder, PREFIX, v->ground.traits.maker.uid,
 	    v->ground.traits.network, true);
 	return 0;
 }
 
+/* After all rounds: hashes the files that were to be hashed on the way, and were
+ * not. */
+static int
+check_rest(struct verify *v, struct err *e)
+{
+	for (size_t i = 0; i < v->n; i++)
+		v->item[i].adopt = false;
+	return hash_all(v, e);
+}
+
+static void
+sort_contents(struct verify *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->n; i++)
+		if (v->item[i].state != ITEM_EXTRA)
+			v->order[n++] = &v->item[i];
+		else if (v->item[i].why)
+			/* A damaged record: its content is not known. */
+			return;
+	v->recorded = n;
+	if (n)
+		qsort(v->order, n, sizeof(v->order[0]), by_content);
+}
+
 static int
 repair_all(struct verify *v, struct err *e)
 {
+	struct err other;
 	size_t n = 0;
 	int rv = 0;
 
@@ -802,6 +1209,12 @@ repair_all(struct verify *v, struct err *e)
 	}
 	v->received = client_received(v->s.client);
 	free(v->source);
+	if ((rv == 0 || e->kind != ERR_STOPPED) && check_rest(v, &other) < 0 &&
+	    rv == 0) {
+		*e = other;
+		rv = -1;
+	}
+	sort_contents(v);
 	return rv;
 }
 
@@ -893,7 +1306,7 @@ put_json(struct verify *v, struct output *out)
 	size_t n[ITEM_STATES];
 
 	buf_puts(b, "{\"command\":\"verify\",\"path\":");
-	json_put_string(b, str_of(v->o->local_path));
+	json_put_string(b, str_of(v->top));
 	buf_printf(b, ",\"repair\":%s,\"received\":%" PRIu64 ",\"files\":[",
 	    v->o->repair ? "true" : "false", v->received);
 	for (size_t i = 0; i < v->n; i++) {
@@ -973,14 +1386,16 @@ sum_up(const struct verify *v, struct err *e)
 	err_set(e, kind,
 	    "%zu of %zu files in '%s' %s not right (%zu changed, %zu missing, "
 	    "%zu unread); the first, '%.256s': %s",
-	    bad, all, v->o->local_path, bad == 1 ? "is" : "are",
-	    n[ITEM_CHANGED], n[ITEM_MISSING], n[ITEM_UNREAD], first->path,
+	    bad, all, v->top, bad == 1 ? "is" : "are", n[ITEM_CHANGED],
+	    n[ITEM_MISSING], n[ITEM_UNREAD], first->path,
 	    first->why ? first->why->msg : "it is missing");
 	if (first->why && *first->why->hint)
 		return err_hint(e, "%s", first->why->hint);
-	return v->o->repair
-		   ? err_hint(e, "run it again to continue")
-		   : err_hint(e, "hub verify -p %s --repair", v->o->local_path);
+	if (v->o->cache)
+		return err_hint(e, "hub download -r %s --cache --force",
+		    v->o->repo_id ? v->o->repo_id : "REPO");
+	return v->o->repair ? err_hint(e, "run it again to continue")
+			    : err_hint(e, "hub verify -p %s --repair", v->top);
 }
 
 static int
@@ -1003,30 +1418,36 @@ limit(const struct verify *v)
 	struct confine c = confine_make();
 
 	if (v->o->repair)
-		(void)confine_write(&c, AT_FDCWD, v->o->local_path);
+		(void)confine_write(&c, AT_FDCWD, v->top);
 	else
-		confine_read(&c, AT_FDCWD, v->o->local_path);
+		confine_read(&c, AT_FDCWD, v->top);
 	session_confine(&v->s, &c);
 }
 
 static int
 run(struct verify *v, struct output *out, struct err *e)
 {
-	const struct litter_end end = {
-	    .placed = placed, .folders = no_folders, .ctx = v};
+	const struct litter_end end = {.placed = placed,
+	    .unused = unused,
+	    .folders = no_folders,
+	    .ctx = v};
 	int rv;
 
-	if (folder_open(&v->folder, v->o->local_path, false, e) < 0)
+	if (folder_open(&v->folder, v->top, false, e) < 0)
 		return -1;
-	v->folder.own = LOCALDIR_TOP;
+	if (!v->o->cache)
+		v->folder.own = LOCALDIR_TOP;
 	limit(v);
-	if (collect(v, e) < 0 || (v->o->repair && prepare_repair(v, e) < 0))
+	if ((v->o->cache ? collect_cache : collect)(v, e) < 0 ||
+	    (v->o->repair && prepare_repair(v, e) < 0))
 		return -1;
 	rv = check_all(v, e);
 	if (rv == 0 && v->o->repair)
 		rv = repair_all(v, e);
 	if (v->litter.f)
 		litter_leave(&v->litter, &end);
+	if (rv < 0)
+		fit_hint(e);
 	if (rv < 0 && e->kind == ERR_STOPPED)
 		err_hint(e, "run it again%s",
 		    v->o->repair ? " to continue the repair" : "");
@@ -1037,23 +1458,34 @@ int
 verify(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
 {
-	struct verify v = {.o = o, .c = c, .folder.fd = -1, .litter.fd = -1};
+	struct verify v = {.o = o,
+	    .c = c,
+	    .top = o->cache ? c->cache_dir : o->local_path,
+	    .folder.fd = -1,
+	    .cache.blobs.fd = -1,
+	    .litter.fd = -1};
 	int rv;
+
+	if (!v.top) {
+		err_set(e, ERR_USAGE,
+		    "there is no cache: neither HF_HUB_CACHE nor HOME is set");
+		return err_hint(e, "--cache-dir DIR");
+	}
 
 	if (!o->repair)
 		session_open_local(&v.s, o, c);
 	else if (session_open(&v.s, o, c, e) < 0)
 		return -1;
-	rv = run(&v, out, e);
+	rv = o->cache && o->repo_id ? choose_repo(&v, e) : 0;
+	if (rv == 0)
+		rv = run(&v, out, e);
 	if (rv < 0 && e->kind == ERR_STOPPED)
-		err_in(e, "'%s'", o->local_path);
-	for (size_t i = 0; i < v.n; i++) {
-		free(v.item[i].path);
-		free(v.item[i].sha256);
-		free(v.item[i].why);
-	}
+		err_in(e, "'%s'", v.top);
+	for (size_t i = 0; i < v.n; i++)
+		item_release(&v.item[i]);
 	free(v.item);
 	free(v.order);
+	cache_release(&v.cache);
 	folder_close(&v.folder);
 	session_close(&v.s);
 	return rv;

@@ -4,6 +4,7 @@
 /*
  * "hub verify": compares the files of a download with the hashes that were
  * recorded in its folder (plan.h), and with --repair fetches what is broken.
+ * With --cache: the contents of the shared cache (cache.h) with their names.
  *
  * The record is a note: a file is right only if the hash of all its bytes,
  * taken in this run, is the recorded one. A repair goes through a partial file

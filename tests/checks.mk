@@ -139,8 +139,10 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # first plan, dns, on which a fuzzer stands, cipher_cpu: intrinsics of other CPUs do
 # not belong into tls, and its test and bench look at it alone; cache, the layout that
 # plan and download share, with a fuzzer on the listing; blake3, lz4 and chunk for Xet;
-# gguf, which ls and download share; and ls and verify, which are commands.
-SOURCES = 47
+# gguf, which ls and download share; ls and verify, which are commands; litter, which
+# download and verify call, and repair, which partial and verify call: partial is about a
+# file that is arriving.
+SOURCES = 49
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \

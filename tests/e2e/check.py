@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from fakehub import Generated
-from kit import MB, Skip, sha256, tree
+from kit import MB, Skip, hub_with, sha256, tree
 
 BIG = 5 * MB + 700001  # of w/big.bin, in blocks of 1 MiB
 
@@ -37,6 +37,12 @@ def flip(path, at):
 
 def notes(k):
     return k.dir / ".cache/huggingface/download"
+
+
+def blocks_here(k):
+    """The blocks that the state of the only partial file has."""
+    data = b"".join(p.read_bytes()[128:] for p in notes(k).glob("*.state"))
+    return sum(data[i:i + 4] != bytes(4) for i in range(0, len(data), 4))
 
 
 def verify(k, *words, **how):
@@ -236,7 +242,7 @@ def test_cut_short_and_empty(k):
     for length in (3 * BLOCK + 1000000, BLOCK, 1, 0):
         k.hub.forget()
         os.truncate(str(path), length)
-        k.ok(repair(k), out="1 repaired")
+        k.ok(repair(k, "-j1"), out="1 repaired")
         k.same(repo)
         assert k.from_cdn() <= BIG - length // BLOCK * BLOCK
     with open(str(path), "r+b") as f:
@@ -289,7 +295,7 @@ def test_another_program_takes_the_name(k):
         flip(path, 1)
         os.link(str(path), str(k.top / "other"))
 
-    for spoil in (lambda: flip(path, 4000000), path.unlink, link):
+    for spoil in (lambda: flip(path, 3 * BLOCK + 100000), path.unlink, link):
         spoil()
         k.hub.rules.add(origin="cdn", count=1, drop_after=700001)
         k.hub.rules.add(origin="cdn", count=1, call=take)
@@ -312,13 +318,19 @@ def test_another_program_writes_to_it(k):
     k.same(repo)
 
 
-def test_a_fault_of_the_disk_ends_it(k):
-    """What was found until then is told."""
-    downloaded(k)
-    flip(k.dir / "w/big.bin", 1)
-    (next(notes(k).glob("*.blocks")).with_suffix(".part")).mkdir()
-    k.ok(repair(k), 7, out="5 right, 1 unchecked")
-    assert (k.dir / "w/big.bin").stat().st_size == BIG
+def test_what_is_in_the_way_of_one_file(k):
+    """It concerns no other."""
+    repo = k.hub.add_repo("acme-lab/check", {"%d.bin" % i: Generated(i, 2 * MB + i) for i in range(4)})
+    k.ok(k.download(repo))
+    for i in range(4):
+        flip(k.dir / ("%d.bin" % i), i)
+    way = notes(k) / (repo.head().files["1.bin"].sha256 + ".part")
+    way.mkdir()
+    k.ok(repair(k), 7, out=("3 repaired, 1 changed", "1.bin: not repaired"))
+    assert (k.dir / "1.bin").stat().st_size == 2 * MB + 1
+    way.rmdir()
+    k.ok(repair(k), out="1 repaired")
+    k.same(repo)
 
 
 def test_the_same_content_twice(k):
@@ -351,6 +363,157 @@ def test_notes_that_lie(k):
         k.ok(repair(k), out="1 repaired")
         k.same(repo)
         blocks = next(notes(k).glob("*.blocks"))
+
+
+def lie(k, *blocks):
+    """Wrong checksums, in a file that looks as it should."""
+    path = next(notes(k).glob("*.blocks"))
+    data = bytearray(path.read_bytes())
+    for i in blocks or range((len(data) - 128) // 4):
+        data[128 + 4 * i] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_lying_checksums_of_a_right_file(k):
+    """It is left alone, with a network and without one, and the next repair need not ask."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+    was = path.stat()
+    lie(k)
+    k.ok(repair(k, "--endpoint", "http://127.0.0.1:1", "--retries=0"), out="6 right")
+    k.hub.rules.add(origin="cdn", count=1, drop_after=700001)
+    k.hub.rules.add(origin="cdn", count=None, hang_up=True)
+    k.ok(repair(k, "--retries=0"), out="6 right")
+    k.hub.rules.clear()
+    k.ok(repair(k), out="6 right")
+    assert path.stat().st_ino == was.st_ino
+    k.hub.forget()
+    k.ok(repair(k), out="6 right")
+    assert not k.hub.asked()
+    k.same(repo)
+
+
+def test_the_name_comes_back(k):
+    """When the network fails during a repair; what was fetched is not fetched again."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+    for i in (1, 2, 3):
+        flip(path, i * BLOCK + 700001)
+    path.chmod(0o640)
+    k.hub.rules.add(origin="cdn", count=1)
+    k.hub.rules.add(origin="cdn", count=None, hang_up=True)
+    k.ok(repair(k, "-j1", "--retries=0"), 5, out="w/big.bin: not repaired", err="1 changed, 0 missing")
+    assert path.stat().st_size == BIG and path.stat().st_mode & 0o777 == 0o640
+    assert [p.suffix for p in notes(k).glob("*") if p.suffix in (".part", ".state")] == []
+    k.hub.rules.clear()
+    k.hub.forget()
+    k.ok(repair(k, "-j1"), out="1 repaired")
+    assert 0 < k.from_cdn() <= 2 * BLOCK
+    k.same(repo)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+@hub_with(tls=False)
+def test_read_only(k):
+    """By its owner's mode, also where that is not root."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+    path.chmod(0o444)
+    flip(path, 1)
+    as_user = ()
+    if os.getuid() == 0:
+        for at, folders, names in os.walk(str(k.top)):
+            for name in [at, *(os.path.join(at, n) for n in names)]:
+                os.chown(name, 12345, 12345)
+        as_user = ("setpriv", "--reuid=12345", "--regid=12345", "--clear-groups")
+    k.ok(repair(k, wrap=as_user), out="1 repaired")
+    assert 0 < k.from_cdn() <= BLOCK and path.stat().st_mode & 0o777 == 0o444
+    k.same(repo)
+
+
+def test_the_mode_stays(k):
+    """Also of a file that is fetched as a whole; but not the right of others to write."""
+    repo = downloaded(k)
+    modes = {"a.txt": (0o755, 0o755), "w/small.bin": (0o600, 0o600), "w/big.bin": (0o640, 0o640),
+             "ünï.txt": (0o666, 0o644)}
+    next(notes(k).glob("*.blocks")).unlink()
+    for name, (mode, _) in modes.items():
+        flip(k.dir / name, 0)
+        (k.dir / name).chmod(mode)
+    k.ok(repair(k), out="4 repaired")
+    k.same(repo)
+    for name, (_, mode) in modes.items():
+        assert (k.dir / name).stat().st_mode & 0o777 == mode, name
+
+
+def test_the_group_may_write(k):
+    """As umask 002 says of each file."""
+    old = os.umask(0o002)
+    try:
+        repo = downloaded(k)
+        flip(k.dir / "w/big.bin", 1)
+        k.ok(repair(k), out="1 repaired")
+    finally:
+        os.umask(old)
+    assert 0 < k.from_cdn() <= BLOCK
+    assert (k.dir / "w/big.bin").stat().st_mode & 0o777 == 0o664
+    k.same(repo)
+
+
+def test_two_repairs_at_once(k):
+    """The second one waits for nothing and fetches nothing."""
+    repo = downloaded(k)
+    flip(k.dir / "w/big.bin", 700001)
+    flip(k.dir / "a.txt", 0)
+    k.hub.rules.add(origin="cdn", count=None, stall_after=70001, stall=60)
+    first = k.start("verify", "-p", k.dir, "--repair", "--include", "*.bin")
+    k.wait_for(lambda: k.from_cdn() >= 70001, what="bytes")
+    k.ok(repair(k), 7, out=("w/big.bin: not repaired: another process", "1 repaired", "; 2 B received"))
+    k.hub.rules.clear()
+    first.send_signal(signal.SIGTERM)
+    k.finish(first)
+    k.ok(repair(k), out="1 repaired")
+    k.same(repo)
+
+
+def test_what_patterns_leave_out(k):
+    """Its part and its checksums stay, also beside a right file with the same content."""
+    repo = k.hub.add_repo("acme-lab/two", {"a.bin": Generated(1, BIG), "b.bin": Generated(1, BIG)})
+    k.ok(k.download(repo))
+    (k.dir / "b.bin").unlink()
+    k.hub.forget()
+    k.hub.rules.add(origin="cdn", count=1, stall_after=3 * BLOCK + 70000, stall=60)
+    first = k.start("verify", "-p", k.dir, "--repair", "-j1")
+    k.wait_for(lambda: blocks_here(k) == 3, what="three blocks")
+    first.kill()
+    k.finish(first)
+    k.hub.rules.clear()
+    k.ok(repair(k, "--include", "a.bin"), out="1 right")
+    assert len(list(notes(k).glob("*.part"))) == len(list(notes(k).glob("*.blocks"))) == 1
+    k.hub.forget()
+    k.ok(repair(k, "-j1"), out="1 repaired")
+    assert k.from_cdn() <= BIG - 3 * BLOCK
+    k.same(repo)
+
+
+def test_killed_while_a_copy_is_repaired(k):
+    """The name is still there, and what was fetched is not thrown away."""
+    repo = downloaded(k)
+    path = k.dir / "w/big.bin"
+    for i in range(5):
+        flip(path, i * BLOCK + 1)
+    os.link(str(path), str(k.top / "other"))
+    k.hub.rules.add(origin="cdn", count=3)
+    k.hub.rules.add(origin="cdn", count=None, stall_after=70000, stall=60)
+    process = k.start("verify", "-p", k.dir, "--repair", "-j1")
+    k.wait_for(lambda: k.from_cdn() >= 3 * BLOCK + 70000, what="three blocks")
+    process.kill()
+    k.finish(process)
+    k.hub.rules.clear()
+    k.hub.forget()
+    k.ok(repair(k, "-j1"), out="1 repaired")
+    assert k.from_cdn() <= 2 * BLOCK
+    k.same(repo)
 
 
 def test_killed_at_any_moment(k):
@@ -399,14 +562,26 @@ def test_others_can_write_to_it(k):
     k.same(repo)
 
 
-def test_a_new_version_takes_its_checksums(k):
-    """The old ones are of no use any more."""
-    repo = downloaded(k)
-    assert len(list(notes(k).glob("*.blocks"))) == 1
-    repo.commit({"w/big.bin": Generated(3, BIG)})
+def test_checksums_of_old_versions(k):
+    """They stay while a file has that content, and then until the next repair."""
+    repo = k.hub.add_repo("acme-lab/two", {"a.bin": Generated(1, BIG), "b.bin": Generated(1, BIG)})
     k.ok(k.download(repo))
-    left = list(notes(k).glob("*.blocks"))
-    assert [p.stem for p in left] == [repo.head().files["w/big.bin"].sha256]
+    old = repo.head().files["a.bin"].sha256
+    repo.commit({"a.bin": Generated(3, BIG)})
+    k.ok(k.download(repo))
+    flip(k.dir / "b.bin", 1)
+    k.hub.forget()
+    k.ok(repair(k), out="1 repaired")
+    assert 0 < k.from_cdn() <= BLOCK
+    repo.commit({"b.bin": Generated(3, BIG)})
+    k.ok(k.download(repo))
+    meta = notes(k) / "b.bin.metadata"
+    good = meta.read_text()
+    for words, text, left in ((["--include", "a.bin"], good, 2), ([], "damaged", 2), ([], good, 1)):
+        meta.write_text(text)
+        k.ok(repair(k, *words))
+        assert len(list(notes(k).glob("*.blocks"))) == left
+    assert not list(notes(k).glob(old + "*"))
     k.same(repo)
 
 
@@ -431,3 +606,86 @@ def test_terminated(k):
     r = k.finish(process)
     assert r.status in (0, 143), r
     assert tree(k.dir)
+
+
+# verify --cache
+
+def cached(k, id="acme-lab/check", **how):
+    repo = k.hub.add_repo(id, {"a.txt": "a\n", "w/big.bin": Generated(1, BIG), "w/twin.bin": Generated(1, BIG),
+                               "ünï.txt": "u"}, **how)
+    k.ok(k.run("download", "-r", id, "--cache", *(("-t", how["type"]) if how else ())))
+    k.hub.forget()
+    top = k.home / ".cache/huggingface/hub" / ("%ss--%s" % (repo.type, id.replace("/", "--")))
+    return repo, top, top / "snapshots" / repo.head().oid
+
+
+def test_cache(k):
+    """Each content once, by the first of its names."""
+    repo, top, snapshot = cached(k)
+    other, _, _ = cached(k, "acme-lab/data", type="dataset")
+    assert k.ok(k.run("verify", "--cache")).out == "8 right\n" and not k.hub.asked()
+    for words in (["--cache", "-r", repo.id], ["--cache", repo.id], ["--cache-dir", top.parent, "-r", repo.id]):
+        assert k.ok(k.run("verify", *words)).out == "4 right\n", words
+    assert k.ok(k.run("verify", "--cache", "-r", other.id, "-t", "dataset", "--include", "w/*")).out == "1 right\n"
+    flip((snapshot / "w/big.bin").resolve(), 1000000)
+    (snapshot / "a.txt").resolve().unlink()
+    at = "%s/snapshots/%s/" % (top.name, repo.head().oid)
+    r = k.ok(k.run("verify", "--cache"), 6, err=("2 of 8 files in", "try: hub download -r REPO --cache --force"))
+    assert r.out.splitlines() == [
+        "missing                %sa.txt" % at,
+        "changed       5.94 MB  %sw/big.bin: its hash is not the recorded one" % at,
+        "6 right, 1 changed, 1 missing"], r.out
+    made = json.loads(k.ok(k.run("verify", "--cache", "-r", repo.id, "--json"), 6).out)
+    assert (made["right"], made["changed"], made["missing"]) == (2, 1, 1)
+    k.ok(k.run("download", "-r", repo.id, "--cache", "--force"))
+    assert k.ok(k.run("verify", "--cache")).out == "8 right\n"
+
+
+def test_cache_without_links(k):
+    """The listing has the hashes of the contents in the snapshot."""
+    repo, top, snapshot = cached(k)
+    for path in list(snapshot.rglob("*")):
+        if path.is_symlink():
+            data = path.read_bytes()
+            path.unlink()
+            path.write_bytes(data)
+    shutil.rmtree(str(top / "blobs"))
+    assert k.ok(k.run("verify", "--cache")).out == "5 right\n"
+    flip(snapshot / "w/twin.bin", 1)
+    (snapshot / "new").write_text("n")
+    k.ok(k.run("verify", "--cache"), 6, out="4 right, 1 changed, 1 extra")
+    sums = k.ok(k.run("verify", "--cache", "--sha256sums", "-r", repo.id), 6)
+    done = subprocess.run(["sha256sum", "-c", "--strict", "--quiet"], cwd=str(top.parent), input=sums.raw,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and len(sums.out.splitlines()) == 4, done
+    (top / "trees" / (repo.head().oid + ".json")).write_text("{")
+    k.ok(k.run("verify", "--cache"), out="extra")
+
+
+def test_hostile_cache(k):
+    """Links that lead out, blobs that are none, names that are none."""
+    repo, top, snapshot = cached(k)
+    (k.top / "secret").write_text("s")
+    blob = (snapshot / "a.txt").resolve()
+    blob.unlink()
+    blob.symlink_to(k.top / "secret")
+    (snapshot / "out").symlink_to(k.top / "secret")
+    (snapshot / "folder").symlink_to("/etc")
+    os.mkfifo(str(snapshot / "pipe"))
+    os.mkfifo(str(top / "blobs" / ("a" * 40)))
+    (top / "blobs" / "x.incomplete").write_text("x")
+    (top / "snapshots" / ("b" * 200)).mkdir()
+    r = k.ok(k.run("verify", "--cache"), 6, out="it is a link to something else")
+    assert "secret" not in r.out
+
+
+def test_no_cache(k):
+    k.ok(k.run("verify", "--cache"), 7)
+    _, top, _ = cached(k)
+    k.ok(k.run("verify", "--cache", "-r", "acme-lab/none"), 3, err="there is nothing of 'acme-lab/none'")
+    k.ok(k.run("verify", "--cache", "--repair"), 2, err="cannot be used together")
+    k.ok(k.run("verify", "--cache", "-p", k.dir), 2, err="cannot be used together")
+    k.ok(k.run("verify", "--cache", "-r", "a/b/c/../d"), 2)
+    for columns in (40, 100):
+        r = k.ok(k.terminal("verify", "--cache", size=(24, columns)))
+        assert "4 right\r\n" in r.out

@@ -31,7 +31,7 @@ lock_later(int fd, int how)
 }
 
 #define flock lock_later
-#include "../../partial.c"
+#include "../../litter.c"
 #undef flock
 
 #define PREFIX ".cache/x/"
@@ -108,7 +108,11 @@ sweep_sub(void *ctx, struct litter *l)
 static void
 leave(struct litter *l, bool placed, bool remove)
 {
-	const struct litter_end end = {is_placed, sweep_sub, &placed, remove};
+	const struct litter_end end = {.placed = is_placed,
+	    .unused = is_placed,
+	    .folders = sweep_sub,
+	    .ctx = &placed,
+	    .remove_folder = remove};
 
 	litter_leave(l, &end);
 }
@@ -129,6 +133,9 @@ static const struct {
     {"copy-" RANDOM, false, false},
     {"fe" HEX8 HEX8 HEX8 HEX8 "0123ab.state", false, false},
     {HEX64 ".part", true, false},
+    {HEX64 ".blocks", true, false},
+    {"fe" HEX8 HEX8 HEX8 HEX8 "0123ab.blocks", true, true},
+    {HEX8 ".blocks", true, true},
     {"fe" HEX8 HEX8 HEX8 HEX8 "0123ab.part", true, true},
     {"fe" HEX64 ".part", true, true},
     {HEX64 "." RANDOM ".state", true, true},
