@@ -1,5 +1,6 @@
 #include "ls.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -7,9 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cache.h"
 #include "client.h"
 #include "config.h"
 #include "err.h"
+#include "file.h"
 #include "gguf.h"
 #include "json.h"
 #include "option.h"
@@ -43,6 +46,9 @@ struct ls {
 	struct output *out;
 	bool table; /* at a terminal, or --long: more than the names */
 	bool human; /* at a terminal: sizes for people, and a total */
+	bool saved; /* from the listing that a download left: --offline */
+	struct folder folder; /* where it is: the cache, or -p */
+	struct cache cache;
 	char commit[41];
 	const char *path; /* what to list; NULL: the top */
 	bool pattern;     /* path has wildcards */
@@ -147,6 +153,14 @@ take(void *ctx, const struct repo_entry *x, struct err *e)
 	return 0;
 }
 
+static int
+no_such_path(const struct ls *l, struct err *e)
+{
+	err_set(e, ERR_ABSENT, "there is no file or folder '%s'", l->path);
+	return err_hint(
+	    e, "hub ls %s%s", l->s.id.id, l->saved ? " --offline" : "");
+}
+
 /* The path is no folder: it may be a file. */
 static int
 take_one(struct ls *l, struct err *e)
@@ -167,14 +181,11 @@ take_one(struct ls *l, struct err *e)
 		*e = ignored;
 		return -1;
 	}
-	if (l->n)
-		return 0;
-	err_set(e, ERR_ABSENT, "there is no file or folder '%s'", l->path);
-	return err_hint(e, "hub ls %s", l->s.id.id);
+	return l->n ? 0 : no_such_path(l, e);
 }
 
 static int
-list(struct ls *l, struct err *e)
+list_hub(struct ls *l, struct err *e)
 {
 	bool patterns = l->o->include.n || l->o->exclude.n;
 	const struct repo_listing how = {
@@ -186,12 +197,97 @@ list(struct ls *l, struct err *e)
 	/* git has no empty folder, but some mirrors list a file as one. */
 	bool nothing = rv < 0 ? e->kind == ERR_ABSENT : !l->n && !patterns;
 
-	if (how.folder && nothing)
-		rv = take_one(l, e);
+	return how.folder && nothing ? take_one(l, e) : rv;
+}
+
+/* Calls each() for all files, also in folders. */
+static int
+each_file(struct ls *l,
+    int (*each)(void *ctx, const struct repo_file *f, struct err *e),
+    struct err *e)
+{
+	struct folder_traits t = {.free = 0};
+	const struct maker *owner = l->o->local_path ? &t.maker : NULL;
+	int rv;
+
+	if (!l->saved)
+		return repo_tree(&l->s.repo, l->commit, each, l, e);
+	if (folder_traits(&l->folder, &t, e) < 0)
+		return -1;
+	memcpy(l->cache.commit, l->commit, sizeof(l->commit));
+	rv = cache_tree(&l->cache, owner, each, l, e);
+	if (rv <= 0)
+		return rv;
+	err_set(e, ERR_ABSENT,
+	    "the list of files at commit %s is not in '%s', and hub is offline",
+	    l->commit, l->folder.path);
+	return err_hint(e, "run again without --offline");
+}
+
+/* A file of the listing that a download left, or the folder in which it is. */
+static int
+take_saved(void *ctx, const struct repo_file *f, struct err *e)
+{
+	struct ls *l = ctx;
+	size_t n = l->pattern || !l->path ? 0 : strlen(l->path);
+	const char *rest = f->path, *slash;
+	struct repo_entry x = {.file = *f,
+	    .kind = *f->ids->xet                    ? REPO_XET
+		    : f->digest.kind == HASH_SHA256 ? REPO_LFS
+						    : REPO_REGULAR};
+	int rv;
+
+	if (n && (strncmp(f->path, l->path, n) != 0 ||
+		     (f->path[n] && f->path[n] != '/')))
+		return 0;
+	/* The path of a file itself has nothing behind it. */
+	if (n && f->path[n])
+		rest += n + 1;
+	else if (n)
+		rest += n;
+	slash = l->deep ? NULL : strchr(rest, '/');
+	if (!slash)
+		return take(l, &x, e);
+	x = (struct repo_entry){.kind = REPO_FOLDER};
+	x.file.path = xstrndup(f->path, (size_t)(slash - f->path));
+	rv = l->n && strcmp(l->row[l->n - 1].path, x.file.path) == 0
+		 ? 0
+		 : take(l, &x, e);
+	free(x.file.path);
+	return rv;
+}
+
+/* A folder may have come several times. */
+static void
+join_folders(struct ls *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct row *r = &l->row[i];
+
+		if (n && r->kind == REPO_FOLDER &&
+		    strcmp(l->row[n - 1].path, r->path) == 0)
+			free(r->path);
+		else
+			l->row[n++] = *r;
+	}
+	l->n = n;
+}
+
+static int
+list(struct ls *l, struct err *e)
+{
+	bool patterns = l->o->include.n || l->o->exclude.n;
+	int rv = l->saved ? each_file(l, take_saved, e) : list_hub(l, e);
+
 	if (rv == 0 && !l->n && (l->pattern || patterns))
 		rv = err_set(e, ERR_ABSENT, "no file matches");
+	else if (rv == 0 && !l->n && l->path)
+		rv = no_such_path(l, e);
 	if (rv == 0 && l->n)
 		qsort(l->row, l->n, sizeof(l->row[0]), by_path);
+	join_folders(l);
 	return rv;
 }
 
@@ -442,7 +538,7 @@ list_quants(struct ls *l, struct err *e)
 	struct gguf_model *q;
 	size_t n;
 
-	if (repo_tree(&l->s.repo, l->commit, plan_file_of, l, e) < 0)
+	if (each_file(l, plan_file_of, e) < 0)
 		return -1;
 	q = gguf_list(&l->plan, &n);
 	if (n)
@@ -523,17 +619,62 @@ choose_path(struct ls *l, struct err *e)
 	return 0;
 }
 
+/* --offline: where the listing is. */
+static int
+open_saved(struct ls *l, struct err *e)
+{
+	const char *path =
+	    l->o->local_path ? l->o->local_path : l->s.config->cache_dir;
+
+	if (!path) {
+		err_set(e, ERR_USAGE,
+		    "there is no cache: neither HF_HUB_CACHE nor HOME is set");
+		return err_hint(e, "--cache-dir DIR");
+	}
+	if (l->o->local_path)
+		cache_init_folder(
+		    &l->cache, &l->folder, l->s.id.type, l->s.id.id);
+	else
+		cache_init(&l->cache, &l->folder, l->s.id.type, l->s.id.id);
+	if (folder_open(&l->folder, path, false, e) == 0)
+		return 0;
+	if (access(path, F_OK) < 0)
+		err_set(e, ERR_ABSENT, "there is no '%s', and hub is offline",
+		    path);
+	return -1;
+}
+
+static int
+find_commit(struct ls *l, struct err *e)
+{
+	const char *revision = l->s.revision;
+	int rv;
+
+	if (!l->saved || commit_valid(revision))
+		return repo_commit(&l->s.repo, revision, l->commit, e);
+	rv = cache_ref(&l->cache, revision, l->commit, e);
+	if (rv <= 0)
+		return rv;
+	err_set(e, ERR_ABSENT,
+	    "hub is offline, and '%s' does not say which commit '%.64s' is",
+	    l->folder.path, revision);
+	return err_hint(e, "run again without --offline, or give the commit "
+			   "with --revision");
+}
+
 static int
 run(struct ls *l, struct err *e)
 {
 	struct confine c = confine_make();
 
-	if (choose_path(l, e) < 0)
+	if (choose_path(l, e) < 0 || (l->saved && open_saved(l, e) < 0))
 		return -1;
+	if (l->saved)
+		confine_read(&c, AT_FDCWD, l->folder.path);
 	session_confine(&l->s, &c);
 	if (l->o->refs)
 		return list_refs(l, e);
-	if (repo_commit(&l->s.repo, l->s.revision, l->commit, e) < 0)
+	if (find_commit(l, e) < 0)
 		return -1;
 	if (l->o->quants)
 		return list_quants(l, e);
@@ -551,10 +692,21 @@ ls(const struct options *o, const struct config *c, struct output *out,
     struct err *e)
 {
 	bool human = isatty(STDOUT_FILENO);
-	struct ls l = {
-	    .o = o, .out = out, .human = human, .table = human || o->long_list};
+	struct ls l = {.o = o,
+	    .out = out,
+	    .human = human,
+	    .table = human || o->long_list,
+	    .saved = c->offline,
+	    .folder.fd = -1,
+	    .cache.blobs.fd = -1};
 	int rv;
 
+	if (!c->offline && (o->local_path || o->cache_dir)) {
+		err_set(e, ERR_USAGE,
+		    "-p and --cache-dir are for a listing that a download "
+		    "left: ls asks the Hub without --offline");
+		return err_hint(e, "--offline");
+	}
 	if (session_open(&l.s, o, c, e) < 0)
 		return -1;
 	rv = run(&l, e);
@@ -568,6 +720,8 @@ ls(const struct options *o, const struct config *c, struct output *out,
 	}
 	free(l.row);
 	plan_release(&l.plan);
+	cache_release(&l.cache);
+	folder_close(&l.folder);
 	session_close(&l.s);
 	return rv;
 }

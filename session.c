@@ -289,7 +289,7 @@ fill(struct session *s, const struct options *o, struct err *e)
 
 	if (identify(s, o, e) < 0)
 		return -1;
-	if (c->offline &&
+	if (c->offline && o->command != COMMAND_LS &&
 	    (o->command != COMMAND_DOWNLOAD || o->output || o->force)) {
 		err_set(e, ERR_OTHER, "HF_HUB_OFFLINE is set: not connecting");
 		return err_hint(e, "unset HF_HUB_OFFLINE");

@@ -107,6 +107,46 @@ def test_ls_refs(k):
     assert "tag           %s  v1.0\r\n" % repo.head().oid[:8] in r.out
 
 
+def test_ls_offline(k):
+    """From the listing that a download left, in the cache or in a directory: the same as the Hub says."""
+    repo = sample(k)
+    k.ok(k.run("ls", repo.id, "--offline"), 3, err="hub is offline")
+    k.ok(k.run("download", "-r", repo.id, "--cache"))
+    k.ok(k.download(repo))
+    asks = ([], ["w"], ["w/"], ["w/x/deep.json"], ["-R"], ["w", "-R"], ["*.json"], ["--include", "*.b?n"],
+            ["--exclude", "w/*"], ["-R", "--json"], ["--json"], ["--revision", repo.head().oid])
+    told = [k.ok(k.run("ls", repo.id, *words)).out for words in asks]
+    shown = k.ok(k.terminal("ls", repo.id, "w", size=(24, 40))).out
+    k.hub.forget()
+    for where in (["--offline"], ["--offline", "-p", k.dir], ["--offline", "--cache-dir", k.home / ".cache/huggingface/hub"]):
+        for words, out in zip(asks, told):
+            assert k.ok(k.run("ls", repo.id, *words, *where)).out == out, (words, where)
+        assert k.ok(k.terminal("ls", repo.id, "w", *where, size=(24, 40))).out == shown
+        for words in (["nothing"], ["a.txt/x"], ["w/b"], ["*.none"], ["--include", "*.none"]):
+            assert not k.ok(k.run("ls", repo.id, *words, *where), 3, err="cannot list").out
+        k.ok(k.run("ls", repo.id, "--revision", "other", *where), 3, err="which commit 'other' is")
+        k.ok(k.run("ls", repo.id, "--revision", "a" * 40, *where), 3, err="the list of files at commit")
+    assert k.ok(k.run("ls", repo.id, env={"HF_HUB_OFFLINE": "1"})).out == told[0]
+    assert not k.hub.asked()
+    k.ok(k.run("ls", repo.id, "--refs", "--offline"), 2, err="cannot be used together")
+    k.ok(k.run("ls", repo.id, "-p", k.dir), 2, err="try: --offline")
+    kept = k.dir / ".cache/huggingface/trees" / (repo.head().oid + ".json")
+    listing = json.loads(kept.read_text())
+    names = sorted(listing["files"])  # of one folder, not together
+    listing["files"] = {n: listing["files"][n] for n in names[::2] + names[1::2]}
+    kept.write_text(json.dumps(listing))
+    assert k.ok(k.run("ls", repo.id, "--offline", "-p", k.dir)).out == told[0]
+    kept.write_text('{"format_version": 1, "files": {')
+    k.ok(k.run("ls", repo.id, "--offline", "-p", k.dir), 6, err="the listing is broken")
+
+
+def test_quants_offline(k):
+    repo = gguf(k)
+    k.ok(k.download(repo))
+    r = k.ok(k.run("ls", repo.id, "--quants"))
+    assert k.ok(k.run("ls", repo.id, "--quants", "--offline", "-p", k.dir)).out == r.out
+
+
 def test_ls_what_is_not_there(k):
     repo = sample(k)
     for words in (["nothing"], ["w/nothing"], ["a.txt/x"], ["*.none"], ["--include", "*.none"]):

@@ -18,7 +18,8 @@ add(void *ctx, const struct repo_file *f, struct err *e)
 
 	(void)e;
 	digest_hex(&f->digest, hex);
-	buf_printf(b, "%s %" PRIu64 " %.4s\n", f->path, f->size, hex);
+	buf_printf(b, "%s %" PRIu64 " %.4s%s%.4s\n", f->path, f->size, hex,
+	    *f->ids->xet ? " " : "", f->ids->xet);
 	return 0;
 }
 
@@ -54,6 +55,12 @@ test_listing(void)
 	    {TREE(""), ""},
 	    {TREE(ONE), "a 1 abb2\n"},
 	    {TREE(ONE "," LFS), "a 1 abb2\nb/c 9 3444\n"},
+	    {TREE("\"a\": {\"size\": 1, \"blob_id\": \"" OID
+		  "\", \"xet_hash\": \"" XET "\"}"),
+		"a 1 abb2 1d7a\n"},
+	    {TREE("\"a\": {\"size\": 1, \"blob_id\": \"" OID
+		  "\", \"xet_hash\": \"../" OID "\"}"),
+		"a 1 abb2\n"},
 	    {" {\n \"files\" :\n{ } , \"x\": [{\"y\": \"}\"}], "
 	     "\"format_version\":1.0 } \n",
 		""},
