@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,8 +16,8 @@
 #include "err.h"
 #include "fetch.h"
 #include "file.h"
-#include "gguf.h"
 #include "json.h"
+#include "listing.h"
 #include "litter.h"
 #include "option.h"
 #include "partial.h"
@@ -30,171 +29,6 @@
 #include "str.h"
 #include "transfer.h"
 #include "wait.h"
-
-/* --- Which files are wanted. --- */
-
-/* Up to this many named files are requested one by one; for more, the listing
- * is read. */
-#define ASK_EACH_MAX 16
-
-static bool
-is_folder_name(const char *name)
-{
-	return str_ends(str_of(name), "/");
-}
-
-/* Adds a name, unless it is there already. */
-static void
-add(struct choice *c, const char *name)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (strcmp(c->name[i], name) == 0)
-			return;
-	c->name[c->n++] = name;
-}
-
-/* Refuses a name that could never be written, before the Hub is asked for
- * it. */
-static int
-check_name(const char *name, struct err *e)
-{
-	struct str s = str_of(name);
-
-	if (is_folder_name(name))
-		s.n--;
-	if (path_check(s, e) == 0)
-		return 0;
-	e->kind = ERR_USAGE;
-	return err_in(e, "'%s'", name);
-}
-
-/* A quantization names files already. */
-static int
-check_quant(const struct options *o, const struct repoid *id, struct err *e)
-{
-	const char *also = id->path    ? "the path of a file in the address"
-			   : o->args.n ? "the name of a file"
-			   : o->file   ? "-f"
-			   : o->output ? "-o"
-				       : NULL;
-
-	if (!id->quant || !also)
-		return 0;
-	return err_set(e, ERR_USAGE,
-	    "a quantization (':%s') and %s cannot be used together", id->quant,
-	    also);
-}
-
-/* Checks that -f and -o come with one file. */
-static int
-check_single(const struct choice *c, const struct options *o, struct err *e)
-{
-	if (c->n > 1)
-		return err_set(e, ERR_USAGE,
-		    "%s takes one file of the repository, not %zu",
-		    o->file ? "-f" : "-o", c->n);
-	if (!c->n)
-		return err_set(e, ERR_USAGE,
-		    "-o needs the name of one file of the repository");
-	return 0;
-}
-
-/* Makes the choice from the options. path is the one that the repository's
- * address names, or NULL; target is the name of the local file, for -f. Borrows
- * all strings. ERR_USAGE; c must be released also after a failure. */
-static int
-choice_init(struct choice *c, const struct options *o, const char *path,
-    const char *target, struct err *e)
-{
-	size_t max = o->args.n + 1;
-
-	*c = (struct choice){
-	    .name = xcalloc(max, sizeof(c->name[0])),
-	    .found = xcalloc(max, sizeof(c->found[0])),
-	    .single = o->file || o->output,
-	    .include = {o->include.s, o->include.n},
-	    .exclude = {o->exclude.s, o->exclude.n},
-	};
-	if (path)
-		add(c, path);
-	for (size_t i = 0; i < o->args.n; i++) {
-		const char *name = o->args.s[i];
-
-		add(c, strncmp(name, "./", 2) == 0 ? name + 2 : name);
-	}
-	if (o->file && !c->n)
-		add(c, target);
-	if (c->single && check_single(c, o, e) < 0)
-		return -1;
-	for (size_t i = 0; i < c->n; i++)
-		if (check_name(c->name[i], e) < 0)
-			return -1;
-	if (c->single && is_folder_name(c->name[0]))
-		return err_set(e, ERR_USAGE, "'%s' is a folder", c->name[0]);
-	return 0;
-}
-
-static void
-choice_release(struct choice *c)
-{
-	free(c->name);
-	free(c->found);
-	*c = (struct choice){.name = NULL};
-}
-
-/* True if only a few files are named, so that each can be requested without a
- * listing. */
-static bool
-choice_is_few_files(const struct choice *c)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (is_folder_name(c->name[i]))
-			return false;
-	return c->n && c->n <= ASK_EACH_MAX;
-}
-
-static bool
-covers(const struct choice *c, const char *name, const char *path)
-{
-	size_t n = strlen(name);
-
-	if (strncmp(path, name, n) != 0)
-		return false;
-	if (!path[n] || is_folder_name(name))
-		return true;
-	return path[n] == '/' && !c->single;
-}
-
-/* True if a file of the repository is wanted. Records that a name was found. */
-static bool
-choice_takes(struct choice *c, const char *path)
-{
-	bool named = c->n == 0;
-
-	for (size_t i = 0; i < c->n; i++) {
-		if (!covers(c, c->name[i], path))
-			continue;
-		c->found[i] = true;
-		named = true;
-	}
-	return named && glob_kept(&c->include, &c->exclude, path);
-}
-
-/* Checks the choice after all files were seen. ERR_ABSENT if the repository
- * lacks a name, or the patterns leave no file (some is false). */
-static int
-choice_check(const struct choice *c, bool some, const char *id, struct err *e)
-{
-	for (size_t i = 0; i < c->n; i++)
-		if (!c->found[i])
-			return err_set(e, ERR_ABSENT,
-			    "there is no %s '%s' in '%s'",
-			    is_folder_name(c->name[i]) ? "folder" : "file",
-			    c->name[i], id);
-	if (some || !c->include.n)
-		return 0;
-	return err_set(e, ERR_ABSENT, "no file of '%s' matches --include", id);
-}
 
 /* --- What is reported. --- */
 
@@ -463,14 +297,11 @@ download_report_end(
 
 #define COPY_SIZE ((size_t)128 << 10)
 #define OTHER_MS 200 /* between two looks at what another program does */
-/* The most files that are compared with a misspelled name. */
-#define GUESS_MAX 20000
 
 struct download {
 	const struct options *o;
 	const struct config *c;
 	struct session s;
-	char commit[41];
 	char *source; /* the repository, as it is noted */
 	bool layout;  /* into a folder, with the official client's layout */
 	bool in_cache;
@@ -480,14 +311,13 @@ struct download {
 	struct folder folder;
 	struct cache cache; /* a repository's place in the folder; with layout
 			     * its refs and trees */
-	struct tree_writer tree;
-	char *snapshot;              /* in the cache: its path */
+	char *snapshot;     /* in the cache: its path */
 	struct partial_setup ground; /* the folder and its file system */
 	char *prefix;                /* prefix of the names of partial files */
 	struct litter litter;        /* our lock on their folder */
 	char *into;                  /* the folder's path */
 	char *target;                /* with -f: the file's name in it */
-	struct choice choice;
+	struct listing list;
 	struct plan plan;
 	/* The files to be transferred, by their number in transfer.h. */
 	struct plan_file **fetch;
@@ -498,294 +328,6 @@ struct download {
 			       * cache, and unnoted */
 	bool unnoted; /* metadata could not be written, and that was reported */
 };
-
-/* --- Which files. --- */
-
-static int
-take_entry(void *ctx, const struct repo_file *f, struct err *e)
-{
-	struct download *d = ctx;
-
-	(void)e;
-	if (choice_takes(&d->choice, f->path))
-		plan_add(&d->plan, f);
-	return 0;
-}
-
-/* All of the listing is kept, also what is not wanted now. */
-static int
-keep_entry(void *ctx, const struct repo_file *f, struct err *e)
-{
-	struct download *d = ctx;
-
-	tree_add(&d->tree, f);
-	return take_entry(d, f, e);
-}
-
-static int
-ask_each(struct download *d, struct err *e)
-{
-	int rv = 0;
-
-	for (size_t i = 0; rv == 0 && i < d->choice.n; i++) {
-		const char *name = d->choice.name[i];
-		struct repo_file f;
-
-		if (repo_file(&d->s.repo, d->commit, name, &f, e) < 0)
-			return -1;
-		rv = take_entry(d, &f, e);
-		free(f.path);
-	}
-	return rv;
-}
-
-/* A file that the user may have meant by a name that does not exist. */
-struct guess {
-	const char *name;
-	struct spelling spelling;
-	char *best;     /* NULL: none so far */
-	bool same_name; /* best differs only in its folder, or in case */
-	size_t looked_at;
-};
-
-static const char *last_part(const char *path);
-static int open_target(struct download *d, struct err *e);
-
-static int
-guess_entry(void *ctx, const struct repo_file *f, struct err *e)
-{
-	struct guess *g = ctx;
-	bool same = strcasecmp(last_part(f->path), last_part(g->name)) == 0;
-
-	g->spelling.best = NULL;
-	spelling_try(&g->spelling, f->path);
-	if (!g->same_name && (same || g->spelling.best)) {
-		free(g->best);
-		g->best = xstrdup(f->path);
-		g->same_name = same;
-	}
-	if (++g->looked_at < GUESS_MAX)
-		return 0;
-	return err_set(e, ERR_OTHER, "too many files");
-}
-
-/* Adds a suggestion to the error about a name that does not exist. */
-static int
-suggest(const struct download *d, struct err *e)
-{
-	struct guess g = {.name = NULL};
-	struct err ignored;
-	const char *option = d->o->file ? "-f " : d->o->output ? "-o - " : "";
-
-	for (size_t i = 0; !g.name && i < d->choice.n; i++)
-		if (!d->choice.found[i])
-			g.name = d->choice.name[i];
-	if (!g.name)
-		return -1;
-	if (strpbrk(g.name, "*?["))
-		return err_hint(e, "--include '%s'", g.name);
-	if (d->offline)
-		return -1;
-	g.spelling = spelling_make(str_of(g.name));
-	(void)repo_tree(&d->s.repo, d->commit, guess_entry, &g, &ignored);
-	if (g.best)
-		err_hint(e, "%s%s", option, g.best);
-	free(g.best);
-	return -1;
-}
-
-/* Takes back what a listing gave. */
-static void
-unlist(struct download *d)
-{
-	plan_release(&d->plan);
-	for (size_t i = 0; i < d->choice.n; i++)
-		d->choice.found[i] = false;
-}
-
-static int
-check_choice(struct download *d, struct err *e)
-{
-	if (choice_check(&d->choice, d->plan.n > 0, d->s.id.id, e) < 0)
-		return -1;
-	if (!d->s.id.quant)
-		return 0;
-	return gguf_choose(&d->plan, d->s.id.quant, d->s.id.id, e);
-}
-
-/* The whole listing from the Hub, which is kept where the files go: so there
- * must be such a place. */
-static int
-read_listing(struct download *d, struct err *e)
-{
-	bool keep = (d->layout || d->in_cache) && !d->o->dry_run;
-	struct folder_traits traits;
-	int rv;
-
-	if (!keep)
-		return repo_tree(&d->s.repo, d->commit, take_entry, d, e);
-	if (d->folder.fd < 0 && open_target(d, e) < 0)
-		return -1;
-	if (folder_traits(&d->folder, &traits, e) < 0)
-		return -1;
-	tree_begin(&d->tree, &d->cache, d->in_cache ? NULL : &traits.maker);
-	rv = repo_tree(&d->s.repo, d->commit, keep_entry, d, e);
-	tree_end(&d->tree, rv == 0);
-	return rv;
-}
-
-/* The official client remembers which files a whole listing does not have. */
-static void
-note_absent(const struct download *d)
-{
-	if (!d->in_cache || d->o->dry_run || d->folder.fd < 0)
-		return;
-	for (size_t i = 0; i < d->choice.n; i++)
-		if (!d->choice.found[i] && !is_folder_name(d->choice.name[i]))
-			cache_set_absent(&d->cache, d->choice.name[i]);
-}
-
-static int
-list_files(struct download *d, struct err *e)
-{
-	bool read_all = d->in_cache || !choice_is_few_files(&d->choice);
-	int rv;
-
-	if (!read_all && ask_each(d, e) < 0) {
-		/* It may be a folder's name. */
-		if (e->kind != ERR_ABSENT || d->choice.single)
-			return -1;
-		unlist(d);
-		read_all = true;
-	}
-	if (read_all && read_listing(d, e) < 0)
-		return -1;
-	rv = check_choice(d, e);
-	if (rv < 0 && e->kind == ERR_ABSENT)
-		note_absent(d);
-	return rv;
-}
-
-/* True if the cache has all files: then the Hub need not be asked. */
-static bool
-is_complete(struct download *d)
-{
-	plan_check(&d->plan, false);
-	for (size_t i = 0; i < d->plan.n; i++) {
-		struct plan_file *f = &d->plan.file[i];
-		struct err ignored;
-
-		if (f->state != PLAN_FETCH ||
-		    cache_look(&d->cache, f->file.path, &f->file.digest,
-			f->file.size, &f->there, &ignored) != CACHE_HIT)
-			return false;
-		f->state = PLAN_KEPT;
-	}
-	return true;
-}
-
-/* The files of a snapshot whose listing is not there: those that are named.
- * There may be no cache, either. */
-static int
-list_snapshot(struct download *d, struct err *e)
-{
-	bool named = d->in_cache && choice_is_few_files(&d->choice);
-	bool there = d->folder.fd >= 0;
-
-	for (size_t i = 0; named && i < d->choice.n; i++) {
-		const char *name = d->choice.name[i];
-		struct repo_file f;
-
-		if (!there || cache_find(&d->cache, name, &f) != 0) {
-			err_set(e, ERR_ABSENT,
-			    there && cache_is_absent(&d->cache, name)
-				? "there is no file '%s' in '%s'"
-				: "'%s' of '%s' is not in the cache, and hub "
-				  "is offline",
-			    name, d->s.id.id);
-			return err_hint(e, "run again without --offline");
-		}
-		f.path = xstrdup(name);
-		d->choice.found[i] = true;
-		plan_add(&d->plan, &f);
-		free(f.path);
-	}
-	if (named)
-		return 0;
-	err_set(e, ERR_ABSENT,
-	    "the list of its files at commit %s is not in '%s', and hub is "
-	    "offline",
-	    d->commit, d->into);
-	return err_hint(e, "run again without --offline%s",
-	    d->in_cache ? ", or name the files" : "");
-}
-
-/* By the listing that an earlier run left. 1: the Hub is to be asked. In a
- * cache others may have written it: it only counts where nothing is to be
- * fetched. */
-static int
-list_kept(struct download *d, struct err *e)
-{
-	struct folder_traits traits;
-	int rv = 1;
-
-	if (d->o->force || !(d->in_cache || d->offline))
-		return 1;
-	if (d->folder.fd < 0)
-		return d->offline ? list_snapshot(d, e) : 1;
-	if (folder_traits(&d->folder, &traits, e) < 0)
-		return -1;
-	rv = cache_tree(
-	    &d->cache, d->in_cache ? NULL : &traits.maker, take_entry, d, e);
-	if (rv < 0 && e->kind == ERR_STOPPED)
-		return -1;
-	if (rv < 0)
-		progress_note(d->s.progress,
-		    "ignoring the list of files that '%s' has: %s", d->into,
-		    e->msg);
-	if (rv < 0 && e->kind == ERR_CONTENT)
-		cache_remove_tree(&d->cache);
-	if (rv == 0 && d->offline)
-		return check_choice(d, e);
-	if (rv == 0 && check_choice(d, e) == 0 && is_complete(d))
-		return 0;
-	unlist(d);
-	return d->offline ? list_snapshot(d, e) : 1;
-}
-
-static int
-list(struct download *d, struct err *e)
-{
-	int rv = list_kept(d, e);
-
-	if (rv > 0)
-		rv = list_files(d, e);
-	if (rv < 0 && e->kind == ERR_ABSENT && !*e->hint)
-		return suggest(d, e);
-	return rv;
-}
-
-/* The commit of the revision: the Hub's word, or offline the last one. */
-static int
-find_commit(struct download *d, struct err *e)
-{
-	const char *revision = d->s.revision;
-	int rv = 1;
-
-	if (!d->offline || commit_valid(revision))
-		rv = repo_commit(&d->s.repo, revision, d->commit, e);
-	else if (d->folder.fd >= 0)
-		rv = cache_ref(&d->cache, revision, d->commit, e);
-	if (rv == 0)
-		memcpy(d->cache.commit, d->commit, sizeof(d->commit));
-	if (rv <= 0)
-		return rv;
-	err_set(e, ERR_ABSENT,
-	    "hub is offline, and '%s' does not say which commit '%.64s' is",
-	    d->into, revision);
-	return err_hint(e, "run again without --offline, or give the commit "
-			   "with --revision");
-}
 
 /* --- Where they go. --- */
 
@@ -890,23 +432,16 @@ choose_target(struct download *d, struct err *e)
 	return split_target(path, &d->into, &d->target, e);
 }
 
-static const char *
-last_part(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* True if the user may have forgotten -f: "-p dir/model.gguf model.gguf". */
 static bool
 means_file(const struct download *d)
 {
 	struct stat st;
 
-	return d->choice.n == 1 && d->plan.n == 1 &&
-	       strcmp(d->choice.name[0], d->plan.file[0].file.path) == 0 &&
-	       strcmp(last_part(d->into), last_part(d->choice.name[0])) == 0 &&
+	return d->list.choice.n == 1 && d->plan.n == 1 &&
+	       strcmp(d->list.choice.name[0], d->plan.file[0].file.path) == 0 &&
+	       strcmp(path_last(d->into), path_last(d->list.choice.name[0])) ==
+		   0 &&
 	       stat(d->into, &st) < 0;
 }
 
@@ -924,8 +459,9 @@ open_folder(struct download *d, bool create, struct err *e)
 /* Made only now that there is something to put into it. A dry run must not
  * make it; a folder that is not there holds nothing. */
 static int
-open_target(struct download *d, struct err *e)
+open_target(void *ctx, struct err *e)
 {
+	struct download *d = ctx;
 	bool create = !d->o->dry_run && !d->offline;
 	struct stat st;
 	struct err why;
@@ -960,7 +496,7 @@ remove_made(struct download *d)
 
 	if (!d->made || !d->layout || d->folder.fd < 0)
 		return;
-	buf_printf(&b, "%s/%s.json", own[0], d->commit);
+	buf_printf(&b, "%s/%s.json", own[0], d->list.commit);
 	folder_remove(&d->folder, buf_cstr(&b), &ignored);
 	buf_release(&b);
 	for (size_t i = 0; i < countof(own); i++)
@@ -1102,7 +638,7 @@ begin(void *ctx, size_t i, char **url, struct err *e)
 		    "%s: its partial file belongs to another user, or others "
 		    "can write to it; fetching a separate copy",
 		    f->path);
-	*url = repo_file_url(&d->s.repo, d->commit, f->path);
+	*url = repo_file_url(&d->s.repo, d->list.commit, f->path);
 	return p;
 }
 
@@ -1163,8 +699,8 @@ note_metadata(
 	bool first;
 
 	if (partial_stat(p, &st, &e) == 0 &&
-	    localdir_note(&d->folder, to, d->commit, d->source, &f->file.digest,
-		&st, &e) == 0)
+	    localdir_note(&d->folder, to, d->list.commit, d->source,
+		&f->file.digest, &st, &e) == 0)
 		return;
 	pthread_mutex_lock(&d->lock);
 	first = !d->unnoted;
@@ -1626,7 +1162,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	struct plan_how how = {
 	    .folder = &d->folder,
 	    .prefix = d->prefix,
-	    .commit = d->commit,
+	    .commit = d->list.commit,
 	    .source = d->source,
 	    .layout = d->layout,
 	    .note = !d->o->dry_run,
@@ -1761,10 +1297,10 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	    .o = d->o,
 	    .s = &d->s,
 	    .plan = &d->plan,
-	    .commit = d->commit,
+	    .commit = d->list.commit,
 	    .path = d->in_cache ? d->snapshot : d->o->local_path,
 	    .cached = d->in_cache,
-	    .by_file = !d->target && d->choice.n,
+	    .by_file = !d->target && d->list.choice.n,
 	    .started = d->started,
 	};
 	int rv = prepare(d, &r, e);
@@ -1794,7 +1330,7 @@ static int
 to_output(struct download *d, struct err *e)
 {
 	const struct repo_file *f = &d->plan.file[0].file;
-	char *url = repo_file_url(&d->s.repo, d->commit, f->path);
+	char *url = repo_file_url(&d->s.repo, d->list.commit, f->path);
 	const struct stream s = {
 	    .client = d->s.client,
 	    .repo = &d->s.repo,
@@ -1818,18 +1354,35 @@ to_output(struct download *d, struct err *e)
 }
 
 static int
+choose_files(struct download *d, struct err *e)
+{
+	d->list = (struct listing){
+	    .o = d->o,
+	    .s = &d->s,
+	    .plan = &d->plan,
+	    .cache = &d->cache,
+	    .folder = &d->folder,
+	    .into = d->into,
+	    .layout = d->layout,
+	    .in_cache = d->in_cache,
+	    .open = open_target,
+	    .ctx = d,
+	};
+	return listing_choose(&d->list, d->target, e);
+}
+
+static int
 run(struct download *d, struct output *out, struct err *e)
 {
 	struct err ignored;
 
-	if (check_quant(d->o, &d->s.id, e) < 0 || choose_target(d, e) < 0 ||
-	    choice_init(&d->choice, d->o, d->s.id.path, d->target, e) < 0)
+	if (choose_target(d, e) < 0 || choose_files(d, e) < 0)
 		return -1;
 	d->whole = confine(d);
 	/* What earlier runs have left there. */
 	if ((d->in_cache || d->offline) && !d->o->output)
 		(void)open_folder(d, false, &ignored);
-	if (find_commit(d, e) < 0 || list(d, e) < 0) {
+	if (listing_commit(&d->list, e) < 0 || listing_read(&d->list, e) < 0) {
 		remove_made(d);
 		if (e->kind == ERR_STOPPED)
 			return err_set(e, ERR_STOPPED, "stopped");
@@ -1873,7 +1426,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 		    o->output ? "" : " with -d");
 	free(d.fetch);
 	free(d.source);
-	choice_release(&d.choice);
+	listing_release(&d.list);
 	free(d.into);
 	free(d.prefix);
 	free(d.snapshot);

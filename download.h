@@ -2,9 +2,9 @@
 #define HUB_DOWNLOAD_H
 
 /*
- * hub download: plan, run, report. The plan: one commit, its files, which of
- * them are wanted, complete or left by an earlier run, and whether there is
- * room. The run: transfer.h. The report: text for standard output.
+ * hub download: plan, run, report. The plan: the wanted files of one commit
+ * (listing.h), which of them are complete or left by an earlier run, and whether
+ * there is room. The run: transfer.h. The report: text for standard output.
  */
 
 #include <stdbool.h>
@@ -13,7 +13,6 @@
 
 #include "config.h"
 #include "option.h"
-#include "path.h"
 
 struct err;
 struct output;
@@ -30,21 +29,6 @@ struct session;
  */
 int download(const struct options *o, const struct config *c,
     struct output *out, struct err *e);
-
-/* --- Which files are wanted. --- */
-
-/*
- * Chooses the files of a repository to download: the named files, everything
- * below named folders, filtered by the patterns. Pure.
- */
-
-struct choice {
-	const char **name; /* paths; a '/' at the end means a folder */
-	size_t n;          /* none: all files */
-	bool *found;       /* for each name, whether it was found */
-	bool single;       /* -f or -o: the only name is a file */
-	struct glob_list include, exclude;
-};
 
 /* --- What is reported. --- */
 

@@ -159,6 +159,14 @@ path_check_windows(struct str path, struct err *e)
 	return 0;
 }
 
+const char *
+path_last(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 /* --- Patterns. --- */
 
 /* Cuts the next character off s, which is not at its end. A byte that is not

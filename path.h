@@ -34,6 +34,9 @@ int path_check(struct str path, struct err *e);
  * separates folders. ERR_FILE. */
 int path_check_windows(struct str path, struct err *e);
 
+/* What follows the last '/' of a path; without one, all of it. */
+const char *path_last(const char *path);
+
 /* --- Patterns. --- */
 
 /*

@@ -1,5 +1,5 @@
 
-#include "../../download.c"
+#include "../../listing.c"
 
 #include <string.h>
 
