@@ -376,16 +376,36 @@ load_display(const struct load *l)
 	c->ci = variable_get(l->variables, "CI") != NULL;
 }
 
+/* The second variable counts only where the first is not set. */
+static void
+load_offline(const struct load *l)
+{
+	static const struct {
+		const char *variable, *go_online;
+	} t[] = {
+	    {"HF_HUB_OFFLINE", "run again with HF_HUB_OFFLINE unset"},
+	    {"TRANSFORMERS_OFFLINE",
+		"run again with TRANSFORMERS_OFFLINE unset"},
+	};
+	size_t i = !variable_get(l->variables, t[0].variable);
+	struct config *c = l->out;
+
+	if (l->options->offline) {
+		c->offline = "--offline";
+		c->go_online = "run again without --offline";
+	} else if (variable_is_true(l->variables, t[i].variable)) {
+		c->offline = t[i].variable;
+		c->go_online = t[i].go_online;
+	}
+}
+
 static void
 load_limits(const struct load *l)
 {
 	const struct options *o = l->options;
 	struct config *c = l->out;
-	const char *offline = "HF_HUB_OFFLINE";
 
-	if (!variable_get(l->variables, offline))
-		offline = "TRANSFORMERS_OFFLINE";
-	c->offline = o->offline || variable_is_true(l->variables, offline);
+	load_offline(l);
 	if (o->ipv4 != o->ipv6)
 		c->family = o->ipv4 ? NET_IPV4 : NET_IPV6;
 	c->retries = o->has_retries ? o->retries : 8;

@@ -82,8 +82,9 @@ struct config {
 	 * the configuration names, the two of the official client. NULL:
 	 * none. */
 	char *secret_file[4];
-	/* --offline, else HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE */
-	bool offline;
+	/* --offline, else HF_HUB_OFFLINE, else TRANSFORMERS_OFFLINE: which of
+	 * them it was, and what to do to be online. NULL: not offline. */
+	const char *offline, *go_online;
 	/* --cache-dir, else HF_HUB_CACHE, else HUGGINGFACE_HUB_CACHE, else
 	 * "hub" in hf_home; NULL if there is no HOME. */
 	char *cache_dir;

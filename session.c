@@ -209,7 +209,7 @@ open_client(const struct session *s, const struct options *o, struct err *e)
 	    .answer_ms = c->answer_ms,
 	    .stall_ms = c->stall_ms,
 	    .retries = c->retries,
-	    .offline = c->offline,
+	    .offline = c->offline != NULL,
 	    .rate = c->rate,
 	    .log = c->verbose ? log_line : NULL,
 	    .waiting = tell_waiting,
@@ -291,8 +291,8 @@ fill(struct session *s, const struct options *o, struct err *e)
 		return -1;
 	if (c->offline && o->command != COMMAND_LS &&
 	    (o->command != COMMAND_DOWNLOAD || o->output || o->force)) {
-		err_set(e, ERR_OTHER, "HF_HUB_OFFLINE is set: not connecting");
-		return err_hint(e, "unset HF_HUB_OFFLINE");
+		err_set(e, ERR_OTHER, "%s is set: not connecting", c->offline);
+		return err_hint(e, "%s", c->go_online);
 	}
 	s->trust = tls_trust_open();
 	s->progress = open_progress(c, o);

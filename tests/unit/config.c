@@ -77,20 +77,21 @@ test_booleans(void)
 {
 	static const struct {
 		const char *env;
-		bool offline;
+		const char *offline;
 		enum progress_mode progress;
 	} t[] = {
-	    {"HF_HUB_OFFLINE=1", true, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=On", true, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=yes", true, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=TRUE", true, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=2", false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=y", false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", false, PROGRESS_AUTO},
-	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", true, PROGRESS_AUTO},
-	    {"TRANSFORMERS_OFFLINE=1", true, PROGRESS_AUTO},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", false, PROGRESS_NONE},
-	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", false, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=1", "HF_HUB_OFFLINE", PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=On", "HF_HUB_OFFLINE", PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=yes", "HF_HUB_OFFLINE", PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=TRUE", "HF_HUB_OFFLINE", PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=2", NULL, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=y", NULL, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=0\nTRANSFORMERS_OFFLINE=1", NULL, PROGRESS_AUTO},
+	    {"HF_HUB_OFFLINE=\nTRANSFORMERS_OFFLINE=1", "TRANSFORMERS_OFFLINE",
+		PROGRESS_AUTO},
+	    {"TRANSFORMERS_OFFLINE=1", "TRANSFORMERS_OFFLINE", PROGRESS_AUTO},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=1", NULL, PROGRESS_NONE},
+	    {"HF_HUB_DISABLE_PROGRESS_BARS=0", NULL, PROGRESS_AUTO},
 	};
 	const struct options o = {0};
 
@@ -99,7 +100,10 @@ test_booleans(void)
 		struct err e;
 
 		CHECK_ROW(i, load(t[i].env, &o, &c, &e) == 0);
-		CHECK_ROW(i, c.offline == t[i].offline);
+		CHECK_ROW(i, !c.offline == !t[i].offline);
+		CHECK_ROW(
+		    i, !c.offline || (strcmp(c.offline, t[i].offline) == 0 &&
+					 strstr(c.go_online, t[i].offline)));
 		CHECK_ROW(i, c.progress == t[i].progress);
 		config_release(&c);
 	}
