@@ -167,6 +167,22 @@ path_last(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+bool
+path_cut_last(char *path)
+{
+	size_t n = strlen(path), end;
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	end = n;
+	while (n && path[n - 1] != '/')
+		n--;
+	if (n == end || (end - n == 2 && memcmp(path + n, "..", 2) == 0))
+		return false;
+	path[n] = '\0';
+	return true;
+}
+
 /* --- Patterns. --- */
 
 /* Cuts the next character off s, which is not at its end. A byte that is not

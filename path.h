@@ -37,6 +37,10 @@ int path_check_windows(struct str path, struct err *e);
 /* What follows the last '/' of a path; without one, all of it. */
 const char *path_last(const char *path);
 
+/* Cuts the last part off a path, which is "" then if it had only one. False if
+ * there is none, or if it leads upwards. */
+bool path_cut_last(char *path);
+
 /* --- Patterns. --- */
 
 /*

@@ -41,6 +41,7 @@ confine_memory(void)
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "path.h"
 #include "str.h"
 
 /* --- Landlock; include/uapi/linux/landlock.h of the kernel. --- */
@@ -215,24 +216,6 @@ confine_read(struct confine *c, int at, const char *path)
 		allow(c, at, path, FS_READ);
 }
 
-/* Cuts the last part off the path. False if there is none, or if it leads
- * upwards from a folder that does not exist. */
-static bool
-cut_last(char *path)
-{
-	size_t n = strlen(path), end;
-
-	while (n > 1 && path[n - 1] == '/')
-		n--;
-	end = n;
-	while (n && path[n - 1] != '/')
-		n--;
-	if (n == end || (end - n == 2 && memcmp(path + n, "..", 2) == 0))
-		return false;
-	path[n] = '\0';
-	return true;
-}
-
 bool
 confine_write(struct confine *c, int at, const char *path)
 {
@@ -242,11 +225,18 @@ confine_write(struct confine *c, int at, const char *path)
 	while (c->rules >= 0 && !allow(c, at, *name ? name : ".",
 				    FS_WRITE | (c->links ? FS_MAKE_SYM : 0))) {
 		there = false;
-		if (c->rules >= 0 && (errno != ENOENT || !cut_last(name)))
+		if (c->rules >= 0 && (errno != ENOENT || !path_cut_last(name)))
 			drop(c);
 	}
 	free(name);
 	return there;
+}
+
+void
+confine_rmdir(struct confine *c, int at, const char *path)
+{
+	if (c->rules >= 0)
+		allow(c, at, *path ? path : ".", FS_REMOVE_DIR);
 }
 
 int
@@ -587,6 +577,14 @@ confine_write(struct confine *c, int at, const char *path)
 	(void)at;
 	(void)path;
 	return true;
+}
+
+void
+confine_rmdir(struct confine *c, int at, const char *path)
+{
+	(void)c;
+	(void)at;
+	(void)path;
 }
 
 int

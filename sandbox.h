@@ -49,6 +49,10 @@ void confine_read(struct confine *c, int at, const char *path);
  * rules can restrict access to it. */
 bool confine_write(struct confine *c, int at, const char *path);
 
+/* Allows removing empty folders below the folder, which is given in the same
+ * way. */
+void confine_rmdir(struct confine *c, int at, const char *path);
+
 /* Enforces the rules of c, in addition to earlier ones, and ends c. Returns
  * Landlock's version, 0 if there is none. */
 int confine_files(struct confine *c);

@@ -173,6 +173,39 @@ test_length(void)
 		CHECK_ROW(n, accepts(s, n) == (n && s[n - 1] != '/'));
 }
 
+static void
+test_cut_last(void)
+{
+	static const struct {
+		const char *path, *last, *rest; /* NULL: it cannot be cut */
+	} t[] = {
+	    {"a", "a", ""},
+	    {"a/b", "b", "a/"},
+	    {"a//b//", "", "a//"},
+	    {"a/", "", ""},
+	    {"/a", "a", "/"},
+	    {"/a/b.c/d", "d", "/a/b.c/"},
+	    {"a/.", ".", "a/"},
+	    {"..a", "..a", ""},
+	    {"a..", "a..", ""},
+	    {"", "", NULL},
+	    {"/", "", NULL},
+	    {"..", "..", NULL},
+	    {"a/..", "..", NULL},
+	    {"a/../", "", NULL},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		char *path = xstrdup(t[i].path);
+
+		CHECK_ROW(i, strcmp(path_last(path), t[i].last) == 0);
+		CHECK_ROW(i, path_cut_last(path) == (t[i].rest != NULL));
+		CHECK_ROW(
+		    i, strcmp(path, t[i].rest ? t[i].rest : t[i].path) == 0);
+		free(path);
+	}
+}
+
 int
 main(void)
 {
@@ -180,5 +213,6 @@ main(void)
 	test_bad();
 	test_windows();
 	test_length();
+	test_cut_last();
 	return test_end();
 }
