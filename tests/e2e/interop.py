@@ -3,8 +3,10 @@ Xet library, what stands on it, and the official JavaScript client. tests/check/
 them and sets HUB_INTEROP to where they are; without it nothing of this runs."""
 
 import os
+import re
 import signal
 import subprocess
+from pathlib import Path
 
 from cache import Cache
 from fakehub import Generated
@@ -248,17 +250,114 @@ def test_javascript_sends_what_we_fetch(k):
         (source / "model.safetensors").read_bytes()
 
 
-# llama.cpp finds a file that it has by ref, snapshot and name.
+# What llama.cpp does without a network, by its common/hf-cache.cpp and common/download.cpp of 2026.
 
-def llama_finds(top, repo, name):
-    at = top / ("models--" + repo.replace("/", "--"))
-    ref = (at / "refs/main").read_text()
-    path = at / "snapshots" / ref / name
-    return path if len(ref) == 40 and path.is_file() and path.resolve().parent == at / "blobs" else None
+def llama_cache(env):
+    """LLAMA_CACHE, HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, HF_HOME, XDG_CACHE_HOME, HOME."""
+    for name, below in (("LLAMA_CACHE", ""), ("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""),
+                        ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub"),
+                        ("HOME", ".cache/huggingface/hub")):
+        if env.get(name):
+            return Path(env[name]) / below
+    raise AssertionError("no cache")
+
+
+def llama_commit(repo):
+    """The first line of refs/main, else of another file at the top of refs."""
+    fallback = None
+    for path in (repo / "refs").iterdir() if (repo / "refs").is_dir() else ():
+        lines = path.read_text().splitlines() if path.is_file() else []
+        if lines and re.fullmatch("[0-9A-Fa-f]{40}", lines[0]):
+            if path.name == "main":
+                return lines[0]
+            fallback = fallback or lines[0]
+    return fallback
+
+
+def llama_files(top, repo_id):
+    """{path in the repository: path on the disk}."""
+    found = {}
+    for repo in top.iterdir():
+        name = repo.name[len("models--"):].replace("--", "/")
+        if not repo.name.startswith("models--") or name != repo_id or not (repo / "snapshots").exists():
+            continue
+        assert re.fullmatch(r"\w+([.-]\w+)*/\w+([.-]\w+)*", name, re.A), "no name to llama.cpp"
+        commit = llama_commit(repo)
+        at = repo / "snapshots" / (commit or "")
+        if commit and at.is_dir():
+            for path in at.rglob("*"):
+                if path.is_file() or path.is_symlink():
+                    found[str(path.relative_to(at))] = path
+    return found
+
+
+def llama_model(files, tag=""):
+    """The file of a tag, else Q4_K_M, Q8_0, any; with all its parts, and the projector."""
+    def is_model(path):
+        name = path.rsplit("/", 1)[-1]
+        return path.endswith(".gguf") and not re.search("mmproj|imatrix|mtp-|eagle3-|dflash-|dspark-", name)
+
+    def parts(path):
+        return re.fullmatch(r"(.+)-(\d{5})-of-(\d{5})\.gguf", path, re.I)
+
+    for want in ([tag] if tag else ["Q4_K_M", "Q8_0", ""]):
+        for path in files:
+            split = parts(path)
+            if (is_model(path) and (not want or re.search(want + "[.-]", path, re.I))
+                    and not (split and int(split[2]) != 1)):
+                model = {p for p in files if split and parts(p) and parts(p)[1] == split[1]} or {path}
+                assert not split or len(model) == int(split[3]), "parts are missing"
+                return model | {p for p in files if p.endswith(".gguf") and "mmproj" in p}
+    return set()
 
 
 def test_llama_cpp_finds_it(k):
-    repo = k.hub.add_repo(ID, {"tiny-Q4_K_M.gguf": Generated(1, MB), "mmproj.gguf": Generated(2, MB)})
-    k.ok(k.run("download", ID, "tiny-Q4_K_M.gguf"))
-    top = Cache(k, repo).top
-    assert llama_finds(top, ID, "tiny-Q4_K_M.gguf") and not llama_finds(top, ID, "mmproj.gguf")
+    files = {"tiny-Q4_K_M.gguf": Generated(1, MB), "mmproj-f16.gguf": Generated(2, MB), "README.md": "r",
+             "Q8_0/tiny-Q8_0-00001-of-00002.gguf": Generated(3, MB),
+             "Q8_0/tiny-Q8_0-00002-of-00002.gguf": Generated(4, MB), "imatrix-Q8_0.gguf": "i"}
+    repo = k.hub.add_repo(ID, files)
+    repo.branch("dev")
+    for env in ({}, {"HF_HOME": k.top / "hf"}, {"XDG_CACHE_HOME": k.top / "xdg"},
+                {"HF_HUB_CACHE": k.top / "c", "HF_HOME": k.top / "no"},
+                {"HUGGINGFACE_HUB_CACHE": k.top / "old", "HF_HOME": k.top / "no"}):
+        k.ok(k.run("download", ID + ":", env=env))
+        top = llama_cache(k.environment(env))
+        have = llama_files(top, ID)
+        assert llama_model(have) == {"tiny-Q4_K_M.gguf", "mmproj-f16.gguf"} == set(have)
+        for path, at in have.items():
+            assert at.resolve().parent == Cache(k, repo, top=top).at / "blobs"
+            assert at.read_bytes() == files[path].read()
+    # A quantization in parts; and by a branch alone.
+    k.ok(k.run("download", ID + ":Q8_0", "--revision", "dev", "--cache-dir", k.top / "dev"))
+    have = llama_files(k.top / "dev", ID)
+    assert llama_model(have, "Q8_0") == llama_model(have) == set(have) and len(have) == 3
+    assert not llama_model(have, "Q4_K_M") and not llama_files(k.top / "dev", "acme-lab/other")
+
+
+# Each flag of the official client is taken, or its counterpart is named.
+
+def flags(text):
+    """{flag: whether it takes a value}, of a text of help."""
+    found = {}
+    for line in text.splitlines():
+        if re.match(r"\s{1,4}-", line):
+            head = re.split(r"\s{2,}", line.strip())[0]
+            for flag in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", head):
+                found[flag] = bool(re.search(r" ([A-Z]+|\[.*\])$", head))
+    return found
+
+
+@limit(120)
+def test_each_flag_of_hf(k):
+    k.hub.add_repo(ID, FILES)
+    (k.work / "a.txt").write_text("a")
+    values = {"--type": "model", "--repo-type": "model", "--revision": "main", "--max-workers": "2",
+              "--format": "json", "--token": k.tokens["write"]}
+    for command, least in (("download", 17), ("upload", 20)):
+        listed = flags(hf(k, command, "--help"))
+        assert len(listed) >= least and listed["--revision"] and not listed["--no-truncate"], listed
+        for flag, has_value in sorted(listed.items()):
+            r = k.run(command, ID, *(["a.txt"] if command == "upload" else []), flag,
+                      *([values.get(flag, "x*")] if has_value else []), env={"HF_TOKEN": k.tokens["write"]})
+            assert r.status in (0, 3) or "unknown option" in r.err, r
+            assert r.status in (0, 3) or ("try: " in r.err and "try: hub help" not in r.err), r
