@@ -32,6 +32,10 @@
  * {"format_version": 1, "files": {PATH: {"size": N, "blob_id": HEX,
  * "lfs_sha256": HEX, "lfs_size": N, "xet_hash": HEX}, ...}}
  *
+ * In a folder we add "repo": "models/ORG/NAME", which the official client
+ * ignores: a folder's listings lie in one place, whatever repository they are
+ * of.
+ *
  * The listing of a large repository has tens of megabytes. So it is cut into
  * its members as it is read, and each is checked as JSON for itself.
  */
@@ -45,6 +49,8 @@ struct tree_reader {
 	bool first;  /* the object has had no member yet */
 	bool closed; /* "files" has just ended: no member is to come */
 	bool version, files;
+	const char *repo; /* the one that "repo" must name; NULL: any */
+	bool of_other;    /* it names another one */
 };
 
 static struct tree_reader
@@ -110,7 +116,7 @@ take_file(struct tree_reader *r, const struct json *key, const struct json *v,
 		else
 			(void)json_get_uint(
 			    v, "lfs_size", REPO_FILE_MAX, &f.size);
-		rv = r->each(r->ctx, &f, e);
+		rv = r->of_other ? 0 : r->each(r->ctx, &f, e);
 	}
 	free(f.path);
 	return rv;
@@ -138,10 +144,16 @@ take_member(struct tree_reader *r, struct err *e)
 	/* Twice, or no object. */
 	if (json_is(&key, "files"))
 		return broken(e, "its files are no object");
+	if (json_is(&key, "repo"))
+		r->of_other = r->repo && !json_is(&v, r->repo);
 	if (!json_is(&key, "format_version"))
 		return 0;
-	if (json_uint(&v, 1, &version) < 0 || version != 1)
-		return broken(e, "its format is not known");
+	if (json_uint(&v, UINT32_MAX, &version) < 0)
+		return broken(e, "its format is no number");
+	if (version != 1)
+		return err_set(e, ERR_OTHER,
+		    "the listing has a format of another version: %" PRIu64,
+		    version);
 	r->version = true;
 	return 0;
 }
@@ -235,7 +247,7 @@ reader_end(struct tree_reader *r, struct err *e)
 	if (!r->begun || r->level)
 		return broken(e, "its end is missing");
 	if (!r->version || !r->files)
-		return broken(e, "its format is not known");
+		return broken(e, "its format or its files are missing");
 	return 0;
 }
 
@@ -387,8 +399,8 @@ cache_init_folder(struct cache *c, const struct folder *root,
 	    .name = xstrdup(""),
 	    .base = xstrdup(".cache/huggingface/"),
 	    .blobs.fd = -1};
-	c->refs = join(c->base, "refs/", buf_cstr(&b), "/");
-	buf_release(&b);
+	c->repo = buf_detach(&b);
+	c->refs = join(c->base, "refs/", c->repo, "/");
 }
 
 void
@@ -396,6 +408,7 @@ cache_release(struct cache *c)
 {
 	folder_close(&c->blobs);
 	free(c->name);
+	free(c->repo);
 	free(c->base);
 	free(c->refs);
 	*c = (struct cache){.blobs.fd = -1};
@@ -451,15 +464,8 @@ cache_set_ref(const struct cache *c, const char *revision, struct err *e)
 	return rv;
 }
 
-/* A listing that others could have written says nothing of a folder. */
-static bool
-made_by(const struct stat *st, const struct maker *owner)
-{
-	return st->st_uid == owner->uid && !(st->st_mode & 022);
-}
-
 int
-cache_tree(const struct cache *c, const struct maker *owner,
+cache_tree(const struct cache *c, struct maker *owner,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e)
 {
@@ -470,7 +476,10 @@ cache_tree(const struct cache *c, const struct maker *owner,
 	uint64_t all = 0;
 	ssize_t n = 1;
 
-	if (fd < 0 || (owner && (fstat(fd, &st) < 0 || !made_by(&st, owner)))) {
+	r.repo = c->repo;
+	/* One that others could have written says nothing of a folder. */
+	if (fd < 0 || (owner && (fstat(fd, &st) < 0 ||
+				    !maker_made_in(owner, c->root, &st)))) {
 		rv = fd < 0 && errno != ENOENT ? -1 : 1;
 		n = 0;
 	}
@@ -489,6 +498,8 @@ cache_tree(const struct cache *c, const struct maker *owner,
 	}
 	if (rv == 0)
 		rv = reader_end(&r, e);
+	if (rv == 0 && r.of_other)
+		rv = 1;
 	if (fd >= 0)
 		close(fd);
 	free(piece);
@@ -497,35 +508,45 @@ cache_tree(const struct cache *c, const struct maker *owner,
 	return rv;
 }
 
-void
-cache_remove_tree(const struct cache *c)
+static int
+pass_by(void *ctx, const struct repo_file *f, struct err *e)
 {
-	char *path = tree_path(c);
-	struct err ignored;
+	(void)ctx, (void)f, (void)e;
+	return 0;
+}
 
-	folder_remove(c->root, path, &ignored);
-	free(path);
+/* Whether the listing that is there stays. In a cache others may have written
+ * it, so the Hub's replaces it; a newer client's is left to that. */
+static bool
+keeps_tree(const struct cache *c, struct maker *owner)
+{
+	struct err e;
+	int rv = cache_tree(c, owner, pass_by, NULL, &e);
+
+	return rv < 0 ? e.kind == ERR_OTHER : rv == 0 && owner;
 }
 
 void
-tree_begin(
-    struct tree_writer *w, const struct cache *c, const struct maker *owner)
+tree_begin(struct tree_writer *w, const struct cache *c, struct maker *owner)
 {
-	char *path = tree_path(c), name[64];
-	struct stat st;
+	char name[64];
 	struct err e;
 
 	*w = (struct tree_writer){
 	    .c = c, .fd = -1, .text = buf_make(PIECE + MEMBER_MAX)};
-	if (!owner || folder_stat(c->root, path, &st, &e) != 0 ||
-	    !made_by(&st, owner)) {
-		snprintf(name, sizeof(name), "trees/.hub-%016" PRIx64 ".tmp",
-		    wait_random());
-		w->temp = join(c->base, name, "", "");
-		w->fd = folder_create(c->root, w->temp, 0600, &e);
-		buf_puts(&w->text, "{\n \"format_version\": 1,\n \"files\": {");
+	if (keeps_tree(c, owner))
+		return;
+	snprintf(
+	    name, sizeof(name), "trees/.hub-%016" PRIx64 ".tmp", wait_random());
+	w->temp = join(c->base, name, "", "");
+	w->fd = folder_create(c->root, w->temp, 0600, &e);
+	buf_puts(&w->text, "{\n \"format_version\": 1,\n");
+	if (c->repo) {
+		buf_puts(&w->text, " \"repo\": ");
+		json_put_string(&w->text, str_of(c->repo));
+		buf_puts(&w->text, ",\n");
 	}
-	free(path);
+	buf_puts(&w->text, " \"files\": {");
 }
 
 /* Writes what has come together, if it is n bytes. */
@@ -625,6 +646,12 @@ has_size(const struct stat *st, uint64_t size)
 	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == size;
 }
 
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* The content that a blob's link leads to, in the shared store; NULL: the link
  * leads elsewhere. The caller frees. */
 static char *
@@ -635,7 +662,7 @@ shared_at(const struct folder *f, const char *blob, const struct folder *root)
 	struct err e;
 	const char *at;
 
-	if (folder_read_link(f, blob, text, sizeof(text), &e) < 0)
+	if (folder_read_link(f, blob, text, sizeof(text), NULL, &e) < 0)
 		return NULL;
 	at = shared_path(text);
 	/* A folder without the mark is no store. */
@@ -643,39 +670,40 @@ shared_at(const struct folder *f, const char *blob, const struct folder *root)
 							     : NULL;
 }
 
-/* blob is below f, which is the root or the folder of the blobs. */
+/* blob is below f, which is the root or the folder of the blobs; *st is of its
+ * content. */
 static enum cache_found
 look_blob(const struct cache *c, const struct folder *f, const char *blob,
-    uint64_t size, struct err *e)
+    uint64_t size, struct stat *st, struct err *e)
 {
-	struct stat st;
-	int rv = folder_stat(f, blob, &st, e);
+	int rv = folder_stat(f, blob, st, e);
 
 	if (rv)
 		return rv < 0 ? CACHE_ERROR : CACHE_MISSING;
-	if (S_ISLNK(st.st_mode)) {
+	if (S_ISLNK(st->st_mode)) {
 		char *at = shared_at(f, blob, c->root);
 
-		rv = at ? folder_stat(c->root, at, &st, e) : 1;
+		rv = at ? folder_stat(c->root, at, st, e) : 1;
 		free(at);
 		if (rv)
 			return CACHE_MISSING;
-	} else if (!S_ISREG(st.st_mode)) {
+	} else if (!S_ISREG(st->st_mode)) {
 		err_set(e, ERR_FILE,
 		    "the cache is broken: '%s/%s' is not a file", f->path,
 		    blob);
 		err_hint(e, "remove it");
 		return CACHE_ERROR;
 	}
-	return has_size(&st, size) ? CACHE_BLOB : CACHE_MISSING;
+	return has_size(st, size) ? CACHE_BLOB : CACHE_MISSING;
 }
 
 enum cache_found
 cache_look_blob(const struct cache *c, const struct digest *d, uint64_t size)
 {
 	char *blob = cache_blob(c, d);
+	struct stat st;
 	struct err e;
-	enum cache_found found = look_blob(c, c->root, blob, size, &e);
+	enum cache_found found = look_blob(c, c->root, blob, size, &st, &e);
 
 	free(blob);
 	return found;
@@ -698,50 +726,54 @@ open_blobs(struct cache *c)
 	return c->blobs.fd >= 0;
 }
 
-/* What a file of the snapshot is, that is no link: the content itself, where
- * there are no links. */
-static enum cache_found
-look_plain(const struct cache *c, const char *at, uint64_t size, bool *there,
-    struct err *e)
+/* What has the place of a file in the snapshot: a link with that text, another
+ * file (text is ""), or nothing. -1: it is in the way. */
+static int
+look_entry(const struct cache *c, const char *path, char text[PATH_LIMIT],
+    struct stat *st, bool *there, struct err *e)
 {
-	struct stat st;
-	int rv = folder_stat(c->root, at, &st, e);
+	char *at = cache_entry(c, path);
+	int rv = 0;
 
-	*there = rv == 0;
-	if (rv)
-		return rv < 0 ? CACHE_ERROR : CACHE_MISSING;
-	if (S_ISREG(st.st_mode))
-		return has_size(&st, size) ? CACHE_HIT : CACHE_MISSING;
-	err_set(e, ERR_FILE, "the cache is broken: '%s/%s' is not a file",
-	    c->root->path, at);
-	err_hint(e, "remove it");
-	return CACHE_ERROR;
+	*there = folder_read_link(c->root, at, text, PATH_LIMIT, st, e) >= 0 ||
+		 errno == EINVAL;
+	if (!*there) {
+		rv = errno == ENOENT ? 0 : -1;
+	} else if (!*text && !S_ISREG(st->st_mode)) {
+		err_set(e, ERR_FILE,
+		    "the cache is broken: '%s/%s' is not a file", c->root->path,
+		    at);
+		rv = err_hint(e, "remove it");
+	}
+	free(at);
+	return rv;
 }
 
 enum cache_found
 cache_look(struct cache *c, const char *path, const struct digest *d,
     uint64_t size, bool *there, struct err *e)
 {
-	char hex[2 * HASH_SIZE_MAX + 1], text[PATH_LIMIT];
-	char *at = cache_entry(c, path), *right;
+	char hex[2 * HASH_SIZE_MAX + 1], text[PATH_LIMIT] = "", *right;
 	enum cache_found found = CACHE_MISSING;
-	int n = folder_read_link(c->root, at, text, sizeof(text), e);
+	struct stat entry, blob;
+	bool hit;
 
+	if (look_entry(c, path, text, &entry, there, e) < 0)
+		return CACHE_ERROR;
 	digest_hex(d, hex);
-	*there = n >= 0;
-	if (n < 0 && errno == EINVAL)
-		found = look_plain(c, at, size, there, e);
-	else if (n < 0 && errno != ENOENT)
-		found = CACHE_ERROR;
-	free(at);
-	if (found != CACHE_MISSING || !open_blobs(c))
-		return found;
-	found = look_blob(c, &c->blobs, hex, size, e);
+	if (open_blobs(c))
+		found = look_blob(c, &c->blobs, hex, size, &blob, e);
+	if (*there && !*text) {
+		if (!has_size(&entry, size))
+			return found;
+		return found == CACHE_BLOB && same_file(&entry, &blob)
+			   ? CACHE_HIT
+			   : CACHE_PLAIN;
+	}
 	right = link_text(path, hex);
-	if (found == CACHE_BLOB && n >= 0 && strcmp(text, right) == 0)
-		found = CACHE_HIT;
+	hit = *there && strcmp(text, right) == 0;
 	free(right);
-	return found;
+	return found == CACHE_BLOB && hit ? CACHE_HIT : found;
 }
 
 int
@@ -750,7 +782,8 @@ cache_find(struct cache *c, const char *path, struct repo_file *out)
 	char text[PATH_LIMIT], *at = cache_entry(c, path), *shared, *right;
 	struct err e;
 	struct stat st = {.st_size = -1};
-	int n = folder_read_link(c->root, at, text, sizeof(text), &e), rv = 1;
+	int n = folder_read_link(c->root, at, text, sizeof(text), NULL, &e);
+	int rv = 1;
 	const char *hex = n < 0 ? NULL : strrchr(text, '/');
 
 	free(at);
@@ -797,92 +830,109 @@ cache_open_blob(const struct cache *c, const struct digest *d, struct err *e)
 	return fd;
 }
 
-/* Whether the link that is there is ours: another program made the same. */
+/* A content and its place in the snapshot, as paths below the root, and what the
+ * link says. */
+struct place {
+	char *blob, *at, *link;
+};
+
+/* blob is taken over. */
+static struct place
+place_make(
+    const struct cache *c, const char *path, const struct digest *d, char *blob)
+{
+	char hex[2 * HASH_SIZE_MAX + 1];
+
+	digest_hex(d, hex);
+	return (struct place){blob, cache_entry(c, path), link_text(path, hex)};
+}
+
+static void
+place_release(struct place *p)
+{
+	free(p->blob);
+	free(p->at);
+	free(p->link);
+}
+
+/* True if the place is free, or has what belongs there: another program has
+ * made the same link meanwhile. */
 static bool
-is_linked(const struct cache *c, const char *at, const char *right)
+is_free(const struct cache *c, const struct place *p)
 {
 	char text[PATH_LIMIT];
+	struct stat st, its;
 	struct err e;
 
-	return folder_read_link(c->root, at, text, sizeof(text), &e) >= 0 &&
-	       strcmp(text, right) == 0;
+	if (folder_read_link(c->root, p->at, text, sizeof(text), &st, &e) >= 0)
+		return strcmp(text, p->link) == 0;
+	return errno != EINVAL ||
+	       (folder_stat(c->root, p->blob, &its, &e) == 0 &&
+		   same_file(&st, &its));
 }
 
-/* Something that came while we fetched is replaced, too, unless it is a name of
- * this snapshot that the file system takes for the same. */
-static int
-check_new(
-    const struct cache *c, const char *at, const char *right, struct err *e)
+/* Links as the file system can. */
+static enum cache_put
+link_at_best(struct cache *c, const struct place *p, struct err *e)
 {
-	struct stat st;
-
-	if (folder_stat(c->root, at, &st, e) != 0 || is_linked(c, at, right))
-		return 0;
-	return err_set(e, ERR_FILE,
-	    "its name in the snapshot is taken by another file: the file "
-	    "system does not tell the two names apart, or another program "
-	    "made it");
-}
-
-/* 1 if the file system has neither kind of link. */
-static int
-link_at_best(struct cache *c, const char *right, const char *blob,
-    const char *at, struct err *e)
-{
-	int rv;
-
 	if (c->links == CACHE_SYMLINKS) {
-		rv = folder_symlink(c->root, right, at, e);
-		if (rv == 0 || !folder_lacks_links(errno))
-			return rv;
+		if (folder_symlink(c->root, p->link, p->at, e) == 0)
+			return CACHE_DONE;
+		if (!folder_lacks_links(errno))
+			return CACHE_FAILED;
 		c->links = CACHE_HARD_LINKS;
 	}
 	if (c->links == CACHE_HARD_LINKS) {
-		rv = folder_hard_link(c->root, blob, at, e);
-		if (rv == 0 || !folder_lacks_links(errno))
-			return rv;
+		if (folder_hard_link(c->root, p->blob, p->at, e) == 0)
+			return CACHE_DONE;
+		if (!folder_lacks_links(errno))
+			return CACHE_FAILED;
 		c->links = CACHE_NO_LINKS;
 	}
-	return 1;
+	return CACHE_LINKLESS;
 }
 
-int
+enum cache_put
 cache_link(struct cache *c, const char *path, const struct digest *d,
     bool there, struct err *e)
 {
-	char hex[2 * HASH_SIZE_MAX + 1], *right;
-	char *at = cache_entry(c, path), *blob = real_blob(c, d);
-	int rv;
+	struct place p = place_make(c, path, d, real_blob(c, d));
+	enum cache_put put = CACHE_TAKEN;
 
-	digest_hex(d, hex);
-	right = link_text(path, hex);
-	rv = there ? 0 : check_new(c, at, right, e);
-	if (rv == 0)
-		rv = link_at_best(c, right, blob, at, e);
-	free(right);
-	free(blob);
-	free(at);
-	return rv;
+	if (there || is_free(c, &p))
+		put = link_at_best(c, &p, e);
+	place_release(&p);
+	return put;
 }
 
-int
+enum cache_put
 cache_publish(struct cache *c, const char *from, const char *path,
     const struct digest *d, bool there, struct err *e)
 {
-	char *blob = cache_blob(c, d), *at = cache_entry(c, path);
-	int rv = 1;
+	struct place p = place_make(c, path, d, cache_blob(c, d));
+	bool alone = c->links == CACHE_NO_LINKS;
+	enum cache_put put;
 
-	if (c->links != CACHE_NO_LINKS) {
-		rv = folder_publish(c->root, from, blob, e);
-		if (rv == 0)
-			rv = cache_link(c, path, d, there, e);
-		from = blob;
+	/* Looked at before a blob is replaced that another program has linked
+	 * there. */
+	if (!there && !is_free(c, &p)) {
+		put = CACHE_TAKEN;
+	} else if (folder_publish(c->root, from, alone ? p.at : p.blob, e) <
+		   0) {
+		put = CACHE_FAILED;
+	} else if (alone) {
+		put = CACHE_DONE;
+	} else {
+		put = link_at_best(c, &p, e);
+		if (put == CACHE_LINKLESS)
+			put = folder_publish(c->root, p.blob, p.at, e) < 0
+				  ? CACHE_FAILED
+				  : CACHE_DONE;
+		if (put == CACHE_FAILED)
+			put = CACHE_UNLINKED;
 	}
-	if (rv > 0)
-		rv = folder_publish(c->root, from, at, e);
-	free(blob);
-	free(at);
-	return rv;
+	place_release(&p);
+	return put;
 }
 
 /* --- Locks. --- */

@@ -45,6 +45,7 @@ struct cache {
 	char *name;                /* of the repository: "models--ORG--NAME" */
 	char *base;                /* below root, with a '/' at its end */
 	char *refs;                /* the same, for the revisions */
+	char *repo; /* of a folder: "models/ORG/NAME"; of a cache NULL */
 	char commit[41];
 	enum cache_links links;
 	struct folder blobs; /* fd -1: not there, or not looked for yet */
@@ -82,17 +83,19 @@ int cache_ref(const struct cache *c, const char *revision, char commit[41],
 int cache_set_ref(const struct cache *c, const char *revision, struct err *e);
 
 /*
- * The listing of the commit: calls each() for each file, as it
- * reads them, so each() may be called before a broken end is noticed. 0; 1: there is none; -1: it is broken
- * (ERR_CONTENT), cannot be read, or each() failed. owner: only a file of that
- * owner that nobody else can write to; NULL: any.
+ * The listing of the commit: calls each() for each file as it reads them, so
+ * that each() may be called before a broken end is noticed. 0; 1: there is none;
+ * -1: it is broken (ERR_CONTENT), of a version that we do not know (ERR_OTHER),
+ * cannot be read, or each() failed. owner: only a file of that owner that nobody
+ * else can write to; NULL: any.
+ *
+ * A listing of a folder that names another repository is none. One that names
+ * none, as the official client's, counts for any: the commit, which is a hash
+ * over all contents, says what the files are, in whatever repository it is.
  */
-int cache_tree(const struct cache *c, const struct maker *owner,
+int cache_tree(const struct cache *c, struct maker *owner,
     int (*each)(void *ctx, const struct repo_file *f, struct err *e), void *ctx,
     struct err *e);
-
-/* Removes a listing that is broken. */
-void cache_remove_tree(const struct cache *c);
 
 /* A listing that is being written, in pieces. */
 struct tree_writer {
@@ -104,10 +107,10 @@ struct tree_writer {
 };
 
 /* Failures of these only mean that there is no listing: the next run asks the
- * Hub for it. Replaces an existing one; if owner is given, one that
- * cache_tree() would accept for that owner is kept. */
+ * Hub for it. Replaces an existing one, but none of a version that we do not
+ * know, nor, if owner is given, one that cache_tree() takes. */
 void tree_begin(
-    struct tree_writer *w, const struct cache *c, const struct maker *owner);
+    struct tree_writer *w, const struct cache *c, struct maker *owner);
 void tree_add(struct tree_writer *w, const struct repo_file *f);
 void tree_end(struct tree_writer *w, bool good);
 
@@ -120,8 +123,10 @@ void cache_set_absent(const struct cache *c, const char *path);
 enum cache_found {
 	CACHE_ERROR = -1, /* something is in the way: ERR_FILE */
 	CACHE_MISSING,
-	CACHE_BLOB, /* the content is there, under its name, of that size */
-	CACHE_HIT,  /* and the snapshot has it */
+	CACHE_BLOB,  /* the content is there, under its name, of that size */
+	CACHE_HIT,   /* and the snapshot has it, by a link of either kind */
+	CACHE_PLAIN, /* the snapshot has a file of that size, which is no link to
+		      * the content: nothing says that it is that content */
 };
 
 /* Looks for a file by names and size; reads no content. *there: something has
@@ -141,18 +146,26 @@ int cache_find(struct cache *c, const char *path, struct repo_file *out);
 int cache_open_blob(
     const struct cache *c, const struct digest *d, struct err *e);
 
-/*
- * Gives a content that is there its place in the snapshot; there: something may
- * be replaced. 1 if the file system has no links (c->links says so from then
- * on). One caller at a time.
- */
-int cache_link(struct cache *c, const char *path, const struct digest *d,
-    bool there, struct err *e);
+enum cache_put {
+	CACHE_FAILED = -1,
+	CACHE_DONE,
+	CACHE_TAKEN,    /* nothing was done: its place in the snapshot, where
+			 * nothing was, has something else now */
+	CACHE_UNLINKED, /* the content is published, its place in the snapshot
+			 * could not be given to it: e says why */
+	CACHE_LINKLESS, /* nothing was done: the file system has no links;
+			 * c->links says so from then on */
+};
+
+/* Gives a content that is there its place in the snapshot; there: what is there
+ * may be replaced. Not CACHE_UNLINKED. One caller at a time. */
+enum cache_put cache_link(struct cache *c, const char *path,
+    const struct digest *d, bool there, struct err *e);
 
 /* Publishes a verified file, from, which is below the root, as the content and
- * in the snapshot. One caller at a time. */
-int cache_publish(struct cache *c, const char *from, const char *path,
-    const struct digest *d, bool there, struct err *e);
+ * in the snapshot. Not CACHE_LINKLESS. One caller at a time. */
+enum cache_put cache_publish(struct cache *c, const char *from,
+    const char *path, const struct digest *d, bool there, struct err *e);
 
 /* The lock that the official client holds while it fetches a content, so that
  * it is not fetched twice. A descriptor to be closed; -1: another process holds

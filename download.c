@@ -32,16 +32,31 @@
 
 /* --- What is reported. --- */
 
+/* In a cache: no link says what its content is. */
+static bool
+is_plain(const struct plan_file *f)
+{
+	return f->state == PLAN_KEPT && f->plain;
+}
+
 /* Reports the files in place, and how they were verified. */
 static void
 note_here(const struct download_report *r, size_t kept, size_t proved)
 {
 	struct progress *progress = r->s->progress;
-	size_t all = r->plan->n, here = kept + proved;
+	size_t all = r->plan->n, here = kept + proved, plain = 0;
 	const char *are = all == 1 ? " is" : here == 1 ? "s is" : "s are";
 	const char *they = kept == 1 ? "it was" : "they were";
 
-	if (r->cached && kept)
+	for (size_t i = 0; i < all; i++)
+		plain += is_plain(&r->plan->file[i]);
+	if (plain)
+		progress_note(progress,
+		    "%zu of %zu file%s cached, not hashed; %zu of them %s by "
+		    "path and size alone: no link to a content",
+		    here, all, are, plain,
+		    plain == 1 ? "is known" : "are known");
+	else if (r->cached && kept)
 		progress_note(progress, "%zu of %zu file%s cached, not hashed",
 		    here, all, are);
 	else if (kept && proved)
@@ -114,7 +129,7 @@ outcome(const struct plan_file *f, bool cached)
 }
 
 /* Writes the hash only if it was computed or checked for the file on the
- * disk; in a cache it may be no more than the file's name. */
+ * disk; in a cache it may be no more than the file's name, or not even that. */
 static void
 put_hash_json(struct buf *out, const struct plan_file *f, bool cached)
 {
@@ -122,6 +137,10 @@ put_hash_json(struct buf *out, const struct plan_file *f, bool cached)
 
 	if (f->state != PLAN_DONE && f->state != PLAN_LINK && !plan_was_here(f))
 		return;
+	if (is_plain(f)) {
+		buf_puts(out, ",\"verified\":\"size only\"");
+		return;
+	}
 	digest_hex(&f->file.digest, hex);
 	buf_printf(out, ",\"%s\":\"%s\",\"verified\":\"%s\"",
 	    f->file.digest.kind == HASH_SHA256 ? "sha256" : "git_oid", hex,
@@ -225,38 +244,59 @@ put_dry_run(const struct download_report *r, struct output *out)
 	    r->cached ? "cached, not hashed" : "in place");
 }
 
+/* The failures, and which of them decides: the first, but offline the first
+ * that is missing, whatever else there is and in whatever order. */
+struct failures {
+	const struct plan_file *decides;
+	size_t n, missing;
+};
+
+static struct failures
+failures_of(const struct download_report *r)
+{
+	struct failures all = {.decides = NULL};
+
+	for (size_t i = 0; i < r->plan->n; i++) {
+		const struct plan_file *f = &r->plan->file[i];
+		bool missing = f->state == PLAN_FAILED &&
+			       f->failure->kind == ERR_ABSENT &&
+			       r->s->config->offline;
+
+		if (f->state != PLAN_FAILED)
+			continue;
+		if (!all.n || (missing && !all.missing))
+			all.decides = f;
+		all.n++;
+		all.missing += missing;
+	}
+	return all;
+}
+
 /* Sets one error for all failed files; each reason was already reported. */
 static int
 sum_up(const struct download_report *r, struct err *e)
 {
-	const struct plan_file *first = NULL;
+	const struct failures all = failures_of(r);
 	const struct failure *why;
-	size_t failed_files = 0;
+	const char *path;
 
-	for (size_t i = 0; i < r->plan->n; i++) {
-		if (r->plan->file[i].state != PLAN_FAILED)
-			continue;
-		if (!first)
-			first = &r->plan->file[i];
-		failed_files++;
-	}
-	if (!first)
+	if (!all.n)
 		return 0;
-	why = first->failure;
+	why = all.decides->failure;
+	path = all.decides->file.path;
 	if (r->plan->n == 1)
 		err_set(e, why->kind, "cannot download '%.256s' from '%s': %s",
-		    first->file.path, r->s->id.id, why->msg);
-	else if (why->kind == ERR_ABSENT && r->s->config->offline)
-		/* What is missing decides, whatever else is there. */
+		    path, r->s->id.id, why->msg);
+	else if (all.missing)
 		err_set(e, ERR_ABSENT,
-		    "%zu of %zu files of '%s' are missing, and hub is offline; "
+		    "%zu of %zu files of '%s' %s missing, and hub is offline; "
 		    "the first: '%.256s'",
-		    failed_files, r->plan->n, r->s->id.id, first->file.path);
+		    all.missing, r->plan->n, r->s->id.id,
+		    all.missing == 1 ? "is" : "are", path);
 	else
-		err_set(e, failed_files == r->plan->n ? why->kind : ERR_PARTIAL,
+		err_set(e, all.n == r->plan->n ? why->kind : ERR_PARTIAL,
 		    "%zu of %zu files of '%s' failed; the first, '%.256s': %s",
-		    failed_files, r->plan->n, r->s->id.id, first->file.path,
-		    why->msg);
+		    all.n, r->plan->n, r->s->id.id, path, why->msg);
 	if (*why->hint)
 		return err_hint(e, "%s", why->hint);
 	if (why->kind == ERR_NET)
@@ -305,9 +345,8 @@ struct download {
 	char *source; /* the repository, as it is noted */
 	bool layout;  /* into a folder, with the official client's layout */
 	bool in_cache;
-	bool offline;
-	bool made;  /* the folder was not there before */
-	bool whole; /* the sandbox's rules name the folder itself */
+	char *above; /* what was there already of the path of a folder that
+		      * this run has made; else NULL */
 	struct folder folder;
 	struct cache cache; /* a repository's place in the folder; with layout
 			     * its refs and trees */
@@ -432,48 +471,58 @@ choose_target(struct download *d, struct err *e)
 	return split_target(path, &d->into, &d->target, e);
 }
 
-/* True if the user may have forgotten -f: "-p dir/model.gguf model.gguf". */
+/* Whether symbolic links are to be made. */
 static bool
-means_file(const struct download *d)
+makes_links(const struct download *d)
 {
-	struct stat st;
-
-	return d->list.choice.n == 1 && d->plan.n == 1 &&
-	       strcmp(d->list.choice.name[0], d->plan.file[0].file.path) == 0 &&
-	       strcmp(path_last(d->into), path_last(d->list.choice.name[0])) ==
-		   0 &&
-	       stat(d->into, &st) < 0;
+	return d->in_cache && !d->o->dry_run && !d->c->no_symlinks;
 }
 
-static int
-open_folder(struct download *d, bool create, struct err *e)
+/* Says that -f may have been forgotten: "-p dir/model.gguf model.gguf". */
+static void
+note_new_folder(const struct download *d)
 {
-	if (folder_open(&d->folder, d->into, create, e) < 0)
-		return -1;
-	d->folder.own = d->in_cache ? d->prefix
-			: d->layout ? LOCALDIR_TOP
-				    : FILE_PREFIX;
-	return 0;
-}
+	const struct choice *c = &d->list.choice;
 
-/* Made only now that there is something to put into it. A dry run must not
- * make it; a folder that is not there holds nothing. */
-static int
-open_target(void *ctx, struct err *e)
-{
-	struct download *d = ctx;
-	bool create = !d->o->dry_run && !d->offline;
-	struct stat st;
-	struct err why;
-
-	d->made = create && stat(d->into, &st) < 0;
-	if (d->layout && means_file(d))
+	if (d->above && d->layout && c->n == 1 && d->plan.n == 1 &&
+	    strcmp(c->name[0], d->plan.file[0].file.path) == 0 &&
+	    strcmp(path_last(d->into), path_last(c->name[0])) == 0)
 		progress_note(d->s.progress,
 		    "creating '%s' as a folder; use -f to download to a file "
 		    "of this name",
 		    d->into);
-	if (open_folder(d, create, &why) == 0)
+}
+
+/* What is there already of a path. */
+static char *
+find_above(const char *path)
+{
+	char *above = xstrdup(path);
+	struct stat st;
+
+	while (path_cut_last(above) && *above && stat(above, &st) < 0)
+		;
+	return above;
+}
+
+/* Makes the target if it is not there, and opens it. A dry run must not make
+ * it, and offline there is nothing to put into it; a folder that is not there
+ * holds nothing. */
+static int
+open_target(struct download *d, struct err *e)
+{
+	bool create = !d->o->dry_run && !d->c->offline;
+	struct stat st;
+	struct err why;
+
+	if (create && stat(d->into, &st) < 0)
+		d->above = find_above(d->into);
+	if (folder_open(&d->folder, d->into, create, &why) == 0) {
+		d->folder.own = d->in_cache ? d->prefix
+				: d->layout ? LOCALDIR_TOP
+					    : FILE_PREFIX;
 		return 0;
+	}
 	if (!create && why.kind == ERR_FILE) {
 		d->folder.fd = -1;
 		return 0;
@@ -484,8 +533,36 @@ open_target(void *ctx, struct err *e)
 	return -1;
 }
 
-/* Takes the folder back that was made for a listing in which nothing is
- * wanted. */
+/* Before the first byte of an answer, so that what reads it can write only to
+ * the target, which is there. As long as that may have to be removed again,
+ * empty folders may be removed beside it. */
+static void
+confine(const struct download *d)
+{
+	struct confine c = confine_make();
+
+	c.links = makes_links(d);
+	if (d->into && d->o->dry_run)
+		confine_read(&c, AT_FDCWD, d->into);
+	else if (d->folder.fd >= 0)
+		confine_write(&c, AT_FDCWD, d->into);
+	if (d->above)
+		confine_rmdir(&c, AT_FDCWD, d->above);
+	session_confine(&d->s, &c);
+}
+
+/* Once the target is to stay. */
+static void
+confine_more(const struct download *d)
+{
+	struct confine c = confine_make();
+
+	c.links = makes_links(d);
+	confine_write(&c, AT_FDCWD, d->into);
+	confine_files(&c);
+}
+
+/* Takes the target back that was made for files of which none is there. */
 static void
 remove_made(struct download *d)
 {
@@ -493,44 +570,20 @@ remove_made(struct download *d)
 	    LOCALDIR_TOP "/trees", LOCALDIR_TOP, ".cache"};
 	struct buf b = buf_make(256);
 	struct err ignored;
+	char *at;
 
-	if (!d->made || !d->layout || d->folder.fd < 0)
+	if (!d->above)
 		return;
 	buf_printf(&b, "%s/%s.json", own[0], d->list.commit);
 	folder_remove(&d->folder, buf_cstr(&b), &ignored);
 	buf_release(&b);
 	for (size_t i = 0; i < countof(own); i++)
 		unlinkat(d->folder.fd, own[i], AT_REMOVEDIR);
-	rmdir(d->into);
-}
-
-/* From the first byte of an answer on, the process can write only to the
- * target. Returns false if the target does not exist yet: then it can also
- * write beside it, until confine_more(). */
-static bool
-confine(const struct download *d)
-{
-	struct confine c = confine_make();
-	bool whole = true;
-
-	c.links = d->in_cache;
-	if (d->into && d->o->dry_run)
-		confine_read(&c, AT_FDCWD, d->into);
-	else if (d->into)
-		whole = confine_write(&c, AT_FDCWD, d->into);
-	session_confine(&d->s, &c);
-	return whole;
-}
-
-/* Restricts writing to the target, which exists now. */
-static void
-confine_more(const struct download *d)
-{
-	struct confine c = confine_make();
-
-	c.links = d->in_cache;
-	confine_write(&c, AT_FDCWD, d->into);
-	confine_files(&c);
+	at = xstrdup(d->into);
+	do
+		rmdir(at);
+	while (path_cut_last(at) && strlen(at) > strlen(d->above));
+	free(at);
 }
 
 /* --- The transfer's questions. --- */
@@ -651,18 +704,33 @@ check(void *ctx, size_t i, const struct http_head *h, const struct url *url,
 	return repo_check_file(&d->s.repo, &d->fetch[i]->file, h, url, e);
 }
 
-/* Publishes over a name that exists since the plan was made. It may be another
- * file of the plan, if the file system does not distinguish the names: that
- * fails. Or another program has made it: that is replaced. */
+/* Checks a name that exists since the plan was made. It may be another file of
+ * the plan, if the file system does not distinguish the names: that fails. Or
+ * another program has made it: that may be replaced. */
 static int
-publish_again(
+check_taken(struct download *d, const struct plan_file *f, struct err *e)
+{
+	const struct plan_file *other = plan_same_name(
+	    &d->plan, f, &d->folder, d->in_cache ? &d->cache : NULL);
+
+	return other ? plan_same_name_error(other, e) : 0;
+}
+
+/* 1: the content is published, but has no place in the snapshot: e says why. */
+static int
+take_place(
     struct download *d, struct plan_file *f, const char *from, struct err *e)
 {
-	const struct plan_file *other = plan_same_name(&d->plan, f, &d->folder);
+	const char *path = f->file.path;
+	const struct digest *digest = &f->file.digest;
+	enum cache_put put =
+	    cache_publish(&d->cache, from, path, digest, f->there, e);
 
-	if (other)
-		return plan_same_name_error(other, e);
-	return folder_publish(&d->folder, from, plan_target(&d->plan, f), e);
+	if (put == CACHE_TAKEN && check_taken(d, f, e) < 0)
+		return -1;
+	if (put == CACHE_TAKEN)
+		put = cache_publish(&d->cache, from, path, digest, true, e);
+	return put == CACHE_UNLINKED ? 1 : put == CACHE_DONE ? 0 : -1;
 }
 
 static int
@@ -674,8 +742,7 @@ take_name(
 
 	if (d->in_cache) {
 		pthread_mutex_lock(&d->lock);
-		rv = cache_publish(&d->cache, from, f->file.path,
-		    &f->file.digest, f->there, e);
+		rv = take_place(d, f, from, e);
 		pthread_mutex_unlock(&d->lock);
 		return rv;
 	}
@@ -684,7 +751,11 @@ take_name(
 	pthread_mutex_lock(&d->lock);
 	rv = folder_publish_new(&d->folder, from, to, e);
 	pthread_mutex_unlock(&d->lock);
-	return rv > 0 ? publish_again(d, f, from, e) : rv;
+	if (rv <= 0)
+		return rv;
+	return check_taken(d, f, e) < 0
+		   ? -1
+		   : folder_publish(&d->folder, from, to, e);
 }
 
 /* Writes the metadata of a file. A failure is no failure of the file; the next
@@ -719,8 +790,17 @@ static int
 publish(struct download *d, struct plan_file *f, const struct partial *p,
     const char *from, struct err *e)
 {
-	if (take_name(d, f, from, e) < 0)
+	int rv = take_name(d, f, from, e);
+
+	if (rv < 0)
 		return -1;
+	if (rv > 0) {
+		/* Its content is published, with the mode of a published file:
+		 * so for the partial file all is done. */
+		progress_note(d->s.progress, "%s: %s", f->file.path, e->msg);
+		plan_fail(f, e);
+		return 0;
+	}
 	if (d->layout)
 		note_metadata(d, f, p);
 	f->state = PLAN_DONE;
@@ -912,14 +992,22 @@ copy_shown(struct download *d, struct plan_file *f, struct err *e)
 static int
 put_copy(struct download *d, struct plan_file *f, struct err *e)
 {
-	int rv = 1;
+	const char *path = f->file.path;
+	const struct digest *digest = &f->file.digest;
+	enum cache_put put = CACHE_LINKLESS;
 
 	if (d->in_cache)
-		rv = cache_link(
-		    &d->cache, f->file.path, &f->file.digest, f->there, e);
-	if (rv == 0)
+		put = cache_link(&d->cache, path, digest, f->there, e);
+	if (put == CACHE_TAKEN && check_taken(d, f, e) < 0)
+		return -1;
+	if (put == CACHE_TAKEN)
+		put = cache_link(&d->cache, path, digest, true, e);
+	/* Links are not shown, and what is copied in place of one neither. */
+	if (put == CACHE_LINKLESS)
+		return d->in_cache ? copy(d, f, e) : copy_shown(d, f, e);
+	if (put == CACHE_DONE)
 		f->state = f->state == PLAN_LINK ? PLAN_KEPT : PLAN_DONE;
-	return rv > 0 ? copy_shown(d, f, e) : rv;
+	return put == CACHE_DONE ? 0 : -1;
 }
 
 /* Copies the files that have the same content as a downloaded one, or as one of
@@ -1168,7 +1256,7 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 	    .note = !d->o->dry_run,
 	    .cache = d->in_cache ? &d->cache : NULL,
 	    .force = d->o->force,
-	    .offline = d->offline,
+	    .offline = d->c->offline ? d->c->go_online : NULL,
 	    .progress = d->s.progress,
 	};
 	struct folder_traits *traits = &d->ground.traits;
@@ -1179,7 +1267,9 @@ prepare(struct download *d, const struct download_report *r, struct err *e)
 		return -1;
 	if (d->folder.fd >= 0 && enter(d, e) < 0)
 		return -1;
-	how.owner = traits->maker.uid;
+	/* A dry run writes nothing, not even to find that out. */
+	traits->maker.unsure = traits->maker.unsure && !d->o->dry_run;
+	how.maker = &traits->maker;
 	d->ground.keep = d->layout;
 	/* With -f the user chose the name. */
 	plan_check(&d->plan, traits->windows && !d->target);
@@ -1206,7 +1296,9 @@ transfer_all(struct download *d, struct err *e)
 		return -1;
 	if (partial_prepare(&d->folder, &d->ground, e) < 0)
 		return -1;
-	if (d->litter.fd < 0 && !d->litter.network && d->plan.to_fetch)
+	/* With a folder that was not there, or an owner that was not known. */
+	if (d->litter.fd < 0 && d->plan.to_fetch &&
+	    (!d->litter.network || d->litter.uid != d->ground.traits.maker.uid))
 		litter_enter(&d->litter, &d->folder, d->prefix,
 		    d->ground.traits.maker.uid, d->ground.traits.network, true);
 	rv = fetch_all(d, e);
@@ -1228,7 +1320,7 @@ note_revision(const struct download *d)
 	for (size_t i = 0; i < d->plan.n; i++)
 		if (d->plan.file[i].state == PLAN_FAILED)
 			return;
-	if (!d->offline && (d->layout || d->in_cache))
+	if (!d->c->offline && (d->layout || d->in_cache))
 		(void)cache_set_ref(&d->cache, d->s.revision, &ignored);
 }
 
@@ -1365,8 +1457,6 @@ choose_files(struct download *d, struct err *e)
 	    .into = d->into,
 	    .layout = d->layout,
 	    .in_cache = d->in_cache,
-	    .open = open_target,
-	    .ctx = d,
 	};
 	return listing_choose(&d->list, d->target, e);
 }
@@ -1374,14 +1464,11 @@ choose_files(struct download *d, struct err *e)
 static int
 run(struct download *d, struct output *out, struct err *e)
 {
-	struct err ignored;
-
 	if (choose_target(d, e) < 0 || choose_files(d, e) < 0)
 		return -1;
-	d->whole = confine(d);
-	/* What earlier runs have left there. */
-	if ((d->in_cache || d->offline) && !d->o->output)
-		(void)open_folder(d, false, &ignored);
+	if (d->into && open_target(d, e) < 0)
+		return -1;
+	confine(d);
 	if (listing_commit(&d->list, e) < 0 || listing_read(&d->list, e) < 0) {
 		remove_made(d);
 		if (e->kind == ERR_STOPPED)
@@ -1392,9 +1479,8 @@ run(struct download *d, struct output *out, struct err *e)
 		name_snapshot(d);
 	if (d->o->output)
 		return to_output(d, e);
-	if (d->folder.fd < 0 && open_target(d, e) < 0)
-		return -1;
-	if (!d->whole)
+	note_new_folder(d);
+	if (d->above)
 		confine_more(d);
 	return to_folder(d, out, e);
 }
@@ -1406,7 +1492,6 @@ download(const struct options *o, const struct config *c, struct output *out,
 	struct download d = {
 	    .o = o,
 	    .c = c,
-	    .offline = c->offline,
 	    .folder.fd = -1,
 	    .cache.blobs.fd = -1,
 	    .litter.fd = -1,
@@ -1428,6 +1513,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	free(d.source);
 	listing_release(&d.list);
 	free(d.into);
+	free(d.above);
 	free(d.prefix);
 	free(d.snapshot);
 	free(d.held);

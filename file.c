@@ -440,12 +440,29 @@ maker_find(struct maker *m, const struct folder *f, struct err *e)
 	if (rv == 0)
 		rv = fstat(fd, &closed);
 	if (rv == 0)
-		*m = (struct maker){
-		    open.st_uid, open.st_mode & 0777, closed.st_mode & 0777};
+		*m = (struct maker){open.st_uid, open.st_mode & 0777,
+		    closed.st_mode & 0777, false};
 	else
 		err_sys(e, ERR_FILE, "cannot create files in '%s'", f->path);
 	shut(fd);
 	return rv;
+}
+
+/* Looks at a file of this process, if that has not been done. */
+static bool
+find_out(struct maker *m, const struct folder *f)
+{
+	struct err ignored;
+	bool found = m->unsure && maker_find(m, f, &ignored) == 0;
+
+	m->unsure = false;
+	return found;
+}
+
+bool
+maker_owns(struct maker *m, const struct folder *f, const struct stat *st)
+{
+	return st->st_uid == m->uid || (find_out(m, f) && st->st_uid == m->uid);
 }
 
 /* A regular file of that owner, with no more rights to write for others than a
@@ -469,6 +486,12 @@ bool
 maker_published(const struct maker *m, const struct stat *st)
 {
 	return made_with(m, m->public, st);
+}
+
+bool
+maker_made_in(struct maker *m, const struct folder *f, const struct stat *st)
+{
+	return maker_made(m, st) || (find_out(m, f) && maker_made(m, st));
 }
 
 int
@@ -716,17 +739,37 @@ drop(int at, const char *name)
 	errno = saved;
 }
 
+/* Makes something at path, and its missing parents: make() gets the folder that
+ * it goes to, and its name there. errno is kept. */
+static int
+make_in(const struct folder *f, const char *path, const char *what,
+    int (*make)(int at, const char *base, const void *ctx), const void *ctx,
+    struct err *e)
+{
+	const char *base;
+	int at = walk(f, path, PARENTS_MAKE, &base, e), rv;
+
+	if (at < 0)
+		return -1;
+	rv = make(at, base, ctx);
+	if (rv < 0)
+		fail(f, path, what, e);
+	leave(f, at);
+	return rv;
+}
+
 /* Writes the text to a temporary file in at and renames it to base. -1 with
  * errno. */
 static int
-write_in(int at, const char *base, struct str text)
+write_in(int at, const char *base, const void *ctx)
 {
+	const struct str *text = ctx;
 	char name[TEMP_NAME];
 	int fd = open_temp(at, name), rv;
 
 	if (fd < 0)
 		return -1;
-	rv = write_out(fd, text);
+	rv = write_out(fd, *text);
 	if (rv == 0)
 		rv = renameat(at, name, at, base);
 	if (rv == 0)
@@ -739,16 +782,7 @@ int
 folder_write(
     const struct folder *f, const char *path, struct str text, struct err *e)
 {
-	const char *base;
-	int at = walk(f, path, PARENTS_MAKE, &base, e), rv;
-
-	if (at < 0)
-		return -1;
-	rv = write_in(at, base, text);
-	if (rv < 0)
-		fail(f, path, "write", e);
-	leave(f, at);
-	return rv;
+	return make_in(f, path, "write", write_in, &text, e);
 }
 
 int
@@ -824,7 +858,7 @@ folder_read(
 
 int
 folder_read_link(const struct folder *f, const char *path, char *text,
-    size_t size, struct err *e)
+    size_t size, struct stat *st, struct err *e)
 {
 	const char *base;
 	int at = walk(f, path, PARENTS_FIND, &base, e);
@@ -833,9 +867,12 @@ folder_read_link(const struct folder *f, const char *path, char *text,
 	if (at < 0)
 		return -1;
 	n = readlinkat(at, base, text, size - 1);
+	text[n < 0 ? 0 : n] = '\0';
+	if (n < 0 && errno == EINVAL && st &&
+	    fstatat(at, base, st, AT_SYMLINK_NOFOLLOW) == 0)
+		errno = EINVAL;
 	if (n < 0)
 		fail(f, path, "read", e);
-	text[n < 0 ? 0 : n] = '\0';
 	leave(f, at);
 	return (int)n;
 }
@@ -856,8 +893,9 @@ link_at(const struct link *l, int at, const char *name)
 
 /* Leaves errno as the failure set it. */
 static int
-link_in(const struct link *l, int at, const char *base)
+link_in(int at, const char *base, const void *ctx)
 {
+	const struct link *l = ctx;
 	char name[TEMP_NAME];
 	int rv = link_at(l, at, base);
 
@@ -873,40 +911,27 @@ link_in(const struct link *l, int at, const char *base)
 	return rv;
 }
 
-static int
-make_link(const struct folder *f, const struct link *l, const char *path,
-    struct err *e)
-{
-	const char *base;
-	int at = walk(f, path, PARENTS_MAKE, &base, e), rv;
-
-	if (at < 0)
-		return -1;
-	rv = link_in(l, at, base);
-	if (rv < 0)
-		fail(f, path, "make the link", e);
-	leave(f, at);
-	return rv;
-}
-
 int
 folder_symlink(
     const struct folder *f, const char *text, const char *path, struct err *e)
 {
-	return make_link(f, &(struct link){text, -1}, path, e);
+	const struct link l = {text, -1};
+
+	return make_in(f, path, "make the link", link_in, &l, e);
 }
 
 int
 folder_hard_link(
     const struct folder *f, const char *from, const char *path, struct err *e)
 {
-	const char *base;
-	int at = walk(f, from, PARENTS_FIND, &base, e), rv;
+	struct link l;
+	int rv;
 
-	if (at < 0)
+	l.source = walk(f, from, PARENTS_FIND, &l.text, e);
+	if (l.source < 0)
 		return -1;
-	rv = make_link(f, &(struct link){base, at}, path, e);
-	leave(f, at);
+	rv = make_in(f, path, "make the link", link_in, &l, e);
+	leave(f, l.source);
 	return rv;
 }
 
@@ -1269,30 +1294,6 @@ holes_are_cheap(int fd)
 	       st.st_blocks < hole / 512 / 2;
 }
 
-/* Finds out by a file what only a file shows: holes, and the owner, which a
- * server or a mount option may decide. If nothing can be written in the folder,
- * the assumptions stay. */
-static void
-probe(const struct folder *f, bool holes, struct folder_traits *t)
-{
-	char name[TEMP_NAME];
-	struct err ignored;
-	struct stat st;
-	int fd;
-
-	snprintf(name, sizeof(name), ".hub-%016" PRIx64 ".tmp", wait_random());
-	fd = folder_openat(f, name, O_WRONLY | O_CREAT | O_EXCL, &ignored);
-	if (fd < 0)
-		return;
-	/* At once, so that a killed process leaves nothing behind. */
-	unlinkat(f->fd, name, 0);
-	if (fstat(fd, &st) == 0)
-		t->maker.uid = st.st_uid;
-	if (holes)
-		t->sparse = holes_are_cheap(fd);
-	close(fd);
-}
-
 int
 folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 {
@@ -1309,11 +1310,29 @@ folder_traits(const struct folder *f, struct folder_traits *t, struct err *e)
 	    .sparse = (kind & NO_HOLES) == 0,
 	    .windows = (kind & WINDOWS) != 0,
 	    .picky = (kind & (PICKY | WINDOWS | NETWORK)) != 0,
-	    .maker = {geteuid(), 0644, 0600},
+	    .untried_holes = (kind & UNKNOWN_HOLES) != 0,
+	    .maker = {geteuid(), 0644, 0600,
+		(kind & (NETWORK | NO_HOLES | UNKNOWN_HOLES)) != 0},
 	};
 	look_at_room(f->fd, t);
-	if (kind & (NETWORK | NO_HOLES | UNKNOWN_HOLES))
-		probe(f, kind & UNKNOWN_HOLES, t);
+	return 0;
+}
+
+int
+folder_probe(const struct folder *f, struct folder_traits *t, struct err *e)
+{
+	int fd;
+
+	if (maker_find(&t->maker, f, e) < 0)
+		return -1;
+	if (!t->untried_holes)
+		return 0;
+	fd = open_nameless(f, e);
+	if (fd < 0)
+		return -1;
+	t->sparse = holes_are_cheap(fd);
+	t->untried_holes = false;
+	close(fd);
 	return 0;
 }
 

@@ -52,13 +52,21 @@ int folder_create(
 struct maker {
 	uid_t uid;
 	mode_t public, private;
+	bool unsure; /* so far this is what a local file system would do */
 };
 
 /* Finds these by a file that it creates in f and removes at once. */
 int maker_find(struct maker *m, const struct folder *f, struct err *e);
 
-/* True for a regular file of that owner that no other user may write to. */
+/* True if a file of this process in f would have the owner that st has. If that
+ * is not sure, and decides, maker_find() finds out. */
+bool maker_owns(struct maker *m, const struct folder *f, const struct stat *st);
+
+/* True for a regular file of that owner that no other user may write to; the
+ * second finds out in the same way. */
 bool maker_made(const struct maker *m, const struct stat *st);
+bool maker_made_in(
+    struct maker *m, const struct folder *f, const struct stat *st);
 
 /* True for a regular file of that owner that no other user may write to who may
  * not write to each new file, by the umask. */
@@ -117,9 +125,10 @@ int folder_read(
 
 /* Reads the text of a symbolic link into text, with a '\0', and returns its
  * length; one that does not fit is cut. -1 with errno: ENOENT if nothing is
- * there, EINVAL if it is no link. */
+ * there, EINVAL if it is no link, and then *st says what it is; st may be
+ * NULL. */
 int folder_read_link(const struct folder *f, const char *path, char *text,
-    size_t size, struct err *e);
+    size_t size, struct stat *st, struct err *e);
 
 /* Makes a symbolic link with that text, or a hard link to the file at from,
  * after making the parents of path. Replaces a file or a link that is there,
@@ -200,15 +209,21 @@ struct folder_traits {
 	bool network; /* NFS, SMB, FUSE, Lustre, ...: locks may hang or lie */
 	bool flash;  /* a card, a stick, or raw flash, as far as one can tell */
 	bool sparse; /* holes cost nothing (not FAT, exFAT) */
+	bool untried_holes; /* only a file can show that: folder_probe() */
 	bool windows;       /* "\\" may divide a path, "C:" be a drive */
 	bool picky;         /* may refuse names that POSIX allows */
 	struct maker maker; /* owner and modes of our files here; the modes
-			     * only after partial_prepare() */
+			     * only after folder_probe() */
 };
 
 /* ERR_FILE if the folder itself cannot be read; properties that cannot be
- * determined are false or unknown. */
+ * determined are false or unknown. Writes nothing. */
 int folder_traits(
+    const struct folder *f, struct folder_traits *t, struct err *e);
+
+/* Finds by a file, removed at once, what only a file shows: how holes are
+ * stored, and the owner and modes of our files. */
+int folder_probe(
     const struct folder *f, struct folder_traits *t, struct err *e);
 
 /* --- The hash of a local file. --- */

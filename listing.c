@@ -215,8 +215,8 @@ listing_commit(struct listing *l, struct err *e)
 	err_set(e, ERR_ABSENT,
 	    "hub is offline, and '%s' does not say which commit '%.64s' is",
 	    l->into, revision);
-	return err_hint(e, "run again without --offline, or give the commit "
-			   "with --revision");
+	return err_hint(e, "%s, or give the commit with --revision",
+	    l->s->config->go_online);
 }
 
 /* --- Their listing. --- */
@@ -333,22 +333,37 @@ check_choice(struct listing *l, struct err *e)
 	return gguf_choose(l->plan, l->s->id.quant, l->s->id.id, e);
 }
 
-/* The whole listing from the Hub, which is kept where the files go: so there
- * must be such a place. */
+/* Whose listings count in a folder: those of its own user. In a cache those of
+ * all do: NULL. */
+static int
+find_owner(const struct listing *l, struct folder_traits *t,
+    struct maker **owner, struct err *e)
+{
+	*owner = NULL;
+	if (l->in_cache)
+		return 0;
+	if (folder_traits(l->folder, t, e) < 0)
+		return -1;
+	/* A dry run writes nothing, not even to find that out. */
+	t->maker.unsure = t->maker.unsure && !l->o->dry_run;
+	*owner = &t->maker;
+	return 0;
+}
+
+/* The whole listing from the Hub, which is kept where the files go. */
 static int
 read_listing(struct listing *l, struct err *e)
 {
 	bool keep = (l->layout || l->in_cache) && !l->o->dry_run;
 	struct folder_traits traits;
+	struct maker *owner;
 	int rv;
 
 	if (!keep)
 		return repo_tree(&l->s->repo, l->commit, take_entry, l, e);
-	if (l->folder->fd < 0 && l->open(l->ctx, e) < 0)
+	if (find_owner(l, &traits, &owner, e) < 0)
 		return -1;
-	if (folder_traits(l->folder, &traits, e) < 0)
-		return -1;
-	tree_begin(&l->tree, l->cache, l->in_cache ? NULL : &traits.maker);
+	tree_begin(&l->tree, l->cache, owner);
 	rv = repo_tree(&l->s->repo, l->commit, keep_entry, l, e);
 	tree_end(&l->tree, rv == 0);
 	return rv;
@@ -393,13 +408,16 @@ is_complete(struct listing *l)
 	plan_check(l->plan, false);
 	for (size_t i = 0; i < l->plan->n; i++) {
 		struct plan_file *f = &l->plan->file[i];
+		enum cache_found found = CACHE_MISSING;
 		struct err ignored;
 
-		if (f->state != PLAN_FETCH ||
-		    cache_look(l->cache, f->file.path, &f->file.digest,
-			f->file.size, &f->there, &ignored) != CACHE_HIT)
+		if (f->state == PLAN_FETCH)
+			found = cache_look(l->cache, f->file.path,
+			    &f->file.digest, f->file.size, &f->there, &ignored);
+		if (found != CACHE_HIT && found != CACHE_PLAIN)
 			return false;
 		f->state = PLAN_KEPT;
+		f->plain = found == CACHE_PLAIN;
 	}
 	return true;
 }
@@ -423,7 +441,7 @@ list_snapshot(struct listing *l, struct err *e)
 				: "'%s' of '%s' is not in the cache, and hub "
 				  "is offline",
 			    name, l->s->id.id);
-			return err_hint(e, "run again without --offline");
+			return err_hint(e, "%s", l->s->config->go_online);
 		}
 		f.path = xstrdup(name);
 		l->choice.found[i] = true;
@@ -436,7 +454,7 @@ list_snapshot(struct listing *l, struct err *e)
 	    "the list of its files at commit %s is not in '%s', and hub is "
 	    "offline",
 	    l->commit, l->into);
-	return err_hint(e, "run again without --offline%s",
+	return err_hint(e, "%s%s", l->s->config->go_online,
 	    l->in_cache ? ", or name the files" : "");
 }
 
@@ -447,24 +465,22 @@ static int
 list_kept(struct listing *l, struct err *e)
 {
 	struct folder_traits traits;
-	int rv = 1;
+	struct maker *owner;
+	int rv;
 
 	if (l->o->force || !(l->in_cache || l->s->config->offline))
 		return 1;
 	if (l->folder->fd < 0)
 		return l->s->config->offline ? list_snapshot(l, e) : 1;
-	if (folder_traits(l->folder, &traits, e) < 0)
+	if (find_owner(l, &traits, &owner, e) < 0)
 		return -1;
-	rv = cache_tree(
-	    l->cache, l->in_cache ? NULL : &traits.maker, take_entry, l, e);
+	rv = cache_tree(l->cache, owner, take_entry, l, e);
 	if (rv < 0 && e->kind == ERR_STOPPED)
 		return -1;
 	if (rv < 0)
 		progress_note(l->s->progress,
 		    "ignoring the list of files that '%s' has: %s", l->into,
 		    e->msg);
-	if (rv < 0 && e->kind == ERR_CONTENT)
-		cache_remove_tree(l->cache);
 	if (rv == 0 && l->s->config->offline)
 		return check_choice(l, e);
 	if (rv == 0 && check_choice(l, e) == 0 && is_complete(l))

@@ -41,9 +41,6 @@ struct listing {
 	bool in_cache;         /* it is the shared cache */
 	bool layout; /* it has the official client's layout, and keeps a
 		      * listing */
-	/* Makes and opens the folder, for a listing to be kept. */
-	int (*open)(void *ctx, struct err *e);
-	void *ctx;
 
 	/* Results. */
 	struct choice choice;

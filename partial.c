@@ -93,7 +93,7 @@ partial_setup(const struct folder *f, struct partial_setup *s, struct err *e)
 int
 partial_prepare(const struct folder *f, struct partial_setup *s, struct err *e)
 {
-	return maker_find(&s->traits.maker, f, e);
+	return folder_probe(f, &s->traits, e);
 }
 
 static char *

@@ -84,7 +84,7 @@ int partial_setup(
     const struct folder *f, struct partial_setup *s, struct err *e);
 
 /* Call it before the first partial_open_on(): creates a file to find out which
- * owner and mode new files get (maker_find). */
+ * owner and mode new files get, and how holes are stored (folder_probe). */
 int partial_prepare(
     const struct folder *f, struct partial_setup *s, struct err *e);
 

@@ -187,12 +187,12 @@ localdir_read(const struct folder *f, const char *path,
 /*
  * True if path, which is a file like st, is unchanged since its content was
  * found to have that hash: our own stamp in its metadata says so, the metadata
- * belongs to owner (folder_traits), and the times are fine enough to show each
- * change. The clock is not asked. Nothing is read but the metadata.
+ * is a file of our own, and the times are fine enough to show each change. The
+ * clock is not asked. Nothing is read but the metadata.
  */
 static bool
 localdir_has(const struct folder *f, const char *path, const struct stat *st,
-    const struct digest *d, uid_t owner)
+    const struct digest *d, struct maker *maker)
 {
 	struct localdir_meta m = {.stamped = false};
 	struct stamp now;
@@ -202,10 +202,11 @@ localdir_has(const struct folder *f, const char *path, const struct stat *st,
 	stamp_of(st, &now);
 	/* What others may have written says nothing. */
 	if (stamp_coarse(&now) || read_meta(f, path, &m, &meta, &e) != 0 ||
-	    meta.st_uid != owner || !m.stamped)
+	    !m.stamped)
 		return false;
 	m.stamp.device = now.device;
-	return digest_same(&m.digest, d) && stamp_same(&m.stamp, &now);
+	return digest_same(&m.digest, d) && stamp_same(&m.stamp, &now) &&
+	       maker_owns(maker, f, &meta);
 }
 
 /* True for a path below "HASH.part/" and the like, where a folder would be in
@@ -500,7 +501,8 @@ look_in_cache(struct plan_file *f, const struct plan_how *how)
 	if (found == CACHE_ERROR)
 		plan_fail(f, &e);
 	else if (found != CACHE_MISSING && !how->force)
-		f->state = found == CACHE_HIT ? PLAN_KEPT : PLAN_LINK;
+		f->state = found == CACHE_BLOB ? PLAN_LINK : PLAN_KEPT;
+	f->plain = found == CACHE_PLAIN;
 }
 
 static int
@@ -536,7 +538,7 @@ look_at(struct plan *p, struct plan_file *f, const struct plan_how *how,
 	    (uint64_t)st.st_size != f->file.size)
 		return 0;
 	if (how->layout &&
-	    localdir_has(how->folder, target, &st, d, how->owner)) {
+	    localdir_has(how->folder, target, &st, d, how->maker)) {
 		f->state = PLAN_KEPT;
 		return 0;
 	}
@@ -595,21 +597,39 @@ refuse_same_names(struct seen_list *seen)
 	}
 }
 
+/* *st of what has the place of a file now; in a cache, its place in the
+ * snapshot. As folder_stat(). */
+static int
+stat_target(const char *target, const struct folder *folder,
+    const struct cache *cache, struct stat *st)
+{
+	char *at = cache ? cache_entry(cache, target) : xstrdup(target);
+	struct err ignored;
+	int rv = folder_stat(folder, at, st, &ignored);
+
+	free(at);
+	return rv;
+}
+
 const struct plan_file *
 plan_same_name(const struct plan *p, const struct plan_file *f,
-    const struct folder *folder)
+    const struct folder *folder, const struct cache *cache)
 {
-	const char *target = plan_target(p, f);
 	struct stat mine, st;
-	struct err e;
 
-	if (folder_stat(folder, target, &mine, &e) != 0)
+	if (stat_target(plan_target(p, f), folder, cache, &mine) != 0)
 		return NULL;
 	for (size_t i = 0; i < p->n; i++) {
 		const struct plan_file *other = &p->file[i];
 
-		if (other != f && other->file.size == (uint64_t)mine.st_size &&
-		    folder_stat(folder, other->file.path, &st, &e) == 0 &&
+		/* In a cache, two names of one content may be hard links. */
+		if (other == f ||
+		    (cache &&
+			digest_same(&other->file.digest, &f->file.digest)) ||
+		    (S_ISREG(mine.st_mode) &&
+			other->file.size != (uint64_t)mine.st_size))
+			continue;
+		if (stat_target(other->file.path, folder, cache, &st) == 0 &&
 		    st.st_dev == mine.st_dev && st.st_ino == mine.st_ino)
 			return other;
 	}
@@ -696,11 +716,11 @@ check_publish(const struct plan_how *how, const char *target, struct err *e)
 static void
 check_places(struct plan *p, const struct plan_how *how)
 {
-	char folder[64];
-	const char *last = NULL;
+	struct buf trial = buf_make(8192);
+	const char *last = NULL, *folder;
 
-	snprintf(folder, sizeof(folder), "%snames-%016" PRIx64, how->prefix,
-	    wait_random());
+	buf_printf(&trial, "%snames-%016" PRIx64, how->prefix, wait_random());
+	folder = buf_cstr(&trial);
 	for (size_t i = 0; i < p->n; i++) {
 		struct plan_file *f = &p->file[i];
 		const char *target = plan_target(p, f);
@@ -724,6 +744,23 @@ check_places(struct plan *p, const struct plan_how *how)
 	}
 	if (how->try_names)
 		unlinkat(how->folder->fd, folder, AT_REMOVEDIR);
+	buf_release(&trial);
+}
+
+/* The folders that all bytes go through: ours for what arrives, and that of the
+ * contents of a cache. Each is checked before the first byte is asked for. */
+static int
+check_ground(const struct plan *p, const struct plan_how *how, struct err *e)
+{
+	char *blob;
+	int rv = folder_check_publish(how->folder, how->prefix, how->prefix, e);
+
+	if (rv < 0 || !how->cache)
+		return rv;
+	blob = cache_blob(how->cache, &p->file[0].file.digest);
+	rv = folder_check_publish(how->folder, how->prefix, blob, e);
+	free(blob);
+	return rv;
 }
 
 /* Sorts large files first, so that none is left alone at the end. Files of the
@@ -818,7 +855,7 @@ refuse_missing(struct plan *p, const struct plan_how *how)
 		err_set(&e, ERR_ABSENT, "%s, and hub is offline",
 		    how->cache ? "it is not in the cache"
 			       : "it is not in the folder, or differs");
-		err_hint(&e, "run again without --offline");
+		err_hint(&e, "%s", how->offline);
 		plan_fail(&p->file[i], &e);
 	}
 }
@@ -844,7 +881,8 @@ plan_look(struct plan *p, const struct plan_how *how, struct err *e)
 		check_places(p, how);
 	find_copies(p, how);
 	add_up(p, how);
-	return 0;
+	return p->to_fetch && how->folder->fd >= 0 ? check_ground(p, how, e)
+						   : 0;
 }
 
 int

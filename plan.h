@@ -43,6 +43,7 @@ struct plan_file {
 	enum plan_state state;
 	bool separate; /* fetched into a copy that no later run continues */
 	bool there;    /* its name existed at plan_look() */
+	bool plain;    /* PLAN_KEPT in a cache: by its path and size alone */
 };
 
 struct plan_names;
@@ -88,10 +89,11 @@ struct plan_how {
 	const char *source; /* repoid_put_path() */
 	bool layout;        /* the folder has the official client's metadata */
 	bool note;          /* and files that are verified get their metadata */
-	uid_t owner;    /* owner of files that we make there (folder_traits) */
-	bool force;     /* fetch all, also what is in place */
-	bool offline;   /* what would be fetched has failed */
-	bool try_names; /* some names may be refused: create each to see */
+	struct maker *maker; /* of files that we make there (folder_traits) */
+	bool force;          /* fetch all, also what is in place */
+	const char *offline; /* what would be fetched has failed: what to do
+			      * about that; NULL: not offline */
+	bool try_names;      /* some names may be refused: create each to see */
 	struct progress *progress;
 };
 
@@ -102,7 +104,8 @@ struct plan_how {
  * or a device is; where a parent is not a folder or not writable; where the
  * file system refuses the name; and where two names are one file. Then finds
  * what earlier runs have left, and which files have the same content. Fails
- * only after a signal.
+ * after a signal, and if a link or the like is where all bytes would have to go
+ * through.
  */
 int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 
@@ -110,9 +113,11 @@ int plan_look(struct plan *p, const struct plan_how *how, struct err *e);
 void plan_sort(struct plan *p);
 
 /* The other file of the plan that would replace f, since the file system does
- * not distinguish the two names; NULL if there is none. */
+ * not distinguish the two names; NULL if there is none. In a cache (else NULL)
+ * only one of another content: the same may have two names. */
 const struct plan_file *plan_same_name(const struct plan *p,
-    const struct plan_file *f, const struct folder *folder);
+    const struct plan_file *f, const struct folder *folder,
+    const struct cache *cache);
 
 /* Sets the error for that case, and returns -1. */
 int plan_same_name_error(const struct plan_file *other, struct err *e);

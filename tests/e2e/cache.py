@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -253,25 +254,155 @@ def test_hard_links(k):
     assert len(k.hub.asked()) == 1
 
 
-def test_without_links(k):
-    """A file system that has none, as FAT: the snapshot holds the files."""
-    repo = k.hub.add_repo(ID, FILES)
+def test_hard_links_of_two_at_once(k):
+    """Another run publishes and links first, and a third has replaced its contents meanwhile."""
+    files = {**FILES, "a.txt": "one", "b.txt": "one", "c.txt": "two"}
+    repo = k.hub.add_repo(ID, files)
+    cache = Cache(k, repo)
+    env = {"HF_HUB_DISABLE_SYMLINKS": "1"}
+
+    def come():
+        k.ok(k.run("download", ID, env=env))
+        for path in ("a.txt", "weights/model.safetensors"):
+            copy = cache.blob(path).with_name("copy")
+            shutil.copy(cache.blob(path), copy)
+            copy.rename(cache.blob(path))
+    k.hub.fault(origin="hub", path="/resolve/", call=come)
+    k.ok(k.run("download", ID, "-j", "1", env=env))
+    cache.check(links=False)
+
+
+def test_plain_files(k):
+    """As the official client leaves them where there are no symbolic links: nothing says that they are
+    what they should be, but their path and size."""
+    cache = fill(k)
+    for path in ("config.json", "weights/model.safetensors"):
+        (cache.snapshot / path).unlink()
+        shutil.move(cache.blob(path), cache.snapshot / path)
+    (cache.snapshot / "weights/copy.safetensors").unlink()
+    shutil.copy(cache.snapshot / "weights/model.safetensors", cache.snapshot / "weights/copy.safetensors")
+    said = "8 of 8 files are cached, not hashed; 3 of them are known by path and size alone"
+    for args in ((), ("--offline",), ("--revision", cache.commit)):
+        k.ok(k.run("download", ID, *args), err=said)
+    assert not k.content_requests()
+    report = json.loads(k.ok(k.run("download", ID, "--json")).out)
+    for file in report["files"]:
+        plain = file["path"] in ("config.json", "weights/model.safetensors", "weights/copy.safetensors")
+        assert file["verified"] == ("size only" if plain else "not hashed"), file
+        assert file["outcome"] == "cached" and plain == (not {"sha256", "git_oid"} & set(file)), file
+    (cache.snapshot / "config.json").write_text("another size")
+    k.ok(k.run("download", ID, "--offline"), 3, err="config.json")
+    k.ok(k.run("download", ID, "--force"))
+    cache.check()
+
+
+def odd(k, **how):
     top = k.top / "odd"
     top.mkdir()
     try:
-        fs = OddFs(top).__enter__()
+        return top, OddFs(top, **how).__enter__()
     except PermissionError as e:
         raise Skip(str(e))
+
+
+def test_without_links(k):
+    """A file system that has none, as FAT: the snapshot holds the files."""
+    repo = k.hub.add_repo(ID, FILES)
+    top, fs = odd(k)
     try:
         r = k.ok(k.run("download", ID, "--cache-dir", top), err="this file system has no symbolic links")
-        assert r.err.count("symbolic links") == 1
+        assert r.err.count("symbolic links") == 1 and "6 of 6 files" in r.err
         cache = Cache(k, repo, top=top)
         cache.check(links=False)
         k.hub.forget()
-        k.ok(k.run("download", ID, "--cache-dir", top), err="8 of 8 files are cached, not hashed")
+        k.ok(k.run("download", ID, "--cache-dir", top),
+             err="8 of 8 files are cached, not hashed; 8 of them are known by path and size alone")
         assert not k.content_requests()
     finally:
         fs.__exit__()
+
+
+def test_two_names_that_are_one_without_links(k):
+    """One of them fails: it does not get the content of the other."""
+    files = {"a.txt": "one", "A.txt": "another"}
+    repo = k.hub.add_repo(ID, files)
+    top, fs = odd(k, fold=str.casefold)
+    try:
+        k.ok(k.run("download", ID, "--cache-dir", top), 9, err="does not tell the two names apart")
+        at = Cache(k, repo, top=top).snapshot
+        assert (at / "a.txt").read_text() in files.values()
+    finally:
+        fs.__exit__()
+
+
+def test_name_of_a_trial_folder(k):
+    """A file system that refuses names is asked in a folder of ours, however long that is called."""
+    name = "acme-lab-of-many-words-and-more-words/a-name-that-is-longer-than-most-names"
+    k.hub.add_repo(name, FILES)
+    top, fs = odd(k)
+    made = set()
+    act = fs.act
+
+    def watch(code, node, body):
+        if code == 9 and node is fs.root:  # MKDIR
+            made.add(body[8:].rstrip(b"\0").decode())
+        return act(code, node, body)
+    fs.act = watch
+    try:
+        k.ok(k.run("download", name, "--cache-dir", top))
+    finally:
+        fs.__exit__()
+    assert made == {"models--" + name.replace("/", "--")}, made
+
+
+WRITES = {4, 9, 11, 12, 16, 35, 45, 10}  # SETATTR, MKDIR, RMDIR, RENAME, WRITE, CREATE, RENAME2, UNLINK
+
+
+def test_nothing_is_written_where_all_is_there(k):
+    """Also on a network file system, whose properties only a file would show; nor in a dry run."""
+    repo = k.hub.add_repo(ID, FILES)
+    top, fs = odd(k, modes=True)
+    act, written = fs.act, []
+
+    def watch(code, node, body):
+        written.extend([code] if code in WRITES else [])
+        return act(code, node, body)
+    fs.act = watch
+    try:
+        for where in (("--cache-dir", top / "cache"), ("-p", top / "folder")):
+            how = ("download", *(("-r",) if where[0] == "-p" else ()), ID, *where)
+            (top / where[1].name).mkdir()
+            for args in (("--dry-run",), ()):
+                written.clear()
+                k.ok(k.run(*how, *args))
+                assert bool(written) == (not args), (where, args, written)
+            for args in ((), ("--offline",), ("--dry-run",), ("--revision", repo.head().oid)):
+                written.clear()
+                k.ok(k.run(*how, *args))
+                assert not written, (where, args, written)
+    finally:
+        fs.__exit__()
+
+
+def test_link_that_fails(k):
+    """Its content is published all the same, with the mode of such a file, and is there for the next run."""
+    repo = k.hub.add_repo(ID, {"a.json": "{}", "sub/a.txt": "a", "weights/model.bin": Generated(7, 3 * MB + 1)})
+    for path in ("sub/a.txt", "weights/model.bin"):
+        cache = Cache(k, repo, top=k.top / path.split("/")[0])
+        way = cache.snapshot / path.split("/")[0]
+
+        def get_in_the_way():
+            cache.snapshot.mkdir(parents=True, exist_ok=True)
+            way.write_text("in the way")
+        k.hub.fault(path="/resolve/.*" + path, call=get_in_the_way)
+        k.ok(k.run("download", ID, "-j", "1", "--cache-dir", cache.top), 9, err=(path, "a file, not a folder"))
+        assert cache.blob(path).stat().st_mode == cache.blob("a.json").stat().st_mode, path
+        assert sha256(cache.blob(path)) == cache.files[path].content.sha256()
+        way.unlink()
+        k.hub.forget()
+        k.ok(k.run("download", ID, "--cache-dir", cache.top))
+        assert not [e for e in k.content_requests() if path in e["path"]], k.content_requests()
+        cache.check()
 
 
 def as_nobody():
@@ -387,6 +518,48 @@ def test_system_calls_of_a_hit(k):
     assert counts[1] < 500, counts  # a sanitizer makes some hundred itself
 
 
+def test_offline_status_is_of_what_is_missing(k):
+    """Whatever else is wrong, and in whatever order."""
+    cache = fill(k)
+    for broken, gone in (("README.md", "config.json"), ("config.json", "README.md")):
+        blobs = {p: cache.blob(p).read_bytes() for p in (broken, gone)}
+        for path in blobs:
+            cache.blob(path).unlink()
+        cache.blob(broken).mkdir()
+        k.ok(k.run("download", ID, "--offline"), 3, err=(
+            "1 of 8 files of 'acme-lab/tiny' is missing, and hub is offline; the first: '%s'" % gone,
+            "refused: '%s'" % broken))
+        cache.blob(broken).rmdir()
+        for path, data in blobs.items():
+            cache.blob(path).write_bytes(data)
+
+
+def test_offline_names_the_setting(k):
+    """What it was, and so what is to be changed."""
+    cache = fill(k)
+    k.ok(k.download(ID))
+    cache.blob("config.json").unlink()
+    for args, env, setting in ((["--offline"], {}, "--offline"),
+                               ([], {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE"),
+                               ([], {"TRANSFORMERS_OFFLINE": "1"}, "TRANSFORMERS_OFFLINE"),
+                               ([], {"HF_HUB_OFFLINE": "yes", "TRANSFORMERS_OFFLINE": "1"}, "HF_HUB_OFFLINE")):
+        others = {"--offline", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"} - {setting}
+        for more, status in (((ID,), 3), ((ID, "--revision", "dev"), 3), ((ID, "--revision", "0" * 40), 3),
+                             ((ID, "nothing"), 3), (("a/b", "-p", k.top / "no"), 3),
+                             ((ID, "-p", k.dir, "--revision", "0" * 40), 3),
+                             ((ID, "-o", "-", "config.json"), 1), ((ID, "--force"), 1)):
+            if setting == "--offline" and status == 1:
+                continue
+            r = k.ok(k.run("download", *more, *args, env=env), status)
+            assert "nothing" in more or setting in r.err.split("try:")[1], r
+            assert not any(o in r.err for o in others), r
+        if args:
+            continue
+        for command in (("ls", ID), ("whoami",), ("upload", ID, k.work)):
+            r = k.ok(k.run(*command, env={**env, "HF_TOKEN": k.tokens["write"]}), 1, err=setting + " is set: not connecting")
+            assert not any(o in r.err for o in others), r
+
+
 def test_offline_names_what_is_missing(k):
     cache = fill(k)
     cache.blob("config.json").unlink()
@@ -445,6 +618,29 @@ def test_offline_folder_of_another_repository(k):
     assert not k.hub.asked()
 
 
+def test_offline_folder_of_another_repository_by_commit(k):
+    """A listing of ours says whose it is. One of the official client's does not: there the commit alone,
+    which is a hash over all contents, says what the files are."""
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    commit = repo.head().oid
+    how = ("--offline", "--revision", commit)
+    for args in (("acme-lab/other",), (ID, "-t", "dataset")):
+        k.ok(k.run("download", *args, "-p", k.dir, *how), 3, err="the list of its files")
+    k.ok(k.download(repo, *how), err="8 of 8 files are in place")
+    at = k.dir / ".cache/huggingface/trees" / (commit + ".json")
+    listing = json.loads(at.read_text())
+    assert listing.pop("repo") == "models/" + ID
+    at.write_text(json.dumps(listing, indent=1))
+    for name in (ID, "acme-lab/other"):
+        k.ok(k.run("download", name, "-p", k.dir, *how), err="8 of 8 files are in place")
+    assert not k.hub.asked()
+    k.hub.add_repo("acme-lab/fork", FILES)  # which has another commit
+    k.ok(k.download("acme-lab/fork"))
+    k.ok(k.download("acme-lab/fork", "--offline"), err="8 of 8 files are in place")
+
+
 def test_listing_of_others_says_nothing_of_a_folder(k):
     repo = k.hub.add_repo(ID, FILES)
     k.ok(k.download(repo))
@@ -456,8 +652,16 @@ def test_listing_of_others_says_nothing_of_a_folder(k):
 
 def test_no_folder_for_nothing(k):
     repo = k.hub.add_repo(ID, FILES)
-    k.ok(k.download(repo, "--include", "*.nothing"), 3)
-    assert not (k.dir / "README.md").exists() and not list(k.dir.rglob("*.json"))
+    (k.top / "there").mkdir()
+    for args in (("-r", ID, "--include", "*.nothing"), ("-r", ID, "nothing.txt"), ("-r", ID, "nothing/"),
+                 ("-r", "acme-lab/nothing"), ("-r", ID, "--revision", "nothing"), ("-r", ID, "-f", "nothing")):
+        for to in (k.dir, k.top / "a/b/c", k.top / "there/x", "rel/a//b/"):
+            k.ok(k.run("download", *args, "-p", str(to) + ("/f" if "-f" in args else "")), 3)
+            assert os.listdir(k.top / "there") == [] and os.listdir(k.work) == [], args
+            assert not k.dir.exists() and not (k.top / "a").exists(), args
+    cache = k.home / ".cache"
+    k.ok(k.run("download", "acme-lab/nothing"), 3)
+    assert not cache.exists()
     k.ok(k.download(repo, "--dry-run", to=k.top / "dry"))
     assert not (k.top / "dry").exists()
 
@@ -482,6 +686,22 @@ def test_broken_refs(k):
     k.ok(k.run("download", ID, "--offline"), 7, err="symbolic link")
     k.ok(k.run("download", ID))
     assert not ref.is_symlink()
+
+
+def test_refs_that_are_no_small_files(k):
+    """A pipe is not waited for, and a huge file not read."""
+    cache = fill(k)
+    ref = cache.at / "refs/main"
+    for make in (os.mkfifo, os.mkdir, lambda p: os.truncate(os.open(p, os.O_CREAT | os.O_RDWR), 1 << 40)):
+        ref.unlink()
+        make(ref)
+        k.ok(k.run("download", ID, "--offline"), (6, 7))
+        r = k.run("download", ID)
+        k.ok(r)
+        if ref.is_dir():
+            ref.rmdir()
+            ref.write_text(cache.commit)
+        assert ref.is_file() and ref.read_text() == cache.commit
 
 
 def test_wrong_links(k):
@@ -530,6 +750,28 @@ def test_folders_that_are_links(k):
         assert before == {p: p.lstat().st_mtime_ns for p in out.rglob("*")}, name
 
 
+def test_folders_that_are_links_are_refused_at_once(k):
+    """Before the first byte of a content."""
+    repo = k.hub.add_repo(ID, FILES)
+    cache = Cache(k, repo)
+    out = k.top / "out"
+    out.mkdir()
+    for name in ("blobs", ".hub-download"):
+        for what in (out, "nothing", "/dev/null"):
+            cache.at.mkdir(parents=True, exist_ok=True)
+            (cache.at / name).symlink_to(what)
+            r = k.ok(k.run("download", ID), 7, err="'%s' is a symbolic link, which is not followed" % name)
+            assert not k.content_requests() and not os.listdir(out) and len(r.err.splitlines()) <= 3, r
+            (cache.at / name).unlink()
+    k.ok(k.run("download", ID))
+    cache.check()
+    k.work.joinpath(".hub-download").symlink_to(out)
+    k.hub.forget()
+    k.ok(k.run("download", "-r", ID, "-f", "-p", "new.bin", "weights/model.safetensors"), 7,
+         err="'.hub-download' is a symbolic link")
+    assert not k.hub.asked("cdn") and not os.listdir(out)
+
+
 def test_blobs_that_are_no_files(k):
     cache = fill(k)
     blob = cache.blob("config.json")
@@ -566,7 +808,6 @@ LYING = (
     lambda t: t["files"]["config.json"].update(blob_id="../../x"),
     lambda t: t["files"]["config.json"].pop("size"),
     lambda t: t["files"].update({"evil.txt": {"size": 4, "blob_id": "1" * 40}}),
-    lambda t: t.update(format_version=2),
     lambda t: t.pop("files"),
     lambda t: t.update(files=[]),
     lambda t: t.update(files={}),
@@ -594,6 +835,32 @@ def test_listing_that_lies(k):
         k.ok(k.run("download", ID, "--offline"), 3, err="ignoring the list of files")
         k.ok(k.run("download", ID))
         assert "ignoring" not in k.ok(k.run("download", ID, "--offline")).err
+
+
+def test_listing_that_is_left_alone(k):
+    """A broken one where nothing may be written, or no better one comes; and that of a newer client."""
+    cache = fill(k)
+    at = cache.at / "trees" / (cache.commit + ".json")
+    good = at.read_text()
+    for text, args, status in (("{", ("--offline",), 3), ("{", ("--dry-run",), 0),
+                               ('{"format_version": 2}', ("--offline",), 3),
+                               ('{"format_version": 2}', ("--dry-run",), 0),
+                               ('{"format_version": 2}', (), 0),
+                               ('{"format_version": 2}', ("--force",), 0)):
+        at.write_text(text)
+        r = k.ok(k.run("download", ID, *args), status)
+        assert at.read_text() == text, args
+        assert "--force" in args or "ignoring the list" in r.err
+    at.write_text("{")
+    k.ok(k.run("download", ID))
+    assert at.read_text() == good
+    folder = k.dir / ".cache/huggingface/trees" / (cache.commit + ".json")
+    k.ok(k.download(ID))
+    for text, after in (("{", True), ('{"format_version": 2}', False)):
+        folder.write_text(text)
+        k.ok(k.download(ID, "--offline"), 3)
+        k.ok(k.download(ID))
+        assert (folder.read_text() != text) == after
 
 
 def test_lock_of_another(k):
@@ -672,14 +939,20 @@ def test_content_that_came_before_the_lock(k):
 
 @limit(60)
 def test_wait_for_another_hub(k):
-    """What it has in its partial file grows: so it is waited for."""
-    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 16 * MB)})
-    k.hub.fault(origin="cdn", rate=2 * MB, count=None)
+    """What it has in its partial file has nothing to do with ours: it is waited for, and the content comes
+    once. How long, tests/unit/lock_wait.c says."""
+    repo = k.hub.add_repo(ID, {"model.bin": Generated(3, 3 * MB)})
+    gate = threading.Event()
+    k.hub.fault(origin="cdn", call=gate.wait)
     first = k.start("download", ID, "-j", "1")
-    k.wait_for(lambda: k.from_cdn() > 100000)
-    r = k.ok(k.run("download", ID, "--stall-timeout", "4", timeout=50), err="another program is downloading it")
-    assert "no progress" not in r.err, r.err
+    k.wait_for(lambda: k.hub.asked("hub") and list(Cache(k, repo).top.glob(".locks/*/*.lock")))
+    second = k.start("download", ID, stderr=open(k.top / "said", "wb"))
+    k.wait_for(lambda: b"another program is downloading it" in (k.top / "said").read_bytes())
+    gate.set()
     k.ok(k.finish(first))
+    k.ok(k.finish(second))
+    assert "no progress" not in (k.top / "said").read_text()
+    assert k.from_cdn() < 4 * MB
     Cache(k, repo).check()
 
 

@@ -3,6 +3,7 @@ work nevertheless. Each test_* takes a Kit (kit.py)."""
 
 import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -30,11 +31,12 @@ def snapshot(folder):
             for p in folder.rglob("*")}
 
 
-def taken_over(k, top, *args, free=False):
+def taken_over(k, top, *args, free=False, env=None):
     """Runs the broken build; (Landlock's version, {name: set of endings})."""
     if not os.access(ESCAPE, os.X_OK):
         raise Skip("no %s: make test builds it" % ESCAPE)
-    env = {"HUB_TEST_BOX": top, "HF_TOKEN": k.tokens["write"], **({"HUB_TEST_FREE": "1"} if free else {})}
+    env = {"HUB_TEST_BOX": top, "HF_TOKEN": k.tokens["write"], **({"HUB_TEST_FREE": "1"} if free else {}),
+           **(env or {})}
     outside = snapshot(top / "out")
     wrap = ("sh", "-c", 'shift; exec "$0" "$@"', ESCAPE)
     r = k.run(*args, "-v", env=env, wrap=wrap)
@@ -51,8 +53,8 @@ def taken_over(k, top, *args, free=False):
     return int(landlock.group(1)) if landlock else 0, "seccomp" in said, tried
 
 
-def all_refused(k, top, *args, but=()):
-    landlock, seccomp, tried = taken_over(k, top, *args)
+def all_refused(k, top, *args, but=(), env=None):
+    landlock, seccomp, tried = taken_over(k, top, *args, env=env)
     for (version, name), ends in tried.items():
         if name in but:
             continue
@@ -80,9 +82,11 @@ def test_taken_over_download(k):
 def test_taken_over_download_to_a_folder_that_is_not_there(k):
     k.hub.add_repo(ID, FILES)
     top = box(k)
-    all_refused(k, top, "download", "-r", ID, "-p", top / "in/a/b")
-    ends = re.findall(r"^escape: \d+ (\w+) create beside$", k.results[-1].err, re.M)
-    assert ends[0] == "worked" and ends[-1] == "refused", "not confined any more: %s" % ends
+    for args in ((), ("README.md",), ("deep/",)):
+        all_refused(k, top, "download", "-r", ID, "-p", top / "in/a/b", *args)
+        ends = re.findall(r"^escape: \d+ (\w+) create beside$", k.results[-1].err, re.M)
+        assert set(ends) == {"refused"}, "not confined from the first answer on: %s" % ends
+        shutil.rmtree(top / "in/a")
 
 
 def test_taken_over_download_of_one_file(k):
@@ -100,6 +104,13 @@ def test_taken_over_download_to_the_cache(k):
     k.hub.add_repo(ID, FILES)
     top = box(k)
     all_refused(k, top, "download", ID, "--cache-dir", top / "in", but=("symlink",))  # that is in it
+
+
+def test_taken_over_cache_without_symbolic_links(k):
+    k.hub.add_repo(ID, FILES)
+    top = box(k)
+    all_refused(k, top, "download", ID, "--cache-dir", top / "in", env={"HF_HUB_DISABLE_SYMLINKS": "1"})
+    all_refused(k, top, "download", ID, "--cache-dir", top / "in", "--force", "--dry-run")
 
 
 def test_taken_over_dry_run_writes_nothing(k):

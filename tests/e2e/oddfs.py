@@ -5,6 +5,7 @@ machine that runs tests seldom has FAT, exFAT or an ext4 that folds names. Mount
 
     fold       what a name is compared as; names that fold to the same are one file
     refuse     a function of the path and the name: errno for a name that cannot be made, or 0
+    modes      files have modes of their own, not one for all
     files      how many files it says that there is room for; None: it does not say
     max_file   the largest size of a file"""
 
@@ -46,8 +47,9 @@ class Node:
 
 
 class OddFs:
-    def __init__(self, folder, fold=lambda name: name, refuse=lambda name: 0, files=None, max_file=1 << 62):
-        self.folder, self.fold, self.refuse = str(folder), fold, refuse
+    def __init__(self, folder, fold=lambda name: name, refuse=lambda name: 0, modes=False, files=None,
+                 max_file=1 << 62):
+        self.folder, self.fold, self.refuse, self.modes = str(folder), fold, refuse, modes
         self.files, self.max_file = files, max_file
         self.nodes = {}
         self.root = self.make(stat.S_IFDIR | 0o777)
@@ -115,7 +117,9 @@ class OddFs:
         if code == MKDIR:
             return self.add(node, body[8:], stat.S_IFDIR | 0o777).entry()
         if code == CREATE:
-            return self.add(node, body[16:], stat.S_IFREG | 0o666).entry() + bytes(16)
+            mode, mask = struct.unpack_from("<4xII", body)
+            mode = mode & ~mask & 0o777 if self.modes else 0o666
+            return self.add(node, body[16:], stat.S_IFREG | mode).entry() + bytes(16)
         if code in (UNLINK, RMDIR):
             return self.remove(node, body, code == RMDIR)
         if code in (RENAME, RENAME2):
@@ -180,7 +184,9 @@ class OddFs:
 
     def set(self, node, body):
         valid, size, atime, mtime = struct.unpack_from("<I12xQ8xQQ", body)
-        nanoseconds, = struct.unpack_from("<60xI", body)
+        nanoseconds, mode = struct.unpack_from("<60xI4xI", body)
+        if valid & 1 and self.modes:
+            node.mode = stat.S_IFMT(node.mode) | mode & 0o777
         if valid & 8:
             self.resize(node, size)
         if valid & 32:

@@ -2,6 +2,7 @@
 
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
+#include "tests/unit/tree.h"
 
 #include <sys/stat.h>
 
@@ -23,23 +24,6 @@ add(void *ctx, const struct repo_file *f, struct err *e)
 	return 0;
 }
 
-/* In two pieces, cut at any place. */
-static int
-read_text(struct str text, size_t cut, struct buf *out)
-{
-	struct tree_reader r = reader_make(add, out);
-	struct err e;
-	int rv = reader_feed(&r, str_make(text.s, cut), &e);
-
-	if (rv == 0)
-		rv = reader_feed(&r, str_make(text.s + cut, text.n - cut), &e);
-	if (rv == 0)
-		rv = reader_end(&r, &e);
-	CHECK(rv == 0 || e.kind == ERR_CONTENT);
-	buf_release(&r.member);
-	return rv;
-}
-
 #define ONE "\"a\": {\"size\": 1, \"blob_id\": \"" OID "\"}"
 #define LFS \
 	"\"b/c\": {\"size\": 7, \"blob_id\": \"" OID \
@@ -53,6 +37,8 @@ test_listing(void)
 		const char *text, *out; /* NULL: refused */
 	} t[] = {
 	    {TREE(""), ""},
+	    {"{\"repo\": 5, \"x\": [], \"format_version\": 1, \"files\": {}}",
+		""},
 	    {TREE(ONE), "a 1 abb2\n"},
 	    {TREE(ONE "," LFS), "a 1 abb2\nb/c 9 3444\n"},
 	    {TREE("\"a\": {\"size\": 1, \"blob_id\": \"" OID
@@ -74,7 +60,6 @@ test_listing(void)
 	    {TREE("") "}", NULL},
 	    {"{\"files\": {}}", NULL},
 	    {"{\"format_version\": 1}", NULL},
-	    {"{\"format_version\": 2, \"files\": {}}", NULL},
 	    {"{\"format_version\": \"1\", \"files\": {}}", NULL},
 	    {"{\"format_version\": 1, \"files\": []}", NULL},
 	    {"{\"format_version\": 1, \"files\": {}, \"files\": {}}", NULL},
@@ -108,9 +93,11 @@ test_listing(void)
 
 		for (size_t cut = 0; cut <= text.n; cut++) {
 			struct buf out = buf_make(4096);
-			int rv = read_text(text, cut, &out);
+			struct err e;
+			int rv = tree_read(text, cut, NULL, add, &out, &e);
 
 			CHECK_ROW(i, rv == (t[i].out ? 0 : -1));
+			CHECK_ROW(i, rv == 0 || e.kind == ERR_CONTENT);
 			CHECK_ROW(i,
 			    !t[i].out || strcmp(buf_cstr(&out), t[i].out) == 0);
 			buf_release(&out);
@@ -118,11 +105,65 @@ test_listing(void)
 		/* No beginning of it is whole. */
 		for (size_t n = 0; t[i].out && n + 2 < text.n; n++) {
 			struct buf out = buf_make(4096);
+			struct err e;
 
-			CHECK_ROW(
-			    i, read_text(str_make(text.s, n), 0, &out) < 0);
+			CHECK_ROW(i, tree_read(str_make(text.s, n), 0, NULL,
+					 add, &out, &e) < 0);
 			buf_release(&out);
 		}
+	}
+}
+
+/* A newer client's: not broken, but nothing to us. */
+static void
+test_version(void)
+{
+	static const char *const t[] = {
+	    "{\"format_version\": 2, \"files\": {}}",
+	    "{\"format_version\": 0, \"files\": {}}",
+	    "{\"format_version\": 4294967295, \"files\": 7}",
+	    "{\"files\": {}, \"format_version\": 17}",
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf out = buf_make(4096);
+		struct err e = {.kind = ERR_NONE};
+
+		CHECK_ROW(
+		    i, tree_read(str_of(t[i]), 0, NULL, add, &out, &e) < 0);
+		CHECK_ROW(i, e.kind == ERR_OTHER);
+		buf_release(&out);
+	}
+}
+
+/* A folder's listing may name its repository. */
+static void
+test_repository(void)
+{
+	static const struct {
+		const char *text, *repo, *out; /* NULL: of another one */
+	} t[] = {
+	    {"{\"repo\":\"a/b\",\"format_version\":1,\"files\":{" ONE "}}",
+		"a/b", "a 1 abb2\n"},
+	    {"{\"repo\":\"a/b\",\"format_version\":1,\"files\":{" ONE "}}",
+		"a/c", NULL},
+	    {"{\"repo\":7,\"format_version\":1,\"files\":{" ONE "}}", "a/b",
+		NULL},
+	    {"{\"format_version\":1,\"files\":{},\"repo\":\"a/b\"}", "x", NULL},
+	    {"{\"format_version\":1,\"files\":{" ONE "}}", "a/b", "a 1 abb2\n"},
+	    {"{\"repo\":\"a/b\",\"format_version\":1,\"files\":{" ONE "}}",
+		NULL, "a 1 abb2\n"},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf out = buf_make(4096);
+		struct err e;
+
+		CHECK_ROW(i, tree_read(str_of(t[i].text), 9, t[i].repo, add,
+				 &out, &e) == !t[i].out);
+		CHECK_ROW(
+		    i, strcmp(buf_cstr(&out), t[i].out ? t[i].out : "") == 0);
+		buf_release(&out);
 	}
 }
 
@@ -263,6 +304,7 @@ test_written_listing(void)
 	struct repo_file f = {.size = 5, .ids = &ids};
 	struct buf got = buf_make(1 << 20), want = buf_make(1 << 20);
 	struct maker me = {.uid = getuid()}, other = {.uid = getuid() + 1};
+	struct maker guess = {.uid = getuid() + 1, .unsure = true};
 	struct err e;
 
 	begin(&x);
@@ -284,6 +326,9 @@ test_written_listing(void)
 	CHECK(cache_tree(&x.c, &me, add, &got, &e) == 0);
 	CHECK(str_same(buf_str(&got), buf_str(&want)) && got.len > 20000);
 	CHECK(cache_tree(&x.c, &other, add, &got, &e) == 1);
+	/* Where the owner is not sure, a file shows it. */
+	CHECK(cache_tree(&x.c, &guess, add, &want, &e) == 0);
+	CHECK(!guess.unsure && guess.uid == getuid());
 	/* One that is there is not written again if it is ours; one that failed
 	 * is none. */
 	tree_begin(&w, &x.c, &me);
@@ -317,6 +362,54 @@ test_written_listing(void)
 	end(&x);
 }
 
+#define TREE_FILE "trees/" COMMIT ".json"
+
+/* A newer client's listing is left to it, and none is made of another
+ * repository. */
+static void
+test_listing_that_stays(void)
+{
+	static const char newer[] = "{\"format_version\": 2}";
+	struct maker me = {.uid = getuid()};
+	struct buf text = buf_make(4096);
+	struct tree_writer w;
+	struct scene x;
+	struct cache f;
+	struct err e;
+
+	begin(&x);
+	put(&x, BASE TREE_FILE, newer);
+	tree_begin(&w, &x.c, NULL);
+	tree_end(&w, true);
+	CHECK(folder_read(&x.root, BASE TREE_FILE, &text, &e) == 0);
+	CHECK(strcmp(buf_cstr(&text), newer) == 0);
+	put(&x, BASE TREE_FILE, "{");
+	tree_begin(&w, &x.c, NULL);
+	tree_end(&w, true);
+	CHECK(cache_tree(&x.c, NULL, add, &text, &e) == 0);
+
+	cache_init_folder(&f, &x.root, REPO_DATASET, "o/n");
+	memcpy(f.commit, COMMIT, sizeof(f.commit));
+	tree_begin(&w, &f, &me);
+	tree_end(&w, true);
+	buf_clear(&text);
+	CHECK(folder_read(
+		  &x.root, ".cache/huggingface/" TREE_FILE, &text, &e) == 0);
+	CHECK(strstr(buf_cstr(&text), "\"repo\": \"datasets/o/n\""));
+	CHECK(cache_tree(&f, &me, add, &text, &e) == 0);
+	cache_release(&f);
+	cache_init_folder(&f, &x.root, REPO_MODEL, "o/n");
+	memcpy(f.commit, COMMIT, sizeof(f.commit));
+	CHECK(cache_tree(&f, &me, add, &text, &e) == 1);
+	tree_begin(&w, &f, &me);
+	CHECK(w.fd >= 0);
+	tree_end(&w, true);
+	CHECK(cache_tree(&f, &me, add, &text, &e) == 0);
+	cache_release(&f);
+	buf_release(&text);
+	end(&x);
+}
+
 static enum cache_found
 look(struct scene *x, const char *path, uint64_t size)
 {
@@ -337,7 +430,7 @@ test_contents(void)
 	begin(&x);
 	CHECK(look(&x, "a/b", 3) == CACHE_MISSING);
 	put(&x, "new", "abc");
-	CHECK(cache_publish(&x.c, "new", "a/b", &x.d, false, &e) == 0);
+	CHECK(cache_publish(&x.c, "new", "a/b", &x.d, false, &e) == CACHE_DONE);
 	CHECK(look(&x, "a/b", 3) == CACHE_HIT);
 	CHECK(look(&x, "a/b", 4) == CACHE_MISSING);
 	CHECK(look(&x, "c", 3) == CACHE_BLOB);
@@ -347,27 +440,87 @@ test_contents(void)
 	fd = cache_open_blob(&x.c, &x.d, &e);
 	CHECK(fd >= 0);
 	close(fd);
-	CHECK(cache_link(&x.c, "c", &x.d, false, &e) == 0);
+	CHECK(cache_link(&x.c, "c", &x.d, false, &e) == CACHE_DONE);
 	CHECK(look(&x, "c", 3) == CACHE_HIT);
 	/* The same once more is fine; another one may not be replaced unless
 	 * it was there before. */
-	CHECK(cache_link(&x.c, "c", &x.d, false, &e) == 0);
+	CHECK(cache_link(&x.c, "c", &x.d, false, &e) == CACHE_DONE);
 	CHECK(folder_symlink(&x.root, "/etc/passwd",
 		  BASE "snapshots/" COMMIT "/c", &e) == 0);
 	CHECK(look(&x, "c", 3) == CACHE_BLOB);
 	CHECK(cache_find(&x.c, "c", &f) == 1);
-	CHECK(cache_link(&x.c, "c", &x.d, false, &e) < 0);
-	CHECK(cache_link(&x.c, "c", &x.d, true, &e) == 0);
+	CHECK(cache_link(&x.c, "c", &x.d, false, &e) == CACHE_TAKEN);
+	put(&x, "new", "abc");
+	CHECK(cache_publish(&x.c, "new", "c", &x.d, false, &e) == CACHE_TAKEN);
+	CHECK(cache_link(&x.c, "c", &x.d, true, &e) == CACHE_DONE);
 	CHECK(look(&x, "c", 3) == CACHE_HIT);
+	end(&x);
+}
+
+static void
+test_hard_links(void)
+{
+	struct scene x;
+	struct err e;
+
+	begin(&x);
 	x.c.links = CACHE_HARD_LINKS;
-	CHECK(cache_link(&x.c, "hard", &x.d, false, &e) == 0);
-	CHECK(look(&x, "hard", 3) == CACHE_HIT);
-	CHECK(look(&x, "hard", 4) == CACHE_MISSING);
+	put(&x, "new", "abc");
+	CHECK(cache_publish(&x.c, "new", "a", &x.d, false, &e) == CACHE_DONE);
+	CHECK(look(&x, "a", 3) == CACHE_HIT);
+	CHECK(look(&x, "a", 4) == CACHE_MISSING);
+	CHECK(cache_link(&x.c, "b", &x.d, false, &e) == CACHE_DONE);
+	/* Another run has fetched it, too, and published first. */
+	CHECK(cache_link(&x.c, "b", &x.d, false, &e) == CACHE_DONE);
+	put(&x, "new", "abc");
+	CHECK(cache_publish(&x.c, "new", "a", &x.d, false, &e) == CACHE_DONE);
+	CHECK(look(&x, "a", 3) == CACHE_HIT);
+	/* b is a link to a content that was replaced: a file of that size. */
+	CHECK(look(&x, "b", 3) == CACHE_PLAIN);
+	CHECK(look(&x, "b", 4) == CACHE_MISSING);
+	end(&x);
+}
+
+static void
+test_no_links(void)
+{
+	struct scene x;
+	struct err e;
+
+	begin(&x);
 	x.c.links = CACHE_NO_LINKS;
 	put(&x, "new", "abcd");
-	CHECK(cache_publish(&x.c, "new", "d", &x.d, false, &e) == 0);
-	CHECK(look(&x, "d", 4) == CACHE_HIT);
-	CHECK(cache_link(&x.c, "e", &x.d, false, &e) == 1);
+	CHECK(cache_publish(&x.c, "new", "d", &x.d, false, &e) == CACHE_DONE);
+	CHECK(look(&x, "d", 4) == CACHE_PLAIN);
+	CHECK(look(&x, "d", 5) == CACHE_MISSING);
+	CHECK(cache_link(&x.c, "e", &x.d, false, &e) == CACHE_LINKLESS);
+	/* As if the file system took it for the same name. */
+	put(&x, "new", "efgh");
+	CHECK(cache_publish(&x.c, "new", "d", &x.d, false, &e) == CACHE_TAKEN);
+	CHECK(cache_publish(&x.c, "new", "d", &x.d, true, &e) == CACHE_DONE);
+	end(&x);
+}
+
+/* The content stays, as a published file, if its link cannot be made. */
+static void
+test_no_place(void)
+{
+	struct scene x;
+	struct stat st;
+	struct err e = {.kind = ERR_NONE};
+	struct repo_file f;
+
+	begin(&x);
+	put(&x, BASE "snapshots/" COMMIT "/a", "a file, no folder");
+	put(&x, "new", "abc");
+	CHECK(cache_publish(&x.c, "new", "a/b", &x.d, false, &e) ==
+	      CACHE_UNLINKED);
+	CHECK(e.kind == ERR_FILE);
+	CHECK(cache_look_blob(&x.c, &x.d, 3) == CACHE_BLOB);
+	CHECK(folder_stat(&x.root, "new", &st, &e) == 1);
+	CHECK(cache_find(&x.c, "a", &f) == 1);
+	/* And if that cannot be published, nothing has happened. */
+	CHECK(cache_publish(&x.c, "new", "c", &x.d, false, &e) == CACHE_FAILED);
 	end(&x);
 }
 
@@ -393,11 +546,17 @@ int
 main(void)
 {
 	test_listing();
+	test_version();
+	test_repository();
 	test_names();
 	test_shared_path();
 	test_refs();
 	test_written_listing();
+	test_listing_that_stays();
 	test_contents();
+	test_hard_links();
+	test_no_links();
+	test_no_place();
 	test_locks();
 	return test_end();
 }

@@ -282,6 +282,37 @@ test_maker(void)
 	}
 }
 
+/* A file is made to find out only where that decides. */
+static void
+test_owner(void)
+{
+	static const struct {
+		uid_t uid; /* of the file that is looked at, beside our own */
+		uid_t guess;
+		bool unsure, owns, stays_unsure;
+	} t[] = {
+	    {0, 0, false, true, false},
+	    {0, 0, true, true, true},
+	    {0, 1, true, true, false},
+	    {0, 1, false, false, false},
+	    {1, 0, true, false, false},
+	    {1, 0, false, false, false},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct maker m = {
+		    .uid = geteuid() + t[i].guess, .unsure = t[i].unsure};
+		struct stat st = {.st_uid = geteuid() + t[i].uid};
+		struct place p;
+
+		place_init(&p);
+		CHECK_ROW(i, maker_owns(&m, &p.in, &st) == t[i].owns);
+		CHECK_ROW(i, m.unsure == t[i].stays_unsure);
+		CHECK_ROW(i, files_in(p.in.fd) == 0);
+		place_release(&p);
+	}
+}
+
 /* On a usual file system, and on one where all files have one mode. */
 static void
 test_made(void)
@@ -917,6 +948,7 @@ main(void)
 	test_mode();
 	test_create();
 	test_maker();
+	test_owner();
 	test_made();
 	test_read_limit();
 	test_links();

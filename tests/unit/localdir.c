@@ -174,7 +174,9 @@ stat_of(const struct place *p)
 static bool
 has(const struct place *p, const struct stat *st)
 {
-	return localdir_has(&p->f, "a/b", st, &p->d, geteuid());
+	struct maker me = {.uid = geteuid()};
+
+	return localdir_has(&p->f, "a/b", st, &p->d, &me);
 }
 
 static void
@@ -190,6 +192,8 @@ static void
 test_folder(void)
 {
 	struct place p;
+	struct maker me = {.uid = geteuid()}, him = {.uid = geteuid() + 1};
+	struct maker guess = {.uid = geteuid() + 1, .unsure = true};
 	struct digest other;
 	struct stat st;
 	struct err e;
@@ -202,9 +206,11 @@ test_folder(void)
 	CHECK(has(&p, &st));
 	other = p.d;
 	other.b[3] ^= 1;
-	CHECK(!localdir_has(&p.f, "a/b", &st, &other, geteuid()));
+	CHECK(!localdir_has(&p.f, "a/b", &st, &other, &me));
 	/* What somebody else has noted, or what is ours and not his. */
-	CHECK(!localdir_has(&p.f, "a/b", &st, &p.d, geteuid() + 1));
+	CHECK(!localdir_has(&p.f, "a/b", &st, &p.d, &him));
+	/* Where a server decides about owners, a file shows which is ours. */
+	CHECK(localdir_has(&p.f, "a/b", &st, &p.d, &guess));
 	place_release(&p);
 }
 

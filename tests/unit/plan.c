@@ -148,13 +148,14 @@ place_release(struct place *w)
 static void
 look(struct plan *p, const struct place *w, bool force, bool note)
 {
+	struct maker me = {.uid = geteuid()};
 	const struct plan_how how = {
 	    .folder = &w->f,
 	    .prefix = LOCALDIR_PREFIX "/",
 	    .commit = COMMIT,
 	    .layout = true,
 	    .note = note,
-	    .owner = geteuid(),
+	    .maker = &me,
 	    .force = force,
 	    .progress = w->progress,
 	};
@@ -266,10 +267,10 @@ test_same_name(void)
 	look(&p, &w, false, true);
 	/* They have two links: they may well be two names. */
 	CHECK(is(&p, "a", PLAN_FETCH) && is(&p, "b", PLAN_FETCH));
-	CHECK(plan_same_name(&p, find(&p, "b"), &w.f) == find(&p, "a"));
-	CHECK(plan_same_name(&p, find(&p, "a"), &w.f) == find(&p, "b"));
-	CHECK(!plan_same_name(&p, find(&p, "c"), &w.f));
-	CHECK(!plan_same_name(&p, find(&p, "d"), &w.f));
+	CHECK(plan_same_name(&p, find(&p, "b"), &w.f, NULL) == find(&p, "a"));
+	CHECK(plan_same_name(&p, find(&p, "a"), &w.f, NULL) == find(&p, "b"));
+	CHECK(!plan_same_name(&p, find(&p, "c"), &w.f, NULL));
+	CHECK(!plan_same_name(&p, find(&p, "d"), &w.f, NULL));
 	CHECK(plan_same_name_error(find(&p, "a"), &e) < 0);
 	CHECK(e.kind == ERR_FILE && strstr(e.msg, "'a'") && *e.hint);
 	plan_release(&p);
