@@ -1027,6 +1027,25 @@ def test_lines_of_hf(k):
     assert json.loads(r.out)["path"] == str(at)
 
 
+def test_upload_lines_of_hf(k):
+    k.hub.add_repo("acme-lab/data", {"a.txt": "a"}, type="dataset")
+    for path in ("models/model.safetensors", "data/train.csv", "my-model/config.json"):
+        (k.work / path).parent.mkdir()
+        (k.work / path).write_text(path)
+    for line, type, name, files in (
+            ("upload acme-lab/my-model my-model .", "model", "acme-lab/my-model", {"config.json"}),
+            ("upload acme-lab/one ./models/model.safetensors", "model", "acme-lab/one", {"model.safetensors"}),
+            ("upload acme-lab/data ./data /train --repo-type=dataset", "dataset", "acme-lab/data",
+             {"a.txt", "train/train.csv"}),
+            ("upload acme-lab/four ./models . --commit-message=Epoch-34/50 --commit-description=68%", "model",
+             "acme-lab/four", {"model.safetensors"}),
+            ("upload acme-lab/five . . --type dataset --private --exclude data/* --format quiet", "dataset",
+             "acme-lab/five", {"models/model.safetensors", "my-model/config.json"})):
+        k.ok(k.run(*line.split(), env={"HF_TOKEN": k.tokens["write"]}))
+        have = set(k.hub.find_repo(type, name).find("main").files) - {".gitattributes"}
+        assert have == files, (line, have)
+
+
 def test_options_that_exclude_each_other(k):
     for args, said in ((["--cache", "-p", "x"], "-p and --cache"), (["--cache", "-f"], "-f and --cache"),
                        (["--cache-dir", "d", "-o", "-", "f"], "-o and --cache"),
