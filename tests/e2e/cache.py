@@ -358,16 +358,22 @@ def test_name_of_a_trial_folder(k):
 WRITES = {4, 9, 11, 12, 16, 35, 45, 10}  # SETATTR, MKDIR, RMDIR, RENAME, WRITE, CREATE, RENAME2, UNLINK
 
 
-def test_nothing_is_written_where_all_is_there(k):
-    """Also on a network file system, whose properties only a file would show; nor in a dry run."""
-    repo = k.hub.add_repo(ID, FILES)
-    top, fs = odd(k, modes=True)
+def watched(fs):
+    """The codes of the calls that write, as they come."""
     act, written = fs.act, []
 
     def watch(code, node, body):
         written.extend([code] if code in WRITES else [])
         return act(code, node, body)
     fs.act = watch
+    return written
+
+
+def test_nothing_is_written_where_all_is_there(k):
+    """Also on a network file system, whose properties only a file would show; nor in a dry run."""
+    repo = k.hub.add_repo(ID, FILES)
+    top, fs = odd(k, modes=True)
+    written = watched(fs)
     try:
         for where in (("--cache-dir", top / "cache"), ("-p", top / "folder")):
             how = ("download", *(("-r",) if where[0] == "-p" else ()), ID, *where)
@@ -380,6 +386,25 @@ def test_nothing_is_written_where_all_is_there(k):
                 written.clear()
                 k.ok(k.run(*how, *args))
                 assert not written, (where, args, written)
+    finally:
+        fs.__exit__()
+
+
+def test_server_that_decides_about_owners(k):
+    """As one that takes root for nobody: which files are ours, a file shows, where that decides."""
+    repo = k.hub.add_repo(ID, FILES)
+    top, fs = odd(k, modes=True, owner=65534)
+    written = watched(fs)
+    try:
+        k.ok(k.download(repo, to=top))
+        for args in ((), ("--offline",)):
+            written.clear()
+            k.ok(k.download(repo, *args, to=top), err="8 of 8 files are in place, unchanged since they were verified")
+            assert written and set(written) <= {4, 35, 10}, written  # SETATTR, CREATE, UNLINK
+        written.clear()
+        k.ok(k.download(repo, "--dry-run", to=top), out="0 of 8 files")
+        k.ok(k.download(repo, "--dry-run", "--offline", to=top), 3, err="the list of its files")
+        assert not written, written
     finally:
         fs.__exit__()
 

@@ -6,6 +6,7 @@ machine that runs tests seldom has FAT, exFAT or an ext4 that folds names. Mount
     fold       what a name is compared as; names that fold to the same are one file
     refuse     a function of the path and the name: errno for a name that cannot be made, or 0
     modes      files have modes of their own, not one for all
+    owner      of all files
     files      how many files it says that there is room for; None: it does not say
     max_file   the largest size of a file"""
 
@@ -26,9 +27,10 @@ ALLOWS_2_GIB = 1 << 31
 
 
 class Node:
-    def __init__(self, number, mode):
+    def __init__(self, number, mode, owner):
         self.number = number
         self.mode = mode
+        self.owner = owner
         self.links = 1
         self.data = bytearray()
         self.names = {}  # folded -> (as it was made, Node)
@@ -40,22 +42,22 @@ class Node:
     def attributes(self):
         m, c = divmod(self.mtime, 10 ** 9), divmod(self.ctime, 10 ** 9)
         return struct.pack("<6Q10I", self.number, len(self.data), -(-len(self.data) // BLOCK) * 8, m[0], m[0],
-                           c[0], m[1], m[1], c[1], self.mode, self.links, 0, 0, 0, BLOCK, 0)
+                           c[0], m[1], m[1], c[1], self.mode, self.links, self.owner, 0, 0, BLOCK, 0)
 
     def entry(self):
         return struct.pack("<4Q2I", self.number, 0, 0, 0, 0, 0) + self.attributes()
 
 
 class OddFs:
-    def __init__(self, folder, fold=lambda name: name, refuse=lambda name: 0, modes=False, files=None,
-                 max_file=1 << 62):
+    def __init__(self, folder, fold=lambda name: name, refuse=lambda name: 0, modes=False, owner=0,
+                 files=None, max_file=1 << 62):
         self.folder, self.fold, self.refuse, self.modes = str(folder), fold, refuse, modes
-        self.files, self.max_file = files, max_file
+        self.files, self.max_file, self.owner = files, max_file, owner
         self.nodes = {}
         self.root = self.make(stat.S_IFDIR | 0o777)
 
     def make(self, mode):
-        node = Node(len(self.nodes) + 1, mode)
+        node = Node(len(self.nodes) + 1, mode, self.owner)
         self.nodes[node.number] = node
         return node
 

@@ -60,6 +60,33 @@ test_here(void)
 	CHECK(look("/proc", &t) == 0 && !t.windows);
 }
 
+/* What only a file shows; and that file is gone. */
+static void
+test_probe(void)
+{
+	char path[SCRATCH_PATH];
+	struct folder_traits t;
+	struct folder f;
+	struct err e;
+	bool sparse;
+
+	scratch_make(path);
+	CHECK(folder_open(&f, path, false, &e) == 0);
+	CHECK(folder_traits(&f, &t, &e) == 0 && !t.untried_holes);
+	sparse = t.sparse;
+	t.maker = (struct maker){.uid = geteuid() + 1, .unsure = true};
+	t.sparse = !sparse;
+	CHECK(folder_probe(&f, &t, &e) == 0);
+	CHECK(t.maker.uid == geteuid() && !t.maker.unsure);
+	/* What is known is not tried. */
+	CHECK(t.sparse == !sparse);
+	t.untried_holes = true;
+	CHECK(folder_probe(&f, &t, &e) == 0);
+	CHECK(t.sparse == sparse && !t.untried_holes);
+	folder_close(&f);
+	CHECK(rmdir(path) == 0);
+}
+
 static int
 limited(const char *path)
 {
@@ -103,6 +130,7 @@ int
 main(void)
 {
 	test_here();
+	test_probe();
 	CHECK(in_child(limited) == 0);
 	CHECK(in_child(small) == 0);
 	test_closed();
