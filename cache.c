@@ -365,8 +365,10 @@ shared_path(const char *text)
 void
 cache_init_named(struct cache *c, const struct folder *root, struct str name)
 {
-	*c =
-	    (struct cache){.root = root, .name = str_dup(name), .blobs.fd = -1};
+	*c = (struct cache){.root = root,
+	    .name = str_dup(name),
+	    .blobs.fd = -1,
+	    .part.fd = -1};
 	c->base = join(c->name, "/", "", "");
 	c->refs = join(c->base, "refs/", "", "");
 }
@@ -398,7 +400,8 @@ cache_init_folder(struct cache *c, const struct folder *root,
 	*c = (struct cache){.root = root,
 	    .name = xstrdup(""),
 	    .base = xstrdup(".cache/huggingface/"),
-	    .blobs.fd = -1};
+	    .blobs.fd = -1,
+	    .part.fd = -1};
 	c->repo = buf_detach(&b);
 	c->refs = join(c->base, "refs/", c->repo, "/");
 }
@@ -407,11 +410,12 @@ void
 cache_release(struct cache *c)
 {
 	folder_close(&c->blobs);
+	folder_close(&c->part);
 	free(c->name);
 	free(c->repo);
 	free(c->base);
 	free(c->refs);
-	*c = (struct cache){.blobs.fd = -1};
+	*c = (struct cache){.blobs.fd = -1, .part.fd = -1};
 }
 
 int
@@ -709,33 +713,48 @@ cache_look_blob(const struct cache *c, const struct digest *d, uint64_t size)
 	return found;
 }
 
-/* The folder of the blobs, opened once: so that a look is one call. */
+/* Opens a folder below the root, unless f is it already: so that looking at what
+ * is in it is one call. */
+static bool
+open_once(const struct cache *c, struct folder *f, const char *path)
+{
+	struct err e;
+
+	if (f->fd >= 0 &&
+	    strcmp(f->path + strlen(c->root->path) + 1, path) == 0)
+		return true;
+	folder_close(f);
+	f->fd = folder_openat(c->root, path, O_RDONLY | O_DIRECTORY, &e);
+	if (f->fd >= 0)
+		f->path = join(c->root->path, "/", path, "");
+	return f->fd >= 0;
+}
+
 static bool
 open_blobs(struct cache *c)
 {
-	char *path;
-	struct err e;
+	char *path = join(c->base, "blobs", "", "");
+	bool open = open_once(c, &c->blobs, path);
 
-	if (c->blobs.fd >= 0)
-		return true;
-	path = join(c->base, "blobs", "", "");
-	c->blobs.fd = folder_openat(c->root, path, O_RDONLY | O_DIRECTORY, &e);
-	if (c->blobs.fd >= 0)
-		c->blobs.path = join(c->root->path, "/", path, "");
 	free(path);
-	return c->blobs.fd >= 0;
+	return open;
 }
 
 /* What has the place of a file in the snapshot: a link with that text, another
  * file (text is ""), or nothing. -1: it is in the way. */
 static int
-look_entry(const struct cache *c, const char *path, char text[PATH_LIMIT],
+look_entry(struct cache *c, const char *path, char text[PATH_LIMIT],
     struct stat *st, bool *there, struct err *e)
 {
 	char *at = cache_entry(c, path);
+	const char *name = path_last(at);
+	char *in = xstrndup(at, (size_t)(name - at) - 1);
+	bool open = open_once(c, &c->part, in);
 	int rv = 0;
 
-	*there = folder_read_link(c->root, at, text, PATH_LIMIT, st, e) >= 0 ||
+	free(in);
+	*there = folder_read_link(open ? &c->part : c->root, open ? name : at,
+		     text, PATH_LIMIT, st, e) >= 0 ||
 		 errno == EINVAL;
 	if (!*there) {
 		rv = errno == ENOENT ? 0 : -1;

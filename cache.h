@@ -49,6 +49,8 @@ struct cache {
 	char commit[41];
 	enum cache_links links;
 	struct folder blobs; /* fd -1: not there, or not looked for yet */
+	struct folder part;  /* the one of the snapshot that was looked into
+			      * last; the same */
 };
 
 /* The cache's folder of a repository in root. Nothing is opened yet. */

@@ -698,7 +698,7 @@ ls(const struct options *o, const struct config *c, struct output *out,
 	    .table = human || o->long_list,
 	    .saved = c->offline,
 	    .folder.fd = -1,
-	    .cache.blobs.fd = -1};
+	    .cache = {.blobs.fd = -1, .part.fd = -1}};
 	int rv;
 
 	if (!c->offline && (o->local_path || o->cache_dir)) {

@@ -1462,7 +1462,7 @@ verify(const struct options *o, const struct config *c, struct output *out,
 	    .c = c,
 	    .top = o->cache ? c->cache_dir : o->local_path,
 	    .folder.fd = -1,
-	    .cache.blobs.fd = -1,
+	    .cache = {.blobs.fd = -1, .part.fd = -1},
 	    .litter.fd = -1};
 	int rv;
 

@@ -2,6 +2,7 @@
 Each test_* takes a Kit (kit.py)."""
 
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import time
 from pathlib import Path
 
 from fakehub import Generated
-from kit import MB, Skip, limit, sha256, tree
+from kit import MB, Skip, bounded, limit, sha256, tree
 from oddfs import OddFs
 
 ID = "acme-lab/tiny"
@@ -529,18 +530,49 @@ def test_offline_asks_nothing_where_nothing_is(k):
             assert not k.hub.asked(), args
 
 
+def large_cache(k, n):
+    """A cache of so many files, as a client leaves it; its commit."""
+    at = k.home / ".cache/huggingface/hub" / FOLDER
+    commit, files = "8" * 40, {}
+    for folder in ("blobs", "refs", "trees"):
+        (at / folder).mkdir(parents=True)
+    (at / "refs/main").write_text(commit)
+    for i in range(n):
+        data = b"%d" % i
+        oid = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+        path = "part-%03d/file-%06d.json" % (i // 500, i)
+        if i % 500 == 0:
+            (at / "snapshots" / commit / path).parent.mkdir(parents=True)
+        (at / "blobs" / oid).write_bytes(data)
+        os.symlink("../../../blobs/" + oid, at / "snapshots" / commit / path)
+        files[path] = {"size": len(data), "blob_id": oid}
+    (at / "trees" / (commit + ".json")).write_text(json.dumps({"format_version": 1, "files": files}, indent=1))
+    return commit
+
+
 def test_system_calls_of_a_hit(k):
-    """At most six a file."""
-    small = {"part-%02d/f%03d.json" % (i % 20, i): "{%d}" % i for i in range(400)}
-    cache = fill(k, small)
-    counts = []
-    for args in ((), ("--include", "part-00/f000.json")):
-        r, calls = strace(k, "download", ID, "--offline", *args, log=k.top / "log")
-        k.ok(r)
-        counts.append(len(calls.splitlines()))
-    assert len(cache.files) >= 400
-    assert counts[0] - counts[1] <= 6 * len(cache.files), counts
-    assert counts[1] < 500, counts  # a sanitizer makes some hundred itself
+    """At most three a file, and no request."""
+    n = 600
+    commit = large_cache(k, n)
+    for args in (("--offline",), ("--revision", commit)):
+        counts = []
+        for some in ((), ("part-000/file-000000.json",)):
+            r, calls = strace(k, "download", ID, *args, *some, log=k.top / "log")
+            k.ok(r, err="%d of %d file" % ((1, 1) if some else (n, n)))
+            counts.append(len(calls.splitlines()))
+        assert counts[0] - counts[1] <= 3 * n, counts
+        assert counts[1] < 1000, counts  # a sanitizer makes some hundred itself
+    assert not k.hub.asked()
+
+
+@limit(300)
+def test_memory_of_a_large_cache(k):
+    """Of 100,000 files 24 MiB of address space (HUB_LONG=1: with so many)."""
+    n = 100000 if os.environ.get("HUB_LONG") else 1500
+    commit = large_cache(k, n)
+    for args in (("--offline",), ("--revision", commit), ("--offline", "--json"), ("--offline", "--dry-run")):
+        k.ok(k.run("download", ID, *args, wrap=bounded(2 + n // 5000)))
+    assert not k.hub.asked()
 
 
 def test_offline_status_is_of_what_is_missing(k):
