@@ -38,9 +38,9 @@ fake_now(void)
 }
 
 int
-fake_until(uint64_t end, struct err *e)
+fake_until(uint64_t deadline, struct err *e)
 {
-	now = end - 5;
+	now = deadline - 5;
 	if (other->signal && now >= other->signal)
 		return err_set(e, ERR_STOPPED, "stopped");
 	return 0;
@@ -71,10 +71,10 @@ fake_incomplete(const struct cache *c, const struct digest *d)
 }
 
 uint64_t
-fake_left(const struct folder *f, const char *prefix, const struct digest *d,
+fake_left(const struct folder *f, const char *prefix, const struct digest *want,
     uint64_t size)
 {
-	(void)f, (void)prefix, (void)d, (void)size;
+	(void)f, (void)prefix, (void)want, (void)size;
 	return grown(true);
 }
 
@@ -87,14 +87,14 @@ fake_look_blob(const struct cache *c, const struct digest *d, uint64_t size)
 }
 
 void
-fake_note(struct progress *p, const char *format, ...)
+fake_note(struct progress *p, const char *fmt, ...)
 {
 	size_t n = strlen(notes);
 	va_list list;
 
 	(void)p;
-	va_start(list, format);
-	vsnprintf(notes + n, sizeof(notes) - n, format, list);
+	va_start(list, fmt);
+	vsnprintf(notes + n, sizeof(notes) - n, fmt, list);
 	va_end(list);
 }
 
