@@ -1,5 +1,3 @@
-#define _GNU_SOURCE /* CLOCK_REALTIME_COARSE */
-
 #include "download.h"
 
 #include <fcntl.h>
@@ -1076,26 +1074,6 @@ each_folder(struct download *d, bool all,
 	return 0;
 }
 
-/* Syncs the folder of path and those above it, which may be new, too; not those
- * that also contain last, which are synced already. */
-static int
-sync_up(const struct folder *f, char *path, const char *last, struct err *e)
-{
-	char *slash;
-	int rv = folder_sync(f, path, e);
-
-	while (rv == 0 && (slash = strrchr(path, '/'))) {
-		/* The '/' is compared, too: last must be in the same folder. */
-		size_t n = (size_t)(slash - path) + 1;
-
-		if (last && strncmp(last, path, n) == 0)
-			break;
-		*slash = '\0';
-		rv = folder_sync(f, path, e);
-	}
-	return rv;
-}
-
 static int
 sync_folder(
     struct download *d, const char *target, const char *last, struct err *e)
@@ -1105,7 +1083,7 @@ sync_folder(
 	char *before = d->in_cache && last ? cache_entry(&d->cache, last)
 		       : last              ? xstrdup(last)
 					   : NULL;
-	int rv = sync_up(&d->folder, path, before, e);
+	int rv = folder_sync_up(&d->folder, path, before, e);
 
 	free(before);
 	free(path);
@@ -1222,26 +1200,6 @@ enter(struct download *d, struct err *e)
 		return 0;
 	/* Once more, since there is more room now. */
 	return partial_setup(&d->folder, &d->ground, e);
-}
-
-/* Waits for the next tick of file times, of up to 10 ms: a program that waits
- * for this run to end and then writes to a file could otherwise write within
- * the tick of our last stamp, and the change would not show. */
-static void
-let_tick_pass(void)
-{
-#ifdef CLOCK_REALTIME_COARSE
-	struct timespec began, now;
-	struct err ignored;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &began);
-	for (int i = 0; i < 20; i++) {
-		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-		if (now.tv_sec != began.tv_sec || now.tv_nsec != began.tv_nsec)
-			return;
-		wait_until(wait_now() + 1, &ignored);
-	}
-#endif
 }
 
 static int
@@ -1414,7 +1372,7 @@ to_folder(struct download *d, struct output *out, struct err *e)
 	}
 	leave(d);
 	if (d->layout && d->plan.to_fetch)
-		let_tick_pass();
+		stamp_let_pass();
 	return download_report_end(&r, rv, out, e);
 }
 

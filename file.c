@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* O_PATH, fstatfs */
+#define _GNU_SOURCE /* O_PATH, fstatfs, CLOCK_REALTIME_COARSE */
 
 #include "file.h"
 
@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -690,6 +691,25 @@ folder_sync(const struct folder *f, const char *path, struct err *e)
 	return rv;
 }
 
+int
+folder_sync_up(
+    const struct folder *f, char *path, const char *last, struct err *e)
+{
+	char *slash;
+	int rv = folder_sync(f, path, e);
+
+	while (rv == 0 && (slash = strrchr(path, '/'))) {
+		/* The '/' is compared, too: last must be in the same folder. */
+		size_t n = (size_t)(slash - path) + 1;
+
+		if (last && strncmp(last, path, n) == 0)
+			break;
+		*slash = '\0';
+		rv = folder_sync(f, path, e);
+	}
+	return rv;
+}
+
 static int
 sync_file(int fd)
 {
@@ -974,6 +994,23 @@ bool
 stamp_coarse(const struct stamp *s)
 {
 	return s->ctime % 10000000 == 0;
+}
+
+void
+stamp_let_pass(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+	struct timespec began, now;
+	struct err ignored;
+
+	clock_gettime(CLOCK_REALTIME_COARSE, &began);
+	for (int i = 0; i < 20; i++) {
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+		if (now.tv_sec != began.tv_sec || now.tv_nsec != began.tv_nsec)
+			return;
+		wait_until(wait_now() + 1, &ignored);
+	}
+#endif
 }
 
 static int

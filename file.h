@@ -107,6 +107,11 @@ int folder_remove(const struct folder *f, const char *path, struct err *e);
 /* fsync of the folder that path is in. */
 int folder_sync(const struct folder *f, const char *path, struct err *e);
 
+/* The same for that folder and those above it, which may be new, too; not those
+ * that also contain last (NULL: none), which are synced already. Cuts path. */
+int folder_sync_up(
+    const struct folder *f, char *path, const char *last, struct err *e);
+
 /* Writes a small file whole: temporary name beside it, rename. Not synced. */
 int folder_write(
     const struct folder *f, const char *path, struct str text, struct err *e);
@@ -163,6 +168,11 @@ bool stamp_same(const struct stamp *a, const struct stamp *b);
 /* True if the times are multiples of 10 ms or more, as on FAT, exFAT and old
  * file systems: such a step may hide a change, so the stamp proves nothing. */
 bool stamp_coarse(const struct stamp *s);
+
+/* Waits for the next tick of file times, of up to 10 ms: a program that waits
+ * for this run to end and then writes to a file could otherwise write within
+ * the tick of our last stamp, and the change would not show. */
+void stamp_let_pass(void);
 
 /* pread and pwrite of exactly n bytes, over short counts and EINTR. Reading
  * fewer is ERR_FILE ("ends early"). name is for messages. */
