@@ -365,10 +365,8 @@ shared_path(const char *text)
 void
 cache_init_named(struct cache *c, const struct folder *root, struct str name)
 {
-	*c = (struct cache){.root = root,
-	    .name = str_dup(name),
-	    .blobs.fd = -1,
-	    .part.fd = -1};
+	*c = (struct cache){
+	    .root = root, .name = str_dup(name), .blobs.fd = -1, .part.fd = -1};
 	c->base = join(c->name, "/", "", "");
 	c->refs = join(c->base, "refs/", "", "");
 }

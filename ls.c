@@ -207,13 +207,15 @@ each_file(struct ls *l,
     struct err *e)
 {
 	struct folder_traits t = {.free = 0};
-	const struct maker *owner = l->o->local_path ? &t.maker : NULL;
+	struct maker *owner = l->o->local_path ? &t.maker : NULL;
 	int rv;
 
 	if (!l->saved)
 		return repo_tree(&l->s.repo, l->commit, each, l, e);
 	if (folder_traits(&l->folder, &t, e) < 0)
 		return -1;
+	/* Nothing is written, not even to find out about owners. */
+	t.maker.unsure = false;
 	memcpy(l->cache.commit, l->commit, sizeof(l->commit));
 	rv = cache_tree(&l->cache, owner, each, l, e);
 	if (rv <= 0)
@@ -221,7 +223,7 @@ each_file(struct ls *l,
 	err_set(e, ERR_ABSENT,
 	    "the list of files at commit %s is not in '%s', and hub is offline",
 	    l->commit, l->folder.path);
-	return err_hint(e, "run again without --offline");
+	return err_hint(e, "%s", l->s.config->go_online);
 }
 
 /* A file of the listing that a download left, or the folder in which it is. */
@@ -658,8 +660,8 @@ find_commit(struct ls *l, struct err *e)
 	err_set(e, ERR_ABSENT,
 	    "hub is offline, and '%s' does not say which commit '%.64s' is",
 	    l->folder.path, revision);
-	return err_hint(e, "run again without --offline, or give the commit "
-			   "with --revision");
+	return err_hint(e, "%s, or give the commit with --revision",
+	    l->s.config->go_online);
 }
 
 static int

@@ -329,7 +329,8 @@ take_link(struct verify *v, const char *path)
 	const char *slash;
 
 	x->link = x->blob = true;
-	if (folder_read_link(&v->folder, path, text, sizeof(text), &why) < 0) {
+	if (folder_read_link(&v->folder, path, text, sizeof(text), NULL, &why) <
+	    0) {
 		set_state(x, ITEM_UNREAD, &why);
 		return;
 	}
