@@ -322,17 +322,19 @@ is_clear(const struct url *u, bool proxied)
 	return !u->secure && (proxied || !url_is_loopback(u));
 }
 
-/* True if the request gets the token: only on the way to the endpoint, never in
- * clear text off this machine, and not once a redirect has left the endpoint,
- * even if another one leads back. */
-static bool
-gets_token(const struct response *r)
+/* The token that the request gets, or NULL: its own, or the client's on the way
+ * to the endpoint, and not once a redirect has left the endpoint, even if
+ * another one leads back; never in clear text off this machine. */
+static const char *
+token_for(const struct response *r)
 {
-	const struct client *c = r->client;
+	const struct request *q = r->request;
 
-	if (!c->o.token || r->request->no_token || r->token_lost)
-		return false;
-	return !is_clear(&r->url, r->proxied);
+	if (is_clear(&r->url, r->proxied))
+		return NULL;
+	if (q->bearer)
+		return q->bearer;
+	return q->no_token || r->token_lost ? NULL : r->client->o.token;
 }
 
 bool
@@ -400,6 +402,7 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	const struct request *q = r->request;
 	const struct client *c = r->client;
 	bool absolute = r->proxied && !r->url.secure;
+	const char *token = token_for(r);
 
 	buf_printf(b, "%s ", r->method);
 	put_target(b, &r->url, absolute);
@@ -415,8 +418,8 @@ put_request(struct buf *b, const struct response *r, struct err *e)
 	if (q->ranged)
 		buf_printf(b, "Range: bytes=%llu-%llu\r\n",
 		    (unsigned long long)q->first, (unsigned long long)q->last);
-	if (gets_token(r))
-		buf_printf(b, "Authorization: Bearer %s\r\n", c->o.token);
+	if (token)
+		buf_printf(b, "Authorization: Bearer %s\r\n", token);
 	if (absolute && conn_login(&r->proxy, b, e))
 		return -1;
 	put_body_fields(b, r);
@@ -435,6 +438,7 @@ head_room(const struct response *r)
 	size_t n = 2 * strlen(r->text) + 2 * r->via.len + 1024;
 
 	n += o->token ? strlen(o->token) : 0;
+	n += r->request->bearer ? strlen(r->request->bearer) : 0;
 	n += o->user_agent ? strlen(o->user_agent) : 0;
 	return n < HTTP_HEAD_MAX ? n : HTTP_HEAD_MAX;
 }
@@ -742,7 +746,7 @@ hop(struct response *r, struct err *e)
 		return conn_refused(&r->proxy, &r->x.head, e);
 	if (q->check && q->check(q->ctx, &r->x.head, &r->url, e))
 		return -1;
-	if (q->no_follow || !is_redirect(r->x.head.status))
+	if (q->no_follow || q->bearer || !is_redirect(r->x.head.status))
 		return 1;
 	return follow(r, e);
 }

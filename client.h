@@ -5,8 +5,8 @@
  * An HTTP/1.1 client: requests over a pool of kept connections, redirects,
  * proxies, the retry rule, the rate limit. Knows nothing of models.
  *
- * The token belongs to one origin, the endpoint's. It is added here and nowhere
- * else, and only to a request whose URL has exactly that scheme, host and port,
+ * The client's token belongs to one origin, the endpoint's. It is added here and
+ * nowhere else, and only to a request whose URL has exactly that scheme, host and port,
  * in TLS or on loopback without a proxy, and not once a redirect has left that
  * origin, even if a later one leads back. An https URL never redirects to http; an http URL is
  * only used if the endpoint itself is plain http (ERR_OTHER else): a foreign
@@ -74,7 +74,11 @@ struct request {
 	const char *url;
 	bool no_token;  /* even to the endpoint (signed completion URLs) */
 	bool no_follow; /* give a redirect as it is */
-	bool ranged;    /* ask for bytes first..last, last inclusive */
+	/* A token that belongs to this URL: sent there in the place of the
+	 * client's, under the same rules. No redirect is followed, so it goes
+	 * nowhere else. NULL: none. */
+	const char *bearer;
+	bool ranged; /* ask for bytes first..last, last inclusive */
 	uint64_t first, last;
 	const char *accept;       /* NULL: none is sent */
 	const char *content_type; /* NULL: none is sent */

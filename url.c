@@ -404,6 +404,31 @@ url_is_loopback(const struct url *u)
 	       str_eq_nocase(u->host, "localhost");
 }
 
+bool
+url_is_private(const struct url *u)
+{
+	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+	static const unsigned char none[16] = {0};
+	unsigned char ip[16], *v4 = ip;
+	size_t n = url_ip(u->host, ip);
+
+	if (url_is_loopback(u))
+		return true;
+	if (n == 16 && memcmp(ip, mapped, sizeof(mapped)) == 0) {
+		v4 = ip + sizeof(mapped);
+		n = 4;
+	}
+	if (n == 4)
+		return v4[0] == 0 || v4[0] == 10 || v4[0] == 127 ||
+		       (v4[0] == 100 && (v4[1] & 0xc0) == 64) ||
+		       (v4[0] == 169 && v4[1] == 254) ||
+		       (v4[0] == 172 && (v4[1] & 0xf0) == 16) ||
+		       (v4[0] == 192 && v4[1] == 168);
+	return n == 16 &&
+	       (memcmp(ip, none, sizeof(none)) == 0 || (ip[0] & 0xfe) == 0xfc ||
+		   (ip[0] == 0xfe && (ip[1] & 0xc0) == 0x80));
+}
+
 void
 url_quote(struct buf *b, struct str s, const char *keep)
 {

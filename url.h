@@ -64,6 +64,10 @@ size_t url_ip(struct str s, unsigned char ip[16]);
  * machine. */
 bool url_is_loopback(const struct url *u);
 
+/* True for those and for addresses of private networks and of the link itself,
+ * written as numbers: what a server elsewhere must not lead to. */
+bool url_is_private(const struct url *u);
+
 /* Appends s percent-encoded: all bytes outside A-Z a-z 0-9 _ . - ~ and keep. */
 void url_quote(struct buf *b, struct str s, const char *keep);
 

@@ -649,6 +649,40 @@ test_redirect_limits(void)
 	CHECK(bench_close(&b));
 }
 
+/* A request's own token goes to its address in the place of the client's, and
+ * no redirect leads it elsewhere. */
+static void
+test_bearer(void)
+{
+	struct bench a, b;
+	char to_a[128];
+	struct turn at_a[] = {
+	    {.want = "Authorization: Bearer own\r\n",
+		.avoid = "secret",
+		.answer = OK},
+	};
+	struct turn at_b[] = {
+	    {.want = "Authorization: Bearer own\r\n", .answer = OK},
+	    {.want = "Authorization: Bearer own\r\n", .answer = to_a},
+	};
+	struct request q = {.method = "GET", .bearer = "own"};
+	unsigned status;
+	struct err e;
+
+	bench_open(&a, at_a, countof(at_a));
+	bench_open(&b, at_b, countof(at_b));
+	snprintf(to_a, sizeof(to_a),
+	    "HTTP/1.1 307 x\r\nContent-Length: 0\r\nLocation: %s/back\r\n\r\n",
+	    a.server.url);
+	q.url = a.server.url;
+	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
+	q.url = b.server.url;
+	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
+	CHECK(got(fetch(&a, &q, &status, &e), "") && status == 307);
+	CHECK(bench_close(&a));
+	CHECK(bench_close(&b));
+}
+
 /* The token goes to the endpoint only: not to another port, nor back to the
  * endpoint when another one says so. */
 static void
@@ -1604,6 +1638,7 @@ static void (*const tests[])(void) = {
     test_redirect_loses,
     test_locations,
     test_redirect_limits,
+    test_bearer,
     test_token,
     test_clear_text,
     test_refused_options,

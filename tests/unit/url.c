@@ -249,9 +249,29 @@ test_origin(void)
 	    {"http://127.0.0.256/", false}, {"http://localhost.x/", false},
 	    {"http://[::2]/", false}, {"http://127.0.0.1x/", false},
 	    {"http://127.0.0.01/", false}, {"http://[0:0::0:1]/", true}};
+	static const struct {
+		const char *url;
+		bool is_private;
+	} p[] = {{"https://10.1.2.3/", true}, {"https://11.0.0.1/", false},
+	    {"https://172.16.0.1/", true}, {"https://172.31.9.9/", true},
+	    {"https://172.32.0.1/", false}, {"https://192.168.0.1/", true},
+	    {"https://192.169.0.1/", false}, {"https://169.254.1.1/", true},
+	    {"https://100.64.0.1/", true}, {"https://100.128.0.1/", false},
+	    {"https://0.0.0.0/", true}, {"https://127.0.0.1/", true},
+	    {"https://localhost/", true}, {"https://[::]/", true},
+	    {"https://[::1]/", true}, {"https://[fd00::1]/", true},
+	    {"https://[fe80::1]/", true}, {"https://[2001:db8::1]/", false},
+	    {"https://[::ffff:10.0.0.1]/", true},
+	    {"https://[::ffff:8.8.8.8]/", false},
+	    {"https://10.example/", false},
+	    {"https://cas-server.xethub.hf.co/", false}};
 	struct url a, b;
 	struct err e;
 
+	for (size_t i = 0; i < countof(p); i++) {
+		CHECK_ROW(i, url_parse(str_of(p[i].url), &a, &e) == 0);
+		CHECK_ROW(i, url_is_private(&a) == p[i].is_private);
+	}
 	for (size_t i = 0; i < countof(t); i++) {
 		CHECK_ROW(i, url_parse(str_of(t[i].a), &a, &e) == 0);
 		CHECK_ROW(i, url_parse(str_of(t[i].b), &b, &e) == 0);
