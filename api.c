@@ -895,6 +895,50 @@ answer_url(const struct json *v, const char *name)
 	return NULL;
 }
 
+/* Longest token of the storage that fits beside an address into a head. */
+#define XET_TOKEN_MAX 32768
+
+/* Without blanks and control characters. */
+static bool
+is_token(const char *text)
+{
+	for (; text && *text; text++)
+		if (*text <= ' ' || *text > '~')
+			return false;
+	return text != NULL;
+}
+
+void
+xet_access_release(struct xet_access *a)
+{
+	if (a->token) {
+		mem_wipe(a->token, strlen(a->token));
+		free(a->token);
+	}
+	free(a->url);
+	*a = (struct xet_access){.url = NULL};
+}
+
+int
+answer_xet(struct str text, struct xet_access *out, struct err *e)
+{
+	struct json all;
+
+	*out = (struct xet_access){.url = NULL};
+	if (parse(text, &all, e) < 0)
+		return -1;
+	out->url = answer_url(&all, "casUrl");
+	out->token = json_get_strdup(&all, "accessToken", XET_TOKEN_MAX);
+	while (out->url && str_ends(str_of(out->url), "/"))
+		out->url[strlen(out->url) - 1] = '\0';
+	if (out->url && is_token(out->token) && *out->token &&
+	    json_get_uint(&all, "exp", INT64_MAX, &out->expires) == 0)
+		return 0;
+	xet_access_release(out);
+	return err_set(e, ERR_CONTENT,
+	    "the Hub's answer does not say how to reach its Xet storage");
+}
+
 int
 answer_commit(struct str text, char commit[41], struct err *e)
 {

@@ -165,6 +165,18 @@ void whoami_release(struct whoami *w);
  * it may be printed; else NULL. The caller frees. */
 char *answer_url(const struct json *v, const char *name);
 
+/* Where the Xet storage of a repository is, and the token for it. */
+struct xet_access {
+	char *url;        /* without '/' at the end */
+	char *token;      /* fit for a field */
+	uint64_t expires; /* Unix seconds */
+};
+
+/* ERR_NET if the text is not JSON, ERR_CONTENT if it lacks one of the three.
+ * Nothing needs a release after a failure. */
+int answer_xet(struct str text, struct xet_access *out, struct err *e);
+void xet_access_release(struct xet_access *a); /* wipes the token */
+
 /* "sha" of a repository's description: 40 hex digits and '\0'. ERR_NET if the
  * text is not JSON, ERR_CONTENT if it contains no commit. */
 int answer_commit(struct str text, char commit[41], struct err *e);

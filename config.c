@@ -28,9 +28,9 @@ part(uint64_t bytes, unsigned n)
 
 /* The number of connections that fit into this much memory. */
 static unsigned
-within(uint64_t bytes)
+within(uint64_t bytes, uint64_t each)
 {
-	uint64_t n = bytes < JOBS_BASE ? 0 : (bytes - JOBS_BASE) / JOBS_EACH;
+	uint64_t n = bytes < JOBS_BASE ? 0 : (bytes - JOBS_BASE) / each;
 
 	return n < 1 ? 1 : n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
 }
@@ -46,14 +46,16 @@ within_files(uint64_t files)
 }
 
 struct jobs_choice
-jobs_choose(const struct jobs_machine *m, enum jobs_ground ground)
+jobs_choose(const struct jobs_machine *m, enum jobs_ground ground, bool xet)
 {
+	uint64_t each = xet ? JOBS_EACH_XET : JOBS_EACH;
 	const struct jobs_choice bound[] = {
 	    {JOBS_MOST, "the default"},
-	    {within(m->process), "the memory limit of the process"},
-	    {within(part(m->group, GROUP_PART)),
+	    {within(m->process, each), "the memory limit of the process"},
+	    {within(part(m->group, GROUP_PART), each),
 		"the memory limit of the control group"},
-	    {within(part(m->ram, RAM_PART)), "the memory of this machine"},
+	    {within(part(m->ram, RAM_PART), each),
+		"the memory of this machine"},
 	    {within_files(m->files), "the limit of open files"},
 	    {m->cores == 1 ? 4 : JOBS_MOST, "a single core"},
 	    {ground == JOBS_FLASH ? 2 : JOBS_MOST, "the target is on flash"},
@@ -406,6 +408,8 @@ load_limits(const struct load *l)
 	struct config *c = l->out;
 
 	load_offline(l);
+	c->no_xet =
+	    o->no_xet || variable_is_true(l->variables, "HF_HUB_DISABLE_XET");
 	if (o->ipv4 != o->ipv6)
 		c->family = o->ipv4 ? NET_IPV4 : NET_IPV6;
 	c->retries = o->has_retries ? o->retries : 8;

@@ -34,10 +34,11 @@ struct err;
  * file system.
  */
 
-/* Address space in bytes of a run with its threads, and of each connection;
- * tests/e2e/boards.py runs within that. */
+/* Address space in bytes of a run with its threads, and of each connection,
+ * also of one to the Xet storage; tests/e2e/boards.py runs within that. */
 #define JOBS_BASE ((uint64_t)2 << 20)
 #define JOBS_EACH ((uint64_t)512 << 10)
+#define JOBS_EACH_XET ((uint64_t)1 << 20)
 
 /* The same in open files: two contents, each with its state, the connection,
  * and folders on the way to them; and small ones that wait for the disk. */
@@ -68,9 +69,9 @@ struct jobs_choice {
 	const char *why;
 };
 
-/* Pure. */
+/* xet: connections may be to the Xet storage. Pure. */
 struct jobs_choice jobs_choose(
-    const struct jobs_machine *m, enum jobs_ground ground);
+    const struct jobs_machine *m, enum jobs_ground ground, bool xet);
 
 /* --- The settings. --- */
 
@@ -89,6 +90,7 @@ struct config {
 	 * "hub" in hf_home; NULL if there is no HOME. */
 	char *cache_dir;
 	bool no_symlinks; /* HF_HUB_DISABLE_SYMLINKS */
+	bool no_xet;      /* --no-xet, else HF_HUB_DISABLE_XET */
 	char *hf_home;    /* NULL if there is no HOME */
 	char *state_home; /* XDG_STATE_HOME, ~/.local/state; NULL: no HOME */
 	struct proxy_rules proxy; /* of the environment or the options */

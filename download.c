@@ -27,6 +27,7 @@
 #include "str.h"
 #include "transfer.h"
 #include "wait.h"
+#include "xet.h"
 
 /* --- What is reported. --- */
 
@@ -592,7 +593,8 @@ get_content(void *ctx, size_t i, struct content *out)
 	const struct download *d = ctx;
 	const struct repo_file *f = &d->fetch[i]->file;
 
-	*out = (struct content){f->path, f->size, f->digest};
+	*out = (struct content){
+	    f->path, f->size, f->digest, plan_xet(d->fetch[i])};
 }
 
 /* Waits while another program has the lock of a content in the cache, as long
@@ -866,7 +868,6 @@ fetch_all(struct download *d, struct err *e)
 	    get_content, begin, check, done, failed};
 	struct transfer t = {
 	    .client = d->s.client,
-	    .jobs = session_jobs(&d->s, ground_of(&d->ground.traits)),
 	    .retries = d->c->retries,
 	    .stall_ms = d->c->stall_ms,
 	    .rate = d->c->rate,
@@ -874,16 +875,24 @@ fetch_all(struct download *d, struct err *e)
 	    .ops = &ops,
 	    .ctx = d,
 	};
+	bool xet = false;
 	int rv;
 
 	t.count = queue(d);
+	for (size_t i = 0; i < t.count && !d->c->no_xet; i++)
+		xet = xet || d->fetch[i]->has_xet;
+	t.jobs = session_jobs(&d->s, ground_of(&d->ground.traits), xet);
 	if (d->in_cache)
 		d->held = xcalloc(t.count, sizeof(d->held[0]));
 	for (size_t i = 0; d->held && i < t.count; i++)
 		d->held[i] = -1;
 	progress_phase(d->s.progress, "downloading", t.count + d->plan.to_copy,
 	    d->plan.fetch + d->plan.copy);
+	if (xet)
+		t.xet = xet_open(&d->s.repo, d->list.commit,
+		    d->c->verbose ? d->s.progress : NULL);
 	rv = transfer_run(&t, e);
+	xet_close(t.xet);
 	for (size_t i = 0; i < t.count; i++)
 		let_go(d, i);
 	return rv;

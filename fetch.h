@@ -59,6 +59,8 @@ enum fetch_end {
 	/* The server ignored the range, sent no length, and ended early: the
 	 * bytes may be anything, such as a login page. ERR_NET. */
 	FETCH_DOUBTFUL,
+	/* Only xet_fetch(): it cannot be had there. */
+	FETCH_ELSEWHERE,
 };
 
 /* Makes one request. *e is set unless it returns FETCH_OK; a failure of check()

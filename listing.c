@@ -249,9 +249,10 @@ ask_each(struct listing *l, struct err *e)
 
 	for (size_t i = 0; rv == 0 && i < l->choice.n; i++) {
 		const char *name = l->choice.name[i];
+		struct repo_ids ids;
 		struct repo_file f;
 
-		if (repo_file(&l->s->repo, l->commit, name, &f, e) < 0)
+		if (repo_file(&l->s->repo, l->commit, name, &f, &ids, e) < 0)
 			return -1;
 		rv = take_entry(l, &f, e);
 		free(f.path);

@@ -244,6 +244,8 @@ static const struct option_row options[] = {
 	AT(cache_dir), "the cache (default: HF_HUB_CACHE)"},
     {0, "offline", NULL, NULL, DOWNLOAD | LS, OPTION_FLAG, AT(offline),
 	"no network: only what is on this disk"},
+    {0, "no-xet", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(no_xet),
+	"only plain HTTP, not the Xet storage"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
 	"download complete files again"},
     {0, "dry-run", NULL, NULL, MOVE, OPTION_FLAG, AT(dry_run),

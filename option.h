@@ -94,6 +94,7 @@ struct options {
 	bool cache;            /* download, also by the arguments; verify */
 	bool offline;          /* download, ls */
 	const char *cache_dir; /* implies cache */
+	bool no_xet;           /* download */
 	bool ipv4, ipv6;
 	struct string_list include, exclude, args;
 	const char *endpoint, *ca_file, *proxy;

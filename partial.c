@@ -976,15 +976,30 @@ check_owner(struct partial *p, struct err *e)
 	return rv;
 }
 
+static int
+may_write(struct partial *p, size_t n, uint64_t offset, struct err *e)
+{
+	if (offset > p->size || n > p->size - offset)
+		return err_set(e, ERR_OTHER, "bytes lie outside of their file");
+	return check_owner(p, e);
+}
+
+int
+partial_write_ahead(struct partial *p, const void *bytes, size_t n,
+    uint64_t offset, struct err *e)
+{
+	if (may_write(p, n, offset, e) < 0 || leave_place(p, e) < 0)
+		return -1;
+	return file_pwrite(p->fd, bytes, n, offset, p->f->path, e);
+}
+
 int
 partial_write(struct partial *p, const void *bytes, size_t n, uint64_t offset,
     uint64_t *sum, struct err *e)
 {
 	const unsigned char *from = bytes;
 
-	if (offset > p->size || n > p->size - offset)
-		return err_set(e, ERR_OTHER, "bytes lie outside of their file");
-	if (check_owner(p, e) < 0)
+	if (may_write(p, n, offset, e) < 0)
 		return -1;
 	if (!has_bytes(p, from, n, offset) &&
 	    (leave_place(p, e) < 0 ||

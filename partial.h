@@ -151,6 +151,11 @@ bool partial_missing(struct partial *p, uint64_t from, uint64_t limit,
 int partial_write(struct partial *p, const void *bytes, size_t n,
     uint64_t offset, uint64_t *sum, struct err *e);
 
+/* Writes n bytes at offset ahead of time: they count as missing until
+ * partial_write() has written them, in order, too. */
+int partial_write_ahead(struct partial *p, const void *bytes, size_t n,
+    uint64_t offset, struct err *e);
+
 /* True once if the last write made a copy of an adopted file: other bytes than
  * those that may have been hashed, so all of it is to be hashed again. */
 bool partial_copied(struct partial *p);

@@ -19,6 +19,7 @@
 #include "progress.h"
 #include "str.h"
 #include "wait.h"
+#include "xet.h"
 
 /* --- The official client's metadata. --- */
 
@@ -264,8 +265,8 @@ localdir_note(const struct folder *f, const char *path, const char *commit,
 /* Hashing a file of this size or more is shown, since it takes long. */
 #define SHOWN_MIN ((uint64_t)64 << 20)
 
-/* A block of paths, each with its '\0': separate allocations would take half as
- * much again. */
+/* A block of paths, each with its '\0' and, if the file has one, its Xet hash
+ * behind it: separate allocations would take half as much again. */
 struct plan_names {
 	struct plan_names *next;
 	size_t used;
@@ -273,14 +274,14 @@ struct plan_names {
 };
 
 static char *
-keep_name(struct plan *p, const char *name)
+keep_name(struct plan *p, const char *name, const char *xet)
 {
 	struct plan_names *names = p->names;
-	size_t n = strlen(name) + 1;
+	size_t n = strlen(name) + 1, more = *xet ? strlen(xet) + 1 : 0;
 	char *copy;
 
 	assert(n <= REPO_PATH_MAX + 1);
-	if (!names || n > sizeof(names->text) - names->used) {
+	if (!names || n + more > sizeof(names->text) - names->used) {
 		names = xmalloc(sizeof(*names));
 		names->next = p->names;
 		names->used = 0;
@@ -288,20 +289,35 @@ keep_name(struct plan *p, const char *name)
 	}
 	copy = names->text + names->used;
 	memcpy(copy, name, n);
-	names->used += n;
+	if (more)
+		memcpy(copy + n, xet, more);
+	names->used += n + more;
 	return copy;
 }
 
 void
 plan_add(struct plan *p, const struct repo_file *f)
 {
+	const char *xet = "";
+
 	if (p->n == p->cap) {
 		p->cap = p->cap ? p->cap + p->cap / 2 : 64;
 		p->file = xreallocarray(p->file, p->cap, sizeof(p->file[0]));
 	}
-	p->file[p->n] = (struct plan_file){.file = *f};
-	p->file[p->n].file.path = keep_name(p, f->path);
+	/* Where Xet is not worth its requests, the hash is not worth its
+	 * memory. */
+	if (f->ids && f->size > XET_SMALL)
+		xet = f->ids->xet;
+	p->file[p->n] = (struct plan_file){.file = *f, .has_xet = *xet};
+	p->file[p->n].file.path = keep_name(p, f->path, xet);
+	p->file[p->n].file.ids = NULL;
 	p->n++;
+}
+
+const char *
+plan_xet(const struct plan_file *f)
+{
+	return f->has_xet ? f->file.path + strlen(f->file.path) + 1 : NULL;
 }
 
 bool

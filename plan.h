@@ -43,6 +43,7 @@ struct plan_file {
 	enum plan_state state;
 	bool separate; /* fetched into a copy that no later run continues */
 	bool there;    /* its name existed at plan_look() */
+	bool has_xet;  /* for plan_xet() */
 	bool plain;    /* PLAN_KEPT in a cache: by its path and size alone */
 };
 
@@ -66,6 +67,10 @@ struct plan {
 /* Adds a file of the listing; its path, at most REPO_PATH_MAX bytes, is
  * copied. */
 void plan_add(struct plan *p, const struct repo_file *f);
+
+/* Its Xet hash, 64 hex digits, by which it can be fetched from the Xet storage;
+ * NULL: none, or it is no larger than XET_SMALL. */
+const char *plan_xet(const struct plan_file *f);
 
 /* True if it was in place before the run. */
 bool plan_was_here(const struct plan_file *f);

@@ -72,6 +72,15 @@ ranges_take(struct ranges *s, uint64_t from, uint64_t limit, struct partial *p,
 	return waiting;
 }
 
+/* Where a split may cut a held range. */
+static uint64_t
+splittable(const struct range *r)
+{
+	if (r->reserved >= r->end)
+		return r->end;
+	return r->reserved > r->at ? r->reserved : r->at;
+}
+
 /* Splits the held range that has most bytes left, if these are at least 2 *
  * least, in the middle, at a multiple of least: holder gets the second half.
  * NULL if no range is that long. */
@@ -82,13 +91,13 @@ ranges_split(struct ranges *s, uint64_t least, void *holder)
 	uint64_t left, cut, end;
 
 	for (struct range *r = s->first; r; r = r->next)
-		if (r->holder &&
-		    (!most || r->end - r->at > most->end - most->at))
+		if (r->holder && (!most || r->end - splittable(r) >
+					       most->end - splittable(most)))
 			most = r;
 	if (!most)
 		return NULL;
-	left = most->end - most->at;
-	cut = most->at + left / 2;
+	left = most->end - splittable(most);
+	cut = splittable(most) + left / 2;
 	cut += (least - cut % least) % least;
 	if (left / 2 < least || cut >= most->end)
 		return NULL;
@@ -126,6 +135,7 @@ ranges_put(struct ranges *s, struct range *r)
 {
 	assert(r->holder && !r->pinned);
 	r->holder = NULL;
+	r->reserved = 0;
 	if (r->at < r->end)
 		return;
 	for (struct range **p = &s->first; *p; p = &(*p)->next)
@@ -549,6 +559,7 @@ rescue(struct transfer_file *f, uint64_t before, struct transfer_job *j)
 	old->cancelled = true;
 	f->users--;
 	r->holder = j;
+	r->reserved = 0;
 	return r;
 }
 
@@ -705,6 +716,6 @@ transfer_pick(
 	j->r->moved = now;
 	j->r->answered = false;
 	j->f->users++;
-	j->f->resolving = j->f->resolving || !j->f->direct;
+	j->f->resolving = j->f->resolving || !(j->f->direct || j->f->by_xet);
 	return true;
 }

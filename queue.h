@@ -32,7 +32,9 @@ struct transfer;
  * The byte ranges of one file that are being fetched, or that are incomplete
  * and wait for a connection.
  *
- * A range has one holder, which alone writes the bytes from at on. A rescue
+ * A range has one holder, which alone writes the bytes from at on: in order, or
+ * (Xet) also ahead, where it will come later. What was written ahead counts as
+ * missing until at has passed it, so a rescue only costs those bytes. A rescue
  * gives a stalled range to another holder, but never while it is pinned, that
  * is, while a write is in progress. So no two connections write the same byte.
  *
@@ -46,6 +48,9 @@ struct range {
 	    sum; /* checksum of the bytes from begin to at; the caller keeps it */
 	uint64_t moved; /* when a byte last arrived (ms); the caller keeps it */
 	void *holder;   /* NULL: the range waits for a connection */
+	/* The holder may write out of order up to there: a split leaves that to
+	 * it. */
+	uint64_t reserved;
 	bool pinned;
 	bool answered; /* the holder received a byte; the caller keeps it */
 	struct range *next;
@@ -206,6 +211,7 @@ struct content {
 	const char *name; /* for messages and the display */
 	uint64_t size;
 	struct digest digest;
+	const char *xet; /* its Xet hash, 64 hex digits; NULL: none */
 };
 
 /* A content that was begun. The crew's lock guards all fields, except those
@@ -232,6 +238,7 @@ struct transfer_file {
 	uint64_t not_before; /* no try before (ms) */
 	unsigned shown;      /* of progress_start() */
 	bool resolving;      /* one worker is finding out direct, others wait */
+	bool by_xet;         /* from the Xet storage, not from url */
 	bool whole;          /* the server ignores ranges */
 	bool hashed;         /* all of it is hashed, with the result in found */
 	bool rehash;     /* bytes changed after they were hashed: hash again */

@@ -294,6 +294,7 @@ repo_tree(const struct repo *r, const char *commit,
 struct search {
 	const char *path;
 	struct repo_file *out;
+	struct repo_ids *ids;
 };
 
 static int
@@ -307,7 +308,9 @@ find(void *ctx, const struct repo_entry *x, struct err *e)
 		return 0;
 	*s->out = x->file;
 	s->out->path = xstrdup(x->file.path);
-	s->out->ids = NULL;
+	s->out->ids = x->file.ids ? s->ids : NULL;
+	if (s->out->ids)
+		*s->ids = *x->file.ids;
 	return 0;
 }
 
@@ -327,12 +330,12 @@ find_in_folder(
 
 int
 repo_file(const struct repo *r, const char *commit, const char *path,
-    struct repo_file *out, struct err *e)
+    struct repo_file *out, struct repo_ids *ids, struct err *e)
 {
 	struct answer_about what = repo_about(r, commit, path);
 	struct buf url = repo_api_url(r), text = buf_make(PAGE_MAX);
 	struct buf body = buf_make(1 << 16);
-	struct search s = {path, out};
+	struct search s = {path, out, ids};
 	struct request req = {
 	    .method = "POST",
 	    .content_type = "application/json",
@@ -360,6 +363,26 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 	buf_release(&url);
 	buf_release(&text);
 	buf_release(&body);
+	return rv;
+}
+
+int
+repo_xet(const struct repo *r, const char *commit, struct xet_access *out,
+    struct err *e)
+{
+	struct answer_about what = repo_about(r, commit, NULL);
+	struct buf url = repo_api_url(r), text = buf_make(INFO_MAX);
+	struct request req = {.method = "GET"};
+	int rv;
+
+	repo_add_quoted(&url, "/xet-read-token/", commit);
+	req.url = buf_cstr(&url);
+	rv = repo_call(r, &req, &what, &text, NULL, e);
+	if (rv == 0)
+		rv = answer_xet(buf_str(&text), out, e);
+	mem_wipe(text.s, text.len);
+	buf_release(&url);
+	buf_release(&text);
 	return rv;
 }
 

@@ -80,9 +80,14 @@ int repo_whoami(const struct repo *r, struct whoami *out, struct err *e);
 
 /* The file at path (ERR_ABSENT if there is none): paths-info, or the listing
  * of its folder where a mirror does not know that. out->path belongs to the
- * caller. */
+ * caller; out->ids is ids, which may be NULL, if the Hub gives them. */
 int repo_file(const struct repo *r, const char *commit, const char *path,
-    struct repo_file *out, struct err *e);
+    struct repo_file *out, struct repo_ids *ids, struct err *e);
+
+/* Asks for access to the Xet storage, to read the files of a commit. The caller
+ * releases it. ERR_ABSENT: this Hub has none. */
+int repo_xet(const struct repo *r, const char *commit, struct xet_access *out,
+    struct err *e);
 
 /* The rel="next" link of a page. */
 struct repo_next {

@@ -362,13 +362,13 @@ session_close(struct session *s)
 }
 
 unsigned
-session_jobs(const struct session *s, enum jobs_ground ground)
+session_jobs(const struct session *s, enum jobs_ground ground, bool xet)
 {
 	const struct config *c = s->config;
 	struct jobs_choice chosen = {c->jobs, "-j"};
 
 	if (!c->jobs)
-		chosen = jobs_choose(&c->machine, ground);
+		chosen = jobs_choose(&c->machine, ground, xet);
 	if (c->verbose)
 		progress_note(s->progress, "up to %u connection%s: %s",
 		    chosen.n, chosen.n == 1 ? "" : "s", chosen.why);

@@ -42,9 +42,10 @@ void session_open_local(
     struct session *s, const struct options *o, const struct config *c);
 void session_close(struct session *s);
 
-/* The most connections to use: the value of -j, or by the machine and the
- * target; reported with -v. */
-unsigned session_jobs(const struct session *s, enum jobs_ground ground);
+/* The most connections to use, with xet also to the Xet storage: the value of
+ * -j, or by the machine and the target; reported with -v. */
+unsigned session_jobs(
+    const struct session *s, enum jobs_ground ground, bool xet);
 
 /* Enforces the rules of c and the filter of system calls; reported with -v.
  * Call it before the first request. */

@@ -14,6 +14,7 @@
 #include "str.h"
 #include "url.h"
 #include "wait.h"
+#include "xet.h"
 
 /* --- Begin and end of a file. --- */
 
@@ -97,6 +98,7 @@ transfer_begin(struct transfer_queue *q, size_t i)
 	f->shown = progress_start(t->progress, f->content.name, f->content.size,
 	    partial_here(f->partial));
 	start_hash(q, f);
+	f->by_xet = f->hashing && f->content.xet && t->xet && xet_is_on(t->xet);
 	crew_lock(&q->mover.crew);
 	f->next = q->active;
 	q->active = f;
@@ -140,6 +142,16 @@ retire(struct transfer_queue *q, struct transfer_file *f)
 	crew_unlock(&q->mover.crew);
 }
 
+/* Under the lock: what is missing of the file comes over plain HTTP. */
+static void
+leave_xet(
+    struct transfer_queue *q, struct transfer_file *f, const struct err *why)
+{
+	f->by_xet = false;
+	f->failed = 0;
+	xet_give_up(q->t->xet, f->content.name, why);
+}
+
 static void
 wrong_hash(struct transfer_file *f, struct err *e)
 {
@@ -164,6 +176,10 @@ forget(struct transfer_queue *q, struct transfer_file *f, struct err *e)
 	progress_lost(q->t->progress, f->shown, old ? old : f->content.size);
 	progress_note(q->t->progress, "%s: %s; fetching %s again",
 	    f->content.name, e->msg, old ? "what earlier runs left" : "it");
+	crew_lock(&q->mover.crew);
+	if (!old && f->by_xet)
+		leave_xet(q, f, e);
+	crew_unlock(&q->mover.crew);
 	return 0;
 }
 
@@ -294,6 +310,10 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
 /* Request a new signed address this many seconds before it expires. */
 #define RENEW_BEFORE 60
 
+/* After this many failures in a row at the Xet storage, without progress, the
+ * rest of a file comes over plain HTTP. */
+#define XET_TRIES 3
+
 /* A worker's request for a range. The crew's lock guards job->f and job->r:
  * they are NULL once another worker has taken over the range; from then on the
  * file may be freed. */
@@ -301,9 +321,10 @@ struct visit {
 	struct transfer_queue *q;
 	struct transfer_job *job;
 	size_t i;
-	uint64_t size;   /* of the whole content */
-	unsigned shown;  /* of progress_start() */
-	bool small;      /* this worker hashes it */
+	uint64_t size;  /* of the whole content */
+	unsigned shown; /* of progress_start() */
+	bool small;     /* this worker hashes it */
+	bool by_xet;
 	bool whole;      /* the answer has all of the content, from 0 on */
 	bool answered;   /* with another status than a redirect */
 	unsigned failed; /* the file's failed at the beginning */
@@ -505,6 +526,114 @@ take(void *ctx, size_t n, struct err *e)
 	return full ? flush(v, e) : 0;
 }
 
+/* Pins the range for up to *n bytes ahead of their turn, and returns the file;
+ * NULL if there are none in the range, or another worker has taken it over. The
+ * range may have been cut before the window was known. */
+static struct transfer_file *
+pin_ahead(struct visit *v, uint64_t at, size_t *n)
+{
+	struct crew *crew = &v->q->mover.crew;
+	struct transfer_file *f = NULL;
+	struct range *r;
+
+	crew_lock(crew);
+	r = v->job->r;
+	if (r && at < r->end) {
+		if (*n > r->end - at)
+			*n = (size_t)(r->end - at);
+		f = v->job->f;
+		r->pinned = true;
+		r->moved = wait_now();
+	}
+	crew_unlock(crew);
+	return f;
+}
+
+static void
+unpin(struct visit *v, struct transfer_file *f)
+{
+	struct crew *crew = &v->q->mover.crew;
+
+	crew_lock(crew);
+	if (partial_copied(f->partial))
+		f->rehash = true;
+	v->job->r->pinned = false;
+	crew_unlock(crew);
+}
+
+/* Writes bytes whose turn has not come. */
+static int
+write_ahead(void *ctx, const void *p, size_t n, uint64_t at, struct err *e)
+{
+	struct visit *v = ctx;
+	struct transfer_file *f = pin_ahead(v, at, &n);
+	int rv;
+
+	if (!f)
+		return 0;
+	rv = partial_write_ahead(f->partial, p, n, at, e);
+	unpin(v, f);
+	return rv;
+}
+
+/* Reads them back when it has come. What take() gets of a range that was taken
+ * over is dropped. */
+static int
+read_ahead(void *ctx, void *p, size_t n, uint64_t at, struct err *e)
+{
+	struct visit *v = ctx;
+	struct transfer_file *f = pin_ahead(v, at, &n);
+	int rv;
+
+	if (!f)
+		return 0;
+	rv = partial_read(f->partial, p, n, at, e);
+	unpin(v, f);
+	return rv;
+}
+
+/* The storage has described a window. */
+static void
+window_begins(void *ctx, uint64_t reserved)
+{
+	struct visit *v = ctx;
+
+	crew_lock(&v->q->mover.crew);
+	v->answered = true;
+	if (v->job->r) {
+		v->job->r->reserved = reserved;
+		v->job->r->moved = wait_now();
+		v->next = v->job->r->at;
+	}
+	crew_unlock(&v->q->mover.crew);
+}
+
+/* Makes the requests for a window of the range, at the Xet storage. */
+static enum fetch_end
+visit_xet(struct visit *v, struct err *e)
+{
+	const struct transfer *t = v->q->t;
+	struct xet_fetch x = {
+	    .xet = t->xet,
+	    .stall_ms = t->stall_ms,
+	    .ctx = v,
+	    .begin = window_begins,
+	    .room = room,
+	    .take = take,
+	    .ahead = write_ahead,
+	    .back = read_ahead,
+	};
+
+	crew_lock(&v->q->mover.crew);
+	if (v->job->f) {
+		x.first = v->job->r->at;
+		x.last = v->job->r->end - 1;
+		x.hash = v->job->f->content.xet;
+	}
+	crew_unlock(&v->q->mover.crew);
+	return x.hash ? xet_fetch(&x, e) : FETCH_OK;
+}
+
 /* Under the lock: the address to request; the caller frees it. */
 static char *
 address(struct transfer_file *f, bool *direct)
@@ -518,9 +647,9 @@ address(struct transfer_file *f, bool *direct)
 	return xstrdup(f->direct ? f->direct : f->url);
 }
 
-/* Makes the request. Writes what arrived also if it then fails. */
+/* Makes the request at the file's address. */
 static enum fetch_end
-visit(struct visit *v, struct err *e)
+visit_url(struct visit *v, struct err *e)
 {
 	const struct transfer *t = v->q->t;
 	struct fetch x = {
@@ -533,8 +662,7 @@ visit(struct visit *v, struct err *e)
 	    .room = room,
 	    .take = take,
 	};
-	enum fetch_end end = FETCH_OK;
-	struct err other;
+	enum fetch_end end;
 	char *url = NULL;
 
 	crew_lock(&v->q->mover.crew);
@@ -547,12 +675,22 @@ visit(struct visit *v, struct err *e)
 	if (!url)
 		return FETCH_OK;
 	end = fetch(&x, e);
+	mem_wipe(url, strlen(url)); /* it may hold a signature */
+	free(url);
+	return end;
+}
+
+/* Makes the request. Writes what arrived also if it then fails. */
+static enum fetch_end
+visit(struct visit *v, struct err *e)
+{
+	enum fetch_end end = v->by_xet ? visit_xet(v, e) : visit_url(v, e);
+	struct err other;
+
 	if (flush(v, &other) < 0) {
 		*e = other;
 		end = FETCH_FAILED;
 	}
-	mem_wipe(url, strlen(url)); /* it may hold a signature */
-	free(url);
 	return end;
 }
 
@@ -592,6 +730,30 @@ range_failed(struct transfer_queue *q, struct transfer_file *f,
 	if (end == FETCH_REFUSED && f->failed == 1)
 		return;
 	f->not_before = mover_retry(&q->mover, f->failed, e);
+}
+
+/* Under the lock: a request failed at the Xet storage: sets the time of the next
+ * try there, or leaves it. False if that is not the storage's fault. */
+static bool
+xet_failed(struct visit *v, struct transfer_file *f, enum fetch_end end,
+    const struct err *e)
+{
+	struct transfer_queue *q = v->q;
+
+	if (e->kind == ERR_STOPPED || e->kind == ERR_FILE)
+		return false;
+	/* Another worker has left it already. */
+	if (!f->by_xet)
+		return true;
+	/* What lapses or breaks does so for all workers at once. */
+	if (f->failed <= v->failed)
+		f->failed++;
+	if (end == FETCH_ELSEWHERE || f->failed >= XET_TRIES)
+		leave_xet(q, f, e);
+	/* The first time, a new address at once is enough. */
+	else if (end != FETCH_REFUSED || f->failed > 1)
+		f->not_before = mover_retry(&q->mover, f->failed, e);
+	return true;
 }
 
 /* Under the lock: the bytes that this request wrote may be anything: drops
@@ -635,12 +797,14 @@ leave(struct visit *v, enum fetch_end end, struct err *e)
 	if (j->r)
 		ranges_put(&f->ranges, j->r);
 	f->users--;
-	f->resolving = false;
+	if (!v->by_xet)
+		f->resolving = false;
 	f->unanswered = !v->answered;
 	if (v->small && partial_here(f->partial) == v->size) {
 		hash_final(&f->hash, &f->found);
 		f->hashed = true;
-	} else if (end != FETCH_OK) {
+	} else if (end != FETCH_OK &&
+		   !(v->by_xet && xet_failed(v, f, end, e))) {
 		range_failed(v->q, f, end, e);
 	}
 	/* Before the lock is released: after that another worker may free f. */
@@ -667,6 +831,7 @@ transfer_range(
 		v.size = j->f->content.size;
 		v.shown = j->f->shown;
 		v.small = transfer_small(j->f);
+		v.by_xet = j->f->by_xet;
 		v.failed = j->f->failed;
 	}
 	crew_unlock(&q->mover.crew);

@@ -15,6 +15,9 @@
  * closed. All ranges of a file use the target of its redirect; it is requested
  * again before it expires, and after a 401, 403, 404 or 410 of another host.
  *
+ * A large content with a Xet hash comes from the Xet storage instead (xet.h), in
+ * the same ranges; when that fails, what is missing comes from its address.
+ *
  * No file gets its name before its bytes are on the disk. Small files are
  * synced in groups, which is much cheaper than one sync for each.
  */
@@ -35,6 +38,7 @@ struct transfer_file;
 struct transfer_job;
 struct transfer_queue;
 struct url;
+struct xet;
 
 struct transfer_ops {
 	/* Describes content i. The name must last for the run. */
@@ -65,6 +69,7 @@ struct transfer {
 	struct progress *progress;
 	const struct transfer_ops *ops;
 	void *ctx;
+	struct xet *xet; /* for contents with a Xet hash; NULL: none is used */
 };
 
 /* Fetches all contents. Returns 0 when each is done or failed: a failed content

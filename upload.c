@@ -251,7 +251,7 @@ is_done(const struct delivery *d, const struct commit *c, const char *commit,
 	struct digest digest;
 	bool same;
 
-	if (repo_file(d->repo, commit, op->path, &there, e) < 0)
+	if (repo_file(d->repo, commit, op->path, &there, NULL, e) < 0)
 		return op->kind == COMMIT_DELETE && e->kind == ERR_ABSENT;
 	same = op->kind != COMMIT_DELETE && digest_of(c, op, &digest, e) == 0 &&
 	       digest_same(&digest, &there.digest);
@@ -1113,7 +1113,7 @@ send_all(struct upload *u, struct err *e)
 	d->description =
 	    u->o->commit_description ? u->o->commit_description : "";
 	d->new_pr = u->o->create_pr;
-	d->jobs = session_jobs(&u->s, JOBS_DISK);
+	d->jobs = session_jobs(&u->s, JOBS_DISK, false);
 	d->retries = u->c->retries;
 	d->journal = u->journal;
 	d->progress = u->s.progress;

@@ -833,7 +833,7 @@ find_size(const struct source *s, struct err *e)
 
 	if (x->size != SIZE_UNKNOWN)
 		return 0;
-	if (repo_file(&s->repo, s->commit, x->path, &f, e) < 0)
+	if (repo_file(&s->repo, s->commit, x->path, &f, NULL, e) < 0)
 		return -1;
 	x->size = f.size;
 	rv = digest_same(&f.digest, &x->want)
@@ -897,7 +897,7 @@ get_content(void *ctx, size_t i, struct content *out)
 	const struct verify *v = ctx;
 	const struct item *x = v->source[i].item;
 
-	*out = (struct content){x->path, x->size, x->want};
+	*out = (struct content){x->path, x->size, x->want, NULL};
 }
 
 /* The rest of an earlier repair, or all of it. */
@@ -1083,7 +1083,7 @@ run_round(struct verify *v, struct err *e)
 	const struct transfer t = {
 	    .client = v->s.client,
 	    .count = v->sources,
-	    .jobs = session_jobs(&v->s, JOBS_DISK),
+	    .jobs = session_jobs(&v->s, JOBS_DISK, false),
 	    .retries = v->c->retries,
 	    .stall_ms = v->c->stall_ms,
 	    .rate = v->c->rate,

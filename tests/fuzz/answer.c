@@ -59,6 +59,22 @@ check_whoami(struct str body)
 }
 
 static void
+check_xet(struct str body)
+{
+	struct xet_access a;
+	struct url url;
+	struct err e;
+
+	if (answer_xet(body, &a, &e) < 0) {
+		fuzz_failed(&e);
+		return;
+	}
+	MUST(url_parse(str_of(a.url), &url, &e) == 0 && !url.user.n);
+	MUST(*a.token && !strpbrk(a.token, " \r\n\t"));
+	xet_access_release(&a);
+}
+
+static void
 check_body(struct str body)
 {
 	struct commit_answer answer;
@@ -72,6 +88,7 @@ check_body(struct str body)
 	if (answer_refs(body, each_ref, NULL, &e) < 0)
 		fuzz_failed(&e);
 	check_whoami(body);
+	check_xet(body);
 	if (answer_commit(body, commit, &e) < 0)
 		fuzz_failed(&e);
 	else

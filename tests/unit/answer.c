@@ -130,6 +130,34 @@ test_commit(void)
 		CHECK_ROW(i, answer_commit(str_of(bad[i]), commit, &e) < 0);
 }
 
+static void
+test_xet(void)
+{
+	static const char *const bad[] = {"{}", "[]", "",
+	    "{\"casUrl\":\"ftp://x\",\"exp\":1,\"accessToken\":\"t\"}",
+	    "{\"casUrl\":\"https://u:p@x\",\"exp\":1,\"accessToken\":\"t\"}",
+	    "{\"casUrl\":\"https://x\",\"exp\":-1,\"accessToken\":\"t\"}",
+	    "{\"casUrl\":\"https://x\",\"accessToken\":\"t\"}",
+	    "{\"casUrl\":\"https://x\",\"exp\":1,\"accessToken\":\"\"}",
+	    "{\"casUrl\":\"https://x\",\"exp\":1,\"accessToken\":\"a b\"}",
+	    "{\"casUrl\":\"https://x\",\"exp\":1,\"accessToken\":\"a\\r\\n\"}",
+	    "{\"casUrl\":\"https://x\",\"exp\":1,\"accessToken\":\"\xc3\xa4\"}"};
+	struct xet_access a;
+	struct err e;
+
+	CHECK(answer_xet(str_of("{\"casUrl\":\"https://cas.example//\","
+				"\"exp\":1787310012,\"accessToken\":\"t.-_\"}"),
+		  &a, &e) == 0);
+	CHECK(test_same(a.url, "https://cas.example"));
+	CHECK(test_same(a.token, "t.-_") && a.expires == 1787310012);
+	xet_access_release(&a);
+	CHECK(!a.url && !a.token);
+	for (size_t i = 0; i < countof(bad); i++) {
+		CHECK_ROW(i, answer_xet(str_of(bad[i]), &a, &e) < 0);
+		CHECK_ROW(i, !a.url && !a.token);
+	}
+}
+
 /* Section 6.3 of the sheet, with and without a token. */
 static void
 test_errors(void)
@@ -492,6 +520,7 @@ main(void)
 	test_whoami();
 	test_tree();
 	test_commit();
+	test_xet();
 	test_errors();
 	test_withheld();
 	test_long();

@@ -54,11 +54,15 @@ test_choose(void)
 	};
 
 	for (size_t i = 0; i < countof(t); i++) {
-		struct jobs_choice c = jobs_choose(&t[i].m, t[i].ground);
+		struct jobs_choice c = jobs_choose(&t[i].m, t[i].ground, false);
 
 		CHECK_ROW(i, c.n == t[i].n);
 		CHECK_ROW(i, strstr(c.why, t[i].why) != NULL);
 	}
+	/* Unpacking takes memory, too. */
+	CHECK(jobs_choose(&t[6].m, JOBS_DISK, true).n == 1);
+	CHECK(jobs_choose(&t[5].m, JOBS_DISK, true).n == 2);
+	CHECK(jobs_choose(&t[3].m, JOBS_DISK, true).n == 4);
 }
 
 static void

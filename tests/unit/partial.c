@@ -81,6 +81,32 @@ test_missing(void)
 }
 
 /* A block counts once it is whole, by bytes that came in order. */
+/* What is written ahead counts only once its turn has come. */
+static void
+test_write_ahead(void)
+{
+	struct place p;
+	struct partial *part;
+	unsigned char back[9];
+	uint64_t sum = 0;
+	struct err e;
+
+	place_init(&p, 3 * BLOCK + 3);
+	part = must_open(&p, true, PARTIAL_NEW, 0);
+	CHECK(partial_write_ahead(
+		  part, p.bytes + BLOCK, 2 * BLOCK, BLOCK, &e) == 0);
+	CHECK(partial_here(part) == 0 && partial_run_end(part, 0) == 0);
+	CHECK(partial_read(part, back, 9, 2 * BLOCK - 4, &e) == 0);
+	CHECK(memcmp(back, p.bytes + 2 * BLOCK - 4, 9) == 0);
+	CHECK(partial_write_ahead(part, back, 9, 3 * BLOCK, &e) < 0);
+	CHECK(partial_write_ahead(part, back, 1, UINT64_MAX, &e) < 0);
+	partial_close(part, false);
+	part = must_open(&p, true, PARTIAL_NEW, 0);
+	CHECK(partial_write(part, p.bytes, 3 * BLOCK + 3, 0, &sum, &e) == 0);
+	partial_close(part, true);
+	place_release(&p);
+}
+
 static void
 test_write(void)
 {
@@ -1193,6 +1219,7 @@ static void (*const tests[])(void) = {
     test_small,
     test_missing,
     test_write,
+    test_write_ahead,
     test_resume,
     test_left,
     test_rotten,

@@ -5,6 +5,7 @@
 #include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
+#include "xet.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,32 @@ is(const struct plan *p, const char *path, enum plan_state state)
 	const struct plan_file *f = find(p, path);
 
 	return f && f->state == state;
+}
+
+/* The hash stands behind the path, through sorting, and only where it is worth
+ * its memory. */
+static void
+test_xet(void)
+{
+	struct repo_ids ids = {.xet = "0123456789abcdef0123456789abcdef"
+				      "0123456789abcdef0123456789abcdef"};
+	struct plan p = {.file = NULL};
+	char a[] = "a", b[] = "b", c[] = "c", d[] = "d";
+	const struct repo_file f[] = {
+	    {.path = c, .size = XET_SMALL + 1, .ids = &ids},
+	    {.path = b, .size = XET_SMALL, .ids = &ids},
+	    {.path = a, .size = XET_SMALL + 1},
+	    {.path = d, .size = XET_SMALL + 1, .ids = &ids}};
+
+	for (size_t i = 0; i < countof(f); i++)
+		plan_add(&p, &f[i]);
+	memset(&ids, 0, sizeof(ids));
+	plan_check(&p, false);
+	CHECK(!plan_xet(find(&p, "a")) && !plan_xet(find(&p, "b")));
+	CHECK(plan_xet(find(&p, "c")) && strlen(plan_xet(find(&p, "c"))) == 64);
+	CHECK(test_same(plan_xet(find(&p, "c")), plan_xet(find(&p, "d"))));
+	CHECK(!find(&p, "c")->file.ids);
+	plan_release(&p);
 }
 
 static void
@@ -307,6 +334,7 @@ int
 main(void)
 {
 	test_check();
+	test_xet();
 	test_room();
 	test_here();
 	test_copies();

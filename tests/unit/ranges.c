@@ -288,6 +288,32 @@ test_split_longest(void)
 	ranges_release(&s);
 }
 
+/* What the holder writes ahead stays with it, until it gives the range back. */
+static void
+test_split_behind_reserved(void)
+{
+	struct partial f = {0};
+	struct ranges s = {0};
+	struct range *a, *b;
+
+	a = ranges_take(&s, 0, ALL, &f, &who[0]);
+	ranges_advance(a, 103, BLOCK);
+	a->reserved = 600;
+	b = ranges_split(&s, BLOCK, &who[1]);
+	CHECK(is(b, 800, 800, SIZE, &who[1]) && a->end == 800);
+	/* It was cut before its holder knew what to reserve. */
+	a->reserved = 900;
+	b = ranges_split(&s, BLOCK, &who[2]);
+	CHECK(is(b, 900, 900, SIZE, &who[2]) && a->end == 800);
+	ranges_advance(b, 90, BLOCK);
+	CHECK(!ranges_split(&s, 100, &who[3]));
+	ranges_put(&s, a);
+	CHECK(a->reserved == 0);
+	a->holder = &who[4];
+	CHECK(is(ranges_split(&s, BLOCK, &who[3]), 460, 460, 800, &who[3]));
+	complete(&s);
+}
+
 static void
 test_stalled(void)
 {
@@ -491,6 +517,7 @@ main(void)
 	test_split();
 	test_split_anywhere();
 	test_split_longest();
+	test_split_behind_reserved();
 	test_stalled();
 	test_model();
 	return test_end();

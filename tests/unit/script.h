@@ -41,6 +41,7 @@ struct turn {
 	const char *avoid; /* must not */
 	const char *body;  /* what follows the head, exactly; NULL: not read */
 	const char *answer;
+	size_t length;   /* of the answer; 0: up to its '\0' */
 	unsigned times;  /* that often; 0 is once */
 	size_t piece;    /* in pieces of that many bytes; 0: at once */
 	size_t pause_ms; /* before the answer */
@@ -243,7 +244,8 @@ script_body(struct script *s, const char *want)
 static inline void
 script_answer(struct script *s, const struct turn *t)
 {
-	size_t n = strlen(t->answer), piece = t->piece ? t->piece : n;
+	size_t n = t->length ? t->length : strlen(t->answer),
+	       piece = t->piece ? t->piece : n;
 	unsigned times = t->times ? t->times : 1;
 
 	while (times--)

@@ -1,0 +1,80 @@
+#ifndef HUB_XET_H
+#define HUB_XET_H
+
+/*
+ * Downloads from the Hub's Xet storage. A file is there as chunks in xorbs
+ * (chunk.h). The storage is asked for a window of the file at a time: which
+ * ranges of which xorbs have its chunks. Each of these ranges is fetched once,
+ * in the order in which the file needs them, and unpacked as it arrives.
+ *
+ * Everything that the storage says is checked by the hash of the whole file in
+ * the end, as the bytes of any other server are. The same bytes can always be
+ * had over plain HTTP instead.
+ *
+ * The token of the storage goes to the storage alone, the Hub's to neither the
+ * storage nor the servers of the xorbs. Addresses in its answers are signed, so
+ * they are in no message; they may not be http, nor private ones, unless the
+ * endpoint is.
+ *
+ * One struct xet serves all threads of a run.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fetch.h"
+
+struct err;
+struct progress;
+struct repo;
+
+/* A file of up to this many bytes comes over plain HTTP: it is one block of a
+ * partial file, whose worker hashes it. */
+#define XET_SMALL ((uint64_t)1 << 20)
+
+/* The longest window, in bytes of the file. */
+#define XET_WINDOW ((uint64_t)64 << 20)
+
+struct xet;
+
+/* For the files of a commit; all is borrowed. notes: for -v; NULL: silent. */
+struct xet *xet_open(
+    const struct repo *repo, const char *commit, struct progress *notes);
+void xet_close(struct xet *x); /* takes NULL */
+
+/* Whether it is worth asking: false once the storage turned out to be
+ * unusable. */
+bool xet_is_on(struct xet *x);
+
+/* A range of a file. The callbacks get ctx. */
+struct xet_fetch {
+	struct xet *xet;
+	const char *hash;     /* of the file: 64 hex digits */
+	uint64_t first, last; /* the wanted range, both inclusive */
+	uint64_t stall_ms;    /* for response_pace() */
+	void *ctx;
+	/* Called before the first byte. reserved: bytes may be written ahead up
+	 * to there; 0: none will be. */
+	void (*begin)(void *ctx, uint64_t reserved);
+	/* As in struct fetch: they get the bytes from first on, in order. */
+	void *(*room)(void *ctx, size_t *n);
+	int (*take)(void *ctx, size_t n, struct err *e);
+	/* Keeps n bytes that belong to the offset at, before it is their turn,
+	 * and gives them back. */
+	int (*ahead)(
+	    void *ctx, const void *p, size_t n, uint64_t at, struct err *e);
+	int (*back)(void *ctx, void *p, size_t n, uint64_t at, struct err *e);
+};
+
+/* Fetches the range, or its first XET_WINDOW bytes. *e is set unless it returns
+ * FETCH_OK. FETCH_REFUSED: a signed address was not accepted; the next try gets
+ * another one. FETCH_ELSEWHERE: the storage does not have the file, or answers
+ * in a way that no other try will change. */
+enum fetch_end xet_fetch(const struct xet_fetch *f, struct err *e);
+
+/* A file is fetched over plain HTTP instead, for that reason; name it for -v.
+ * After several in a row none is tried any more. */
+void xet_give_up(struct xet *x, const char *name, const struct err *why);
+
+#endif
