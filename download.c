@@ -337,6 +337,13 @@ download_report_end(
 #define COPY_SIZE ((size_t)128 << 10)
 #define OTHER_MS 200 /* between two looks at what another program does */
 
+/* A file of --from, opened before the sandbox closes. */
+struct old_file {
+	const char *name;
+	int fd;
+	uint64_t size;
+};
+
 struct download {
 	const struct options *o;
 	const struct config *c;
@@ -361,6 +368,8 @@ struct download {
 	struct plan_file **fetch;
 	/* In the cache: the lock of each of them; -1: none. */
 	int *held;
+	struct old_file *from;
+	size_t from_n;
 	uint64_t started;
 	pthread_mutex_t lock; /* guards the publishing of files, links in the
 			       * cache, and unnoted */
@@ -861,6 +870,74 @@ ground_of(const struct folder_traits *t)
 	return t->network ? JOBS_NETWORK : t->flash ? JOBS_FLASH : JOBS_DISK;
 }
 
+/* --from: a file that is not there is a mistake. */
+static int
+open_old(struct download *d, struct err *e)
+{
+	d->from = xcalloc(d->o->from.n, sizeof(d->from[0]));
+	for (size_t i = 0; i < d->o->from.n; i++) {
+		const char *name = d->o->from.s[i];
+		int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+		struct stat st;
+
+		if (fd < 0 || fstat(fd, &st) < 0) {
+			err_sys(e, ERR_FILE, "--from: cannot open '%s'", name);
+			if (fd >= 0)
+				close(fd);
+			return -1;
+		}
+		d->from[d->from_n++] =
+		    (struct old_file){name, fd, (uint64_t)st.st_size};
+		if (!S_ISREG(st.st_mode))
+			return err_set(
+			    e, ERR_USAGE, "--from: '%s' is not a file", name);
+	}
+	return 0;
+}
+
+static void
+close_old(struct download *d)
+{
+	for (size_t i = 0; i < d->from_n; i++)
+		if (d->from[i].fd >= 0)
+			close(d->from[i].fd);
+	free(d->from);
+}
+
+/* progress_moved() in the main thread, which also draws. */
+static void
+show_compared(void *ctx, size_t n)
+{
+	const struct progress_file *f = ctx;
+
+	progress_moved(ctx, n);
+	progress_tick(f->progress, wait_status_asked());
+}
+
+/* Finds out what the files of --from have in common with the wanted ones. */
+static int
+read_old(struct download *d, struct xet *xet, struct err *e)
+{
+	struct progress_file r = {.progress = d->s.progress};
+	uint64_t bytes = 0;
+	int rv = 0;
+
+	for (size_t i = 0; i < d->from_n; i++)
+		bytes += d->from[i].size;
+	if (d->from_n)
+		progress_phase(r.progress, "comparing", d->from_n, bytes);
+	for (size_t i = 0; i < d->from_n && rv == 0; i++) {
+		struct old_file *f = &d->from[i];
+
+		r.file = progress_start(r.progress, f->name, f->size, 0);
+		rv = xet_from(
+		    xet, f->fd, f->size, f->name, show_compared, &r, e);
+		f->fd = -1;
+		progress_finish(r.progress, r.file, PROGRESS_DONE, NULL);
+	}
+	return rv;
+}
+
 static int
 fetch_all(struct download *d, struct err *e)
 {
@@ -876,7 +953,7 @@ fetch_all(struct download *d, struct err *e)
 	    .ctx = d,
 	};
 	bool xet = false;
-	int rv;
+	int rv = 0;
 
 	t.count = queue(d);
 	for (size_t i = 0; i < t.count && !d->c->no_xet; i++)
@@ -886,12 +963,18 @@ fetch_all(struct download *d, struct err *e)
 		d->held = xcalloc(t.count, sizeof(d->held[0]));
 	for (size_t i = 0; d->held && i < t.count; i++)
 		d->held[i] = -1;
-	progress_phase(d->s.progress, "downloading", t.count + d->plan.to_copy,
-	    d->plan.fetch + d->plan.copy);
-	if (xet)
+	if (d->from_n && !xet && d->c->verbose)
+		progress_note(d->s.progress,
+		    "--from is not used: nothing comes from the Xet storage");
+	if (xet) {
 		t.xet = xet_open(&d->s.repo, d->list.commit,
 		    d->c->verbose ? d->s.progress : NULL);
-	rv = transfer_run(&t, e);
+		rv = read_old(d, t.xet, e);
+	}
+	progress_phase(d->s.progress, "downloading", t.count + d->plan.to_copy,
+	    d->plan.fetch + d->plan.copy);
+	if (rv == 0)
+		rv = transfer_run(&t, e);
 	xet_close(t.xet);
 	for (size_t i = 0; i < t.count; i++)
 		let_go(d, i);
@@ -1431,7 +1514,8 @@ choose_files(struct download *d, struct err *e)
 static int
 run(struct download *d, struct output *out, struct err *e)
 {
-	if (choose_target(d, e) < 0 || choose_files(d, e) < 0)
+	if (choose_target(d, e) < 0 || choose_files(d, e) < 0 ||
+	    open_old(d, e) < 0)
 		return -1;
 	if (d->into && open_target(d, e) < 0)
 		return -1;
@@ -1476,6 +1560,7 @@ download(const struct options *o, const struct config *c, struct output *out,
 	if (rv < 0 && e->kind == ERR_NET && !*e->hint)
 		err_hint(e, "check the network and run again%s",
 		    o->output ? "" : " with -d");
+	close_old(&d);
 	free(d.fetch);
 	free(d.source);
 	listing_release(&d.list);

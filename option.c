@@ -246,6 +246,8 @@ static const struct option_row options[] = {
 	"no network: only what is on this disk"},
     {0, "no-xet", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(no_xet),
 	"only plain HTTP, not the Xet storage"},
+    {0, "from", NULL, "FILE", DOWNLOAD, OPTION_LOCALS, AT(from),
+	"copy chunks that this file has; repeatable"},
     {0, "force", "force-download", NULL, DOWNLOAD, OPTION_FLAG, AT(force),
 	"download complete files again"},
     {0, "dry-run", NULL, NULL, MOVE, OPTION_FLAG, AT(dry_run),
@@ -601,6 +603,13 @@ take_token(char *s, char **token)
 	memset(s, '*', n);
 }
 
+/* Whether files are offered for its value. */
+static bool
+takes_files(const struct option_row *r)
+{
+	return r->type == OPTION_LOCAL || r->type == OPTION_LOCALS;
+}
+
 /* Stores the value of an option in its field. Only a flag has none. */
 static int
 store(struct options *o, const struct option_row *r, char *value, struct err *e)
@@ -624,6 +633,7 @@ store(struct options *o, const struct option_row *r, char *value, struct err *e)
 		take_token(value, at);
 		return 0;
 	case OPTION_LIST:
+	case OPTION_LOCALS:
 		list_add(at, value);
 		return 0;
 	case OPTION_JOBS:
@@ -846,6 +856,11 @@ check_ways(const struct options *o, struct err *e)
 		"-o and --offline cannot be used together"},
 	    {o->offline && o->force,
 		"--force and --offline cannot be used together"},
+	    {o->from.n && o->offline,
+		"--from and --offline cannot be used together"},
+	    {o->from.n && o->no_xet,
+		"--from and --no-xet cannot be used together"},
+	    {o->from.n && o->output, "--from and -o cannot be used together"},
 	};
 
 	return refuse_first(pairs, countof(pairs), e);
@@ -1048,6 +1063,7 @@ options_release(struct options *o)
 	free(o->exclude.s);
 	free(o->delete.s);
 	free(o->args.s);
+	free(o->from.s);
 	*o = (struct options){0};
 }
 
@@ -1217,7 +1233,7 @@ put_bash_command(const struct command_row *c, struct buf *out)
 			continue;
 		buf_puts(out, "\t\t");
 		put_pattern(r, out);
-		buf_puts(out, r->type == OPTION_LOCAL ? ") files=1" : ")");
+		buf_puts(out, takes_files(r) ? ") files=1" : ")");
 		if (words)
 			buf_printf(out, " words='%s'", words);
 		buf_puts(out, " ;;\n");
@@ -1270,7 +1286,9 @@ put_zsh_names(const struct option_row *r, struct buf *out)
 	const char *plus = r->value ? "+" : "", *is = r->value ? "=" : "";
 
 	if (!r->letter)
-		buf_printf(out, "'%s--%s%s", r->type == OPTION_LIST ? "*" : "",
+		buf_printf(out, "'%s--%s%s",
+		    r->type == OPTION_LIST || r->type == OPTION_LOCALS ? "*"
+								       : "",
 		    r->name, is);
 	else
 		buf_printf(out, "'(-%c --%s)'{-%c%s,--%s%s}'", r->letter,
@@ -1290,8 +1308,8 @@ put_zsh_option(const struct option_row *r, struct buf *out)
 	if (words)
 		buf_printf(out, ":%s:(%s)", r->value, words);
 	else if (r->value)
-		buf_printf(out, ":%s:%s", r->value,
-		    r->type == OPTION_LOCAL ? "_files" : " ");
+		buf_printf(
+		    out, ":%s:%s", r->value, takes_files(r) ? "_files" : " ");
 	buf_putc(out, '\'');
 }
 
@@ -1364,7 +1382,7 @@ put_fish_option(
 		buf_printf(out, " -s %c", r->letter);
 	buf_printf(out, " -l %s", r->name);
 	if (r->value)
-		buf_puts(out, r->type == OPTION_LOCAL ? " -rF" : " -x");
+		buf_puts(out, takes_files(r) ? " -rF" : " -x");
 	if (words)
 		buf_printf(out, " -a '%s'", words);
 	buf_puts(out, " -d '");

@@ -52,7 +52,8 @@ enum option_type {
 	OPTION_FLAG, /* bool; there is no value */
 	OPTION_TEXT, /* const char *, as all without a comment */
 	OPTION_TEXT_OR_EMPTY,
-	OPTION_LOCAL, /* a path on this machine */
+	OPTION_LOCAL,  /* a path on this machine */
+	OPTION_LOCALS, /* struct string_list of them */
 	OPTION_REPO_TYPE,
 	OPTION_TOKEN, /* char *, a copy */
 	OPTION_LIST,  /* struct string_list */
@@ -96,7 +97,7 @@ struct options {
 	const char *cache_dir; /* implies cache */
 	bool no_xet;           /* download */
 	bool ipv4, ipv6;
-	struct string_list include, exclude, args;
+	struct string_list include, exclude, args, from;
 	const char *endpoint, *ca_file, *proxy;
 	unsigned jobs;                   /* 1..64; 0: not given */
 	unsigned timeout, stall_timeout; /* seconds, 1..86400; 0: not given */

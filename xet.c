@@ -2,18 +2,23 @@
 
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "api.h"
+#include "blake3.h"
 #include "chunk.h"
 #include "client.h"
 #include "err.h"
+#include "file.h"
 #include "http.h"
 #include "progress.h"
 #include "repo.h"
 #include "str.h"
 #include "url.h"
+#include "wait.h"
 
 /* --- Access to the storage. --- */
 
@@ -29,6 +34,24 @@
 #define ANSWER_MAX ((size_t)2 << 20)
 #define WINDOW_LEAST ((uint64_t)1 << 20)
 
+/* An old file. */
+struct old {
+	struct old *next;
+	int fd;
+	atomic_bool broken; /* cannot be read any more */
+	uint32_t *size;     /* of its chunks */
+	size_t chunks;
+};
+
+/* Chunks of a xorb, from first to before end, that stand in a row there. */
+struct run {
+	struct xethash xorb;
+	uint32_t first, end;
+	struct old *old;
+	size_t chunk; /* the number of the first in the old file, */
+	uint64_t at;  /* and its place there */
+};
+
 struct xet {
 	const struct repo *repo;
 	const char *commit;
@@ -43,6 +66,10 @@ struct xet {
 	unsigned given_up;        /* files in a row */
 	bool v1;                  /* it has only version 1 of its answers */
 	bool off;
+	/* By xet_from(), before there are threads. */
+	struct old *old;
+	struct run *run; /* by xorb and first chunk */
+	size_t runs;
 };
 
 struct xet *
@@ -62,8 +89,17 @@ xet_open(const struct repo *repo, const char *commit, struct progress *notes)
 void
 xet_close(struct xet *x)
 {
+	struct old *o;
+
 	if (!x)
 		return;
+	while ((o = x->old)) {
+		x->old = o->next;
+		close(o->fd);
+		free(o->size);
+		free(o);
+	}
+	free(x->run);
 	xet_access_release(&x->access);
 	pthread_mutex_destroy(&x->lock);
 	pthread_mutex_destroy(&x->renewal);
@@ -278,23 +314,23 @@ ask(const struct xet_fetch *f, uint64_t last, struct buf *text, struct err *e)
 /* The answer was too long: the next windows are shorter. False if they were the
  * shortest already. */
 static bool
-shorten(struct xet *x, uint64_t asked)
+shorten(struct xet *x, uint64_t *window, uint64_t asked)
 {
 	bool shorter;
 
 	pthread_mutex_lock(&x->lock);
 	shorter = asked > WINDOW_LEAST;
-	if (shorter && x->window >= asked)
-		x->window = asked / 4 > WINDOW_LEAST ? asked / 4 : WINDOW_LEAST;
+	if (shorter && *window >= asked)
+		*window = asked / 4 > WINDOW_LEAST ? asked / 4 : WINDOW_LEAST;
 	pthread_mutex_unlock(&x->lock);
 	return shorter;
 }
 
-/* Finds out the terms of the window, which begins at f->first; sets *end to its
- * end. The caller releases *out. */
+/* Finds out the terms of the window, which begins at f->first and is no longer
+ * than *window; sets *end to its end. The caller releases *out. */
 static enum fetch_end
-get_recon(
-    const struct xet_fetch *f, struct recon *out, uint64_t *end, struct err *e)
+get_recon(const struct xet_fetch *f, uint64_t *window, struct recon *out,
+    uint64_t *end, struct err *e)
 {
 	struct buf text = buf_make(ANSWER_MAX);
 	enum fetch_end rv;
@@ -302,13 +338,13 @@ get_recon(
 
 	do {
 		pthread_mutex_lock(&f->xet->lock);
-		length = f->xet->window;
+		length = *window;
 		pthread_mutex_unlock(&f->xet->lock);
 		if (length > f->last - f->first + 1)
 			length = f->last - f->first + 1;
 		rv = ask(f, f->first + length - 1, &text, e);
 	} while (rv == FETCH_ELSEWHERE && text.len == text.max &&
-		 shorten(f->xet, length));
+		 shorten(f->xet, window, length));
 	*end = f->first + length;
 	if (rv == FETCH_OK && recon_parse(buf_str(&text), out, e) < 0) {
 		rv = e->kind == ERR_NET ? FETCH_FAILED : FETCH_ELSEWHERE;
@@ -325,15 +361,237 @@ get_recon(
 	return rv;
 }
 
-/* --- A window. --- */
+/* --- Old files. --- */
 
 #define READ_SIZE ((size_t)64 << 10)
+
+/* The longest window of an old file: only its terms are wanted. */
+#define OLD_WINDOW ((uint64_t)4 << 30)
+
+/* Adds elements one by one; the memory doubles. */
+static void *
+one_more(void *p, size_t n, size_t size)
+{
+	return n & (n - 1) ? p : xreallocarray(p, n ? 2 * n : 1, size);
+}
+
+/* A chunk ends. */
+static void
+end_chunk(struct old *o, struct hashtree *t, const struct blake3 *b, size_t n)
+{
+	struct xethash hash;
+
+	xethash_end(b, &hash);
+	hashtree_add(t, &hash, n);
+	o->size = one_more(o->size, o->chunks, sizeof(o->size[0]));
+	o->size[o->chunks++] = (uint32_t)n;
+}
+
+/* Cuts the file into chunks, and gives the hash by which the storage knows it. */
+static int
+cut(struct old *o, uint64_t size, const char *name, struct xethash *out,
+    void (*tick)(void *ctx, size_t n), void *ctx, struct err *e)
+{
+	unsigned char *bytes = xmalloc(READ_SIZE);
+	struct hashtree *t = xmalloc(sizeof(*t));
+	struct chunker c = {0};
+	struct blake3 b;
+	size_t open = 0;
+	int rv = 0;
+
+	blake3_init(&b, NULL);
+	hashtree_init(t);
+	for (uint64_t at = 0; rv == 0 && at < size;) {
+		size_t n =
+		    size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
+
+		rv = wait_check(e);
+		if (rv == 0)
+			rv = file_pread(o->fd, bytes, n, at, name, e);
+		for (size_t i = 0; rv == 0 && i < n;) {
+			bool ends;
+			size_t some = chunker_take(&c, bytes + i, n - i, &ends);
+
+			if (!open)
+				xethash_begin(&b, XET_CHUNK);
+			blake3_update(&b, bytes + i, some);
+			open += some;
+			i += some;
+			if (ends || at + i == size) {
+				end_chunk(o, t, &b, open);
+				open = 0;
+			}
+		}
+		at += n;
+		if (rv == 0)
+			tick(ctx, n);
+	}
+	hashtree_file(t, out);
+	free(t);
+	free(bytes);
+	return rv;
+}
+
+/* Adds the chunks of a term, which are those of the file from *chunk on, at *at,
+ * to the last run if they go on there. False if these are not as long: then the file has other chunks. */
+static bool
+add_run(struct xet *x, struct old *o, const struct recon *r,
+    const struct recon_term *t, size_t *chunk, uint64_t *at)
+{
+	const struct recon_range *range = &r->range[t->range];
+	uint32_t first = range->first + t->first;
+	struct run *run;
+	uint64_t size = 0;
+
+	if (t->count > o->chunks - *chunk)
+		return false;
+	for (size_t i = 0; i < t->count; i++)
+		size += o->size[*chunk + i];
+	if (size != t->size)
+		return false;
+	run = x->runs ? &x->run[x->runs - 1] : NULL;
+	if (run && run->old == o && run->end == first &&
+	    run->chunk + (run->end - run->first) == *chunk &&
+	    xethash_same(&run->xorb, &range->xorb)) {
+		run->end += t->count;
+	} else {
+		x->run = one_more(x->run, x->runs, sizeof(x->run[0]));
+		x->run[x->runs++] = (struct run){.xorb = range->xorb,
+		    .first = first,
+		    .end = first + t->count,
+		    .old = o,
+		    .chunk = *chunk,
+		    .at = *at};
+	}
+	*chunk += t->count;
+	*at += size;
+	return true;
+}
+
+/* Asks of which xorbs the file is made. */
+static enum fetch_end
+ask_runs(struct xet *x, struct old *o, const char *hash, uint64_t size,
+    struct err *e)
+{
+	uint64_t window = OLD_WINDOW, at = 0, end;
+	size_t chunk = 0;
+
+	while (at < size) {
+		const struct xet_fetch f = {
+		    .xet = x, .hash = hash, .first = at, .last = size - 1};
+		enum fetch_end rv;
+		struct recon r;
+		bool fits;
+
+		rv = get_recon(&f, &window, &r, &end, e);
+		if (rv != FETCH_OK)
+			return rv;
+		/* Whole terms may come, also before the window. */
+		for (uint64_t skip = r.skip; skip && chunk > 0;) {
+			uint64_t n = o->size[--chunk];
+
+			at -= n;
+			skip -= n < skip ? n : skip;
+		}
+		fits = at == f.first - r.skip;
+		for (size_t i = 0; i < r.terms && fits; i++)
+			fits = add_run(x, o, &r, &r.term[i], &chunk, &at);
+		recon_release(&r);
+		if (!fits || at < end) {
+			err_set(e, ERR_CONTENT,
+			    "the storage describes other chunks than it has");
+			return FETCH_ELSEWHERE;
+		}
+	}
+	return FETCH_OK;
+}
+
+static int
+by_xorb(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+	int order = xethash_compare(&x->xorb, &y->xorb);
+
+	return order ? order : (x->first > y->first) - (x->first < y->first);
+}
+
+int
+xet_from(struct xet *x, int fd, uint64_t size, const char *name,
+    void (*tick)(void *ctx, size_t n), void *ctx, struct err *e)
+{
+	struct old *o = xcalloc(1, sizeof(*o));
+	char text[XETHASH_TEXT + 1];
+	struct xethash hash;
+	enum fetch_end end = FETCH_FAILED;
+
+	o->fd = fd;
+	o->next = x->old;
+	x->old = o;
+	if (cut(o, size, name, &hash, tick, ctx, e) == 0) {
+		xethash_text(&hash, text);
+		end = ask_runs(x, o, text, size, e);
+	}
+	if (end != FETCH_OK && e->kind == ERR_STOPPED)
+		return -1;
+	if (end != FETCH_OK && x->notes)
+		progress_note(
+		    x->notes, "--from %s is not used: %s", name, e->msg);
+	if (x->runs > 1)
+		qsort(x->run, x->runs, sizeof(x->run[0]), by_xorb);
+	return 0;
+}
+
+/* The run that has all chunks of a term, and where these begin in its file; NULL
+ * if there is none. */
+static const struct run *
+find_run(const struct xet *x, const struct recon *r, const struct recon_term *t,
+    uint64_t *at)
+{
+	const struct recon_range *range = &r->range[t->range];
+	const struct run wanted = {.xorb = range->xorb,
+	    .first = range->first + t->first,
+	    .end = range->first + t->first + t->count};
+	size_t low = 0, high = x->runs;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (by_xorb(&x->run[middle], &wanted) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; low > 0; low--) {
+		const struct run *found = &x->run[low - 1];
+		uint64_t size = 0;
+		size_t chunk = found->chunk;
+
+		if (!xethash_same(&found->xorb, &wanted.xorb))
+			break;
+		if (found->end < wanted.end || found->old->broken)
+			continue;
+		*at = found->at;
+		for (; chunk < found->chunk + (wanted.first - found->first);
+		     chunk++)
+			*at += found->old->size[chunk];
+		for (uint32_t i = 0; i < t->count; i++)
+			size += found->old->size[chunk + i];
+		if (size == t->size)
+			return found;
+	}
+	return NULL;
+}
+
+/* --- A window. --- */
 
 /* Where a term is in the file. */
 struct place {
 	uint64_t at;   /* its first byte, also if that is before the window */
 	uint64_t done; /* bytes of it that were unpacked */
 	size_t next;   /* the next term of the same range; no term: none */
+	/* The old file that has it, and where; NULL: it is to be fetched. */
+	struct old *old;
+	uint64_t from;
 };
 
 struct window {
@@ -346,6 +604,7 @@ struct window {
 	bool *came;          /* of each range: all of it was unpacked */
 	struct unpacker unpacker;
 	unsigned char *bytes; /* READ_SIZE, as they come */
+	bool repeats;         /* some range has several terms */
 	bool over;            /* the caller needs no more */
 };
 
@@ -364,12 +623,22 @@ window_init(struct window *w)
 	for (size_t i = 0; i < r->ranges; i++)
 		w->first[i] = r->terms;
 	for (size_t i = 0; i < r->terms; i++) {
-		w->place[i].at = at;
+		struct place *p = &w->place[i];
+		const struct run *run =
+		    find_run(w->f->xet, r, &r->term[i], &p->from);
+
+		p->old = run ? run->old : NULL;
+		p->at = at;
 		at += r->term[i].size;
 	}
 	for (size_t i = r->terms; i-- > 0;) {
-		w->place[i].next = w->first[r->term[i].range];
-		w->first[r->term[i].range] = i;
+		size_t *first = &w->first[r->term[i].range];
+
+		if (w->place[i].old)
+			continue;
+		w->repeats = w->repeats || *first < r->terms;
+		w->place[i].next = *first;
+		*first = i;
 	}
 }
 
@@ -409,9 +678,25 @@ take(struct window *w, const char *p, size_t n, struct err *e)
 	return 0;
 }
 
-/* Gives the bytes up to that offset to the caller, who keeps them ahead. */
+/* Reads n bytes of the term, at the front, from the old file that has it. */
 static int
-take_back(struct window *w, uint64_t end, struct err *e)
+read_old(
+    struct window *w, const struct place *p, void *to, size_t n, struct err *e)
+{
+	if (file_pread(p->old->fd, to, n, w->front - p->at + p->from,
+		"the file of --from", e) == 0)
+		return 0;
+	/* The next try fetches it. */
+	p->old->broken = true;
+	if (e->kind != ERR_STOPPED)
+		e->kind = ERR_NET;
+	return -1;
+}
+
+/* Gives the bytes of a term up to that offset to the caller: from an old file,
+ * or those that the caller keeps ahead. */
+static int
+take_back(struct window *w, const struct place *p, uint64_t end, struct err *e)
 {
 	const struct xet_fetch *f = w->f;
 
@@ -424,7 +709,8 @@ take_back(struct window *w, uint64_t end, struct err *e)
 			return 0;
 		if (n > end - w->front)
 			n = (size_t)(end - w->front);
-		if (f->back(f->ctx, to, n, w->front, e) < 0 ||
+		if ((p->old ? read_old(w, p, to, n, e)
+			    : f->back(f->ctx, to, n, w->front, e)) < 0 ||
 		    f->take(f->ctx, n, e) < 0)
 			return -1;
 		w->front += n;
@@ -611,10 +897,11 @@ fetch_terms(struct window *w, struct err *e)
 			stop = w->end;
 		if (stop <= w->front)
 			continue;
-		if (!w->came[r->term[i].range])
+		if (!w->place[i].old && !w->came[r->term[i].range])
 			end = fetch_range(w, r->term[i].range, e);
 		/* All that is not in order was kept ahead. */
-		if (end == FETCH_OK && !w->over && take_back(w, stop, e) < 0)
+		if (end == FETCH_OK && !w->over &&
+		    take_back(w, &w->place[i], stop, e) < 0)
 			end = end_by(e);
 	}
 	return end;
@@ -624,13 +911,13 @@ enum fetch_end
 xet_fetch(const struct xet_fetch *f, struct err *e)
 {
 	struct window w = {.f = f};
-	enum fetch_end end = get_recon(f, &w.recon, &w.end, e);
+	enum fetch_end end = get_recon(f, &f->xet->window, &w.recon, &w.end, e);
 
 	if (end != FETCH_OK)
 		return end;
 	window_init(&w);
 	/* If each term has its range, all comes in order. */
-	f->begin(f->ctx, w.recon.terms > w.recon.ranges ? w.end : 0);
+	f->begin(f->ctx, w.repeats ? w.end : 0);
 	end = fetch_terms(&w, e);
 	window_release(&w);
 	if (end == FETCH_OK) {

@@ -47,6 +47,20 @@ void xet_close(struct xet *x); /* takes NULL */
  * unusable. */
 bool xet_is_on(struct xet *x);
 
+/*
+ * An old file on this disk: what it has in common with the wanted ones need not
+ * be fetched. Its chunks are cut as every writer cuts them; by the hash of all
+ * of them the storage says in which xorbs they are, and terms with the same
+ * chunks are copied from here.
+ *
+ * Reads all of fd, of that size, and closes it with xet_close(). If nothing can
+ * be used, the reason is noted. Fails only with ERR_STOPPED. tick is called for
+ * each n bytes that were read. Call it before the first xet_fetch(); it is not
+ * for several threads. Keeps 4 bytes for each chunk of the file.
+ */
+int xet_from(struct xet *x, int fd, uint64_t size, const char *name,
+    void (*tick)(void *ctx, size_t n), void *ctx, struct err *e);
+
 /* A range of a file. The callbacks get ctx. */
 struct xet_fetch {
 	struct xet *xet;

@@ -593,9 +593,10 @@ test_long_answer(void)
 	play(&b);
 	CHECK(run(&b, 0, (uint64_t)400000000000, &e) == FETCH_ELSEWHERE);
 	CHECK(b.xet->window == XET_WINDOW / 4);
-	CHECK(shorten(b.xet, XET_WINDOW / 4) && shorten(b.xet, 4 << 20));
+	CHECK(shorten(b.xet, &b.xet->window, XET_WINDOW / 4));
+	CHECK(shorten(b.xet, &b.xet->window, 4 << 20));
 	CHECK(b.xet->window == WINDOW_LEAST);
-	CHECK(!shorten(b.xet, WINDOW_LEAST));
+	CHECK(!shorten(b.xet, &b.xet->window, WINDOW_LEAST));
 	CHECK(bench_close(&b, 0, 0));
 }
 
