@@ -11,8 +11,9 @@ O       = build/release
 CC      = musl-gcc
 # For size: the network is slower than any of this, but for the hashes and
 # ciphers below.
-CFLAGS  = -Os
-LDFLAGS = -static -s -Wl,--gc-sections
+CFLAGS  = -Os -fno-inline-functions-called-once -fno-partial-inlining
+LDFLAGS = -static -s -Wl,--gc-sections -Wl,--sort-section=alignment \
+          -Wl,-T,tools/no_unwind.ld
 
 # The compiler for what runs while building (tools/roots).
 HOSTCC  = cc
