@@ -1,6 +1,7 @@
 #include "http.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "err.h"
 #include "str.h"
@@ -438,6 +439,193 @@ http_chunks_feed(struct http_chunks *c, const char *in, size_t n, size_t *used,
 	return c->state == DONE;
 }
 
+/* --- Requests. --- */
+
+/* True if all of s is made of letters, digits and these. */
+static bool
+has_only(struct str s, const char *others)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!chr_alpha(s.s[i]) && !chr_digit(s.s[i]) &&
+		    (!s.s[i] || !strchr(others, s.s[i])))
+			return false;
+	return s.n > 0;
+}
+
+static bool
+is_host(struct str s)
+{
+	return s.n <= 300 && has_only(s, "-._:[]");
+}
+
+/* "/path?query" or "http://host/path?query" (RFC 9112, 3.2). */
+static bool
+parse_target(struct str s, struct http_request *r)
+{
+	struct str scheme, rest;
+
+	for (size_t i = 0; i < s.n; i++)
+		if (s.s[i] <= ' ' || s.s[i] > '~' || s.s[i] == '#')
+			return false;
+	r->host = str_of("");
+	r->target = s;
+	if (str_starts(s, "/"))
+		return true;
+	if (!str_cut(s, ':', &scheme, &rest) || !str_starts(rest, "//") ||
+	    (!str_eq_nocase(scheme, "http") && !str_eq_nocase(scheme, "https")))
+		return false;
+	rest = from(rest, 2);
+	if (!str_cut(rest, '/', &r->host, &s))
+		return false;
+	r->target = from(rest, r->host.n);
+	return is_host(r->host);
+}
+
+/* Also true if there is no such field and the version is 1.0. The host of an
+ * absolute target counts more than the field. */
+static bool
+find_host(struct http_request *r)
+{
+	struct str rest = r->head.fields;
+	struct http_field f;
+	unsigned n = 0;
+
+	while (http_next(&rest, &f)) {
+		if (!str_eq_nocase(f.name, "host"))
+			continue;
+		if (n++ || !is_host(f.value))
+			return false;
+		if (!r->host.n)
+			r->host = f.value;
+	}
+	return n || !r->head.minor;
+}
+
+/* "GET /path HTTP/1.1". */
+static unsigned
+parse_request_line(struct str line, struct http_request *r)
+{
+	struct str target, version;
+
+	if (line.n > HTTP_TARGET_MAX)
+		return 414;
+	if (!str_cut(line, ' ', &r->method, &target) ||
+	    !http_is_token(r->method) ||
+	    !str_cut(target, ' ', &target, &version) || version.n != 8 ||
+	    !str_starts(version, "HTTP/") || !chr_digit(version.s[5]) ||
+	    version.s[6] != '.' || !chr_digit(version.s[7]))
+		return 400;
+	if (version.s[5] != '1')
+		return 505;
+	r->head.minor = version.s[7] > '0';
+	return parse_target(target, r) ? 0 : 400;
+}
+
+/* A line end without CR is refused: a proxy could take it for none. */
+static bool
+has_bare_ends(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (s.s[i] == '\n' && (!i || s.s[i - 1] != '\r'))
+			return true;
+	return false;
+}
+
+unsigned
+http_request_parse(struct str text, struct http_request *out)
+{
+	struct str line = str_of("");
+	size_t used = 0;
+	unsigned status;
+	struct err e;
+
+	*out = (struct http_request){.head.status = 200};
+	if (text.n > HTTP_REQUEST_MAX)
+		return 431;
+	if (has_bare_ends(text) || !take_line(text, &line, &used))
+		return 400;
+	status = parse_request_line(line, out);
+	if (status)
+		return status;
+	out->head.fields = from(text, used);
+	return check_fields(out->head.fields, &e) < 0 || !find_host(out) ? 400
+									 : 0;
+}
+
+unsigned
+http_request_length(const struct http_request *r, uint64_t *length)
+{
+	enum http_framing framing;
+	struct err e;
+
+	if (http_framing(&r->head, false, &framing, length, &e) < 0)
+		return 400;
+	return framing == HTTP_CHUNKED ? 411 : 0;
+}
+
+/* A number of any length; one that is too large counts as the largest. */
+static bool
+range_number(struct str s, uint64_t *out)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!chr_digit(s.s[i]))
+			return false;
+	if (s.n && str_num(s, 10, INT64_MAX, out) < 0)
+		*out = INT64_MAX;
+	return s.n > 0;
+}
+
+int
+http_range(struct str value, uint64_t size, uint64_t *first, uint64_t *last)
+{
+	struct str unit, rest, a, b;
+
+	if (!str_cut(value, '=', &unit, &rest) ||
+	    !str_eq_nocase(str_trim(unit), "bytes") ||
+	    !str_cut(str_trim(rest), '-', &a, &b))
+		return 0;
+	if (!a.n) {
+		if (!range_number(b, last))
+			return 0;
+		if (!*last || !size)
+			return -1;
+		*first = *last < size ? size - *last : 0;
+		*last = size - 1;
+		return 1;
+	}
+	*last = INT64_MAX;
+	if (!range_number(a, first) || (b.n && !range_number(b, last)) ||
+	    *last < *first)
+		return 0;
+	if (*first >= size)
+		return -1;
+	if (*last >= size)
+		*last = size - 1;
+	return 1;
+}
+
+bool
+http_etag_listed(struct str list, const char *etag)
+{
+	bool more = true;
+
+	while (more) {
+		struct str part = list;
+
+		more = str_cut(list, ',', &part, &list);
+		part = str_trim(part);
+		if (str_eq(part, "*"))
+			return true;
+		if (str_starts(part, "W/"))
+			part = from(part, 2);
+		if (part.n == strlen(etag) + 2 && part.s[0] == '"' &&
+		    part.s[part.n - 1] == '"' &&
+		    memcmp(part.s + 1, etag, part.n - 2) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* --- Fields that this program reads. --- */
 
 int
@@ -590,6 +778,18 @@ http_date(struct str s, uint64_t *seconds)
 		return -1;
 	*seconds = (uint64_t)date_seconds(y, m, d, h, min, sec);
 	return 0;
+}
+
+void
+http_put_date(struct buf *b, int64_t seconds)
+{
+	time_t when = (time_t)seconds;
+	char text[64];
+	struct tm tm;
+
+	if (gmtime_r(&when, &tm) &&
+	    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		buf_puts(b, text);
 }
 
 /* Reads Retry-After: seconds, or a date (RFC 9110, 10.2.3). -1 if it asks for

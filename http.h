@@ -2,9 +2,9 @@
 #define HUB_HTTP_H
 
 /*
- * The grammar of HTTP/1.1 (RFC 9110, 9112): response heads, fields, framing,
- * chunked bodies, and the fields that this program reads. Pure: no I/O, no
- * allocation; results point into the caller's text.
+ * The grammar of HTTP/1.1 (RFC 9110, 9112): heads of responses and requests,
+ * fields, framing, chunked bodies, and the fields that this program reads. Pure:
+ * no I/O, no allocation; results point into the caller's text.
  */
 
 #include <stdbool.h>
@@ -86,6 +86,42 @@ struct http_chunks {
 int http_chunks_feed(struct http_chunks *c, const char *in, size_t n,
     size_t *used, const char **data, size_t *length, struct err *e);
 
+/* --- Requests. --- */
+
+/* Limits on what a client can make long. */
+#define HTTP_REQUEST_MAX 16384
+#define HTTP_TARGET_MAX 9216 /* of the request line */
+
+struct http_request {
+	struct str method; /* "GET" */
+	struct str target; /* begins with '/': path and query */
+	struct str host;   /* "name:port" as the client names this server; ""
+			    * only with HTTP/1.0 */
+	struct http_head head; /* minor and fields, for http_get() and so on */
+};
+
+/* Parses and checks the whole head of a request (http_head_length). Beyond what
+ * a response may not have, refuses bare LF as line end, no or two Host fields,
+ * targets but "/..." and "http://...". Returns 0, or the status to refuse it
+ * with, and then the connection is to be closed: 400, 414, 431, 505. */
+unsigned http_request_parse(struct str text, struct http_request *out);
+
+/* The length of the body, 0 if there is none. Returns 0 or the status to refuse
+ * it with: 400 if it is given in two ways, 411 if the body is chunked. */
+unsigned http_request_length(const struct http_request *r, uint64_t *length);
+
+/* The value of a Range field, for a content of that size. 1: the range, both
+ * ends included; 0: all of it is to be sent, since it is not one range of bytes
+ * (RFC 9110, 14.2); -1: no byte of the range is there. */
+int http_range(
+    struct str value, uint64_t size, uint64_t *first, uint64_t *last);
+
+/* True if the value of If-None-Match has the etag (given without quotes), or is
+ * "*". */
+bool http_etag_listed(struct str list, const char *etag);
+
+/* --- Fields that this program reads. --- */
+
 /* "bytes 0-99/1234": *total is UINT64_MAX for "*". -1 if it is not that. */
 int http_content_range(
     struct str value, uint64_t *first, uint64_t *last, uint64_t *total);
@@ -107,6 +143,7 @@ unsigned http_asked_wait(const struct http_head *h);
 
 /* An IMF-fixdate (RFC 9110, 5.6.7) to Unix seconds; -1 if it is none. */
 int http_date(struct str s, uint64_t *seconds);
+void http_put_date(struct buf *b, int64_t seconds);
 
 /* Whether another try may bring another status: 408, 429, 500 to 509, and what
  * gateways and mirrors answer when the server behind them does not (520 to 530,

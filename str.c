@@ -548,6 +548,19 @@ buf_line(struct buf *b, const char *fmt, ...)
 }
 
 void
+buf_num(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t i = sizeof(digits);
+
+	do {
+		digits[--i] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n);
+	buf_add(b, digits + i, sizeof(digits) - i);
+}
+
+void
 buf_base64(struct buf *b, const void *p, size_t n)
 {
 	static const char digit[] =

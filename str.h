@@ -125,6 +125,7 @@ void buf_line(struct buf *b, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)))
 #endif
     ;
+void buf_num(struct buf *b, uint64_t n); /* in decimal */
 /* Standard alphabet, padded (RFC 4648, section 4). */
 void buf_base64(struct buf *b, const void *p, size_t n);
 

@@ -591,6 +591,236 @@ test_endless_chunks(void)
 	}
 }
 
+/* --- Requests. --- */
+
+static unsigned
+request(const char *text, size_t n, struct http_request *r, char **copy)
+{
+	*copy = test_exact(text, n);
+	return http_request_parse(str_make(*copy, n), r);
+}
+
+static void
+test_request(void)
+{
+	static const struct {
+		const char *text;
+		unsigned status;
+		const char *target, *host;
+	} t[] = {
+	    {"GET / HTTP/1.1\r\nHost: a\r\n\r\n", 0, "/", "a"},
+	    {"GET /a?b=c HTTP/1.1\r\nhost: a:80\r\n\r\n", 0, "/a?b=c", "a:80"},
+	    {"HEAD /x%2Fy HTTP/1.1\r\nHost: [::1]:9\r\n\r\n", 0, "/x%2Fy",
+		"[::1]:9"},
+	    {"GET / HTTP/1.0\r\n\r\n", 0, "/", ""},
+	    {"GET /.. HTTP/1.1\r\nHost: a\r\n\r\n", 0, "/..", "a"},
+	    {"GET //a HTTP/1.1\r\nHost: a\r\n\r\n", 0, "//a", "a"},
+	    /* The absolute form: its host counts. */
+	    {"GET http://b:1/c HTTP/1.1\r\nHost: a\r\n\r\n", 0, "/c", "b:1"},
+	    {"GET HTTPS://b/c HTTP/1.1\r\nHost: a\r\n\r\n", 0, "/c", "b"},
+	    {"GET http://b HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET http://u@b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET http:/b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET file:///b HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET a HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /\x01 HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {" / HTTP/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET /\r\n\r\n", 400, 0, 0},
+	    {"GET / http/1.1\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.11\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505, 0, 0},
+	    {"GET / HTTP/0.9\r\nHost: a\r\n\r\n", 505, 0, 0},
+	    /* One host. */
+	    {"GET / HTTP/1.1\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost:\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a>b\r\n\r\n", 400, 0, 0},
+	    /* Lines that another reader could cut elsewhere. */
+	    {"GET / HTTP/1.1\nHost: a\n\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400, 0, 0},
+	    {"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400, 0, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct http_request r;
+		size_t n = strlen(t[i].text);
+		char *copy;
+
+		CHECK_ROW(i, request(t[i].text, n, &r, &copy) == t[i].status);
+		CHECK_ROW(i, t[i].status || str_eq(r.target, t[i].target));
+		CHECK_ROW(i, t[i].status || str_eq(r.host, t[i].host));
+		free(copy);
+		/* A head that is cut is none, wherever. */
+		for (size_t cut = 0; cut < n; cut++) {
+			copy = test_exact(t[i].text, cut);
+			CHECK_ROW(
+			    i, !http_head_length(str_make(copy, cut), 0) ||
+				   t[i].status);
+			(void)http_request_parse(str_make(copy, cut), &r);
+			free(copy);
+		}
+	}
+}
+
+static void
+test_request_limits(void)
+{
+	struct buf b = buf_make(1 << 20);
+	struct http_request r;
+
+	buf_puts(&b, "GET /");
+	while (b.len < HTTP_TARGET_MAX - strlen(" HTTP/1.1"))
+		buf_putc(&b, 'x');
+	buf_puts(&b, " HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(http_request_parse(buf_str(&b), &r) == 0);
+	buf_clear(&b);
+	buf_puts(&b, "GET /");
+	while (b.len < HTTP_TARGET_MAX)
+		buf_putc(&b, 'x');
+	buf_puts(&b, " HTTP/1.1\r\nHost: a\r\n\r\n");
+	CHECK(http_request_parse(buf_str(&b), &r) == 414);
+	buf_clear(&b);
+	buf_puts(&b, "GET / HTTP/1.1\r\nHost: a\r\n");
+	for (unsigned i = 0; b.len < HTTP_REQUEST_MAX; i++)
+		buf_printf(&b, "A%u: %0100u\r\n", i, 0u);
+	buf_puts(&b, "\r\n");
+	CHECK(http_request_parse(buf_str(&b), &r) == 431);
+	buf_release(&b);
+}
+
+static void
+test_request_length(void)
+{
+	static const struct {
+		const char *fields;
+		unsigned status;
+		uint64_t length;
+	} t[] = {
+	    {"", 0, 0},
+	    {"Content-Length: 0\r\n", 0, 0},
+	    {"Content-Length: 12\r\n", 0, 12},
+	    {"Content-Length: 12\r\nContent-Length: 12\r\n", 0, 12},
+	    {"Content-Length: 12, 12\r\n", 0, 12},
+	    {"Content-Length: 12\r\nContent-Length: 13\r\n", 400, 0},
+	    {"Content-Length: +12\r\n", 400, 0},
+	    {"Content-Length: -1\r\n", 400, 0},
+	    {"Content-Length: 0x1\r\n", 400, 0},
+	    {"Content-Length: 99999999999999999999\r\n", 400, 0},
+	    {"Transfer-Encoding: chunked\r\n", 411, 0},
+	    {"Transfer-Encoding: gzip, chunked\r\n", 400, 0},
+	    {"Transfer-Encoding: xchunked\r\n", 400, 0},
+	    {"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", 400, 0},
+	    {"Transfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n", 400, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(1024);
+		struct http_request r;
+		uint64_t length = 0;
+
+		buf_printf(
+		    &b, "POST / HTTP/1.1\r\nHost: a\r\n%s\r\n", t[i].fields);
+		CHECK_ROW(i, http_request_parse(buf_str(&b), &r) == 0);
+		CHECK_ROW(i, http_request_length(&r, &length) == t[i].status);
+		CHECK_ROW(i, t[i].status || length == t[i].length);
+		buf_release(&b);
+	}
+}
+
+static void
+test_range(void)
+{
+	static const struct {
+		const char *value;
+		uint64_t size;
+		int rv;
+		uint64_t first, last;
+	} t[] = {
+	    {"bytes=0-0", 10, 1, 0, 0},
+	    {"bytes=0-9", 10, 1, 0, 9},
+	    {"bytes=0-10", 10, 1, 0, 9},
+	    {"bytes=3-", 10, 1, 3, 9},
+	    {"Bytes= 3-5 ", 10, 1, 3, 5},
+	    {"bytes=-3", 10, 1, 7, 9},
+	    {"bytes=-99", 10, 1, 0, 9},
+	    {"bytes=9-99999999999999999999999", 10, 1, 9, 9},
+	    {"bytes=-99999999999999999999999", 10, 1, 0, 9},
+	    {"bytes=10-", 10, -1, 0, 0},
+	    {"bytes=99999999999999999999-", 10, -1, 0, 0},
+	    {"bytes=-0", 10, -1, 0, 0},
+	    {"bytes=0-", 0, -1, 0, 0},
+	    {"bytes=-1", 0, -1, 0, 0},
+	    /* All of it is sent. */
+	    {"bytes=0-1,3-4", 10, 0, 0, 0},
+	    {"bytes=5-4", 10, 0, 0, 0},
+	    {"bytes=-", 10, 0, 0, 0},
+	    {"bytes=", 10, 0, 0, 0},
+	    {"bytes", 10, 0, 0, 0},
+	    {"", 10, 0, 0, 0},
+	    {"bytes=a-b", 10, 0, 0, 0},
+	    {"bytes=1-2x", 10, 0, 0, 0},
+	    {"bytes=+1-2", 10, 0, 0, 0},
+	    {"bytes=--1", 10, 0, 0, 0},
+	    {"lines=0-1", 10, 0, 0, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		uint64_t first = 0, last = 0;
+		int rv =
+		    http_range(str_of(t[i].value), t[i].size, &first, &last);
+
+		CHECK_ROW(i, rv == t[i].rv);
+		CHECK_ROW(i, rv < 1 || first == t[i].first);
+		CHECK_ROW(i, rv < 1 || last == t[i].last);
+	}
+}
+
+static void
+test_etag(void)
+{
+	static const struct {
+		const char *list;
+		bool listed;
+	} t[] = {{"\"abc\"", true}, {"W/\"abc\"", true}, {"*", true},
+	    {"\"x\", \"abc\"", true}, {"\"x\",W/\"abc\" ,\"y\"", true},
+	    {"abc", false}, {"\"abcd\"", false}, {"\"ab\"", false}, {"", false},
+	    {"\"\"", false}, {"\"abc", false}, {"w/\"abc\"", false}};
+
+	for (size_t i = 0; i < countof(t); i++)
+		CHECK_ROW(i,
+		    http_etag_listed(str_of(t[i].list), "abc") == t[i].listed);
+}
+
+static void
+test_put_date(void)
+{
+	static const char *const t[] = {"Thu, 01 Jan 1970 00:00:00 GMT",
+	    "Sun, 06 Nov 1994 08:49:37 GMT", "Thu, 29 Feb 2024 23:59:59 GMT"};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(64);
+		uint64_t seconds = 1;
+
+		CHECK_ROW(i, http_date(str_of(t[i]), &seconds) == 0);
+		http_put_date(&b, (int64_t)seconds);
+		CHECK_ROW(i, str_eq(buf_str(&b), t[i]));
+		buf_release(&b);
+	}
+}
+
 int
 main(void)
 {
@@ -608,5 +838,11 @@ main(void)
 	test_endless_chunks();
 	test_transient();
 	test_retry_after();
+	test_request();
+	test_request_limits();
+	test_request_length();
+	test_range();
+	test_etag();
+	test_put_date();
 	return test_end();
 }

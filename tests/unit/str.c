@@ -187,6 +187,24 @@ sane(const struct buf *b)
 }
 
 static void
+test_buf_num(void)
+{
+	static const struct {
+		uint64_t n;
+		const char *text;
+	} t[] = {{0, "0"}, {9, "9"}, {10, "10"}, {1000001, "1000001"},
+	    {UINT64_MAX, "18446744073709551615"}};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct buf b = buf_make(20);
+
+		buf_num(&b, t[i].n);
+		CHECK_ROW(i, str_eq(buf_str(&b), t[i].text));
+		buf_release(&b);
+	}
+}
+
+static void
 test_buf(void)
 {
 	struct buf b = buf_make(10);
@@ -352,6 +370,7 @@ main(void)
 	test_hex();
 	test_base64();
 	test_buf();
+	test_buf_num();
 	test_line();
 	test_views();
 	test_err();
