@@ -769,3 +769,23 @@ anchors_add_pem(
 	}
 	return rv;
 }
+
+int
+pem_next(struct str *rest, struct str *label, struct buf *der)
+{
+	static const char dashes[] = "-----";
+	struct str text, end;
+
+	buf_clear(der);
+	if (!seek(rest, "-----BEGIN "))
+		return 0;
+	text = *rest;
+	if (!seek(rest, dashes))
+		return -1;
+	*label = str_make(text.s, (size_t)(rest->s - text.s) - strlen(dashes));
+	text = *rest;
+	if (!seek(rest, dashes) || !str_starts(*rest, "END "))
+		return -1;
+	end = str_make(text.s, (size_t)(rest->s - text.s) - strlen(dashes));
+	return decode64(end, der) && !der->full ? 1 : -1;
+}

@@ -95,6 +95,10 @@ bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
 int anchors_add_pem(
     struct anchors *list, struct str pem, size_t *added, struct err *e);
 
+/* Cuts the next block off a PEM text: its label ("CERTIFICATE"), a view, and its
+ * bytes. 1; 0: there is none; -1: it is broken, or too large for der. */
+int pem_next(struct str *rest, struct str *label, struct buf *der);
+
 /* Appends it in packed form. */
 void anchor_pack(const br_x509_trust_anchor *a, struct buf *out);
 

@@ -19,6 +19,7 @@
 #include "cert.h"
 #include "cipher_cpu.h"
 #include "err.h"
+#include "file.h"
 #include "roots.h"
 #include "str.h"
 #include "wait.h"
@@ -1050,15 +1051,14 @@ tls_write(
 }
 
 static void
-say_goodbye(struct tls *t)
+say_goodbye(br_ssl_engine_context *eng, int fd)
 {
-	br_ssl_engine_context *eng = &t->client.eng;
 	const unsigned char *p;
 	size_t n;
 
 	br_ssl_engine_close(eng);
 	while ((p = br_ssl_engine_sendrec_buf(eng, &n))) {
-		ssize_t sent = send(t->fd, p, n, MSG_NOSIGNAL);
+		ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
 
 		if (sent <= 0)
 			return;
@@ -1072,8 +1072,341 @@ tls_close(struct tls *t)
 	if (!t)
 		return;
 	if (t->open && !t->eof)
-		say_goodbye(t);
+		say_goodbye(&t->client.eng, t->fd);
 	chain_release(&t->chain);
+	mem_wipe(t, sizeof(*t));
+	free(t);
+}
+
+/* --- The side of a server. --- */
+
+#define CHAIN_MAX 16
+#define KEY_FILE_MAX ((size_t)1 << 20)
+#define DER_MAX ((size_t)64 << 10)
+#define RSA_MAX 4096 /* bits; BearSSL has no room for more */
+
+struct tls_key {
+	br_x509_certificate chain[CHAIN_MAX];
+	size_t n;
+	br_skey_decoder_context key; /* has the numbers of the key in it */
+};
+
+struct tls_peer {
+	br_ssl_server_context server;
+	int fd;
+	bool open; /* bytes were exchanged in both directions */
+	const char *protocols[1];
+	unsigned char ibuf[BR_SSL_BUFSIZE_INPUT];
+	unsigned char obuf[BR_SSL_BUFSIZE_OUTPUT];
+};
+
+/* BearSSL's structures have no const, but it only reads through them. */
+static int
+add_to_chain(struct tls_key *k, const struct buf *der, struct err *e)
+{
+	unsigned char *copy;
+
+	if (k->n == CHAIN_MAX)
+		return err_set(e, ERR_USAGE, "too many certificates");
+	copy = xmalloc(der->len);
+	memcpy(copy, der->s, der->len);
+	k->chain[k->n++] = (br_x509_certificate){copy, der->len};
+	return 0;
+}
+
+static int
+unusable(struct err *e, const char *what)
+{
+	return err_set(e, ERR_USAGE,
+	    "the %s is broken, or of a kind that hub cannot use", what);
+}
+
+static int
+take_key(struct tls_key *k, const struct buf *der, struct err *e)
+{
+	br_skey_decoder_init(&k->key);
+	br_skey_decoder_push(&k->key, der->s, der->len);
+	if (br_skey_decoder_last_error(&k->key))
+		return unusable(e, "key");
+	return 0;
+}
+
+/* Takes all certificates, or the first key, of a PEM text. */
+static int
+take_blocks(struct tls_key *k, struct str pem, bool key, struct err *e)
+{
+	struct buf der = buf_make(DER_MAX);
+	struct str label;
+	bool found = false;
+	int more, rv = 0;
+
+	while (rv == 0 && (more = pem_next(&pem, &label, &der)) != 0) {
+		bool is_key = str_ends(label, "PRIVATE KEY");
+
+		if (more < 0)
+			rv = err_set(e, ERR_USAGE, "broken PEM text");
+		else if (key && is_key && str_starts(label, "ENCRYPTED"))
+			rv = err_set(e, ERR_USAGE, "the key is encrypted");
+		else if (key && is_key && !found)
+			rv = take_key(k, &der, e);
+		else if (!key && str_eq(label, "CERTIFICATE"))
+			rv = add_to_chain(k, &der, e);
+		found = found || (key ? is_key : k->n > 0);
+	}
+	if (der.s)
+		mem_wipe(der.s, der.cap);
+	buf_release(&der);
+	if (rv == 0 && !found)
+		rv = err_set(e, ERR_USAGE, "there is no %s in it",
+		    key ? "private key" : "certificate");
+	return rv;
+}
+
+static int
+take_file(struct tls_key *k, const char *path, bool key, struct err *e)
+{
+	struct buf text = buf_make(KEY_FILE_MAX);
+	int rv;
+
+	/* All at once: what grows leaves copies of a key behind. */
+	if (!buf_room(&text, KEY_FILE_MAX) ||
+	    read_file(path, &text, TRUST_WAIT) < 0)
+		rv = err_sys(e, ERR_USAGE, "cannot read it");
+	else
+		rv = take_blocks(k, buf_str(&text), key, e);
+	mem_wipe(text.s, text.cap);
+	buf_release(&text);
+	return rv < 0 ? err_in(e, "'%s'", path) : 0;
+}
+
+/* Signs something and checks that with the certificate. */
+static bool
+rsa_fits(const br_rsa_private_key *key, const br_rsa_public_key *public)
+{
+	unsigned char hash[br_sha256_SIZE] = {1}, found[br_sha256_SIZE];
+	unsigned char sign[RSA_MAX / 8];
+	size_t n = (key->n_bitlen + 7) / 8;
+
+	return n <= sizeof(sign) && n == public->nlen &&
+	       br_rsa_pkcs1_sign_get_default()(
+		   BR_HASH_OID_SHA256, hash, sizeof(hash), key, sign) &&
+	       br_rsa_pkcs1_vrfy_get_default()(
+		   sign, n, BR_HASH_OID_SHA256, sizeof(hash), public, found) &&
+	       memcmp(hash, found, sizeof(hash)) == 0;
+}
+
+static bool
+ec_fits(const br_ec_private_key *key, const br_ec_public_key *public)
+{
+	unsigned char hash[br_sha256_SIZE] = {1}, sign[160];
+	const br_ec_impl *ec = br_ec_get_default();
+	size_t n;
+
+	if (key->curve != public->curve)
+		return false;
+	n = br_ecdsa_sign_asn1_get_default()(
+	    ec, &br_sha256_vtable, hash, key, sign);
+	return n && br_ecdsa_vrfy_asn1_get_default()(
+			ec, hash, sizeof(hash), public, sign, n);
+}
+
+static int
+check_key(const struct tls_key *k, struct err *e)
+{
+	br_x509_decoder_context *d = xmalloc(sizeof(*d));
+	int type = br_skey_decoder_key_type(&k->key);
+	const br_x509_pkey *public;
+	int rv = -1;
+
+	br_x509_decoder_init(d, NULL, NULL);
+	br_x509_decoder_push(d, k->chain[0].data, k->chain[0].data_len);
+	public = br_x509_decoder_get_pkey(d);
+	if (!public)
+		(void)unusable(e, "certificate");
+	else if (public->key_type != type ||
+		 !(type == BR_KEYTYPE_RSA
+			 ? rsa_fits(&k->key.key.rsa, &public->key.rsa)
+			 : ec_fits(&k->key.key.ec, &public->key.ec)))
+		err_set(e, ERR_USAGE,
+		    "the key does not belong to the first certificate");
+	else
+		rv = 0;
+	free(d);
+	return rv;
+}
+
+struct tls_key *
+tls_key_open(const char *cert_file, const char *key_file, struct err *e)
+{
+	struct tls_key *k = xcalloc(1, sizeof(*k));
+
+	if (take_file(k, cert_file, false, e) == 0 &&
+	    take_file(k, key_file, true, e) == 0 && check_key(k, e) == 0)
+		return k;
+	tls_key_close(k);
+	return NULL;
+}
+
+void
+tls_key_close(struct tls_key *k)
+{
+	if (!k)
+		return;
+	for (size_t i = 0; i < k->n; i++)
+		free(k->chain[i].data);
+	mem_wipe(k, sizeof(*k));
+	free(k);
+}
+
+struct tls_peer *
+tls_peer_open(int fd, const struct tls_key *k, struct err *e)
+{
+	struct tls_peer *t = xcalloc(1, sizeof(*t));
+	br_ssl_engine_context *eng = &t->server.eng;
+
+	t->fd = fd;
+	t->protocols[0] = "http/1.1";
+	br_ssl_server_zero(&t->server);
+	set_engine(eng);
+	br_ssl_engine_add_flags(eng, BR_OPT_ENFORCE_SERVER_PREFERENCES);
+	br_ssl_engine_set_protocol_names(eng, t->protocols, 1);
+	br_ssl_engine_set_buffers_bidi(
+	    eng, t->ibuf, sizeof(t->ibuf), t->obuf, sizeof(t->obuf));
+	if (br_skey_decoder_key_type(&k->key) == BR_KEYTYPE_RSA)
+		br_ssl_server_set_single_rsa(&t->server, k->chain, k->n,
+		    &k->key.key.rsa, BR_KEYTYPE_SIGN,
+		    br_rsa_private_get_default(),
+		    br_rsa_pkcs1_sign_get_default());
+	else
+		br_ssl_server_set_single_ec(&t->server, k->chain, k->n,
+		    &k->key.key.ec, BR_KEYTYPE_SIGN, BR_KEYTYPE_EC,
+		    br_ec_get_default(), br_ecdsa_sign_asn1_get_default());
+	if (seed(eng, wait_now(), e) == 0 && br_ssl_server_reset(&t->server))
+		return t;
+	tls_peer_close(t);
+	err_set(e, ERR_OTHER, "TLS cannot begin: there are no random numbers");
+	return NULL;
+}
+
+static enum tls_want
+peer_blocked(enum tls_want want)
+{
+	return errno == EAGAIN || errno == EWOULDBLOCK ? want : TLS_ENDED;
+}
+
+/* Does what I/O it can until BearSSL is in the target state. */
+static enum tls_want
+peer_until(struct tls_peer *t, unsigned target)
+{
+	br_ssl_engine_context *eng = &t->server.eng;
+
+	for (;;) {
+		unsigned state = br_ssl_engine_current_state(eng);
+		unsigned char *p;
+		size_t n;
+		ssize_t done;
+
+		if (state & BR_SSL_CLOSED)
+			return TLS_ENDED;
+		if (state & BR_SSL_SENDREC) {
+			p = br_ssl_engine_sendrec_buf(eng, &n);
+			done = send(t->fd, p, n, MSG_NOSIGNAL);
+			if (done < 0 && errno != EINTR)
+				return peer_blocked(TLS_WRITES);
+			if (done > 0)
+				br_ssl_engine_sendrec_ack(eng, (size_t)done);
+			continue;
+		}
+		if (state & target)
+			return TLS_DONE;
+		p = br_ssl_engine_recvrec_buf(eng, &n);
+		if (!p)
+			return TLS_ENDED;
+		done = recv(t->fd, p, n, 0);
+		if (done < 0 && errno != EINTR)
+			return peer_blocked(TLS_READS);
+		if (done == 0)
+			return TLS_ENDED;
+		if (done > 0)
+			br_ssl_engine_recvrec_ack(eng, (size_t)done);
+	}
+}
+
+enum tls_want
+tls_peer_read(struct tls_peer *t, void *p, size_t cap, size_t *n)
+{
+	enum tls_want want = peer_until(t, BR_SSL_RECVAPP);
+	unsigned char *from;
+	size_t have;
+
+	*n = 0;
+	if (want != TLS_DONE)
+		return want;
+	t->open = true;
+	from = br_ssl_engine_recvapp_buf(&t->server.eng, &have);
+	*n = have < cap ? have : cap;
+	memcpy(p, from, *n);
+	br_ssl_engine_recvapp_ack(&t->server.eng, *n);
+	return TLS_DONE;
+}
+
+/* Fills records with a text, or from a file, and sends them. */
+static enum tls_want
+peer_fill(struct tls_peer *t, const void *text, int file, uint64_t at, size_t n,
+    size_t *taken)
+{
+	br_ssl_engine_context *eng = &t->server.eng;
+	enum tls_want want = TLS_DONE;
+
+	for (*taken = 0; *taken < n;) {
+		size_t room;
+		unsigned char *to;
+		struct err ignored;
+
+		want = peer_until(t, BR_SSL_SENDAPP);
+		if (want != TLS_DONE)
+			return want;
+		to = br_ssl_engine_sendapp_buf(eng, &room);
+		if (room > n - *taken)
+			room = n - *taken;
+		if (text)
+			memcpy(to, (const char *)text + *taken, room);
+		else if (file_pread(file, to, room, at + *taken, "", &ignored) <
+			 0)
+			return TLS_ENDED;
+		br_ssl_engine_sendapp_ack(eng, room);
+		br_ssl_engine_flush(eng, 0);
+		*taken += room;
+	}
+	return want;
+}
+
+enum tls_want
+tls_peer_write(struct tls_peer *t, const void *p, size_t n, size_t *taken)
+{
+	return peer_fill(t, p, -1, 0, n, taken);
+}
+
+enum tls_want
+tls_peer_write_file(
+    struct tls_peer *t, int file, uint64_t at, size_t n, size_t *taken)
+{
+	return peer_fill(t, NULL, file, at, n, taken);
+}
+
+enum tls_want
+tls_peer_flush(struct tls_peer *t)
+{
+	return peer_until(t, BR_SSL_SENDAPP);
+}
+
+void
+tls_peer_close(struct tls_peer *t)
+{
+	if (!t)
+		return;
+	if (t->open)
+		say_goodbye(&t->server.eng, t->fd);
 	mem_wipe(t, sizeof(*t));
 	free(t);
 }

@@ -2,7 +2,8 @@
 #define HUB_TLS_H
 
 /*
- * A TLS 1.2 client session with BearSSL, over a connected non-blocking socket.
+ * TLS 1.2 sessions with BearSSL over a connected non-blocking socket: of a
+ * client, and of a server.
  *
  * AES-GCM is offered first where the CPU has AES instructions (cipher_cpu.h),
  * ChaCha20 elsewhere. Receives are large: a buffer of TLS_RECV bytes takes many
@@ -94,6 +95,54 @@ int tls_write(
 
 /* Sends close_notify if that goes without waiting, wipes the keys, frees. */
 void tls_close(struct tls *t);
+
+/* --- The side of a server. --- */
+
+/*
+ * A TLS 1.2 session of a client that has connected. Nothing here waits: each
+ * call does what it can with the socket, which is non-blocking, and says what to
+ * wait for. Of the suites the server's order counts.
+ */
+
+/* A chain of certificates and the key of the first one. */
+struct tls_key;
+
+/* Reads PEM files: the certificate of the server first, then those that issued
+ * it; and its RSA or EC key. ERR_USAGE if they cannot be used, or do not belong
+ * together. */
+struct tls_key *tls_key_open(
+    const char *cert_file, const char *key_file, struct err *e);
+void tls_key_close(struct tls_key *k); /* wipes the key; takes NULL */
+
+/* Memory of a session: BearSSL's buffers and state, allocated at once. */
+struct tls_peer;
+
+enum tls_want {
+	TLS_DONE,   /* the call did something, or all */
+	TLS_READS,  /* it waits until the socket can be read */
+	TLS_WRITES, /* until it can be written */
+	TLS_ENDED,  /* the session is over */
+};
+
+/* fd stays the caller's; the key must outlive the session. NULL (ERR_OTHER): no
+ * random numbers. */
+struct tls_peer *tls_peer_open(int fd, const struct tls_key *k, struct err *e);
+
+/* At most cap decrypted bytes; the handshake comes first. */
+enum tls_want tls_peer_read(struct tls_peer *t, void *p, size_t cap, size_t *n);
+
+/* Takes bytes, of a text or of a file from at on; *taken of n are encrypted,
+ * which is not yet sent. A file that cannot be read ends the session. */
+enum tls_want tls_peer_write(
+    struct tls_peer *t, const void *p, size_t n, size_t *taken);
+enum tls_want tls_peer_write_file(
+    struct tls_peer *t, int file, uint64_t at, size_t n, size_t *taken);
+
+/* TLS_DONE once all is sent. */
+enum tls_want tls_peer_flush(struct tls_peer *t);
+
+/* Sends close_notify if that goes without waiting, wipes the keys, frees. */
+void tls_peer_close(struct tls_peer *t);
 
 /* --- The time. --- */
 

@@ -3,6 +3,19 @@
 #include "cert.h"
 #include "tests/fuzz/fuzz.h"
 
+static void
+check_blocks(struct str text)
+{
+	struct str rest = text, label;
+	struct buf der = buf_make(1 << 12);
+
+	while (pem_next(&rest, &label, &der) > 0) {
+		MUST(fuzz_inside(label, text) && fuzz_inside(rest, text));
+		MUST(der.len < text.n && !der.full);
+	}
+	buf_release(&der);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
@@ -21,5 +34,6 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	MUST(anchors_add_pem(&list, fuzz_str(p, n), &added, &e) == rv);
 	MUST(list.n == known);
 	anchors_release(&list);
+	check_blocks(fuzz_str(p, n));
 	return 0;
 }

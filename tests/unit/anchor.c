@@ -245,6 +245,46 @@ test_flags(void)
 	buf_release(&text);
 }
 
+static void
+test_blocks(void)
+{
+	static const struct {
+		const char *text;
+		int rv;
+		const char *label, *bytes;
+	} t[] = {
+	    {"-----BEGIN A KEY-----\nYWJj\n-----END A KEY-----\n", 1, "A KEY",
+		"abc"},
+	    {"text\n-----BEGIN X-----YW Jj\r\n-----END X-----", 1, "X", "abc"},
+	    {"-----BEGIN X-----\n-----END X-----", 1, "X", ""},
+	    {"", 0, NULL, NULL},
+	    {"BEGIN X", 0, NULL, NULL},
+	    {"-----BEGIN X", -1, NULL, NULL},
+	    {"-----BEGIN X-----", -1, NULL, NULL},
+	    {"-----BEGIN X-----YWJj", -1, NULL, NULL},
+	    {"-----BEGIN X-----YWJj-----BEGIN", -1, NULL, NULL},
+	    {"-----BEGIN X-----YW=Jj-----END X-----", -1, NULL, NULL},
+	    {"-----BEGIN X-----Y\303-----END X-----", -1, NULL, NULL},
+	    {"-----BEGIN X-----YWJjYWJjYWJj-----END X-----", -1, NULL, NULL},
+	};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		size_t n = strlen(t[i].text);
+		char *copy = test_exact(t[i].text, n);
+		struct str rest = str_make(copy, n), label;
+		struct buf der = buf_make(8);
+
+		CHECK_ROW(i, pem_next(&rest, &label, &der) == t[i].rv);
+		if (t[i].rv > 0) {
+			CHECK_ROW(i, str_eq(label, t[i].label));
+			CHECK_ROW(i, str_eq(buf_str(&der), t[i].bytes));
+			CHECK_ROW(i, pem_next(&rest, &label, &der) == 0);
+		}
+		buf_release(&der);
+		free(copy);
+	}
+}
+
 int
 main(void)
 {
@@ -255,5 +295,6 @@ main(void)
 	test_line_ends();
 	test_broken_lines();
 	test_flags();
+	test_blocks();
 	return test_end();
 }
