@@ -360,12 +360,8 @@ static const uint16_t never[] = {
 #ifdef SYS_mount_setattr
     SYS_mount_setattr,
 #endif
-    /* The network: no incoming connections. */
+    /* The network: no socket that listens for connections. */
     SYS_listen,
-    SYS_accept4,
-#ifdef SYS_accept
-    SYS_accept,
-#endif
     /* The kernel and the machine. */
     SYS_bpf,
     SYS_perf_event_open,
@@ -471,7 +467,7 @@ can_do_without_socketcall(void)
 }
 #endif
 
-#define STEPS (22 + 2 * countof(never) + 6 * countof(rules))
+#define STEPS (26 + 2 * countof(never) + 6 * countof(rules))
 
 static void
 put(struct program *p, uint16_t code, uint32_t value, uint8_t yes, uint8_t no)
@@ -499,7 +495,7 @@ put_rule(struct program *p, const struct rule *r)
 }
 
 static void
-put_all(struct program *p, bool links)
+put_all(struct program *p, bool links, bool accepts)
 {
 	/* A 64-bit kernel has other numbers for 32-bit programs. */
 	put(p, LOAD, AT_ARCH, 0, 0);
@@ -517,6 +513,12 @@ put_all(struct program *p, bool links)
 		put_end(p, IF_EQUAL, SYS_symlink, REFUSE);
 #endif
 	}
+	if (!accepts) {
+		put_end(p, IF_EQUAL, SYS_accept4, REFUSE);
+#ifdef SYS_accept
+		put_end(p, IF_EQUAL, SYS_accept, REFUSE);
+#endif
+	}
 #if defined(SYS_socketcall) && defined(SYS_socket)
 	if (can_do_without_socketcall())
 		put_end(p, IF_EQUAL, SYS_socketcall, REFUSE);
@@ -532,12 +534,12 @@ put_all(struct program *p, bool links)
 }
 
 bool
-confine_calls(bool links)
+confine_calls(bool links, bool accepts)
 {
 	struct step step[STEPS];
 	struct program p = {.step = step};
 
-	put_all(&p, links);
+	put_all(&p, links, accepts);
 	/* PR_SET_SECCOMP, SECCOMP_MODE_FILTER */
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
 	       prctl(PR_SET_SECCOMP, 2, &p, 0, 0) == 0;
@@ -546,9 +548,10 @@ confine_calls(bool links)
 #else
 
 bool
-confine_calls(bool links)
+confine_calls(bool links, bool accepts)
 {
 	(void)links;
+	(void)accepts;
 	return false;
 }
 
@@ -595,9 +598,10 @@ confine_files(struct confine *c)
 }
 
 bool
-confine_calls(bool links)
+confine_calls(bool links, bool accepts)
 {
 	(void)links;
+	(void)accepts;
 	return false;
 }
 

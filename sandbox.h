@@ -27,9 +27,10 @@
 #include <stdbool.h>
 
 struct confine {
-	int rules;   /* Landlock's; -1: none */
-	int version; /* of Landlock; 0: none */
-	bool links;  /* symbolic links may be made; false at first */
+	int rules;    /* Landlock's; -1: none */
+	int version;  /* of Landlock; 0: none */
+	bool links;   /* symbolic links may be made; false at first */
+	bool accepts; /* connections may be accepted; false at first */
 };
 
 /* Call it before a token is in memory: prevents core files, and (Linux) reading
@@ -58,7 +59,8 @@ void confine_rmdir(struct confine *c, int at, const char *path);
 int confine_files(struct confine *c);
 
 /* Enforces the filter of system calls; call it once. links: symbolic links may
- * be made. False if there is none. */
-bool confine_calls(bool links);
+ * be made; accepts: a socket that listens already may take connections. False if
+ * there is none. */
+bool confine_calls(bool links, bool accepts);
 
 #endif

@@ -48,14 +48,9 @@ output_more(struct output *o)
 }
 
 int
-output_end(struct output *o, struct err *e)
+output_flush(struct output *o, struct err *e)
 {
-	bool full = o->text.full;
-
 	give(o);
-	buf_release(&o->text);
-	if (full)
-		return err_set(e, ERR_OTHER, "the report is too long");
 	if (!o->error && fflush(o->to) != 0)
 		o->error = errno;
 	if (!o->error)
@@ -64,6 +59,17 @@ output_end(struct output *o, struct err *e)
 		return wait_no_reader(e);
 	errno = o->error;
 	return err_sys(e, ERR_FILE, "cannot write to standard output");
+}
+
+int
+output_end(struct output *o, struct err *e)
+{
+	bool full = o->text.full;
+
+	give(o);
+	buf_release(&o->text);
+	return full ? err_set(e, ERR_OTHER, "the report is too long")
+		    : output_flush(o, e);
 }
 
 /* --- The shapes of reports. --- */
@@ -378,9 +384,9 @@ session_jobs(const struct session *s, enum jobs_ground ground, bool xet)
 void
 session_confine(const struct session *s, struct confine *c)
 {
-	bool links = c->links;
+	bool links = c->links, accepts = c->accepts;
 	int version = confine_files(c);
-	bool calls = confine_calls(links);
+	bool calls = confine_calls(links, accepts);
 
 	if (!s->config->verbose)
 		return;

@@ -74,6 +74,9 @@ struct output output_make(FILE *to);
 /* Writes the buffer out if it holds OUTPUT_PIECE bytes. */
 void output_more(struct output *o);
 
+/* Writes all of it out now, for a command that goes on. Errors as below. */
+int output_flush(struct output *o, struct err *e);
+
 /* Writes the rest and empties o. ERR_FILE if anything could not be written: a
  * full disk shows up only here. ERR_STOPPED if the reader has closed it,
  * ERR_OTHER if a piece was larger than the buffer. */

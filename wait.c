@@ -23,7 +23,7 @@
 
 /* Written by a handler and read by all threads: for that sig_atomic_t would be
  * a race (C11, 5.1.2.3); a lock-free atomic is allowed in both. */
-static atomic_int stop_signal, status_asked, continued;
+static atomic_int stop_signal, status_asked, continued, reload_asked;
 static_assert(ATOMIC_INT_LOCK_FREE != 0, "a handler must not lock");
 
 uint64_t
@@ -81,6 +81,25 @@ wait_signals(void)
 	catch (SIGCONT, on_continue, SA_RESTART);
 	catch (SIGPIPE, SIG_IGN, 0);
 	catch (SIGXFSZ, SIG_IGN, 0);
+}
+
+static void
+on_reload(int number)
+{
+	(void)number;
+	reload_asked = 1;
+}
+
+void
+wait_reload(void)
+{
+	catch (SIGHUP, on_reload, SA_RESTART);
+}
+
+_Bool
+wait_reload_asked(void)
+{
+	return atomic_exchange(&reload_asked, 0) != 0;
 }
 
 int

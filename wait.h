@@ -37,6 +37,11 @@ int wait_until(uint64_t deadline, struct err *e);
  * instead. SIGUSR1 requests a status line; SIGCONT is recorded. */
 void wait_signals(void);
 
+/* From now on SIGHUP does not stop the program: wait_reload_asked() returns true
+ * once after each. */
+void wait_reload(void);
+_Bool wait_reload_asked(void);
+
 /* The signal that stopped the program; 0 if none did. */
 int wait_stop(void);
 

@@ -30,8 +30,8 @@ int __wrap_http_head_parse(
     struct str text, struct http_head *out, struct err *e);
 int __real_confine_files(struct confine *c);
 int __wrap_confine_files(struct confine *c);
-bool __real_confine_calls(bool links);
-bool __wrap_confine_calls(bool links);
+bool __real_confine_calls(bool links, bool accepts);
+bool __wrap_confine_calls(bool links, bool accepts);
 int __real_clock_gettime(clockid_t clock, struct timespec *t);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t);
 time_t __wrap_time(time_t *t);
@@ -87,9 +87,9 @@ __wrap_confine_files(struct confine *c)
 }
 
 bool
-__wrap_confine_calls(bool links)
+__wrap_confine_calls(bool links, bool accepts)
 {
-	return is_free() ? false : __real_confine_calls(links);
+	return is_free() ? false : __real_confine_calls(links, accepts);
 }
 
 int

@@ -73,7 +73,7 @@ enter(void)
 
 	confine_write(&c, AT_FDCWD, "in");
 	confine_files(&c);
-	confine_calls(false);
+	confine_calls(false, false);
 }
 
 /* Without it all of them work: else nothing would be shown. */
@@ -300,6 +300,37 @@ test_no_descriptors(void)
 	CHECK(outcome(stay, no_descriptors) == DONE);
 }
 
+/* Connections are accepted at a socket that listened before. */
+
+static int listening;
+
+static int
+do_accept(void)
+{
+	int fd = accept(listening, NULL, NULL);
+
+	/* None has come. */
+	return fd < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+static void
+enter_server(void)
+{
+	confine_calls(false, true);
+}
+
+static void
+test_accept(void)
+{
+	listening = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK(listening >= 0 && listen(listening, 1) == 0 &&
+	      fcntl(listening, F_SETFL, O_NONBLOCK) == 0);
+	CHECK(outcome(stay, do_accept) == DONE);
+	CHECK(outcome(enter_server, do_accept) == DONE);
+	CHECK(!seccomp || outcome(enter, do_accept) == REFUSED);
+	close(listening);
+}
+
 static int
 ask_landlock(void)
 {
@@ -311,7 +342,7 @@ ask_landlock(void)
 static int
 ask_seccomp(void)
 {
-	return confine_calls(false) ? 0 : -1;
+	return confine_calls(false, false) ? 0 : -1;
 }
 
 /* In other processes: this one must stay free. */
@@ -342,6 +373,7 @@ main(void)
 	test_reading();
 	test_missing();
 	test_no_descriptors();
+	test_accept();
 	scratch_leave(folder);
 	if (!landlock)
 		printf("no Landlock here: files were not tested\n");
