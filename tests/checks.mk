@@ -50,7 +50,7 @@ asan:
 
 # What takes hours: hundreds of kills, each system call that can fail, and the
 # code broken in each place that tests/check/mutants.txt names.
-LONG = faults. transfer. upload_truth. xet.test_
+LONG = faults. transfer. upload_truth. xet.test_ serve.
 
 test-long: $O/hub
 	HUB_LONG=1 HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(LONG)
@@ -139,12 +139,13 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # first plan, dns, on which a fuzzer stands, cipher_cpu: intrinsics of other CPUs do
 # not belong into tls, and its test and bench look at it alone; cache, the layout that
 # plan and download share, with a fuzzer on the listing; blake3, lz4 and chunk for Xet, and
-# xet, which asks its storage; gguf, which ls and download share; ls and verify, which are commands; litter, which
-# download and verify call, and repair, which partial and verify call: partial is about a
-# file that is arriving.
+# xet, which asks its storage; gguf, which ls and download share; ls, verify and serve,
+# which are commands; litter, which download and verify call, and repair, which partial
+# and verify call: partial is about a file that is arriving.
 # And listing: which files are wanted, and where their list comes from, is not how they
-# are fetched.
-SOURCES = 51
+# are fetched; and site, what serve offers and answers, which knows no sockets, and on
+# which a fuzzer stands.
+SOURCES = 53
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \
