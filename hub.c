@@ -18,6 +18,7 @@
 #include "option.h"
 #include "roots.h"
 #include "sandbox.h"
+#include "serve.h"
 #include "session.h"
 #include "str.h"
 #include "upload.h"
@@ -328,6 +329,8 @@ static int (*command_of(enum command c))(const struct options *,
 		return ls;
 	case COMMAND_VERIFY:
 		return verify;
+	case COMMAND_SERVE:
+		return serve;
 	case COMMAND_WHOAMI:
 		return whoami;
 	case COMMAND_NONE:
@@ -391,6 +394,7 @@ run(struct options *o, struct output *out, struct err *e)
 	case COMMAND_UPLOAD:
 	case COMMAND_LS:
 	case COMMAND_VERIFY:
+	case COMMAND_SERVE:
 	case COMMAND_WHOAMI:
 		return run_command(o, out, e);
 	case COMMAND_NONE:

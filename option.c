@@ -179,6 +179,7 @@ rate_parse(const char *text, uint64_t *out, struct err *e)
 #define UPLOAD ON(COMMAND_UPLOAD)
 #define LS ON(COMMAND_LS)
 #define VERIFY ON(COMMAND_VERIFY)
+#define SERVE ON(COMMAND_SERVE)
 #define WHOAMI ON(COMMAND_WHOAMI)
 #define VERSION ON(COMMAND_VERSION)
 #define MOVE (DOWNLOAD | UPLOAD)
@@ -198,8 +199,10 @@ static const struct option_row options[] = {
 	AT(local_path), "the directory of a download"},
     {'p', "local_path", "local-dir", "DIR", LS, OPTION_LOCAL, AT(local_path),
 	"with --offline: the directory of a download"},
-    {'t', "repo_type", "type", "TYPE", REPO, OPTION_REPO_TYPE, AT(repo_type),
-	"model (default), dataset, space or kernel"},
+    {'p', "local_path", "local-dir", "ID=DIR", SERVE, OPTION_LIST, AT(folders),
+	"the directory of a download; may be repeated"},
+    {'t', "repo_type", "type", "TYPE", REPO | SERVE, OPTION_REPO_TYPE,
+	AT(repo_type), "model (default), dataset, space or kernel"},
     {'c', "config_path", NULL, "FILE", ALL, OPTION_LOCAL, AT(config_path),
 	"JSON configuration that names the .env file"},
     {'a', "api_token", "token", "TOKEN", ALL, OPTION_TOKEN, AT(api_token),
@@ -213,7 +216,7 @@ static const struct option_row options[] = {
     {'d', "resume", NULL, NULL, UPLOAD, OPTION_FLAG, AT(resume),
 	"not needed: an upload always continues"},
 
-    {.help = "What", .commands = ALL},
+    {.help = "What", .commands = ALL | SERVE},
     {0, "upload", NULL, NULL, WHOAMI, OPTION_FLAG, AT(of_upload),
 	"the token that upload uses"},
     {'R', "recursive", NULL, NULL, LS, OPTION_FLAG, AT(recursive),
@@ -236,11 +239,11 @@ static const struct option_row options[] = {
 	"only files that match; may be repeated"},
     {0, "exclude", NULL, "GLOB", REPO, OPTION_LIST, AT(exclude),
 	"skip files that match; may be repeated"},
-    {0, "cache", NULL, NULL, DOWNLOAD, OPTION_FLAG, AT(cache),
-	"into the shared Hugging Face cache"},
+    {0, "cache", NULL, NULL, DOWNLOAD | SERVE, OPTION_FLAG, AT(cache),
+	"use the shared Hugging Face cache"},
     {0, "cache", NULL, NULL, VERIFY, OPTION_FLAG, AT(cache),
 	"the shared Hugging Face cache, or -r of it"},
-    {0, "cache-dir", NULL, "DIR", DOWNLOAD | LS | VERIFY, OPTION_LOCAL,
+    {0, "cache-dir", NULL, "DIR", DOWNLOAD | LS | VERIFY | SERVE, OPTION_LOCAL,
 	AT(cache_dir), "the cache (default: HF_HUB_CACHE)"},
     {0, "offline", NULL, NULL, DOWNLOAD | LS, OPTION_FLAG, AT(offline),
 	"no network: only what is on this disk"},
@@ -266,7 +269,15 @@ static const struct option_row options[] = {
     {0, "create-pr", NULL, NULL, UPLOAD, OPTION_FLAG, AT(create_pr),
 	"open a pull request, do not change the branch"},
 
-    {.help = "How", .commands = ALL},
+    {.help = "How", .commands = ALL | SERVE},
+    {0, "listen", NULL, "ADDR:PORT", SERVE, OPTION_TEXT, AT(listen),
+	"where clients connect (default: 127.0.0.1:8090)"},
+    {0, "cert", NULL, "FILE", SERVE, OPTION_LOCAL, AT(cert),
+	"PEM certificates for TLS, the server's first"},
+    {0, "key", NULL, "FILE", SERVE, OPTION_LOCAL, AT(key),
+	"PEM key of that certificate, RSA or EC"},
+    {0, "token-file", NULL, "FILE", SERVE, OPTION_LOCAL, AT(token_file),
+	"clients must bring the token in FILE"},
     {'j', "jobs", "max-workers", "N", MOVE | VERIFY, OPTION_JOBS, AT(jobs),
 	"connections in total, 1 to 64 (default: 8)"},
     {0, "limit-rate", NULL, "RATE", MOVE | VERIFY, OPTION_RATE, AT(limit_rate),
@@ -288,9 +299,12 @@ static const struct option_row options[] = {
     {0, "token-file", NULL, "FILE", ALL, OPTION_LOCAL, AT(token_file),
 	"read the token from FILE; - is standard input"},
 
-    {.help = "Output", .commands = ALL},
-    {'q', "quiet", NULL, NULL, ALL, OPTION_FLAG, AT(quiet), "only errors"},
-    {'v', "verbose", NULL, NULL, ALL, OPTION_FLAG, AT(verbose),
+    {.help = "Output", .commands = ALL | SERVE},
+    {0, "log", NULL, NULL, SERVE, OPTION_FLAG, AT(log),
+	"print a line for each request"},
+    {'q', "quiet", NULL, NULL, ALL | SERVE, OPTION_FLAG, AT(quiet),
+	"only errors"},
+    {'v', "verbose", NULL, NULL, ALL | SERVE, OPTION_FLAG, AT(verbose),
 	"show each request and its status"},
     {0, "progress", NULL, "MODE", MOVE | VERIFY, OPTION_PROGRESS, AT(progress),
 	"auto (default), bar, lines, json or none"},
@@ -344,6 +358,13 @@ static const struct command_row commands[] = {
 	"  hub verify -p gpt2\n"
 	"  hub verify -p gpt2 --repair\n"
 	"  hub verify -p gpt2 --sha256sums > SHA256SUMS\n"},
+    {COMMAND_SERVE, "serve", "be the Hub for others, with what is on this disk",
+	"  hub serve -p ORG/NAME=DIR [-p ...]\n"
+	"  hub serve --cache\n",
+	"Serves downloads, or the shared cache, to every client that honours\n"
+	"HF_ENDPOINT; only files whose hash is right. SIGHUP looks again.\n",
+	"  hub serve -p openai-community/gpt2=gpt2\n"
+	"  hub serve --cache --listen '*:8090'\n"},
     {COMMAND_WHOAMI, "whoami", "show whose the token is, and its rights",
 	"  hub whoami [--upload]\n",
 	"Asks the Hub for the account of the token, and prints where it came from;\n"
@@ -848,6 +869,7 @@ check_ways(const struct options *o, struct err *e)
 		"-q and --progress cannot be used together"},
 	    {o->api_token && o->token_file,
 		"-a and --token-file cannot be used together"},
+	    {!o->cert != !o->key, "--cert and --key belong together"},
 	    {o->cache && o->local_path,
 		"-p and --cache cannot be used together"},
 	    {o->cache && o->file, "-f and --cache cannot be used together"},
@@ -969,7 +991,8 @@ take_paths(struct options *o, struct err *e)
 	return 0;
 }
 
-/* verify takes its folder, or the repository in the cache; whoami nothing. */
+/* verify takes its folder, or the repository in the cache; serve and whoami
+ * nothing. */
 static int
 take_folder(struct options *o, struct err *e)
 {
@@ -1033,6 +1056,7 @@ options_parse(struct options *o, int argc, char **argv, struct err *e)
 	case COMMAND_VERSION:
 		return check_about(o, e);
 	case COMMAND_VERIFY:
+	case COMMAND_SERVE:
 	case COMMAND_WHOAMI:
 		if (take_folder(o, e) < 0)
 			return -1;
@@ -1062,6 +1086,7 @@ options_release(struct options *o)
 	free(o->include.s);
 	free(o->exclude.s);
 	free(o->delete.s);
+	free(o->folders.s);
 	free(o->args.s);
 	free(o->from.s);
 	*o = (struct options){0};

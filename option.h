@@ -36,6 +36,7 @@ enum command {
 	COMMAND_UPLOAD,
 	COMMAND_LS,
 	COMMAND_VERIFY,
+	COMMAND_SERVE,
 	COMMAND_WHOAMI,
 	COMMAND_COMPLETION, /* "hub completion SHELL"; the shell is in args */
 };
@@ -109,6 +110,10 @@ struct options {
 	bool is_private, create_pr;
 	const char *path_in_repo, *commit_message, *commit_description;
 	struct string_list delete;
+	/* serve */
+	struct string_list folders;
+	const char *listen, *cert, *key;
+	bool log;
 	/* ls */
 	bool recursive, long_list, quants, refs;
 	/* verify */

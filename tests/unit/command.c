@@ -50,8 +50,8 @@ test_rows(void)
 	}
 	CHECK(command_row(COMMAND_UPLOAD)->command == COMMAND_UPLOAD);
 	CHECK(!command_row(COMMAND_NONE));
-	for (size_t i = 0; i < 9; i++)
-		CHECK_ROW(i, !command_next(i) == (i == 8));
+	for (size_t i = 0; i < 10; i++)
+		CHECK_ROW(i, !command_next(i) == (i == 9));
 }
 
 /* Nothing on the command line may mean two options. */

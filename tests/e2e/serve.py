@@ -1,0 +1,498 @@
+"""hub serve: a Hub for others. It serves what the binary has downloaded from the test Hub; then the
+test Hub is asked for nothing more."""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+import urllib.parse
+
+from fakehub import Generated
+from kit import MB, Skip, limit, tree
+
+ID = "acme-lab/tiny"
+FILES = {
+    "README.md": "# tiny\n",
+    "config.json": '{"a": 1}\n',
+    "empty.txt": b"",
+    "sub dir/100% über.txt": "odd\n",
+    "weights/model.safetensors": Generated(7, 3 * MB + 1),
+}
+OTHER = "1" * 40
+
+
+class Box:
+    """hub serve, running."""
+
+    def __init__(self, k, *args, **how):
+        self.k = k
+        self.process = k.start("serve", "--listen", "127.0.0.1:0", *args, **how)
+        self.url = self.process.stdout.readline().decode().strip()
+        if not self.url:
+            raise AssertionError(self.process.communicate()[1].decode())
+        parts = urllib.parse.urlsplit(self.url)
+        self.secure = parts.scheme == "https"
+        self.port = parts.port
+
+    def env(self, **more):
+        return {"HF_ENDPOINT": self.url, "HF_HOME": self.k.top / "far-home", **more}
+
+    def get(self, path, method="GET", body=None, **fields):
+        """Status, fields and body."""
+        fields = {name.replace("_", "-"): value for name, value in fields.items()}
+        with contextlib.closing(self.connection()) as c:
+            c.request(method, path, body=body, headers=fields)
+            r = c.getresponse()
+            return r.status, r.headers, r.read()
+
+    def connection(self):
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def wait(self, path="/api/models/" + ID):
+        """Until all is hashed."""
+        self.k.wait_for(lambda: self.get(path)[0] != 503)
+
+    def socket(self, data=b""):
+        s = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        s.sendall(data)
+        return s
+
+    def raw(self, data):
+        """All that comes back for these bytes."""
+        with self.socket(data) as s:
+            got = b""
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    more = s.recv(65536)
+                    if not more:
+                        break
+                    got += more
+            return got
+
+    def end(self, status=0, number=signal.SIGTERM):
+        self.process.send_signal(number)
+        r = self.k.finish(self.process)
+        self.k.ok(r, status)
+        return r
+
+
+def noted(k, files, commit=OTHER, at=None):
+    """A folder as the official client leaves it: no stamp of ours."""
+    at = at or k.top / "noted"
+    for path, data in files.items():
+        file = at / path
+        note = at / ".cache/huggingface/download" / (path + ".metadata")
+        for p in (file, note):
+            p.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        note.write_text("%s\n%s\n%f\n" % (commit, hashlib.sha256(data).hexdigest(), time.time()))
+    return at
+
+
+def fetched(k):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    return repo
+
+
+def test_folder(k):
+    """A download from it is one from the Hub: the same files, commit and hashes, to be verified."""
+    repo = fetched(k)
+    box = Box(k, "-p", ID + "=" + str(k.dir))
+    far = k.top / "far"
+    r = k.ok(k.run("download", "-r", ID, "-p", far, env=box.env()))
+    k.same(repo, folder=far)
+    k.ok(k.run("verify", "-p", far, env=box.env()))
+    k.ok(k.run("download", "-r", ID, "-p", far, "--revision", repo.head().oid, env=box.env()))
+    k.ok(k.run("ls", ID, "-R", env=box.env()), out=tuple(FILES))
+    k.ok(k.run("ls", ID, "--refs", env=box.env()), out="main")
+    k.ok(k.run("download", ID, env=box.env()), out=repo.head().oid)
+    k.ok(k.run("download", "-r", ID, "-o", "-", "README.md", env=box.env()), out="# tiny\n")
+    # What broke there is repaired from here.
+    with open(str(far / "weights/model.safetensors"), "r+b") as f:
+        f.seek(1000000)
+        f.write(b"broken")
+    k.ok(k.run("verify", "-p", far, env=box.env()), 6)
+    k.ok(k.run("verify", "-p", far, "--repair", "-r", ID, env=box.env()))
+    k.same(repo, folder=far)
+    r = k.run("download", "-r", ID, "-p", far, "none.txt", env=box.env())
+    k.ok(r, 3, err="none.txt")
+    k.ok(k.run("download", "-r", ID, "-p", far, "--revision", "v9", env=box.env()), 3, err="v9")
+    k.ok(k.run("download", "-r", "acme-lab/none", "-p", far, env=box.env()), 3)
+    assert not k.hub.asked()
+    r = box.end()
+    assert "HF_ENDPOINT=" + box.url in r.err and "serving 6 files of 1 repository" in r.err
+
+
+def test_cache(k):
+    repo = k.hub.add_repo(ID, FILES)
+    data = k.hub.add_repo("acme-lab/rows", {"a.csv": "1\n"}, type="dataset")
+    k.ok(k.run("download", ID))
+    k.ok(k.run("download", "-r", data.id, "-t", "dataset", "--cache"))
+    k.hub.forget()
+    box = Box(k, "--cache")
+    box.wait()
+    box.wait("/api/datasets/acme-lab/rows")
+    k.ok(k.run("download", "-r", ID, "-p", k.top / "far", env=box.env()))
+    k.same(repo, folder=k.top / "far")
+    k.ok(k.run("verify", "-p", k.top / "far"))
+    k.ok(k.run("download", "-r", data.id, "-t", "dataset", "-p", k.top / "rows", env=box.env()))
+    assert tree(k.top / "rows").keys() == {".gitattributes", "a.csv"}
+    assert not k.hub.asked()
+    # A content that broke in the cache is left out.
+    for blob in (k.home / ".cache/huggingface/hub").glob("models--*/blobs/*"):
+        if blob.stat().st_size > MB:
+            blob.chmod(0o644)
+            with open(str(blob), "r+b") as f:
+                f.seek(700001)
+                f.write(b"broken")
+    box.end()
+    box = Box(k, "--cache")
+    box.wait()
+    assert box.get("/%s/resolve/main/weights/model.safetensors" % ID)[0] == 404
+    assert box.get("/%s/resolve/main/README.md" % ID)[2] == b"# tiny\n"
+    assert "left out" in box.end().err
+
+
+def test_only_what_is_proved(k):
+    at = noted(k, {"a.bin": b"a" * 100001, "b.bin": b"b", "c.bin": b"c"})
+    (at / "b.bin").write_bytes(b"B")
+    (at / "d.bin").write_bytes(b"not recorded")
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    assert [e["path"] for e in json.loads(box.get("/api/models/%s/tree/main" % ID)[2])] == \
+        ["a.bin", "c.bin"]
+    for name, status in (("a", 200), ("b", 404), ("c", 200), ("d", 404)):
+        assert box.get("/%s/resolve/main/%s.bin" % (ID, name))[0] == status, name
+    # One that changes is offered no more, until it is right again.
+    (at / "c.bin").write_bytes(b"C")
+    k.wait_for(lambda: box.get("/%s/resolve/main/c.bin" % ID)[0] == 404)
+    (at / "c.bin").write_bytes(b"c")
+    noted(k, {"e.bin": b"e"}, at=at)
+    box.process.send_signal(signal.SIGHUP)
+    for name in "ce":
+        k.wait_for(lambda: box.get("/%s/resolve/main/%s.bin" % (ID, name))[0] == 200)
+    assert "b.bin" in box.end().err
+
+
+def test_headers(k):
+    repo = fetched(k)
+    box = Box(k, "-p", str(k.dir))  # the metadata says which repository it is
+    commit = repo.head().oid
+    path = "/%s/resolve/main/weights/model.safetensors" % ID
+    data = (k.dir / "weights/model.safetensors").read_bytes()
+    etag = '"%s"' % hashlib.sha256(data).hexdigest()
+    status, h, body = box.get(path, "HEAD")
+    assert status == 200 and not body and h["X-Linked-Size"] == h["Content-Length"] == str(len(data))
+    assert h["ETag"] == h["X-Linked-ETag"] == etag and h["X-Repo-Commit"] == commit
+    assert h["Accept-Ranges"] == "bytes" and "filename=\"model.safetensors\"" in h["Content-Disposition"]
+    assert "xet" not in str(h).lower() and "Date" in h
+    for value, first, end in (("bytes=0-0", 0, 1), ("bytes=1000000-1000004", 1000000, 1000005),
+                              ("bytes=700001-", 700001, len(data)), ("bytes=-1", len(data) - 1, len(data))):
+        status, h, body = box.get(path, Range=value)
+        assert status == 206 and body == data[first:end]
+        assert h["Content-Range"] == "bytes %d-%d/%d" % (first, end - 1, len(data))
+    assert box.get(path, Range="bytes=%d-" % len(data))[0] == 416
+    assert box.get(path, Range="bytes=0-1,4-5")[2] == data
+    status, h, body = box.get(path, If_None_Match=etag)
+    assert status == 304 and not body and h["ETag"] == etag
+    body = json.dumps({"paths": ["README.md", "weights", "none"], "expand": False})
+    status, h, found = box.get("/api/models/%s/paths-info/%s" % (ID, commit), "POST", body,
+                               Content_Type="application/json")
+    assert [(e["type"], e["path"]) for e in json.loads(found)] == \
+        [("file", "README.md"), ("directory", "weights")]
+    for entry in json.loads(box.get("/api/models/%s/tree/main?recursive=true" % ID)[2]):
+        assert "xetHash" not in entry
+    assert box.get("/%s/resolve/main/README.md" % ID, "PUT", b"x")[0] == 405
+    box.end()
+
+
+# Hostile clients.
+
+def ask(path="/api/models/" + ID, *fields):
+    return "\r\n".join(["GET %s HTTP/1.1" % path, "Host: x", *fields, "", ""]).encode()
+
+
+def test_hostile_requests(k):
+    at = noted(k, {"a.bin": b"a" * 1000})
+    (k.top / "secret").write_text("secret")
+    (at / "link").symlink_to(k.top / "secret")
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    for data, status in (
+            (b"\x16\x03\x01\x02\x00\x01\n\r\n\n", 400), (b"GET / HTTP/1.1\r\n\r\n", 400),
+            (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505), (b"GET /\r\n\r\n", 400),
+            (b"GET / HTTP/1.1\nHost: a\n\n", 400),
+            (ask("/" + "x" * 20000), (414, 431)), (b"GET /" + b"x" * 100000, 431),
+            (ask("/", *["A%d: b" % i for i in range(5000)]), 431),
+            (ask("/", "A : b"), 400), (ask("/", "Host: y"), 400),
+            (ask("/", "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+            (ask("/", "Content-Length: 5", "Content-Length: 6") + b"abcdef", 400),
+            (ask("/", "Transfer-Encoding: chunked") + b"0\r\n\r\n", 411),
+            (ask("/", "Content-Length: 999999999"), 413)):
+        got = box.raw(data)
+        wanted = status if isinstance(status, tuple) else (status,)
+        assert any(got.startswith(b"HTTP/1.1 %d " % s) for s in wanted), (data[:60], got[:100])
+        assert got.count(b"HTTP/1.1 ") == 1 and b"Connection: close" in got
+    up = "/%s/resolve/main/" % ID
+    for path in ("../../../../secret", "%2e%2e/%2e%2e/secret", "..%2f..%2fsecret", "/etc/passwd",
+                 "%2fetc%2fpasswd", "link", ".cache/huggingface/download/a.bin.metadata", "a.bin%00",
+                 "a.bin/", "./a.bin", "a.bin/../a.bin", "..\\secret"):
+        got = box.raw(ask(up + path, "Connection: close"))
+        assert got.startswith(b"HTTP/1.1 404 "), (path, got[:80])
+        assert b"secret" not in got.split(b"\r\n\r\n", 1)[1]
+    got = box.raw(ask("http://elsewhere" + up + "a.bin", "Connection: close"))
+    assert got.startswith(b"HTTP/1.1 200 ")
+    # Two at once, and one byte after the other.
+    got = box.raw(ask(up + "a.bin") + ask(up + "a.bin", "Connection: close"))
+    assert got.count(b"HTTP/1.1 200 ") == 2
+    with box.socket() as s:
+        for byte in ask(up + "a.bin", "Connection: close"):
+            s.sendall(bytes([byte]))
+        assert s.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert sorted(p.name for p in at.iterdir()) == [".cache", "a.bin", "link"]
+    box.end()
+
+
+def test_many_connections(k):
+    """Those that only wait cannot lock out those that ask, and slow readers hold up nobody."""
+    at = noted(k, {"a.bin": os.urandom(8 * MB)})
+    box = Box(k, "-p", ID + "=" + str(at), "--log",
+              wrap=("sh", "-c", 'ulimit -n 200; exec "$@"', "sh"))
+    box.wait()
+    path = "/%s/resolve/main/a.bin" % ID
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(box.socket(ask(path))) for _ in range(30)]
+        for s in slow:
+            s.recv(1000)
+        for _ in range(100):
+            stack.enter_context(box.socket(b"GET / HT"))
+        for _ in range(20):
+            assert box.get(path, Range="bytes=1000000-1000000")[0] == 206
+        box.process.send_signal(signal.SIGUSR1)
+        # Those that had begun are finished.
+        left = 8 * MB - 1000
+        while left > 0:
+            more = slow[0].recv(1 << 20)
+            assert more
+            left -= len(more)
+    out = box.end()
+    assert " 206 1 " in out.out and "connections, " in out.err
+    assert "GET %s" % path in out.out
+
+
+def test_stops_when_done(k):
+    """SIGTERM: what runs is finished, what is idle is closed, and nobody gets in."""
+    at = noted(k, {"a.bin": os.urandom(20 * MB)})
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    idle = box.socket()
+    with box.socket(ask("/%s/resolve/main/a.bin" % ID)) as s:
+        assert s.recv(1)
+        box.process.send_signal(signal.SIGTERM)
+        assert idle.recv(1) == b""
+        k.wait_for(lambda: refused(box), what="the end of listening")
+        got = 0
+        while True:
+            more = s.recv(1 << 20)
+            if not more:
+                break
+            got += len(more)
+        assert got > 20 * MB
+    k.ok(k.finish(box.process))
+    if not os.environ.get("HUB_LONG"):
+        return
+    # A client that does not read is not waited for longer than 10 s.
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    with box.socket(ask("/%s/resolve/main/a.bin" % ID)) as s:
+        s.recv(1)
+        began = time.monotonic()
+        box.process.send_signal(signal.SIGINT)
+        k.ok(k.finish(box.process))
+        assert 5 < time.monotonic() - began < 50
+
+
+def refused(box):
+    try:
+        box.socket().close()
+    except ConnectionError:
+        return True
+    return False
+
+
+# TLS and tokens.
+
+def key_pair(k, kind):
+    """A certificate of an authority of the test, and its key, in files."""
+    at = k.top / kind
+    at.mkdir()
+    new = ["rsa:2048"] if kind == "rsa" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    run = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", *new, "-nodes", "-keyout", str(at / "key.pem"), "-out",
+         str(at / "cert.pem"), "-days", "30", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1"], stderr=subprocess.PIPE)
+    if run.returncode:
+        raise Skip("no openssl")
+    return at / "cert.pem", at / "key.pem"
+
+
+def test_tls(k):
+    repo = fetched(k)
+    for kind in ("rsa", "ec"):
+        cert, key = key_pair(k, kind)
+        box = Box(k, "-p", ID + "=" + str(k.dir), "--cert", cert, "--key", key)
+        assert box.secure
+        far = k.top / ("far-" + kind)
+        k.ok(k.run("download", "-r", ID, "-p", far, env=box.env(SSL_CERT_FILE=cert)))
+        k.same(repo, folder=far)
+        context = ssl.create_default_context(cafile=str(cert))
+        with socket.create_connection(("127.0.0.1", box.port), timeout=30) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost") as s:
+                assert s.version() == "TLSv1.2"
+                s.sendall(ask("/%s/resolve/main/weights/model.safetensors" % ID) * 2)
+                got = 0
+                while got < 2 * (3 * MB + 1):
+                    more = s.recv(1 << 20)
+                    assert more
+                    got += len(more)
+        # What is not TLS.
+        assert not box.raw(b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP")
+        box.end()
+    r = k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", cert, "--key", k.top / "rsa/key.pem")
+    k.ok(r, 2, err="does not belong")
+    k.ok(k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", cert), 2, err="--key")
+    k.ok(k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", key, "--key", key), 2, err="no certificate")
+    k.ok(k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", cert, "--key", cert), 2,
+         err="no private key")
+
+
+def test_token(k):
+    fetched(k)
+    token = "hf_" + "x" * 34
+    (k.top / "token").write_text(token + "\n")
+    box = Box(k, "-p", ID + "=" + str(k.dir), "--token-file", k.top / "token")
+    status, h, body = box.get("/api/models/" + ID)
+    assert status == 401 and h["X-Error-Message"] == "Invalid username or password."
+    assert "X-Error-Code" not in h and "Bearer" in h["WWW-Authenticate"]
+    for wrong in ("Bearer " + token[:-1], "Bearer " + token + "x", "Bearer", "Basic " + token, token):
+        status, h, body = box.get("/api/models/" + ID, Authorization=wrong)
+        assert status == 401 and "Invalid credentials" in h["X-Error-Message"], wrong
+    assert box.get("/api/models/" + ID, Authorization="Bearer " + token)[0] == 200
+    k.ok(k.run("download", "-r", ID, "-p", k.top / "far", env=box.env()), 3, err="no token was given")
+    k.ok(k.run("download", "-r", ID, "-p", k.top / "far", env=box.env(HF_TOKEN="hf_" + "y" * 34)), 4)
+    k.ok(k.run("download", "-r", ID, "-p", k.top / "far", env=box.env(HF_TOKEN=token)))
+    r = box.end()
+    assert token not in r.out + r.err
+    # Off this machine it would be readable on the way.
+    r = k.run("serve", "--listen", "0.0.0.0:0", "-p", ID + "=" + str(k.dir), "--token-file", k.top / "token")
+    k.ok(r, 2, err=("readable on the way", "--cert"))
+
+
+def test_open_to_others(k):
+    fetched(k)
+    box = Box(k, "-p", ID + "=" + str(k.dir), "--listen", "0.0.0.0:0")
+    assert box.get("/api/models/" + ID)[0] == 200
+    r = box.end()
+    assert "not encrypted" in r.err and "can read what is served" in r.err
+    box = Box(k, "-p", ID + "=" + str(k.dir))
+    assert "not encrypted" not in box.end().err
+
+
+def test_refusals(k):
+    fetched(k)
+    for args, status, said in (
+            (("-p", "a b=" + str(k.dir)), 2, "a b"), (("-p", k.top / "none"), 7, "none"),
+            (("-p", "a/b=" + str(k.work)), 3, "no record"), (("argument",), 2, "argument"),
+            (("-p", k.dir, "--listen", "host.test:1"), 2, "host.test"),
+            (("-p", k.dir, "--listen", "127.0.0.1:99999"), 2, "99999"),
+            (("--cache-dir", k.top / "none"), 7, "none")):
+        k.ok(k.run("serve", *args), status, err=said)
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        r = k.run("serve", "-p", ID + "=" + str(k.dir), "--listen", "127.0.0.1:%d" % s.getsockname()[1])
+        k.ok(r, 1, err=("in use", "another port"))
+
+
+# Hours.
+
+@limit(3600)
+def test_soak(k):
+    """100,000 requests of all kinds, with connections that break; nothing is lost and nothing leaks."""
+    if not os.environ.get("HUB_LONG"):
+        raise Skip("HUB_LONG is not set")
+    rnd = random.Random(1)
+    data = {"f%d.bin" % i: os.urandom(rnd.choice((0, 1, 1000, 100000, 3 * MB))) for i in range(40)}
+    at = noted(k, data)
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    count, wrong, lock = [0], [], threading.Lock()
+
+    def one(rnd, c):
+        name = rnd.choice(sorted(data))
+        what, path = rnd.random(), "/%s/resolve/main/%s" % (ID, name)
+        if what < 0.6 and data[name]:
+            first = rnd.randrange(len(data[name]))
+            last = min(len(data[name]) - 1, first + rnd.randrange(100000))
+            c.request("GET", path, headers={"Range": "bytes=%d-%d" % (first, last)})
+            r = c.getresponse()
+            return r.status == 206 and r.read() == data[name][first:last + 1]
+        if what < 0.8:
+            c.request("HEAD", path)
+            r = c.getresponse()
+            return r.status == 200 and not r.read() and r.headers["X-Linked-Size"] == str(len(data[name]))
+        if what < 0.95:
+            c.request("GET", "/api/models/%s/tree/main?limit=7" % ID)
+            r = c.getresponse()
+            return r.status == 200 and len(json.loads(r.read())) == 7
+        # Connections that break, before and after the request is whole.
+        whole = what < 0.98
+        s = box.socket(ask(rnd.choice((path, "/../"))) if whole else b"GET / HT")
+        if whole:
+            s.recv(rnd.randrange(1, 1000))
+        s.close()
+        return True
+
+    def some(seed):
+        rnd = random.Random(seed)
+        c = box.connection()
+        while count[0] < 100000:
+            try:
+                good = one(rnd, c)
+            except (OSError, http.client.HTTPException) as e:
+                good = repr(e)
+            with lock:
+                count[0] += 1
+                if good is not True:
+                    wrong.append((count[0], good))
+            if rnd.random() < 0.02:
+                c.close()
+    before = None
+    threads = [threading.Thread(target=some, args=(i,)) for i in range(24)]
+    for t in threads:
+        t.start()
+    k.wait_for(lambda: count[0] > 5000, 600)
+    before = status_of(box)
+    for t in threads:
+        t.join()
+    after = status_of(box)
+    assert not wrong, wrong[:9]
+    assert count[0] >= 100000
+    assert after["VmRSS"] < before["VmRSS"] + 2000, (before, after)
+    k.wait_for(lambda: len(os.listdir("/proc/%d/fd" % box.process.pid)) < 12)
+    box.end()
+
+
+def status_of(box):
+    lines = open("/proc/%d/status" % box.process.pid).read().splitlines()
+    return {l.split(":")[0]: int(l.split()[1]) for l in lines if l.endswith("kB")}
