@@ -4,13 +4,15 @@ them and sets HUB_INTEROP to where they are; without it nothing of this runs."""
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from pathlib import Path
 
 from cache import Cache
 from fakehub import Generated
-from kit import MB, Skip, limit, tree
+from kit import MB, Skip, limit, sha256, tree
+from serve import Box
 
 ID = "acme-lab/tiny"
 FILES = {
@@ -368,3 +370,134 @@ def test_each_flag_of_hf(k):
             assert r.status in (0, 3) or "unknown option" in r.err, r
             assert r.status in (0, 3) or ("try: " in r.err and "try: hub help" not in r.err), r
     forgive(k)
+
+
+# hub serve is their Hub.
+
+CLIENT = """
+import sys, huggingface_hub as h
+repo, at = sys.argv[1:]
+h.snapshot_download(repo, local_dir=at)
+h.snapshot_download(repo, local_dir=at)
+print(h.snapshot_download(repo))
+print(h.hf_hub_download(repo, "config.json"))
+assert sorted(h.list_repo_files(repo)) == sorted(f.rfilename for f in h.model_info(repo).siblings)
+info = h.get_paths_info(repo, ["README.md", "weights", "none"])
+assert [i.path for i in info] == ["README.md", "weights"], info
+assert h.list_repo_refs(repo).branches[0].name == "main" and h.file_exists(repo, "README.md")
+assert not h.file_exists(repo, "none") and not h.repo_exists("acme-lab/none")
+assert not h.revision_exists(repo, "v9")
+fs = h.HfFileSystem()
+found = fs.find(repo)
+assert sorted(found) == sorted(repo + "/" + f for f in h.list_repo_files(repo)), found
+assert fs.ls(repo + "/weights", detail=False) == [repo + "/weights/model.safetensors"]
+assert fs.read_text(repo + "/README.md") == "# tiny\\n" and fs.glob(repo + "/**/*.json")
+with fs.open(repo + "/weights/model.safetensors") as f:
+    f.seek(1000000)
+    assert f.read(10) == open(at + "/weights/model.safetensors", "rb").read()[1000000:1000010]
+for no in ("none.txt", "weights"):
+    try:
+        h.hf_hub_download(repo, no)
+        raise SystemExit("no error")
+    except h.errors.EntryNotFoundError:
+        pass
+"""
+
+
+def far(k, box):
+    return {"HF_ENDPOINT": box.url, "HF_HOME": k.top / "far"}
+
+
+def fetched(k, *how):
+    repo = k.hub.add_repo(ID, FILES)
+    k.ok(k.download(repo))
+    k.hub.forget()
+    return repo, Box(k, "-p", ID + "=" + str(k.dir), *how)
+
+
+@limit(200)
+def test_python_takes_it_from_our_hub(k):
+    repo, box = fetched(k)
+    for xet in (False, True):
+        at = k.top / ("their%d" % xet)
+        where = python(k, CLIENT, ID, at, xet=xet, **far(k, box)).split()[-2]
+        k.same(repo, folder=at)
+        assert set(tree(where)) == set(tree(k.dir))
+    # Offline afterwards, and by our own record.
+    assert python(k, SNAPSHOT, ID, **far(k, box), HF_HUB_OFFLINE="1").split()[-1] == where
+    k.ok(k.run("verify", "-p", at))
+    hf(k, "download", ID, "--local-dir", k.top / "cli", **far(k, box))
+    hf(k, "download", ID, "config.json", **far(k, box))
+    k.same(repo, folder=k.top / "cli")
+    # A cache of theirs is served as well.
+    box.end()
+    box = Box(k, "--cache", env={"HF_HOME": k.top / "far"})
+    box.wait()
+    python(k, LOCAL, ID, k.top / "again", HF_ENDPOINT=box.url, HF_HOME=k.top / "farther")
+    k.same(repo, folder=k.top / "again")
+    assert not k.hub.asked()
+    box.end()
+
+
+@limit(200)
+def test_transformers_load_from_our_hub(k):
+    at = k.top / "model"
+    at.mkdir()
+    python(k, MODEL, at)
+    k.ok(k.run("upload", ID, at, env={"HF_TOKEN": k.tokens["write"]}))
+    k.ok(k.run("download", ID))
+    k.hub.forget()
+    box = Box(k, "--cache")
+    box.wait()
+    said = python(k, LOAD, ID, **far(k, box))
+    assert "read 8 [1, 2, 3] (600, 1000) 1002.0" in said, said
+    assert not k.hub.asked()
+    box.end()
+
+
+JS_CLIENT = """
+const hub = await import("@huggingface/hub");
+const how = {repo: "%s", hubUrl: process.argv[1]};
+const files = [];
+for await (const f of hub.listFiles({...how, recursive: true})) files.push(f.path);
+console.log(files.length);
+const info = await hub.pathsInfo({...how, paths: ["README.md"]});
+console.log(info[0].size);
+const blob = await hub.downloadFile({...how, path: "weights/model.safetensors"});
+console.log((await blob.arrayBuffer()).byteLength);
+console.log(await (await blob.slice(0, 4)).arrayBuffer().then(b => b.byteLength));
+console.log(await hub.fileExists({...how, path: "none"}));
+console.log((await hub.modelInfo({name: how.repo, hubUrl: how.hubUrl})).name);
+await hub.snapshotDownload({...how, cacheDir: process.argv[2]});
+"""
+
+
+@limit(120)
+def test_javascript_takes_it_from_our_hub(k):
+    # It does not quote a '%'.
+    repo = k.hub.add_repo(ID, {p: c for p, c in FILES.items() if c and "%" not in p})
+    k.ok(k.download(repo))
+    box = Box(k, "-p", ID + "=" + str(k.dir))
+    said = node(k, JS_CLIENT, box.url, k.top / "js").split()
+    files = tree(k.dir)
+    assert said[:6] == [str(len(files) + 1), "7", str(3 * MB + 1), "4", "false", ID], said  # a folder
+    snapshot, = (k.top / "js").glob("models--*/snapshots/*")
+    assert set(tree(snapshot)) == set(files)
+    box.end()
+
+
+@limit(120)
+def test_curl_and_aria2_take_it_from_our_hub(k):
+    _, box = fetched(k)
+    url = "%s/%s/resolve/main/weights/model.safetensors" % (box.url, ID)
+    right = sha256(k.dir / "weights/model.safetensors")
+    if not shutil.which("curl") or not shutil.which("aria2c"):
+        raise Skip("no curl or no aria2c")
+    out = k.top / "curl"
+    for args in (["-r", "0-700000"], ["-C", "-"]):
+        subprocess.run(["curl", "-sSf", "-L", *args, "-o", str(out), url], check=True)
+    assert sha256(out) == right
+    subprocess.run(["aria2c", "-q", "-x16", "-s16", "-k1M", "-d", str(k.top), "-o", "aria2", url],
+                   check=True)
+    assert sha256(k.top / "aria2") == right
+    box.end()
