@@ -367,15 +367,18 @@ repo_file(const struct repo *r, const char *commit, const char *path,
 }
 
 int
-repo_xet(const struct repo *r, const char *commit, struct xet_access *out,
-    struct err *e)
+repo_xet(const struct repo *r, const char *revision, bool writes,
+    struct xet_access *out, struct err *e)
 {
-	struct answer_about what = repo_about(r, commit, NULL);
+	struct answer_about what = repo_about(r, revision, NULL);
 	struct buf url = repo_api_url(r), text = buf_make(INFO_MAX);
 	struct request req = {.method = "GET"};
 	int rv;
 
-	repo_add_quoted(&url, "/xet-read-token/", commit);
+	repo_add_quoted(&url, writes ? "/xet-write-token/" : "/xet-read-token/",
+	    revision ? revision : "main");
+	if (!revision)
+		buf_puts(&url, "?create_pr=1");
 	req.url = buf_cstr(&url);
 	rv = repo_call(r, &req, &what, &text, NULL, e);
 	if (rv == 0)

@@ -84,10 +84,11 @@ int repo_whoami(const struct repo *r, struct whoami *out, struct err *e);
 int repo_file(const struct repo *r, const char *commit, const char *path,
     struct repo_file *out, struct repo_ids *ids, struct err *e);
 
-/* Asks for access to the Xet storage, to read the files of a commit. The caller
- * releases it. ERR_ABSENT: this Hub has none. */
-int repo_xet(const struct repo *r, const char *commit, struct xet_access *out,
-    struct err *e);
+/* Asks for access to the Xet storage, to read the files of a revision or to
+ * write to it; NULL: to write for a new pull request. The caller releases it.
+ * ERR_ABSENT: this Hub has none. */
+int repo_xet(const struct repo *r, const char *revision, bool writes,
+    struct xet_access *out, struct err *e);
 
 /* The rel="next" link of a page. */
 struct repo_next {

@@ -54,7 +54,8 @@ struct run {
 
 struct xet {
 	const struct repo *repo;
-	const char *commit;
+	const char *revision;
+	bool writes;
 	struct progress *notes;
 	/* Guards the access. Held while the Hub is asked for a new one, so that
 	 * one thread does that for all; taken before lock. */
@@ -78,11 +79,21 @@ xet_open(const struct repo *repo, const char *commit, struct progress *notes)
 	struct xet *x = xcalloc(1, sizeof(*x));
 
 	x->repo = repo;
-	x->commit = commit;
+	x->revision = commit;
 	x->notes = notes;
 	x->window = XET_WINDOW;
 	pthread_mutex_init(&x->renewal, NULL);
 	pthread_mutex_init(&x->lock, NULL);
+	return x;
+}
+
+struct xet *
+xet_open_to_write(
+    const struct repo *repo, const char *revision, struct progress *notes)
+{
+	struct xet *x = xet_open(repo, revision, notes);
+
+	x->writes = true;
 	return x;
 }
 
@@ -117,6 +128,13 @@ xet_is_on(struct xet *x)
 	return on;
 }
 
+/* What is done without Xet. */
+static const char *
+otherwise(const struct xet *x)
+{
+	return x->writes ? "sending by LFS" : "fetching over plain HTTP";
+}
+
 /* None is tried any more; the first reason is noted. */
 static enum fetch_end
 turn_off(struct xet *x, const struct err *why)
@@ -128,8 +146,8 @@ turn_off(struct xet *x, const struct err *why)
 	x->off = true;
 	pthread_mutex_unlock(&x->lock);
 	if (first && x->notes)
-		progress_note(x->notes,
-		    "Xet: %s; fetching over plain HTTP from now on", why->msg);
+		progress_note(x->notes, "Xet: %s; %s from now on", why->msg,
+		    otherwise(x));
 	return FETCH_ELSEWHERE;
 }
 
@@ -142,15 +160,22 @@ xet_give_up(struct xet *x, const char *name, const struct err *why)
 	last = ++x->given_up >= GIVEN_UP_MAX;
 	pthread_mutex_unlock(&x->lock);
 	if (xet_is_on(x) && x->notes)
-		progress_note(x->notes,
-		    "%s: Xet: %s; fetching it over plain HTTP", name, why->msg);
+		progress_note(x->notes, "%s: Xet: %s; %s instead", name,
+		    why->msg, otherwise(x));
 	if (last)
 		turn_off(x, why);
 }
 
-/* What an error at the storage means: those that another try may mend. */
-static enum fetch_end
-end_by(const struct err *e)
+void
+xet_worked(struct xet *x)
+{
+	pthread_mutex_lock(&x->lock);
+	x->given_up = 0;
+	pthread_mutex_unlock(&x->lock);
+}
+
+enum fetch_end
+xet_trouble(const struct err *e)
 {
 	return e->kind == ERR_NET || e->kind == ERR_CONTENT ||
 		       e->kind == ERR_FILE || e->kind == ERR_STOPPED
@@ -180,7 +205,7 @@ renew(struct xet *x, struct err *e)
 {
 	struct xet_access fresh;
 
-	if (repo_xet(x->repo, x->commit, &fresh, e) < 0)
+	if (repo_xet(x->repo, x->revision, x->writes, &fresh, e) < 0)
 		return e->kind == ERR_NET || e->kind == ERR_STOPPED
 			   ? FETCH_FAILED
 			   : turn_off(x, e);
@@ -224,7 +249,7 @@ get_access(struct xet *x, unsigned refused, struct xet_access *out,
 	return end;
 }
 
-/* --- What the storage says of a window. --- */
+/* --- Requests to the storage. --- */
 
 /* Sets the error for a status that is none of success. A token may lapse twice
  * while others wait for it. */
@@ -239,76 +264,97 @@ name_status(const struct http_head *h, const char *who, struct err *e)
 	e->wait = http_asked_wait(h);
 }
 
-/* Makes one request. *status is that of the answer, 0 if there was none. */
-static enum fetch_end
-ask_once(const struct xet_fetch *f, uint64_t last, const struct xet_access *a,
-    bool v1, struct buf *text, unsigned *status, struct err *e)
+enum fetch_end
+xet_refusal(const struct http_head *h, struct err *e)
+{
+	name_status(h, "the Xet storage", e);
+	return xet_trouble(e);
+}
+
+struct response *
+xet_call(struct xet *x, const char *path, struct request *q,
+    enum fetch_end *end, struct err *e)
 {
 	struct buf url = buf_make(URL_MAX);
-	struct request req = {
-	    .method = "GET",
-	    .bearer = a->token,
+	struct response *resp = NULL;
+	unsigned number = 0, refused;
+
+	do {
+		struct xet_access a;
+
+		refused = number;
+		response_close(resp);
+		resp = NULL;
+		*end = get_access(x, refused, &a, &number, e);
+		if (*end != FETCH_OK)
+			break;
+		buf_clear(&url);
+		buf_printf(&url, "%s%s", a.url, path);
+		q->url = buf_cstr(&url);
+		q->bearer = a.token;
+		resp = client_send(x->repo->client, q, e);
+		q->url = q->bearer = NULL;
+		xet_access_release(&a);
+		if (!resp)
+			*end = xet_trouble(e);
+	} while (resp && response_head(resp)->status == 401 && !refused);
+	buf_release(&url);
+	return resp;
+}
+
+/* --- What the storage says of a window. --- */
+
+/* Makes one request. *status is that of the answer, 0 if there was none. */
+static enum fetch_end
+ask_once(const struct xet_fetch *f, uint64_t last, bool v1, struct buf *text,
+    unsigned *status, struct err *e)
+{
+	struct buf path = buf_make(256);
+	struct request req = {.method = "GET",
 	    .ranged = true,
 	    .first = f->first,
-	    .last = last,
-	};
+	    .last = last};
 	struct response *resp;
-	enum fetch_end end = FETCH_OK;
+	enum fetch_end end;
 
 	*status = 0;
 	buf_clear(text);
-	buf_printf(
-	    &url, "%s/v%d/reconstructions/%s", a->url, v1 ? 1 : 2, f->hash);
-	req.url = buf_cstr(&url);
-	resp = client_send(f->xet->repo->client, &req, e);
-	if (!resp) {
-		end = end_by(e);
-	} else {
+	buf_printf(&path, "/v%d/reconstructions/%s", v1 ? 1 : 2, f->hash);
+	resp = xet_call(f->xet, buf_cstr(&path), &req, &end, e);
+	if (resp) {
 		*status = response_head(resp)->status;
 		if (*status / 100 != 2)
-			name_status(response_head(resp), "the Xet storage", e);
-		if (*status / 100 != 2 || response_text(resp, text, e) < 0)
-			end = end_by(e);
+			end = xet_refusal(response_head(resp), e);
+		else if (response_text(resp, text, e) < 0)
+			end = xet_trouble(e);
 	}
 	response_close(resp);
-	buf_release(&url);
+	buf_release(&path);
 	return end;
 }
 
-/* Asks for the terms of a window: once more with a new token, if the old one is
- * refused, and in version 1 where there is no version 2. */
+/* Asks for the terms of a window, in version 1 where there is no version 2. */
 static enum fetch_end
 ask(const struct xet_fetch *f, uint64_t last, struct buf *text, struct err *e)
 {
 	struct xet *x = f->xet;
-	unsigned refused = 0;
+	enum fetch_end end;
+	unsigned status;
 	bool v1;
 
 	pthread_mutex_lock(&x->lock);
 	v1 = x->v1;
 	pthread_mutex_unlock(&x->lock);
-	for (;;) {
-		unsigned number, status;
-		struct xet_access a;
-		enum fetch_end end = get_access(x, refused, &a, &number, e);
-
-		if (end != FETCH_OK)
-			return end;
-		end = ask_once(f, last, &a, v1, text, &status, e);
-		xet_access_release(&a);
-		if (status == 401 && !refused) {
-			refused = number;
-		} else if ((status == 404 || status == 501) && !v1) {
-			v1 = true;
-		} else {
-			if (end == FETCH_OK && v1) {
-				pthread_mutex_lock(&x->lock);
-				x->v1 = true;
-				pthread_mutex_unlock(&x->lock);
-			}
-			return end;
-		}
+	end = ask_once(f, last, v1, text, &status, e);
+	if (v1 || (status != 404 && status != 501))
+		return end;
+	end = ask_once(f, last, true, text, &status, e);
+	if (end == FETCH_OK) {
+		pthread_mutex_lock(&x->lock);
+		x->v1 = true;
+		pthread_mutex_unlock(&x->lock);
 	}
+	return end;
 }
 
 /* The answer was too long: the next windows are shorter. False if they were the
@@ -872,13 +918,13 @@ fetch_range(struct window *w, size_t range, struct err *e)
 	enum fetch_end end;
 
 	if (check_address(x, r->url, e) < 0)
-		return end_by(e);
+		return xet_trouble(e);
 	resp = client_send(x->repo->client, &req, e);
 	if (!resp)
-		return end_by(e);
+		return xet_trouble(e);
 	end = check_range(r, resp, e);
 	if (end == FETCH_OK && read_range(w, range, resp, e) < 0)
-		end = end_by(e);
+		end = xet_trouble(e);
 	response_close(resp);
 	return end;
 }
@@ -902,7 +948,7 @@ fetch_terms(struct window *w, struct err *e)
 		/* All that is not in order was kept ahead. */
 		if (end == FETCH_OK && !w->over &&
 		    take_back(w, &w->place[i], stop, e) < 0)
-			end = end_by(e);
+			end = xet_trouble(e);
 	}
 	return end;
 }
@@ -920,10 +966,7 @@ xet_fetch(const struct xet_fetch *f, struct err *e)
 	f->begin(f->ctx, w.repeats ? w.end : 0);
 	end = fetch_terms(&w, e);
 	window_release(&w);
-	if (end == FETCH_OK) {
-		pthread_mutex_lock(&f->xet->lock);
-		f->xet->given_up = 0;
-		pthread_mutex_unlock(&f->xet->lock);
-	}
+	if (end == FETCH_OK)
+		xet_worked(f->xet);
 	return end;
 }

@@ -2,7 +2,7 @@
 #define HUB_XET_H
 
 /*
- * Downloads from the Hub's Xet storage. A file is there as chunks in xorbs
+ * Access to the Hub's Xet storage, and downloads from it. A file is there as chunks in xorbs
  * (chunk.h). The storage is asked for a window of the file at a time: which
  * ranges of which xorbs have its chunks. Each of these ranges is fetched once,
  * in the order in which the file needs them, and unpacked as it arrives.
@@ -26,8 +26,11 @@
 #include "fetch.h"
 
 struct err;
+struct http_head;
 struct progress;
 struct repo;
+struct request;
+struct response;
 
 /* A file of up to this many bytes comes over plain HTTP: it is one block of a
  * partial file, whose worker hashes it. */
@@ -42,6 +45,10 @@ struct xet;
 struct xet *xet_open(
     const struct repo *repo, const char *commit, struct progress *notes);
 void xet_close(struct xet *x); /* takes NULL */
+
+/* The same to write to a revision; NULL: for a new pull request. */
+struct xet *xet_open_to_write(
+    const struct repo *repo, const char *revision, struct progress *notes);
 
 /* Whether it is worth asking: false once the storage turned out to be
  * unusable. */
@@ -87,8 +94,27 @@ struct xet_fetch {
  * in a way that no other try will change. */
 enum fetch_end xet_fetch(const struct xet_fetch *f, struct err *e);
 
-/* A file is fetched over plain HTTP instead, for that reason; name it for -v.
- * After several in a row none is tried any more. */
+/* A file is moved without Xet instead, for that reason; name it for -v. After
+ * several in a row none is tried any more. */
 void xet_give_up(struct xet *x, const char *name, const struct err *why);
+
+/* One was moved by Xet: the next to be given up is the first in a row. */
+void xet_worked(struct xet *x);
+
+/* --- Requests to the storage. --- */
+
+/* Makes one request: q has all but the address, which is at that path of the
+ * storage, and the token. If the token is refused, once more with a new one.
+ * Returns the answer, whatever its status; NULL: *end is not FETCH_OK, and *e is
+ * set. */
+struct response *xet_call(struct xet *x, const char *path, struct request *q,
+    enum fetch_end *end, struct err *e);
+
+/* What it means that the storage answered so, which is no success. */
+enum fetch_end xet_refusal(const struct http_head *h, struct err *e);
+
+/* What an error while talking to the storage means: FETCH_ELSEWHERE unless
+ * another try may mend it, or the local files are to blame. */
+enum fetch_end xet_trouble(const struct err *e);
 
 #endif
