@@ -225,12 +225,14 @@ lfs_put_object(struct buf *b, const struct digest *d, uint64_t size)
 }
 
 void
-lfs_batch_put(struct buf *b, const char *revision,
+lfs_batch_put(struct buf *b, const char *revision, bool xet,
     const struct lfs_asked *asked, size_t n)
 {
-	buf_puts(b, "{\"operation\":\"upload\","
-		    "\"transfers\":[\"basic\",\"multipart\"],"
-		    "\"hash_algo\":\"sha256\",");
+	buf_printf(b,
+	    "{\"operation\":\"upload\","
+	    "\"transfers\":[\"basic\",\"multipart\"%s],"
+	    "\"hash_algo\":\"sha256\",",
+	    xet ? ",\"xet\"" : "");
 	if (revision) {
 		buf_puts(b, "\"ref\":{\"name\":");
 		json_put_string(b, str_of(revision));
@@ -379,7 +381,7 @@ read_digest(const struct json *object, struct digest *d)
 }
 
 static void
-read_actions(const struct json *object, struct lfs_asked *a)
+read_actions(const struct json *object, bool xet, struct lfs_asked *a)
 {
 	struct json v, actions, upload, verify;
 
@@ -394,7 +396,9 @@ read_actions(const struct json *object, struct lfs_asked *a)
 		a->action = LFS_STORED;
 		return;
 	}
-	a->action = LFS_SEND;
+	a->action = xet ? LFS_XET : LFS_SEND;
+	if (xet)
+		return;
 	if (read_upload(&upload, a->size, &a->m, &a->why) < 0) {
 		multipart_release(&a->m);
 		a->action = LFS_ERROR;
@@ -416,9 +420,9 @@ find(struct lfs_asked *asked, size_t n, const struct digest *d)
 
 int
 lfs_batch_parse(
-    struct str text, struct lfs_asked *asked, size_t n, struct err *e)
+    struct str text, bool xet, struct lfs_asked *asked, size_t n, struct err *e)
 {
-	struct json all, objects, object;
+	struct json all, objects, object, transfer;
 	struct json_iter it;
 	struct lfs_asked *a;
 	struct digest d;
@@ -433,11 +437,13 @@ lfs_batch_parse(
 		asked[k].answered = false;
 		asked[k].m = (struct multipart){0};
 	}
+	xet = xet && json_get(&all, "transfer", &transfer) &&
+	      json_is(&transfer, "xet");
 	it = json_iter(&objects);
 	while (json_next(&it, NULL, &object))
 		if (read_digest(&object, &d) && (a = find(asked, n, &d))) {
 			a->answered = true;
-			read_actions(&object, a);
+			read_actions(&object, xet, a);
 		}
 	for (size_t k = 0; k < n; k++)
 		if (!asked[k].answered) {

@@ -87,8 +87,9 @@ void multipart_put_completion(
 /* {"oid": ..., "size": ...}, as verify wants it. */
 void lfs_put_object(struct buf *b, const struct digest *d, uint64_t size);
 
-/* What is to be done with one object. */
-enum lfs_action { LFS_STORED, LFS_SEND, LFS_ERROR };
+/* What is to be done with one object. XET: it is to go to the Xet storage
+ * (xetup.h); the access that the answer has is not read. */
+enum lfs_action { LFS_STORED, LFS_SEND, LFS_XET, LFS_ERROR };
 
 /* One object of a request, and the answer to it. */
 struct lfs_asked {
@@ -104,12 +105,12 @@ struct lfs_asked {
 	struct err why;
 };
 
-/* Puts the request. revision may be NULL. */
-void lfs_batch_put(struct buf *b, const char *revision,
+/* Puts the request. revision may be NULL. xet: Xet is offered. */
+void lfs_batch_put(struct buf *b, const char *revision, bool xet,
     const struct lfs_asked *asked, size_t n);
 
 /*
- * Sets the answer to each object. Parts follow the size in the request, not the
+ * Sets the answer to each object; LFS_XET only if xet was offered. Parts follow the size in the request, not the
  * one in the answer. Objects that were not requested are skipped.
  *
  * An object whose answer is missing or makes no sense (parts that do not add
@@ -117,8 +118,8 @@ void lfs_batch_put(struct buf *b, const char *revision,
  * nothing, only if the whole text is not an answer: ERR_NET if it is not JSON,
  * else ERR_CONTENT.
  */
-int lfs_batch_parse(
-    struct str text, struct lfs_asked *asked, size_t n, struct err *e);
+int lfs_batch_parse(struct str text, bool xet, struct lfs_asked *asked,
+    size_t n, struct err *e);
 
 /* What an answer of the storage to a part means. */
 enum lfs_verdict {

@@ -553,6 +553,36 @@ chunker_take(struct chunker *c, const unsigned char *p, size_t n, bool *ends)
 	return at + k;
 }
 
+void
+cutter_init(struct cutter *c)
+{
+	c->chunker = (struct chunker){0};
+	c->open = 0;
+	blake3_init(&c->hash, NULL);
+	hashtree_init(&c->tree);
+}
+
+size_t
+cutter_take(struct cutter *c, const unsigned char *p, size_t n, bool last,
+    struct xethash *chunk, size_t *size)
+{
+	bool ends;
+	size_t some = chunker_take(&c->chunker, p, n, &ends);
+
+	if (!c->open)
+		xethash_begin(&c->hash, XET_CHUNK);
+	blake3_update(&c->hash, p, some);
+	c->open += some;
+	*size = 0;
+	if (ends || (last && some == n)) {
+		xethash_end(&c->hash, chunk);
+		hashtree_add(&c->tree, chunk, c->open);
+		*size = c->open;
+		c->open = 0;
+	}
+	return some;
+}
+
 /* --- Xorbs. --- */
 
 int

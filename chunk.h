@@ -121,6 +121,22 @@ struct chunker {
 size_t chunker_take(
     struct chunker *c, const unsigned char *p, size_t n, bool *ends);
 
+/* The same with the names of the chunks, and the tree of all of them. */
+struct cutter {
+	struct chunker chunker;
+	struct blake3 hash; /* of the open chunk, */
+	size_t open;        /* and its bytes so far */
+	struct hashtree tree;
+};
+
+void cutter_init(struct cutter *c);
+
+/* Takes what belongs to the open chunk from the n bytes at p, and returns how
+ * many these are; last: the content ends with the n bytes. *size is that of the
+ * chunk that ends with them, and *chunk its name; 0: it goes on. */
+size_t cutter_take(struct cutter *c, const unsigned char *p, size_t n,
+    bool last, struct xethash *chunk, size_t *size);
+
 /* --- Xorbs. --- */
 
 #define XORB_MAX 67108864 /* bytes, entries with their headers */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "batch.h"
+#include "chunk.h"
 #include "client.h"
 #include "err.h"
 #include "file.h"
@@ -16,6 +17,7 @@
 #include "repo.h"
 #include "str.h"
 #include "wait.h"
+#include "xetup.h"
 
 /* --- Contents, each once. --- */
 
@@ -90,10 +92,26 @@ lfs_job_make(size_t i, struct multipart *m, bool known)
 	return j;
 }
 
+/* It is not sent by Xet any more. */
+static void
+lfs_job_leave_xet(struct lfs_job *j)
+{
+	struct xorb *xorb;
+
+	while ((xorb = j->xorb)) {
+		j->xorb = xorb->next;
+		xetup_drop(j->xet, xorb);
+	}
+	xetup_end(j->file);
+	j->file = NULL;
+	j->xet = NULL;
+}
+
 /* The caller has closed its file. */
 static void
 lfs_job_free(struct lfs_job *j)
 {
+	lfs_job_leave_xet(j);
 	multipart_release(&j->m);
 	free(j->busy);
 	free(j);
@@ -168,6 +186,16 @@ lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
 	q->waiting++;
 }
 
+/* All has arrived that its end needs, or it has to begin once more. */
+static bool
+is_whole(const struct lfs_job *j)
+{
+	if (!j->xet)
+		return multipart_is_whole(&j->m);
+	return j->doubted || (xetup_is_planned(j->file) && !j->xorb &&
+				 xetup_state(j->file) != XETUP_WAITS);
+}
+
 static bool
 pick_whole(struct lfs_queue *q, struct lfs_work *w)
 {
@@ -176,7 +204,7 @@ pick_whole(struct lfs_queue *q, struct lfs_work *w)
 
 		if (j->users || !begun)
 			continue;
-		if (j->given_up || (!j->stale && multipart_is_whole(&j->m)))
+		if (j->given_up || (!j->stale && is_whole(j)))
 			w->task = LFS_TASK_FINISH;
 		else if (j->stale)
 			w->task = LFS_TASK_RENEW;
@@ -193,7 +221,7 @@ pick_in_job(struct lfs_job *j, struct lfs_work *w)
 {
 	for (size_t i = 0; i < j->m.count; i++)
 		if (!j->m.etag[i] && !j->busy[i]) {
-			*w = (struct lfs_work){LFS_TASK_PART, j, i};
+			*w = (struct lfs_work){LFS_TASK_PART, j, i, NULL};
 			return true;
 		}
 	return false;
@@ -214,6 +242,54 @@ pick_part(struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
 	return false;
 }
 
+/* Its xorbs may be sent, and found. */
+static bool
+by_xet(const struct lfs_job *j)
+{
+	return j->file && !j->given_up && !j->stale && !j->doubted;
+}
+
+static struct xorb *
+next_xorb(const struct lfs_job *j)
+{
+	struct xorb *xorb = j->xorb;
+
+	while (xorb && xorb->busy)
+		xorb = xorb->next;
+	return xorb;
+}
+
+static bool
+pick_xorb(struct lfs_queue *q, uint64_t now, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		if (!by_xet(j) || now < j->not_before)
+			continue;
+		w->xorb = next_xorb(j);
+		if (!w->xorb)
+			continue;
+		w->task = LFS_TASK_XORB;
+		w->job = j;
+		return true;
+	}
+	return false;
+}
+
+/* A file is read on while it has no xorb that waits for a connection. */
+static bool
+pick_plan(struct lfs_queue *q, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		if (!by_xet(j) || j->planning || next_xorb(j) ||
+		    xetup_is_planned(j->file))
+			continue;
+		w->task = LFS_TASK_PLAN;
+		w->job = j;
+		return true;
+	}
+	return false;
+}
+
 static bool
 pick_begin(struct lfs_queue *q, struct lfs_work *w)
 {
@@ -221,7 +297,7 @@ pick_begin(struct lfs_queue *q, struct lfs_work *w)
 		return false;
 	for (struct lfs_job *j = q->first; j; j = j->next)
 		if (j->fd < 0 && !j->users && !j->given_up) {
-			*w = (struct lfs_work){LFS_TASK_BEGIN, j, 0};
+			*w = (struct lfs_work){LFS_TASK_BEGIN, j, 0, NULL};
 			return true;
 		}
 	return false;
@@ -233,7 +309,7 @@ pick_ask(struct lfs_queue *q, struct lfs_work *w)
 	if (q->asking || q->waiting || q->asked == q->n)
 		return false;
 	q->asking = true;
-	*w = (struct lfs_work){LFS_TASK_ASK, NULL, 0};
+	*w = (struct lfs_work){LFS_TASK_ASK, NULL, 0, NULL};
 	return true;
 }
 
@@ -248,15 +324,31 @@ lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
 	/* The last again: looking for parts finds those that have lapsed. */
 	if (!pick_whole(q, w) && !pick_ask(q, w) &&
 	    !(now >= not_before && pick_part(q, now, clock, w)) &&
+	    !(now >= not_before && pick_xorb(q, now, w)) && !pick_plan(q, w) &&
 	    !pick_begin(q, w) && !pick_whole(q, w))
 		return false;
 	if (!w->job)
 		return true;
 	w->job->users++;
-	if (w->task == LFS_TASK_PART) {
+	if (w->task == LFS_TASK_PART)
 		w->job->busy[w->part] = true;
-		q->sending++;
-	}
+	else if (w->task == LFS_TASK_XORB)
+		w->xorb->busy = true;
+	else if (w->task == LFS_TASK_PLAN)
+		w->job->planning = true;
+	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
+	return true;
+}
+
+/* The same for a worker that may open no connection. */
+static bool
+lfs_queue_read_on(struct lfs_queue *q, struct lfs_work *w)
+{
+	*w = (struct lfs_work){.job = NULL};
+	if (!pick_plan(q, w))
+		return false;
+	w->job->users++;
+	w->job->planning = true;
 	return true;
 }
 
@@ -294,7 +386,7 @@ post(const struct repo *r, const char *url, const struct buf *body,
 
 /* Asks what is to be done with objects, with the retry rule. */
 static int
-lfs_call_batch(const struct repo *r, const char *revision,
+lfs_call_batch(const struct repo *r, const char *revision, bool xet,
     struct lfs_asked *asked, size_t n, struct err *e)
 {
 	struct answer_about what = repo_about(r, revision, NULL);
@@ -305,7 +397,7 @@ lfs_call_batch(const struct repo *r, const char *revision,
 
 	buf_printf(&url, "%s/%s%s.git/info/lfs/objects/batch", r->endpoint,
 	    repo_type_prefix(r->type), r->id);
-	lfs_batch_put(&question, revision, asked, n);
+	lfs_batch_put(&question, revision, xet, asked, n);
 	resp = post(r, buf_cstr(&url), &question, false, &text, e);
 	if (resp && response_head(resp)->status >= 300)
 		repo_error(r, resp, buf_str(&text), &what, e);
@@ -314,7 +406,7 @@ lfs_call_batch(const struct repo *r, const char *revision,
 		err_set(e, ERR_OTHER,
 		    "a host other than the endpoint gave the upload addresses");
 	else if (resp)
-		rv = lfs_batch_parse(buf_str(&text), asked, n, e);
+		rv = lfs_batch_parse(buf_str(&text), xet, asked, n, e);
 	response_close(resp);
 	buf_release(&question);
 	if (text.s)
@@ -419,8 +511,8 @@ struct run {
 };
 
 static void object_kept(struct run *run, size_t i);
-static void object_placed(
-    struct run *run, size_t i, struct multipart *m, bool known);
+static void object_placed(struct run *run, size_t i, struct multipart *m,
+    bool known, struct xetup *xet);
 static void object_refused(struct run *run, size_t i, const struct err *why);
 
 /* --- What is missing. --- */
@@ -462,12 +554,14 @@ question(const struct run *run, size_t i)
 	return (struct lfs_asked){.digest = o->digest, .size = o->size, .i = i};
 }
 
+/* xet: Xet is offered. */
 static int
-ask(const struct run *run, struct lfs_asked *asked, size_t n, struct err *e)
+ask(const struct run *run, bool xet, struct lfs_asked *asked, size_t n,
+    struct err *e)
 {
 	const struct lfs *l = run->l;
 
-	if (lfs_call_batch(l->repo, l->revision, asked, n, e) < 0)
+	if (lfs_call_batch(l->repo, l->revision, xet, asked, n, e) < 0)
 		return -1;
 	for (size_t k = 0; k < n; k++)
 		adopt(run, &asked[k].m);
@@ -517,7 +611,9 @@ take_answers(struct run *run, struct lfs_asked *asked, size_t n, bool last)
 			object_kept(run, a->i);
 		} else if (a->action == LFS_SEND) {
 			known = resume(run, a, &a->m);
-			object_placed(run, a->i, &a->m, known);
+			object_placed(run, a->i, &a->m, known, NULL);
+		} else if (a->action == LFS_XET) {
+			object_placed(run, a->i, &a->m, true, run->l->xet);
 		} else if (may_ask_again(a) && !last) {
 			asked[again++] = *a;
 		} else {
@@ -555,13 +651,14 @@ lfs_ask_group(struct run *run, size_t *next, struct err *e)
 {
 	struct lfs_asked *asked = xcalloc(LFS_BATCH_MAX, sizeof(asked[0]));
 	size_t n = fill(run, asked, next);
+	struct xetup *xet = run->l->xet;
 	int rv = 0;
 
 	for (unsigned failed = 0; n && rv == 0; failed++) {
 		if (failed)
 			rv = wait_until(wait_retry(failed, 0), e);
 		if (rv == 0)
-			rv = ask(run, asked, n, e);
+			rv = ask(run, xet && xetup_is_on(xet), asked, n, e);
 		if (rv == 0)
 			n = take_answers(
 			    run, asked, n, failed >= run->l->retries);
@@ -570,7 +667,7 @@ lfs_ask_group(struct run *run, size_t *next, struct err *e)
 	return rv;
 }
 
-/* Asks about object i alone: LFS_STORED, or LFS_SEND and *m, which the caller
+/* Asks about object i alone, without Xet: LFS_STORED, or LFS_SEND and *m, which the caller
  * releases. Fails for LFS_ERROR, too. */
 static int
 lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
@@ -582,7 +679,7 @@ lfs_ask_one(const struct run *run, size_t i, enum lfs_action *action,
 	for (unsigned failed = 0;; failed++) {
 		if (failed && wait_until(wait_retry(failed, 0), e) < 0)
 			return -1;
-		if (ask(run, &a, 1, e) < 0)
+		if (ask(run, false, &a, 1, e) < 0)
 			return -1;
 		if (!may_ask_again(&a) || failed >= run->l->retries)
 			break;
@@ -678,12 +775,15 @@ object_refused(struct run *run, size_t i, const struct err *why)
 	object_failed(run, i, false, why);
 }
 
-/* The Hub has given the addresses *m, which the job takes. */
+/* The Hub has given the addresses *m, which the job takes; or it wants the
+ * object by xet. */
 static void
-object_placed(struct run *run, size_t i, struct multipart *m, bool known)
+object_placed(struct run *run, size_t i, struct multipart *m, bool known,
+    struct xetup *xet)
 {
 	struct lfs_job *j = lfs_job_make(i, m, known);
 
+	j->xet = xet;
 	crew_lock(&run->mover.crew);
 	lfs_queue_add(&run->queue, j);
 	crew_changed(&run->mover.crew);
@@ -709,6 +809,15 @@ do_ask(struct run *run)
 
 /* --- The beginning and the end of a job. --- */
 
+static struct xetup_file *
+begin_xet(struct run *run, struct lfs_job *j)
+{
+	const struct lfs_object *o = &run->object[j->i];
+
+	return xetup_begin(
+	    j->xet, o->size, o->remembered ? &o->digest : NULL, NULL, 0);
+}
+
 /* Opens the file. A job whose file cannot be opened is shown, too. */
 static void
 do_begin(struct run *run, struct lfs_job *j)
@@ -716,9 +825,12 @@ do_begin(struct run *run, struct lfs_job *j)
 	const struct lfs_object *o = &run->object[j->i];
 	struct err e;
 	int fd = run->l->ops->open(run->l->ctx, j->i, &e);
+	struct xetup_file *file = NULL;
 
 	j->shown = progress_start(
 	    run->l->progress, o->name, o->size, multipart_arrived(&j->m));
+	if (j->xet && fd >= 0)
+		file = begin_xet(run, j);
 	if (fd >= 0 && !j->known)
 		journal_put_multipart(run->l->journal, &o->digest, &j->m);
 	crew_lock(&run->mover.crew);
@@ -727,6 +839,7 @@ do_begin(struct run *run, struct lfs_job *j)
 	run->queue.waiting--;
 	run->queue.begun++;
 	j->fd = fd;
+	j->file = file;
 	if (fd < 0)
 		lfs_job_give_up(j, &e);
 	crew_changed(&run->mover.crew);
@@ -762,6 +875,18 @@ job_stored(struct run *run, struct lfs_job *j)
 	mover_done(&run->mover, CONTENT_WORK);
 }
 
+/* Another file of the same content is to be read from its beginning. */
+static void
+restart_xet(struct lfs_job *j)
+{
+	struct xetup *xet = j->xet;
+
+	lfs_job_leave_xet(j);
+	j->xet = xet;
+	j->planning = j->doubted = false;
+	j->counted = 0;
+}
+
 /* Continues with another file of the same content, which may be unchanged.
  * False if there is none, or if the failure was not about the file. */
 static bool
@@ -776,6 +901,7 @@ try_copy(struct run *run, struct lfs_job *j)
 	if (j->fd >= 0)
 		close(j->fd);
 	crew_lock(&run->mover.crew);
+	restart_xet(j);
 	lfs_queue_again(&run->queue, j, run->copies.next[i]);
 	crew_changed(&run->mover.crew);
 	crew_unlock(&run->mover.crew);
@@ -839,6 +965,16 @@ take_renewed(struct run *run, struct lfs_job *j, struct multipart *m)
 	crew_unlock(&run->mover.crew);
 }
 
+/* LFS takes over a job that Xet cannot do. */
+static void
+leave_xet(struct run *run, struct lfs_job *j)
+{
+	progress_lost(run->l->progress, j->shown, j->counted);
+	crew_lock(&run->mover.crew);
+	lfs_job_leave_xet(j);
+	crew_unlock(&run->mover.crew);
+}
+
 static void
 do_renew(struct run *run, struct lfs_job *j)
 {
@@ -846,6 +982,8 @@ do_renew(struct run *run, struct lfs_job *j)
 	struct multipart m;
 	struct err e;
 
+	if (j->xet)
+		leave_xet(run, j);
 	if (lfs_ask_one(run, j->i, &action, &m, &e) < 0) {
 		job_troubled(run, j, LFS_REFUSED, &e);
 	} else if (action == LFS_STORED) {
@@ -910,6 +1048,110 @@ verify(struct run *run, struct lfs_job *j, struct err *e)
 	return v == LFS_ARRIVED ? 0 : -1;
 }
 
+/* Under the lock: parts that fail together count as one failure. unanswered:
+ * the line may be dead. */
+static void
+part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
+    uint64_t began, bool unanswered, const struct err *e)
+{
+	if (e->kind == ERR_STOPPED || e->kind == ERR_AUTH) {
+		crew_end(&run->mover.crew, e);
+		return;
+	}
+	if (run->mover.crew.over || j->given_up || j->stale)
+		return;
+	if (v == LFS_RENEW) {
+		lfs_job_forgotten(j, e);
+		return;
+	}
+	if (v == LFS_REFUSED) {
+		lfs_job_give_up(j, e);
+		return;
+	}
+	if (began >= j->failed_at) {
+		j->failed++;
+		j->failed_at = wait_now() + 1;
+	}
+	j->unanswered = unanswered;
+	if (j->failed > run->l->retries)
+		lfs_job_give_up(j, e);
+	else
+		j->not_before = mover_retry(&run->mover, j->failed, e);
+}
+
+/* Reads the file once more from its beginning, since some of its chunks are not
+ * where they were thought to be. */
+static void
+again(struct run *run, struct lfs_job *j, bool doubt)
+{
+	struct xorb *xorb;
+
+	progress_lost(run->l->progress, j->shown, j->counted);
+	crew_lock(&run->mover.crew);
+	while ((xorb = j->xorb)) {
+		j->xorb = xorb->next;
+		xetup_drop(j->xet, xorb);
+	}
+	xetup_again(j->file, doubt);
+	j->doubted = false;
+	j->counted = 0;
+	crew_unlock(&run->mover.crew);
+}
+
+/* Under the lock: handles a failure of a request to the Xet storage. */
+static void
+xet_failed(struct run *run, struct lfs_job *j, enum fetch_end end,
+    uint64_t began, bool unanswered, const struct err *e)
+{
+	if (end != FETCH_ELSEWHERE || run->mover.crew.over || j->given_up ||
+	    j->stale) {
+		part_failed(run, j,
+		    e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED, began,
+		    unanswered, e);
+		return;
+	}
+	xetup_give_up(j->xet, run->object[j->i].name, e);
+	j->stale = true;
+}
+
+/* Tells the storage of the file, or of the xorbs in records alone. True if it
+ * was the file, and that is stored. */
+static bool
+put_shard(struct run *run, struct lfs_job *j, const struct buf *records)
+{
+	const struct lfs *l = run->l;
+	uint64_t began = wait_now();
+	enum fetch_end end = FETCH_FAILED;
+	struct err e;
+
+	if (records || l->ops->check(l->ctx, j->i, j->fd, &e) == 0)
+		end = xetup_register(
+		    j->file, digest_of(run, j), records, l->retries, &e);
+	if (end == FETCH_OK)
+		return !records;
+	crew_lock(&run->mover.crew);
+	if (end == FETCH_ELSEWHERE && xetup_trusts(j->file))
+		j->doubted = true;
+	else if (end == FETCH_ELSEWHERE)
+		xet_failed(run, j, end, began, false, &e);
+	else
+		lfs_job_give_up(j, &e);
+	crew_unlock(&run->mover.crew);
+	return false;
+}
+
+static void
+finish_xet(struct run *run, struct lfs_job *j)
+{
+	if (j->doubted || xetup_state(j->file) == XETUP_LOST)
+		again(run, j, j->doubted);
+	else if (put_shard(run, j, NULL)) {
+		job_stored(run, j);
+		return;
+	}
+	leave(run, j);
+}
+
 static void
 do_finish(struct run *run, struct lfs_job *j)
 {
@@ -917,6 +1159,8 @@ do_finish(struct run *run, struct lfs_job *j)
 
 	if (j->given_up)
 		job_failed(run, j);
+	else if (j->xet)
+		finish_xet(run, j);
 	else if (complete(run, j, &e) == 0 && verify(run, j, &e) == 0)
 		job_stored(run, j);
 	else
@@ -1056,37 +1300,6 @@ send_part(struct run *run, const struct lfs_job *j, size_t i, char **etag,
 	return v;
 }
 
-/* Under the lock: parts that fail together count as one failure. unanswered:
- * the line may be dead. */
-static void
-part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
-    uint64_t began, bool unanswered, const struct err *e)
-{
-	if (e->kind == ERR_STOPPED || e->kind == ERR_AUTH) {
-		crew_end(&run->mover.crew, e);
-		return;
-	}
-	if (run->mover.crew.over || j->given_up || j->stale)
-		return;
-	if (v == LFS_RENEW) {
-		lfs_job_forgotten(j, e);
-		return;
-	}
-	if (v == LFS_REFUSED) {
-		lfs_job_give_up(j, e);
-		return;
-	}
-	if (began >= j->failed_at) {
-		j->failed++;
-		j->failed_at = wait_now() + 1;
-	}
-	j->unanswered = unanswered;
-	if (j->failed > run->l->retries)
-		lfs_job_give_up(j, e);
-	else
-		j->not_before = mover_retry(&run->mover, j->failed, e);
-}
-
 /* Under the lock. */
 static void
 part_arrived(struct run *run, struct lfs_job *j, size_t part, char *etag)
@@ -1120,6 +1333,114 @@ do_part(struct run *run, struct lfs_job *j, size_t i)
 	crew_unlock(&run->mover.crew);
 }
 
+/* --- One xorb. --- */
+
+static void
+xorb_begin(void *ctx)
+{
+	unshow(ctx);
+}
+
+static int
+xorb_read(void *ctx, void *to, size_t n, uint64_t at, struct err *e)
+{
+	struct sending *s = ctx;
+
+	if (!is_wanted(s))
+		return err_set(e, ERR_NET, "it is sent no further");
+	if (read_file(s, at, to, n, e) < 0)
+		return -1;
+	s->shown += n;
+	progress_add(s->run->l->progress, s->job->shown, n);
+	return 0;
+}
+
+static int
+xorb_check(void *ctx, struct err *e)
+{
+	return check_file(ctx, e);
+}
+
+/* Under the lock: takes a xorb that is stored out of the list of its job. */
+static void
+unlist(struct lfs_job *j, const struct xorb *xorb)
+{
+	struct xorb **p = &j->xorb;
+
+	while (*p != xorb)
+		p = &(*p)->next;
+	*p = xorb->next;
+}
+
+static void
+do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
+{
+	struct sending s = {.run = run, .job = j};
+	struct xetup_source source = {
+	    xorb_begin, xorb_read, xorb_check, &s, false};
+	struct buf full = buf_make(0);
+	uint64_t began = wait_now();
+	struct err e, changed;
+	enum fetch_end end = xetup_send(j->xet, xorb, &source, &e);
+
+	if (end == FETCH_ELSEWHERE && check_file(&s, &changed) < 0) {
+		end = FETCH_FAILED;
+		e = changed;
+	}
+	if (end != FETCH_OK)
+		unshow(&s);
+	crew_lock(&run->mover.crew);
+	if (end == FETCH_OK) {
+		j->counted += xorb->size;
+		j->failed = 0;
+		run->mover.lost = 0;
+		unlist(j, xorb);
+		xetup_stored(j->file, xorb, &full);
+	} else {
+		xorb->busy = false;
+		xet_failed(run, j, end, began, !source.answered, &e);
+	}
+	run->queue.sending--;
+	crew_unlock(&run->mover.crew);
+	if (full.len)
+		put_shard(run, j, &full);
+	buf_release(&full);
+	leave(run, j);
+}
+
+/* Reads on until a xorb is complete. */
+static void
+do_plan(struct run *run, struct lfs_job *j)
+{
+	struct buf full = buf_make(0);
+	struct xorb *xorb, **end;
+	uint64_t kept;
+	struct err e;
+	int rv = xetup_plan(
+	    j->file, j->fd, run->object[j->i].name, &xorb, &kept, &e);
+
+	progress_there(run->l->progress, j->shown, kept);
+	crew_lock(&run->mover.crew);
+	j->counted += kept;
+	if (rv < 0 && e.kind == ERR_STOPPED)
+		crew_end(&run->mover.crew, &e);
+	else if (rv < 0)
+		lfs_job_give_up(j, &e);
+	if (xorb && xorb->stored) {
+		xetup_stored(j->file, xorb, &full);
+	} else if (xorb) {
+		for (end = &j->xorb; *end; end = &(*end)->next)
+			;
+		*end = xorb;
+	}
+	j->planning = false;
+	crew_unlock(&run->mover.crew);
+	if (full.len)
+		put_shard(run, j, &full);
+	buf_release(&full);
+	leave(run, j);
+}
+
 /* --- The threads. --- */
 
 static void
@@ -1134,6 +1455,12 @@ do_work(struct run *run, const struct lfs_work *w)
 		break;
 	case LFS_TASK_PART:
 		do_part(run, w->job, w->part);
+		break;
+	case LFS_TASK_XORB:
+		do_xorb(run, w->job, w->xorb);
+		break;
+	case LFS_TASK_PLAN:
+		do_plan(run, w->job);
 		break;
 	case LFS_TASK_RENEW:
 		do_renew(run, w->job);
@@ -1160,8 +1487,9 @@ pick(void *ctx, uint64_t now, bool more, void *job)
 {
 	struct run *run = ctx;
 
-	return more && lfs_queue_next(&run->queue, now, run->mover.not_before,
-			   client_time(run->l->repo->client), job);
+	return more ? lfs_queue_next(&run->queue, now, run->mover.not_before,
+			  client_time(run->l->repo->client), job)
+		    : lfs_queue_read_on(&run->queue, job);
 }
 
 /* A part that did not arrive whole is lost, so that a slow line is not shared

@@ -3,7 +3,7 @@
 
 /*
  * Sends contents to the Hub's storage by Git LFS (hub-protocol.md, 9.5 and
- * 9.6): asks in batches what is missing, sends files and parts of files over N
+ * 9.6), or by Xet (xetup.h) where the Hub wants that: asks in batches what is missing, sends files and parts of files over N
  * connections from one queue, completes and verifies. Memory does not depend on
  * the sizes. A stored content costs only its line in the batch request of each
  * run; equal contents are sent once.
@@ -25,6 +25,9 @@
 struct journal;
 struct progress;
 struct repo;
+struct xetup;
+struct xetup_file;
+struct xorb;
 
 /* --- Contents, each once. --- */
 
@@ -34,6 +37,7 @@ struct lfs_object {
 	const char *name;     /* for messages and the display */
 	uint64_t size;        /* not 0: the storage takes no empty content */
 	struct digest digest; /* SHA-256 */
+	bool remembered;      /* an earlier run took it */
 };
 
 #define LFS_NONE SIZE_MAX
@@ -70,6 +74,7 @@ struct lfs {
 	unsigned retries;     /* tries in a row without a part arriving */
 	struct progress *progress;
 	struct journal *journal; /* or NULL */
+	struct xetup *xet;       /* NULL: Xet is not to be used */
 	const struct lfs_ops *ops;
 	void *ctx;
 };
@@ -86,9 +91,9 @@ int lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
 /*
  * The contents to be sent, and the next task for a worker. A content becomes a
  * job when the Hub, or the journal, has given its addresses. A job begins when
- * its file is opened; then any number of workers sends its parts. Tasks for the
- * whole job (begin, renew, finish) are done by one worker while no other uses
- * it. Pure.
+ * its file is opened; then any number of workers sends its parts, or its xorbs,
+ * while one worker reads on to find the next xorb. Tasks for the whole job
+ * (begin, renew, finish) are done by one worker while no other uses it. Pure.
  */
 
 struct lfs_job {
@@ -109,6 +114,13 @@ struct lfs_job {
 	bool unanswered;     /* the last try to send a part got no answer */
 	bool given_up;       /* why says why */
 	struct err why;
+	/* By Xet, where m has no parts and busy no elements. */
+	struct xetup *xet;       /* NULL: by LFS */
+	struct xetup_file *file; /* once it is begun */
+	struct xorb *xorb;       /* those that are to be sent, in order */
+	bool planning;           /* a worker reads on */
+	bool doubted;            /* the storage refused what it should have */
+	uint64_t counted;        /* bytes that the display has */
 };
 
 struct lfs_queue {
@@ -119,13 +131,15 @@ struct lfs_queue {
 	unsigned open_max; /* files that may be open */
 	unsigned waiting;  /* jobs that are not begun */
 	unsigned begun;    /* jobs that are */
-	unsigned sending;  /* parts under way */
+	unsigned sending;  /* parts and xorbs under way */
 };
 
 enum lfs_task {
 	LFS_TASK_ASK,
 	LFS_TASK_BEGIN,
 	LFS_TASK_PART,
+	LFS_TASK_XORB,
+	LFS_TASK_PLAN,
 	LFS_TASK_RENEW,
 	LFS_TASK_FINISH
 };
@@ -134,6 +148,7 @@ struct lfs_work {
 	enum lfs_task task;
 	struct lfs_job *job; /* NULL for ASK */
 	size_t part;
+	struct xorb *xorb;
 };
 
 #endif

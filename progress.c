@@ -861,6 +861,15 @@ progress_moved(void *ctx, size_t bytes)
 }
 
 void
+progress_there(struct progress *p, unsigned file, uint64_t bytes)
+{
+	pthread_mutex_lock(&p->lock);
+	p->slot[file].done += bytes;
+	p->total.done += bytes;
+	leave(p);
+}
+
+void
 progress_lost(struct progress *p, unsigned file, uint64_t bytes)
 {
 	struct slot *s = &p->slot[file];

@@ -20,6 +20,7 @@
 #include "session.h"
 #include "str.h"
 #include "wait.h"
+#include "xetup.h"
 
 /* --- Sending and committing. --- */
 
@@ -106,6 +107,7 @@ send_lfs(struct batch *b, struct err *e)
 	    .retries = d->retries,
 	    .progress = d->progress,
 	    .journal = d->journal,
+	    .xet = d->xet,
 	    .ops = &ops,
 	    .ctx = b,
 	};
@@ -121,6 +123,7 @@ send_lfs(struct batch *b, struct err *e)
 		    .name = f->path,
 		    .size = f->local->stamp.size,
 		    .digest = f->digest,
+		    .remembered = f->remembered,
 		};
 		b->lfs[b->lfs_n++] = f;
 	}
@@ -1113,10 +1116,13 @@ send_all(struct upload *u, struct err *e)
 	d->description =
 	    u->o->commit_description ? u->o->commit_description : "";
 	d->new_pr = u->o->create_pr;
-	d->jobs = session_jobs(&u->s, JOBS_DISK, false);
+	d->jobs = session_jobs(&u->s, JOBS_DISK, !u->c->no_xet);
 	d->retries = u->c->retries;
 	d->journal = u->journal;
 	d->progress = u->s.progress;
+	if (!u->c->no_xet)
+		d->xet = xetup_open(&u->s.repo, d->new_pr ? NULL : d->branch,
+		    u->c->verbose ? u->s.progress : NULL);
 	rv = summary.full
 		 ? err_set(e, ERR_USAGE, "the commit message is too long")
 		 : deliver(d, e);
@@ -1254,6 +1260,7 @@ upload(const struct options *o, const struct config *c, struct output *out,
 	free(u.prefix);
 	free(u.d.url);
 	free(u.d.revision);
+	xetup_close(u.d.xet);
 	journal_close(u.journal);
 	offer_release(&u.offer);
 	session_close(&u.s);

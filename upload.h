@@ -20,6 +20,7 @@ struct offer;
 struct output;
 struct progress;
 struct repo;
+struct xetup;
 
 /* --- The command. --- */
 
@@ -51,6 +52,7 @@ struct delivery {
 	bool new_pr; /* open a pull request for the commits */
 	unsigned jobs, retries;
 	struct journal *journal;
+	struct xetup *xet; /* NULL: Xet is not to be used */
 	struct progress *progress;
 	char head[41]; /* head of the branch, as last seen; "" if not known */
 

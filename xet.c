@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "api.h"
-#include "blake3.h"
 #include "chunk.h"
 #include "client.h"
 #include "err.h"
@@ -310,10 +309,8 @@ ask_once(const struct xet_fetch *f, uint64_t last, bool v1, struct buf *text,
     unsigned *status, struct err *e)
 {
 	struct buf path = buf_make(256);
-	struct request req = {.method = "GET",
-	    .ranged = true,
-	    .first = f->first,
-	    .last = last};
+	struct request req = {
+	    .method = "GET", .ranged = true, .first = f->first, .last = last};
 	struct response *resp;
 	enum fetch_end end;
 
@@ -421,32 +418,16 @@ one_more(void *p, size_t n, size_t size)
 	return n & (n - 1) ? p : xreallocarray(p, n ? 2 * n : 1, size);
 }
 
-/* A chunk ends. */
-static void
-end_chunk(struct old *o, struct hashtree *t, const struct blake3 *b, size_t n)
-{
-	struct xethash hash;
-
-	xethash_end(b, &hash);
-	hashtree_add(t, &hash, n);
-	o->size = one_more(o->size, o->chunks, sizeof(o->size[0]));
-	o->size[o->chunks++] = (uint32_t)n;
-}
-
 /* Cuts the file into chunks, and gives the hash by which the storage knows it. */
 static int
 cut(struct old *o, uint64_t size, const char *name, struct xethash *out,
     void (*tick)(void *ctx, size_t n), void *ctx, struct err *e)
 {
 	unsigned char *bytes = xmalloc(READ_SIZE);
-	struct hashtree *t = xmalloc(sizeof(*t));
-	struct chunker c = {0};
-	struct blake3 b;
-	size_t open = 0;
+	struct cutter *c = xmalloc(sizeof(*c));
 	int rv = 0;
 
-	blake3_init(&b, NULL);
-	hashtree_init(t);
+	cutter_init(c);
 	for (uint64_t at = 0; rv == 0 && at < size;) {
 		size_t n =
 		    size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
@@ -454,26 +435,24 @@ cut(struct old *o, uint64_t size, const char *name, struct xethash *out,
 		rv = wait_check(e);
 		if (rv == 0)
 			rv = file_pread(o->fd, bytes, n, at, name, e);
-		for (size_t i = 0; rv == 0 && i < n;) {
-			bool ends;
-			size_t some = chunker_take(&c, bytes + i, n - i, &ends);
-
-			if (!open)
-				xethash_begin(&b, XET_CHUNK);
-			blake3_update(&b, bytes + i, some);
-			open += some;
-			i += some;
-			if (ends || at + i == size) {
-				end_chunk(o, t, &b, open);
-				open = 0;
-			}
-		}
 		at += n;
+		for (size_t i = 0; rv == 0 && i < n;) {
+			struct xethash hash;
+			size_t chunk;
+
+			i += cutter_take(
+			    c, bytes + i, n - i, at == size, &hash, &chunk);
+			if (!chunk)
+				continue;
+			o->size =
+			    one_more(o->size, o->chunks, sizeof(o->size[0]));
+			o->size[o->chunks++] = (uint32_t)chunk;
+		}
 		if (rv == 0)
 			tick(ctx, n);
 	}
-	hashtree_file(t, out);
-	free(t);
+	hashtree_file(&c->tree, out);
+	free(c);
 	free(bytes);
 	return rv;
 }

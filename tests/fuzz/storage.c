@@ -36,7 +36,7 @@ parse(struct str body)
 
 	memset(asked[0].digest.b, 0x02, 32);
 	memset(asked[1].digest.b, 0xa1, 32);
-	if (lfs_batch_parse(body, asked, countof(asked), &e) < 0) {
+	if (lfs_batch_parse(body, false, asked, countof(asked), &e) < 0) {
 		fuzz_failed(&e);
 		MUST(e.kind == ERR_NET || e.kind == ERR_CONTENT);
 		return;

@@ -268,7 +268,8 @@ send_all(struct bench *t, const char *which, struct err *e)
 	    on_open, on_check, on_stored, on_failed};
 	struct repo repo = {
 	    t->client, t->endpoint, REPO_MODEL, "org/name", true, false};
-	struct lfs l = {&repo, "main", 1, 2, t->progress, t->journal, &ops, t};
+	struct lfs l = {
+	    &repo, "main", 1, 2, t->progress, t->journal, NULL, &ops, t};
 	struct lfs_object all[4];
 	size_t n = 0;
 

@@ -30,15 +30,16 @@ test_ask(void)
 
 	make_two(two);
 	two[1].size = UINT64_MAX;
-	lfs_batch_put(&b, "a\"b", two, 2);
+	lfs_batch_put(&b, "a\"b", false, two, 2);
 	CHECK(str_eq(buf_str(&b),
 	    "{\"operation\":\"upload\",\"transfers\":[\"basic\",\"multipart\"],"
 	    "\"hash_algo\":\"sha256\",\"ref\":{\"name\":\"a\\\"b\"},"
 	    "\"objects\":[{\"oid\":\"" A "\",\"size\":25},"
 	    "{\"oid\":\"" B "\",\"size\":18446744073709551615}]}"));
 	buf_clear(&b);
-	lfs_batch_put(&b, NULL, two, 0);
+	lfs_batch_put(&b, NULL, true, two, 0);
 	CHECK(!strstr(b.s, "ref") && strstr(b.s, "\"objects\":[]}"));
+	CHECK(strstr(b.s, "[\"basic\",\"multipart\",\"xet\"]"));
 	buf_release(&b);
 }
 
@@ -51,6 +52,8 @@ note(struct buf *b, struct lfs_asked *a)
 		      strstr(a->why.msg, "not mention"));
 	if (a->action == LFS_STORED)
 		buf_puts(b, "stored");
+	if (a->action == LFS_XET)
+		buf_puts(b, "xet");
 	if (a->action == LFS_ERROR)
 		buf_printf(b, "error %d", (int)a->why.kind);
 	for (size_t i = 0; i < a->m.count; i++)
@@ -71,7 +74,7 @@ parse(struct str text, struct buf *b, struct err *e)
 	int rv;
 
 	make_two(two);
-	rv = lfs_batch_parse(text, two, 2, e);
+	rv = lfs_batch_parse(text, true, two, 2, e);
 	for (size_t i = 0; i < 2; i++) {
 		bool there = two[i].answered;
 
@@ -117,6 +120,9 @@ static const struct {
      "\",\"actions\":{\"upload\":{\"href\":\"u\"}}},{\"oid\":\"" C
      "\",\"actions\":{\"upload\":{\"href\":\"!\"}}},{\"oid\":\"" A "\"}]}",
 	"aa:stored bb:u ", 0},
+    {"{\"transfer\":\"xet\",\"objects\":[{\"oid\":\"" B
+     "\",\"actions\":{\"upload\":{}}},{\"oid\":\"" A "\"}]}",
+	"aa:stored bb:xet ", 0},
     /* The first answer counts. */
     {"{\"objects\":[{\"oid\":\"" A "\"},{\"oid\":\"" A
      "\",\"actions\":{\"upload\":{\"href\":\"u\"}}}]}",

@@ -1,0 +1,968 @@
+#include "xetup.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "chunk.h"
+#include "client.h"
+#include "err.h"
+#include "file.h"
+#include "http.h"
+#include "json.h"
+#include "repo.h"
+#include "str.h"
+#include "wait.h"
+#include "xet.h"
+
+/* --- What the storage has. --- */
+
+/* Chunks of the index, in buckets: 3 MiB, for about 8 GiB of files. The oldest
+ * of a bucket is forgotten. */
+#define BUCKET 8
+#define BUCKETS ((size_t)1 << 14)
+
+/* Bytes of a chunk's name that the index has. */
+#define NAME_SIZE 16
+
+/* Keys of answers that are kept at a time; in practice there is one. */
+#define KEYS 4
+
+/* The longest answer about a chunk: 40,000 chunks. */
+#define ANSWER_MAX ((size_t)2 << 20)
+
+/* Chunks of a file from one question to the next, as in the official client. */
+#define SPACING 256
+
+/* After so many questions that were not answered, none is asked. */
+#define SILENT_MAX 3
+
+/* A xorb that some term may name. */
+struct named {
+	struct xethash hash; /* once it is complete */
+	enum { NAMED_OPEN, NAMED_STORED, NAMED_LOST } state;
+	bool told; /* not sent by this run, but said to be stored */
+};
+
+/* A chunk that is in a xorb. */
+struct known {
+	unsigned char name[NAME_SIZE]; /* under the key */
+	uint32_t number;               /* of the xorb, from 1 on; 0: none */
+	uint16_t chunk;
+	uint8_t key;
+};
+
+struct key {
+	struct xethash key;
+	uint64_t expires; /* Unix seconds */
+};
+
+struct xetup {
+	const struct repo *repo;
+	struct xet *xet;
+	pthread_mutex_t lock; /* guards what follows; held briefly */
+	struct named *named;  /* [number]; 0 is not used */
+	uint32_t names;
+	struct known *known; /* BUCKETS of BUCKET, each with the newest first */
+	struct key key[KEYS]; /* the first one is zero: no key */
+	unsigned keys;
+	unsigned silent; /* questions in a row without an answer */
+	bool v1;         /* it has only version 1 of /shards */
+	uint64_t sent;
+};
+
+struct xetup *
+xetup_open(
+    const struct repo *repo, const char *revision, struct progress *notes)
+{
+	struct xetup *x = xcalloc(1, sizeof(*x));
+
+	x->repo = repo;
+	x->xet = xet_open_to_write(repo, revision, notes);
+	x->known = xcalloc(BUCKETS * BUCKET, sizeof(x->known[0]));
+	x->key[0].expires = UINT64_MAX;
+	x->keys = 1;
+	x->names = 1;
+	x->named = xcalloc(1, sizeof(x->named[0]));
+	pthread_mutex_init(&x->lock, NULL);
+	return x;
+}
+
+void
+xetup_close(struct xetup *x)
+{
+	if (!x)
+		return;
+	pthread_mutex_destroy(&x->lock);
+	xet_close(x->xet);
+	free(x->known);
+	free(x->named);
+	free(x);
+}
+
+bool
+xetup_is_on(const struct xetup *x)
+{
+	return xet_is_on(x->xet);
+}
+
+void
+xetup_give_up(struct xetup *x, const char *name, const struct err *why)
+{
+	xet_give_up(x->xet, name, why);
+}
+
+uint64_t
+xetup_sent(struct xetup *x)
+{
+	uint64_t sent;
+
+	pthread_mutex_lock(&x->lock);
+	sent = x->sent;
+	pthread_mutex_unlock(&x->lock);
+	return sent;
+}
+
+/* Under the lock: the number of another xorb. */
+static uint32_t
+add_name(struct xetup *x, const struct named *named)
+{
+	if (!(x->names & (x->names - 1)))
+		x->named = xreallocarray(
+		    x->named, 2 * (size_t)x->names, sizeof(x->named[0]));
+	x->named[x->names] = *named;
+	return x->names++;
+}
+
+static void
+set_state(struct xetup *x, uint32_t number, int state)
+{
+	pthread_mutex_lock(&x->lock);
+	x->named[number].state = state;
+	pthread_mutex_unlock(&x->lock);
+}
+
+static struct known *
+bucket_of(const struct xetup *x, const struct xethash *name)
+{
+	size_t i = (size_t)bytes_get_le(name->b, 4) % BUCKETS;
+
+	return &x->known[i * BUCKET];
+}
+
+/* Under the lock: adds a chunk, with its name under that key. */
+static void
+learn(struct xetup *x, const struct xethash *name, unsigned key,
+    uint32_t number, size_t chunk)
+{
+	struct known *k = bucket_of(x, name);
+
+	memmove(k + 1, k, (BUCKET - 1) * sizeof(*k));
+	*k = (struct known){
+	    .number = number, .chunk = (uint16_t)chunk, .key = (uint8_t)key};
+	memcpy(k->name, name->b, NAME_SIZE);
+}
+
+/* Under the lock: where the chunk is; NULL: it is not known. */
+static const struct known *
+find(const struct xetup *x, const struct xethash *chunk)
+{
+	uint64_t now = client_time(x->repo->client);
+
+	for (unsigned key = 0; key < x->keys; key++) {
+		struct xethash name;
+		const struct known *k;
+
+		if (now >= x->key[key].expires)
+			continue;
+		xethash_keyed(chunk, &x->key[key].key, &name);
+		k = bucket_of(x, &name);
+		for (size_t i = 0; i < BUCKET; i++)
+			if (k[i].number && k[i].key == key &&
+			    memcmp(k[i].name, name.b, NAME_SIZE) == 0 &&
+			    x->named[k[i].number].state != NAMED_LOST)
+				return &k[i];
+	}
+	return NULL;
+}
+
+/* Under the lock: the number of the key of an answer; KEYS: it is of no use. */
+static unsigned
+key_of(struct xetup *x, const struct shard *s)
+{
+	uint64_t expires = s->expires ? s->expires : UINT64_MAX;
+
+	if (client_time(x->repo->client) >= expires)
+		return KEYS;
+	for (unsigned key = 0; key < x->keys; key++)
+		if (xethash_same(&x->key[key].key, &s->key)) {
+			if (key)
+				x->key[key].expires = expires;
+			return key;
+		}
+	if (x->keys == KEYS)
+		return KEYS;
+	x->key[x->keys] = (struct key){s->key, expires};
+	return x->keys++;
+}
+
+/* Under the lock: the number of a xorb that the storage says to have; 0: it is
+ * not to be used. */
+static uint32_t
+number_of(struct xetup *x, const struct shard_record *r)
+{
+	const struct named told = {r->hash, NAMED_STORED, true};
+
+	if (r->count > XORB_CHUNKS_MAX)
+		return 0;
+	for (uint32_t i = 1; i < x->names; i++)
+		if (xethash_same(&x->named[i].hash, &r->hash))
+			return x->named[i].state == NAMED_STORED ? i : 0;
+	return add_name(x, &told);
+}
+
+/* Takes what an answer says to be stored. */
+static void
+learn_shard(struct xetup *x, const struct shard *s)
+{
+	struct shard_iter it = shard_iter(s);
+	struct shard_record r;
+	uint32_t number = 0;
+	size_t chunk = 0;
+	unsigned key;
+
+	pthread_mutex_lock(&x->lock);
+	key = key_of(x, s);
+	while (key < KEYS && shard_next(&it, &r)) {
+		if (r.kind == SHARD_XORB) {
+			number = number_of(x, &r);
+			chunk = 0;
+		} else if (r.kind == SHARD_CHUNK && number) {
+			learn(x, &r.hash, key, number, chunk++);
+		}
+	}
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* Asks the storage for a chunk. Whatever goes wrong, it is not known then. */
+static void
+ask_chunk(struct xetup *x, const struct xethash *chunk)
+{
+	char name[XETHASH_TEXT + 1], path[128];
+	struct request q = {.method = "GET"};
+	struct buf text = buf_make(ANSWER_MAX);
+	struct response *resp;
+	enum fetch_end end;
+	bool answered = false;
+	struct shard s;
+	struct err e;
+
+	xethash_text(chunk, name);
+	snprintf(path, sizeof(path), "/v1/chunks/default/%s", name);
+	resp = xet_call(x->xet, path, &q, &end, &e);
+	if (resp && response_head(resp)->status == 404) {
+		answered = true;
+	} else if (resp && response_head(resp)->status == 200 &&
+		   response_text(resp, &text, &e) == 0 &&
+		   shard_parse(buf_str(&text), &s, &e) == 0) {
+		learn_shard(x, &s);
+		answered = true;
+	}
+	response_close(resp);
+	buf_release(&text);
+	pthread_mutex_lock(&x->lock);
+	x->silent = answered ? 0 : x->silent + 1;
+	pthread_mutex_unlock(&x->lock);
+}
+
+/* --- What a file needs. --- */
+
+#define READ_SIZE ((size_t)64 << 10)
+
+/* xetup_plan() returns after this many bytes. */
+#define PLAN_BYTES ((uint64_t)64 << 20)
+
+/* Terms of a file that name known chunks; if it has more, its other chunks are
+ * sent. 3 MiB of memory. */
+#define TERMS_MAX 32768
+
+/* Records of xorbs that are kept for the shard of the file, in bytes: those of
+ * 2.7 GB. */
+#define RECORDS_MAX ((size_t)2 << 20)
+
+/* A chunk of a xorb. */
+struct piece {
+	struct xethash hash;
+	uint64_t at; /* in the file */
+	uint32_t size;
+};
+
+/* Chunks of a xorb that stand in a row there and in the file. */
+struct term {
+	uint32_t number; /* of the xorb */
+	uint32_t size, first, end;
+	struct xethash proof;
+};
+
+struct xetup_file {
+	struct xetup *x;
+	uint64_t size;
+	const struct digest *proof;
+	struct xethash *stored; /* what the journal says */
+	size_t stored_n;
+	bool trusts;
+	bool doubts; /* nothing is believed but what this run sends */
+	/* How far it was read. */
+	struct cutter cutter;
+	struct hash sha256;
+	uint64_t at;
+	unsigned since; /* chunks since the last question */
+	struct xorb *open;
+	struct term *term;
+	size_t terms;
+	struct blake3 range; /* the proof of the last term */
+	bool planned;
+	struct buf records; /* under the caller's lock: of stored xorbs */
+};
+
+static void
+start(struct xetup_file *f)
+{
+	cutter_init(&f->cutter);
+	hash_init(&f->sha256, HASH_SHA256, f->size);
+	blake3_init(&f->range, NULL);
+	f->at = 0;
+	f->since = SPACING;
+	f->terms = 0;
+	f->planned = f->trusts = false;
+}
+
+struct xetup_file *
+xetup_begin(struct xetup *x, uint64_t size, const struct digest *proof,
+    struct xethash *stored, size_t n)
+{
+	struct xetup_file *f = xcalloc(1, sizeof(*f));
+
+	f->x = x;
+	f->size = size;
+	f->proof = proof;
+	f->stored = stored;
+	f->stored_n = n;
+	f->records = buf_make(SHARD_MAX);
+	start(f);
+	return f;
+}
+
+void
+xetup_drop(struct xetup *x, struct xorb *xorb)
+{
+	set_state(x, xorb->number, NAMED_LOST);
+	free(xorb->piece);
+	free(xorb);
+}
+
+void
+xetup_end(struct xetup_file *f)
+{
+	if (!f)
+		return;
+	if (f->open)
+		xetup_drop(f->x, f->open);
+	buf_release(&f->records);
+	free(f->stored);
+	free(f->term);
+	free(f);
+}
+
+void
+xetup_again(struct xetup_file *f, bool doubt)
+{
+	struct xetup *x = f->x;
+
+	if (f->open)
+		xetup_drop(x, f->open);
+	f->open = NULL;
+	if (doubt) {
+		pthread_mutex_lock(&x->lock);
+		for (uint32_t i = 1; i < x->names; i++)
+			if (x->named[i].told)
+				x->named[i].state = NAMED_LOST;
+		x->silent = SILENT_MAX;
+		pthread_mutex_unlock(&x->lock);
+		f->stored_n = 0;
+		buf_clear(&f->records);
+	}
+	start(f);
+}
+
+bool
+xetup_is_planned(const struct xetup_file *f)
+{
+	return f->planned;
+}
+
+bool
+xetup_trusts(const struct xetup_file *f)
+{
+	return f->trusts;
+}
+
+/* Adds elements one by one; the memory doubles. */
+static void *
+one_more(void *p, size_t n, size_t size)
+{
+	return n & (n - 1) ? p : xreallocarray(p, n ? 2 * n : 1, size);
+}
+
+/* The file has that chunk of a xorb next. */
+static void
+add_term(struct xetup_file *f, uint32_t number, size_t chunk,
+    const struct xethash *hash, size_t size)
+{
+	struct term *last = f->terms ? &f->term[f->terms - 1] : NULL;
+
+	if (last && last->number == number && last->end == chunk) {
+		last->end++;
+		last->size += (uint32_t)size;
+	} else {
+		if (last)
+			xethash_end(&f->range, &last->proof);
+		f->term = one_more(f->term, f->terms, sizeof(f->term[0]));
+		f->term[f->terms++] = (struct term){.number = number,
+		    .size = (uint32_t)size,
+		    .first = (uint32_t)chunk,
+		    .end = (uint32_t)chunk + 1};
+		xethash_begin(&f->range, XET_RANGE);
+	}
+	blake3_update(&f->range, hash->b, sizeof(hash->b));
+}
+
+/* Looks for a chunk, and makes it part of a term. False if it is not known. */
+static bool
+use_known(struct xetup_file *f, const struct xethash *hash, size_t size)
+{
+	struct xetup *x = f->x;
+	const struct known *k;
+	struct known found;
+	bool is;
+
+	if (f->terms >= TERMS_MAX)
+		return false;
+	pthread_mutex_lock(&x->lock);
+	k = find(x, hash);
+	is = k != NULL;
+	if (is) {
+		found = *k;
+		f->trusts = f->trusts || x->named[k->number].told;
+	}
+	pthread_mutex_unlock(&x->lock);
+	if (is)
+		add_term(f, found.number, found.chunk, hash, size);
+	return is;
+}
+
+/* Whether the storage is to be asked for a chunk that is not known. */
+static bool
+is_worth_asking(struct xetup_file *f, const struct xethash *hash)
+{
+	struct xetup *x = f->x;
+	bool silent;
+
+	pthread_mutex_lock(&x->lock);
+	silent = x->silent >= SILENT_MAX;
+	pthread_mutex_unlock(&x->lock);
+	return !silent && f->terms < TERMS_MAX && f->since >= SPACING &&
+	       (!f->terms || xethash_is_global(hash));
+}
+
+/* The open xorb is complete: it gets its name. */
+static struct xorb *
+close_xorb(struct xetup_file *f)
+{
+	struct xetup *x = f->x;
+	struct hashtree *t = xmalloc(sizeof(*t));
+	struct xorb *xorb = f->open;
+	struct xethash hash;
+
+	f->open = NULL;
+	hashtree_init(t);
+	for (size_t i = 0; i < xorb->pieces; i++)
+		hashtree_add(t, &xorb->piece[i].hash, xorb->piece[i].size);
+	hashtree_xorb(t, &hash);
+	free(t);
+	for (size_t i = 0; i < f->stored_n && !xorb->stored; i++)
+		xorb->stored = xethash_same(&f->stored[i], &hash);
+	f->trusts = f->trusts || xorb->stored;
+	pthread_mutex_lock(&x->lock);
+	x->named[xorb->number].hash = hash;
+	x->named[xorb->number].told = xorb->stored;
+	pthread_mutex_unlock(&x->lock);
+	return xorb;
+}
+
+static uint64_t
+length_of(const struct xorb *xorb)
+{
+	return xorb->size + xorb->pieces * ENTRY_HEADER;
+}
+
+/* Puts a chunk into the open xorb. Returns the one that is complete, since it
+ * has no room for the chunk; NULL: none. */
+static struct xorb *
+put_chunk(struct xetup_file *f, const struct xethash *hash, size_t size)
+{
+	static const struct named open = {.state = NAMED_OPEN};
+	struct xetup *x = f->x;
+	struct xorb *full = NULL, *xorb;
+
+	if (f->open && (f->open->pieces == XORB_CHUNKS_MAX ||
+			   length_of(f->open) + ENTRY_HEADER + size > XORB_MAX))
+		full = close_xorb(f);
+	if (!f->open)
+		f->open = xcalloc(1, sizeof(*f->open));
+	xorb = f->open;
+	pthread_mutex_lock(&x->lock);
+	if (!xorb->number)
+		xorb->number = add_name(x, &open);
+	learn(x, hash, 0, xorb->number, xorb->pieces);
+	pthread_mutex_unlock(&x->lock);
+	add_term(f, xorb->number, xorb->pieces, hash, size);
+	xorb->piece = one_more(xorb->piece, xorb->pieces, sizeof(*xorb->piece));
+	xorb->piece[xorb->pieces++] = (struct piece){
+	    .hash = *hash, .at = f->at - size, .size = (uint32_t)size};
+	xorb->size += size;
+	return full;
+}
+
+/* A chunk ends at f->at. Returns as put_chunk(). */
+static struct xorb *
+place_chunk(struct xetup_file *f, const struct xethash *hash, size_t size,
+    uint64_t *kept)
+{
+	bool known = use_known(f, hash, size);
+
+	if (!known && is_worth_asking(f, hash)) {
+		f->since = 0;
+		ask_chunk(f->x, hash);
+		known = use_known(f, hash, size);
+	}
+	if (f->since < SPACING)
+		f->since++;
+	if (!known)
+		return put_chunk(f, hash, size);
+	*kept += size;
+	return NULL;
+}
+
+/* The file was read to its end. */
+static int
+end_plan(struct xetup_file *f, struct xorb **xorb, struct err *e)
+{
+	struct digest found;
+
+	if (f->open) {
+		*xorb = close_xorb(f);
+		return 0;
+	}
+	if (f->proof) {
+		hash_final(&f->sha256, &found);
+		if (!digest_same(&found, f->proof))
+			return err_set(e, ERR_CONTENT,
+			    "it has changed since its hash was taken");
+	}
+	xethash_end(&f->range, &f->term[f->terms - 1].proof);
+	f->planned = true;
+	return 0;
+}
+
+int
+xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
+    uint64_t *kept, struct err *e)
+{
+	unsigned char *bytes = xmalloc(READ_SIZE);
+	uint64_t stop = f->at + PLAN_BYTES;
+	int rv = 0;
+
+	*xorb = NULL;
+	*kept = 0;
+	while (rv == 0 && !*xorb && f->at < f->size && f->at < stop) {
+		uint64_t left = f->size - f->at;
+		size_t n = left < READ_SIZE ? (size_t)left : READ_SIZE, i = 0;
+
+		rv = wait_check(e);
+		if (rv == 0)
+			rv = file_pread(fd, bytes, n, f->at, name, e);
+		while (rv == 0 && i < n && !*xorb) {
+			struct xethash hash;
+			size_t size, some;
+
+			some = cutter_take(&f->cutter, bytes + i, n - i,
+			    left == n, &hash, &size);
+			if (f->proof)
+				hash_update(&f->sha256, bytes + i, some);
+			i += some;
+			f->at += some;
+			if (size)
+				*xorb = place_chunk(f, &hash, size, kept);
+		}
+	}
+	if (rv == 0 && !*xorb && f->at == f->size)
+		rv = end_plan(f, xorb, e);
+	if (rv == 0 && *xorb && (*xorb)->stored)
+		*kept += (*xorb)->size;
+	free(bytes);
+	return rv;
+}
+
+/* --- Sending a xorb. --- */
+
+/* A xorb on its way. */
+struct sending {
+	const struct xorb *xorb;
+	struct xetup_source *source;
+	uint64_t length;
+	size_t i;    /* the piece, */
+	uint32_t in; /* and how much of its entry was given */
+	bool whole;
+};
+
+/* Gives the next bytes of an entry. */
+static int
+read_entry(
+    struct sending *s, unsigned char *p, size_t cap, size_t *n, struct err *e)
+{
+	const struct piece *piece = &s->xorb->piece[s->i];
+	const struct entry entry = {ENTRY_STORED, piece->size, piece->size};
+	unsigned char head[ENTRY_HEADER];
+	struct xetup_source *from = s->source;
+	uint32_t left;
+
+	if (s->in < ENTRY_HEADER) {
+		entry_put(&entry, head);
+		left = ENTRY_HEADER - s->in;
+		*n = left < cap ? left : cap;
+		memcpy(p, head + s->in, *n);
+	} else {
+		left = ENTRY_HEADER + piece->size - s->in;
+		*n = left < cap ? left : cap;
+		if (from->read(from->ctx, p, *n,
+			piece->at + s->in - ENTRY_HEADER, e) < 0)
+			return -1;
+	}
+	s->in += (uint32_t)*n;
+	if (s->in == ENTRY_HEADER + piece->size) {
+		s->i++;
+		s->in = 0;
+	}
+	return 0;
+}
+
+static int
+read_xorb(
+    void *ctx, uint64_t offset, void *to, size_t cap, size_t *n, struct err *e)
+{
+	struct sending *s = ctx;
+	size_t more;
+
+	if (!offset) {
+		s->i = s->in = 0;
+		s->whole = false;
+		s->source->begin(s->source->ctx);
+	}
+	for (*n = 0; *n < cap && s->i < s->xorb->pieces; *n += more)
+		if (read_entry(
+			s, (unsigned char *)to + *n, cap - *n, &more, e) < 0)
+			return -1;
+	s->whole = s->i == s->xorb->pieces;
+	return s->whole ? s->source->check(s->source->ctx, e) : 0;
+}
+
+void
+xetup_name(struct xetup *x, const struct xorb *xorb, struct xethash *out)
+{
+	pthread_mutex_lock(&x->lock);
+	*out = x->named[xorb->number].hash;
+	pthread_mutex_unlock(&x->lock);
+}
+
+enum fetch_end
+xetup_send(struct xetup *x, const struct xorb *xorb,
+    struct xetup_source *source, struct err *e)
+{
+	struct sending s = {.xorb = xorb, .source = source};
+	struct request q = {.method = "POST",
+	    .content_type = "application/octet-stream",
+	    .length = length_of(xorb),
+	    .body_read = read_xorb,
+	    .ctx = &s};
+	char name[XETHASH_TEXT + 1], path[128];
+	struct response *resp;
+	struct xethash hash;
+	enum fetch_end end;
+
+	xetup_name(x, xorb, &hash);
+	xethash_text(&hash, name);
+	snprintf(path, sizeof(path), "/v1/xorbs/default/%s", name);
+	resp = xet_call(x->xet, path, &q, &end, e);
+	source->answered = resp != NULL;
+	if (!resp)
+		return end;
+	if (response_head(resp)->status / 100 != 2) {
+		end = xet_refusal(response_head(resp), e);
+	} else if (!s.whole) {
+		err_set(e, ERR_NET,
+		    "the Xet storage answered before the xorb was complete");
+		end = FETCH_FAILED;
+	}
+	response_close(resp);
+	return end;
+}
+
+/* Adds the records of a xorb. */
+static void
+put_records(struct buf *b, const struct xorb *xorb, const struct xethash *name)
+{
+	struct shard_record r = {.kind = SHARD_XORB,
+	    .hash = *name,
+	    .count = (uint32_t)xorb->pieces,
+	    .size = (uint32_t)xorb->size,
+	    .packed = (uint32_t)length_of(xorb)};
+	uint32_t at = 0;
+
+	shard_put(b, &r);
+	for (size_t i = 0; i < xorb->pieces; i++) {
+		r = (struct shard_record){.kind = SHARD_CHUNK,
+		    .hash = xorb->piece[i].hash,
+		    .at = at,
+		    .size = xorb->piece[i].size};
+		at += r.size;
+		shard_put(b, &r);
+	}
+}
+
+void
+xetup_stored(struct xetup_file *f, struct xorb *xorb, struct buf *full)
+{
+	struct xetup *x = f->x;
+	struct xethash name;
+
+	xetup_name(x, xorb, &name);
+	put_records(&f->records, xorb, &name);
+	*full = buf_make(0);
+	if (f->records.len > RECORDS_MAX) {
+		*full = f->records;
+		f->records = buf_make(SHARD_MAX);
+	}
+	pthread_mutex_lock(&x->lock);
+	x->named[xorb->number].state = NAMED_STORED;
+	if (!xorb->stored)
+		x->sent += xorb->size;
+	pthread_mutex_unlock(&x->lock);
+	free(xorb->piece);
+	free(xorb);
+}
+
+/* --- The shard. --- */
+
+/* The longest event. */
+#define EVENT_MAX ((size_t)64 << 10)
+
+/* A shard that is not checked after this long (ms) is sent again. */
+#define EVENTS_MS ((uint64_t)15 * 60 * 1000)
+
+/* An error that the storage reports in an answer of success. */
+static enum fetch_end
+refused_by_event(const struct json *v, struct err *e)
+{
+	char *message = json_get_strdup(v, "message", 400);
+	struct json retry;
+	bool again =
+	    json_get(v, "retryable", &retry) && retry.type == JSON_TRUE;
+
+	err_set(e, again ? ERR_NET : ERR_REFUSED,
+	    "the Xet storage refuses the file: %s",
+	    message ? message : "no reason given");
+	free(message);
+	return xet_trouble(e);
+}
+
+/* Takes one event. True if it was the last one; then *end and *e are set. */
+static bool
+take_event(struct str line, enum fetch_end *end, struct err *e)
+{
+	struct json v, type;
+	struct err ignored;
+
+	if (json_parse(line, &v, &ignored) < 0 || !json_get(&v, "type", &type))
+		return false;
+	*end = FETCH_OK;
+	if (json_is(&type, "error"))
+		*end = refused_by_event(&v, e);
+	return json_is(&type, "error") || json_is(&type, "result");
+}
+
+/* Reads the events until the one that says what became of the shard. */
+static enum fetch_end
+read_events(struct response *resp, struct err *e)
+{
+	uint64_t until = wait_now() + EVENTS_MS;
+	struct buf b = buf_make(EVENT_MAX);
+	enum fetch_end end = FETCH_FAILED;
+	bool over = false;
+	size_t n = 1;
+
+	while (!over && n) {
+		struct str rest, line;
+		char *room = buf_room(&b, 4096);
+
+		if (!room || wait_now() > until) {
+			err_set(e, ERR_NET,
+			    "the Xet storage does not say whether it takes the "
+			    "file");
+			break;
+		}
+		if (response_read(resp, room, 4096, &n, e) < 0) {
+			end = xet_trouble(e);
+			break;
+		}
+		buf_added(&b, n);
+		rest = buf_str(&b);
+		while (!over && str_cut(rest, '\n', &line, &rest))
+			over = take_event(line, &end, e);
+		/* The last one may lack its end. */
+		if (!over && !n)
+			over = take_event(rest, &end, e);
+		if (!over && !n)
+			err_set(e, ERR_NET,
+			    "the Xet storage's answer to the file ends early");
+		buf_drop(&b, b.len - rest.n);
+	}
+	buf_release(&b);
+	return end;
+}
+
+/* Sends a shard once. *status is that of the answer; 0: there is none. */
+static enum fetch_end
+post_once(
+    struct xetup *x, struct str shard, bool v1, unsigned *status, struct err *e)
+{
+	struct request q = {.method = "POST",
+	    .content_type = "application/octet-stream",
+	    .body = shard.s,
+	    .length = shard.n};
+	struct response *resp;
+	enum fetch_end end;
+
+	*status = 0;
+	resp = xet_call(x->xet, v1 ? "/v1/shards" : "/v2/shards", &q, &end, e);
+	if (!resp)
+		return end;
+	*status = response_head(resp)->status;
+	if (*status / 100 != 2)
+		end = xet_refusal(response_head(resp), e);
+	else if (!v1)
+		end = read_events(resp, e);
+	response_close(resp);
+	return end;
+}
+
+static enum fetch_end
+post(struct xetup *x, struct str shard, struct err *e)
+{
+	enum fetch_end end;
+	unsigned status;
+	bool v1;
+
+	pthread_mutex_lock(&x->lock);
+	v1 = x->v1;
+	pthread_mutex_unlock(&x->lock);
+	end = post_once(x, shard, v1, &status, e);
+	if (v1 || (status != 404 && status != 501))
+		return end;
+	end = post_once(x, shard, true, &status, e);
+	if (end == FETCH_OK) {
+		pthread_mutex_lock(&x->lock);
+		x->v1 = true;
+		pthread_mutex_unlock(&x->lock);
+	}
+	return end;
+}
+
+enum xetup_state
+xetup_state(const struct xetup_file *f)
+{
+	struct xetup *x = f->x;
+	enum xetup_state state = XETUP_READY;
+
+	pthread_mutex_lock(&x->lock);
+	for (size_t i = 0; i < f->terms && state != XETUP_LOST; i++) {
+		int is = x->named[f->term[i].number].state;
+
+		if (is == NAMED_OPEN)
+			state = XETUP_WAITS;
+		else if (is == NAMED_LOST)
+			state = XETUP_LOST;
+	}
+	pthread_mutex_unlock(&x->lock);
+	return state;
+}
+
+static void
+put_file(const struct xetup_file *f, const struct digest *sha256, struct buf *b)
+{
+	struct xetup *x = f->x;
+	struct shard_record r = {.kind = SHARD_FILE,
+	    .flags = SHARD_HAS_RANGES | SHARD_HAS_SHA256,
+	    .count = (uint32_t)f->terms};
+
+	hashtree_file(&f->cutter.tree, &r.hash);
+	shard_put(b, &r);
+	pthread_mutex_lock(&x->lock);
+	for (size_t i = 0; i < f->terms; i++) {
+		const struct term *t = &f->term[i];
+
+		r = (struct shard_record){.kind = SHARD_TERM,
+		    .hash = x->named[t->number].hash,
+		    .size = t->size,
+		    .first = t->first,
+		    .end = t->end};
+		shard_put(b, &r);
+	}
+	pthread_mutex_unlock(&x->lock);
+	for (size_t i = 0; i < f->terms; i++) {
+		r = (struct shard_record){
+		    .kind = SHARD_RANGE, .hash = f->term[i].proof};
+		shard_put(b, &r);
+	}
+	r = (struct shard_record){.kind = SHARD_SHA256};
+	xethash_of_sha256(sha256, &r.hash);
+	shard_put(b, &r);
+}
+
+enum fetch_end
+xetup_register(struct xetup_file *f, const struct digest *sha256,
+    const struct buf *records, unsigned retries, struct err *e)
+{
+	struct buf b = buf_make(SHARD_MAX);
+	enum fetch_end end;
+
+	shard_begin(&b);
+	if (!records)
+		put_file(f, sha256, &b);
+	shard_end(&b);
+	buf_str_add(&b, buf_str(records ? records : &f->records));
+	shard_end(&b);
+	for (unsigned failed = 0;;) {
+		end = post(f->x, buf_str(&b), e);
+		if (end != FETCH_FAILED || e->kind != ERR_NET ||
+		    failed++ >= retries ||
+		    wait_until(wait_retry(failed, e->wait), e) < 0)
+			break;
+	}
+	if (end == FETCH_OK && !records)
+		xet_worked(f->x->xet);
+	buf_release(&b);
+	return end;
+}
