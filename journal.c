@@ -17,6 +17,10 @@
  *	U size chunk expires url    where to say that all parts are there
  *	P part url                  where a part goes (from 1)
  *	E part crc etag             a part has arrived; crc is that of its url
+ *
+ * By Xet, each line is:
+ *
+ *	X name                      a xorb is stored
  */
 
 #include "journal.h"
@@ -33,6 +37,7 @@
 #include <unistd.h>
 
 #include "batch.h"
+#include "chunk.h"
 #include "err.h"
 #include "file.h"
 #include "str.h"
@@ -70,13 +75,14 @@
 
 #define SOURCE_DIR ".cache/huggingface/upload"
 #define PARTS ".parts"
+#define XORBS ".xorbs"
 #define TEMP ".tmp"
 
 /* A KEY, or a random number, with what is before and behind it. */
 #define NAME_SIZE (KEY_LENGTH + 16)
 
 /* The hash of a file. */
-struct entry {
+struct saved {
 	char key[KEY_LENGTH + 1];
 	struct stamp stamp; /* device: 0 */
 	uint64_t written;
@@ -91,7 +97,7 @@ struct journal {
 	char *why;
 	struct hash hash; /* for keys: to ask the CPU only once */
 	char repo[KEY_LENGTH + 1];
-	struct entry *entry; /* sorted by key; fixed once it is open */
+	struct saved *entry; /* sorted by key; fixed once it is open */
 	size_t n, cap;
 };
 
@@ -201,10 +207,11 @@ make_key(const struct journal *j, const char *const text[], size_t n,
 	hex_encode(d.b, KEY_LENGTH / 2, key);
 }
 
-/* Names the file for the upload of a content. False if nothing is saved. */
+/* Names the file for the upload of a content, of that kind. False if nothing is
+ * saved. */
 static bool
-upload_name(
-    const struct journal *j, const struct digest *d, char name[NAME_SIZE])
+upload_name(const struct journal *j, const struct digest *d, const char *kind,
+    char name[NAME_SIZE])
 {
 	char content[2 * HASH_SIZE_MAX + 1];
 	const char *text[] = {NULL, content};
@@ -214,7 +221,7 @@ upload_name(
 	text[0] = j->repo;
 	digest_hex(d, content);
 	make_key(j, text, countof(text), name);
-	memcpy(name + KEY_LENGTH, PARTS, sizeof(PARTS));
+	memcpy(name + KEY_LENGTH, kind, sizeof(PARTS));
 	return true;
 }
 
@@ -246,7 +253,8 @@ clean(const struct journal *j)
 	while (d && (x = readdir(d))) {
 		struct str name = str_of(x->d_name);
 
-		if ((str_ends(name, PARTS) || str_ends(name, TEMP)) &&
+		if ((str_ends(name, PARTS) || str_ends(name, XORBS) ||
+			str_ends(name, TEMP)) &&
 		    fstatat(fd, x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 		    now - st.st_mtime > UPLOAD_KEPT_S)
 			unlinkat(fd, x->d_name, 0);
@@ -263,7 +271,7 @@ clean(const struct journal *j)
 static int
 compare(const void *x, const void *y)
 {
-	const struct entry *a = x, *b = y;
+	const struct saved *a = x, *b = y;
 	int c = memcmp(a->key, b->key, KEY_LENGTH);
 
 	return c ? c : (a->line < b->line) - (a->line > b->line);
@@ -273,7 +281,7 @@ static bool
 take_entry(void *ctx, struct str line)
 {
 	struct journal *j = ctx;
-	struct entry en = {.line = (uint32_t)j->n};
+	struct saved en = {.line = (uint32_t)j->n};
 	uint64_t n[5];
 	struct str key;
 
@@ -297,7 +305,7 @@ take_entry(void *ctx, struct str line)
 }
 
 static void
-put_entry(struct buf *b, const struct entry *en)
+put_entry(struct buf *b, const struct saved *en)
 {
 	const struct stamp *s = &en->stamp;
 	char digest[2 * HASH_SIZE_MAX + 1];
@@ -323,7 +331,7 @@ settle(struct journal *j)
 		qsort(j->entry, all, sizeof(j->entry[0]), compare);
 	j->n = 0;
 	for (size_t i = 0; i < all; i++) {
-		const struct entry *en = &j->entry[i];
+		const struct saved *en = &j->entry[i];
 		bool later = i && memcmp(en->key, en[-1].key, KEY_LENGTH) == 0;
 
 		/* A time in the future, from a wrong clock, counts as too
@@ -369,7 +377,7 @@ rewrite(const struct journal *j, struct err *e)
 }
 
 static void
-append_entry(const struct journal *j, const struct entry *en)
+append_entry(const struct journal *j, const struct saved *en)
 {
 	struct buf b = buf_make(JOURNAL_LINE_MAX);
 
@@ -380,11 +388,11 @@ append_entry(const struct journal *j, const struct entry *en)
 	buf_release(&b);
 }
 
-static struct entry
+static struct saved
 make_entry(const struct journal *j, const char *path, enum hash_kind kind)
 {
 	const char *text[] = {kind == HASH_SHA256 ? "sha256" : "git", path};
-	struct entry en = {.digest.kind = kind};
+	struct saved en = {.digest.kind = kind};
 
 	make_key(j, text, countof(text), en.key);
 	return en;
@@ -394,8 +402,8 @@ bool
 journal_hash(const struct journal *j, const char *path,
     const struct stamp *stamp, enum hash_kind kind, struct digest *out)
 {
-	struct entry want = make_entry(j, path, kind);
-	const struct entry *en = NULL;
+	struct saved want = make_entry(j, path, kind);
+	const struct saved *en = NULL;
 
 	if (j->n)
 		en = bsearch(&want, j->entry, j->n, sizeof(want), compare);
@@ -426,7 +434,7 @@ void
 journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
     const struct digest *d)
 {
-	struct entry en = make_entry(j, path, d->kind);
+	struct saved en = make_entry(j, path, d->kind);
 
 	en.stamp = *stamp;
 	en.digest = *d;
@@ -438,7 +446,7 @@ journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
 void
 journal_forget_hash(struct journal *j, const char *path)
 {
-	struct entry wrong = make_entry(j, path, HASH_SHA256);
+	struct saved wrong = make_entry(j, path, HASH_SHA256);
 
 	append_entry(j, &wrong);
 }
@@ -633,7 +641,7 @@ journal_get_multipart(const struct journal *j, const struct digest *d,
 	int fd = -1;
 
 	*out = (struct multipart){0};
-	if (upload_name(j, d, name))
+	if (upload_name(j, d, PARTS, name))
 		fd = open_own(j, name, O_RDONLY);
 	if (fd < 0)
 		return false;
@@ -654,7 +662,7 @@ journal_put_multipart(
 	struct err ignored;
 	int fd;
 
-	if (!m->complete || !upload_name(j, d, name))
+	if (!m->complete || !upload_name(j, d, PARTS, name))
 		return;
 	folder_remove(&j->dir, name, &ignored);
 	fd = folder_create(&j->dir, name, 0600, &ignored);
@@ -674,7 +682,7 @@ journal_put_part(struct journal *j, const struct digest *d,
 	char name[NAME_SIZE];
 	int fd = -1;
 
-	if (m->complete && upload_name(j, d, name))
+	if (m->complete && upload_name(j, d, PARTS, name))
 		fd = open_own(j, name, O_WRONLY | O_APPEND);
 	if (fd < 0)
 		return;
@@ -690,6 +698,86 @@ journal_drop_multipart(struct journal *j, const struct digest *d)
 	char name[NAME_SIZE];
 	struct err ignored;
 
-	if (upload_name(j, d, name))
+	if (upload_name(j, d, PARTS, name))
+		folder_remove(&j->dir, name, &ignored);
+}
+
+/* --- Uploads by Xet. --- */
+
+/* Xorbs of the largest file, and as many again. */
+#define XORBS_MAX ((size_t)1 << 14)
+
+struct xorbs {
+	struct xethash *name;
+	size_t n;
+};
+
+static bool
+take_xorb(void *ctx, struct str line)
+{
+	struct xorbs *x = ctx;
+	struct xethash name;
+	struct str kind;
+
+	if (!str_cut(line, ' ', &kind, &line) || !str_eq(kind, "X") ||
+	    xethash_parse(line, &name) < 0 || x->n == XORBS_MAX)
+		return false;
+	if (!(x->n & (x->n - 1)))
+		x->name = xreallocarray(
+		    x->name, x->n ? 2 * x->n : 1, sizeof(x->name[0]));
+	x->name[x->n++] = name;
+	return true;
+}
+
+struct xethash *
+journal_xorbs(const struct journal *j, const struct digest *d, size_t *n)
+{
+	struct xorbs x = {NULL, 0};
+	char name[NAME_SIZE];
+	int fd = -1;
+
+	if (upload_name(j, d, XORBS, name))
+		fd = open_own(j, name, O_RDONLY);
+	if (fd >= 0) {
+		read_lines(fd, take_xorb, &x);
+		close(fd);
+	}
+	*n = x.n;
+	return x.name;
+}
+
+void
+journal_put_xorb(
+    struct journal *j, const struct digest *d, const struct xethash *xorb)
+{
+	struct buf b = buf_make(JOURNAL_LINE_MAX);
+	char name[NAME_SIZE], text[XETHASH_TEXT + 1];
+	struct err ignored;
+	size_t at;
+	int fd;
+
+	if (!upload_name(j, d, XORBS, name))
+		return;
+	fd = open_own(j, name, O_WRONLY | O_APPEND);
+	if (fd < 0)
+		fd = folder_create(&j->dir, name, 0600, &ignored);
+	if (fd < 0)
+		return;
+	at = begin_line(&b);
+	xethash_text(xorb, text);
+	buf_printf(&b, "X %s", text);
+	end_line(&b, at);
+	flush(fd, &b);
+	buf_release(&b);
+	close(fd);
+}
+
+void
+journal_drop_xorbs(struct journal *j, const struct digest *d)
+{
+	char name[NAME_SIZE];
+	struct err ignored;
+
+	if (upload_name(j, d, XORBS, name))
 		folder_remove(&j->dir, name, &ignored);
 }

@@ -7,10 +7,11 @@
  * avoids hashing or sending twice, but never decides what the Hub has: each run
  * asks the Hub.
  *
- * There are two kinds of files in one folder:
+ * There are three kinds of files in one folder:
  *
  *	journal      hashes of local files, each a line
  *	KEY.parts    a multipart upload: its addresses, its parts that arrived
+ *	KEY.xorbs    an upload by Xet: the names of the xorbs that are stored
  *
  * The folder is ".cache/huggingface/upload" below the source or, if that cannot
  * be written, the user's state folder (there "upload-KEY" has the hashes of the
@@ -43,6 +44,7 @@ struct folder;
 struct journal;
 struct multipart;
 struct stamp;
+struct xethash;
 
 struct journal_opts {
 	const struct folder *source; /* borrowed for the call */
@@ -94,5 +96,17 @@ void journal_put_part(struct journal *j, const struct digest *d,
 
 /* Removes an upload that is complete or lost. */
 void journal_drop_multipart(struct journal *j, const struct digest *d);
+
+/* The xorbs of that content that were saved, which the caller frees, and their
+ * number. NULL if there are none. */
+struct xethash *journal_xorbs(
+    const struct journal *j, const struct digest *d, size_t *n);
+
+/* Saves that a xorb of that content is stored. */
+void journal_put_xorb(
+    struct journal *j, const struct digest *d, const struct xethash *xorb);
+
+/* Removes them: the content is stored, or they turned out to be lost. */
+void journal_drop_xorbs(struct journal *j, const struct digest *d);
 
 #endif

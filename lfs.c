@@ -746,6 +746,7 @@ object_kept(struct run *run, size_t i)
 
 	progress_finish(run->l->progress, shown, PROGRESS_KEPT, NULL);
 	journal_drop_multipart(run->l->journal, &o->digest);
+	journal_drop_xorbs(run->l->journal, &o->digest);
 	tell_stored(run, i, false);
 	mover_done(&run->mover, CONTENT_WORK);
 }
@@ -813,9 +814,11 @@ static struct xetup_file *
 begin_xet(struct run *run, struct lfs_job *j)
 {
 	const struct lfs_object *o = &run->object[j->i];
+	size_t n;
+	struct xethash *stored = journal_xorbs(run->l->journal, &o->digest, &n);
 
 	return xetup_begin(
-	    j->xet, o->size, o->remembered ? &o->digest : NULL, NULL, 0);
+	    j->xet, o->size, o->remembered ? &o->digest : NULL, stored, n);
 }
 
 /* Opens the file. A job whose file cannot be opened is shown, too. */
@@ -1086,6 +1089,8 @@ again(struct run *run, struct lfs_job *j, bool doubt)
 {
 	struct xorb *xorb;
 
+	if (doubt)
+		journal_drop_xorbs(run->l->journal, digest_of(run, j));
 	progress_lost(run->l->progress, j->shown, j->counted);
 	crew_lock(&run->mover.crew);
 	while ((xorb = j->xorb)) {
@@ -1146,6 +1151,7 @@ finish_xet(struct run *run, struct lfs_job *j)
 	if (j->doubted || xetup_state(j->file) == XETUP_LOST)
 		again(run, j, j->doubted);
 	else if (put_shard(run, j, NULL)) {
+		journal_drop_xorbs(run->l->journal, digest_of(run, j));
 		job_stored(run, j);
 		return;
 	}
@@ -1380,6 +1386,7 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 	    xorb_begin, xorb_read, xorb_check, &s, false};
 	struct buf full = buf_make(0);
 	uint64_t began = wait_now();
+	struct xethash name;
 	struct err e, changed;
 	enum fetch_end end = xetup_send(j->xet, xorb, &source, &e);
 
@@ -1387,8 +1394,12 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 		end = FETCH_FAILED;
 		e = changed;
 	}
-	if (end != FETCH_OK)
+	if (end == FETCH_OK) {
+		xetup_name(j->xet, xorb, &name);
+		journal_put_xorb(run->l->journal, digest_of(run, j), &name);
+	} else {
 		unshow(&s);
+	}
 	crew_lock(&run->mover.crew);
 	if (end == FETCH_OK) {
 		j->counted += xorb->size;

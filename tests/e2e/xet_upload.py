@@ -3,8 +3,9 @@ there. HUB_LONG=1: more kills. The random numbers follow from HUB_SEED, which a 
 
 import os
 import random
+import time
 
-from kit import MB, hub_with
+from kit import MB, hub_with, limit
 from upload import ID, commits, noise, puts, same, there, up, write
 
 LONG = bool(os.environ.get("HUB_LONG"))
@@ -203,3 +204,63 @@ def test_changes_while_it_is_sent(k):
     assert there(k).get("m.bin") is None
     k.hub.forget()
     by_xet(k, k.ok(up(k)))
+
+
+# interrupted
+
+def kill_at(k, count):
+    """Ends an upload once so many bytes of xorbs were stored or are on their way."""
+    process = k.start("upload", "-r", ID, "-p", k.dir, env={"HF_TOKEN": k.tokens["write"]})
+    k.wait_for(lambda: len(k.hub.asked("cas", "POST", "/xorbs/")) >= count or
+               process.poll() is not None, what="%d xorbs" % count)
+    time.sleep(random.random() / 20)
+    process.kill()
+    process.wait()
+
+
+@hub_with(xet=True)
+@limit(600 if LONG else 120)
+def test_killed(k):
+    """What was stored is not sent again, and nothing is committed twice."""
+    random.seed(SEED)
+    size = 200 * MB
+    write(k.dir, {"m.bin": noise(SEED, size), "small.bin": data(1, MB)})
+    with open(k.dir / "m.bin", "r+b") as f:
+        for at in range(0, size, 1 << 15):
+            f.seek(at)
+            f.write(at.to_bytes(8, "little"))
+    kills = 30 if LONG else 3
+    for n in range(kills):
+        kill_at(k, random.randint(1, 4))
+    by_xet(k, k.ok(up(k)))
+    assert len(commits(k)) <= 2
+    stored = sum(x.content.size for x in k.hub.cas.xorbs.values())
+    whole = [e for e in k.hub.asked("cas", "POST", "/xorbs/") if e["status"] == 200]
+    # A xorb is stored twice only where the answer came too late for the journal.
+    assert len(whole) <= len(k.hub.cas.xorbs) + kills, len(whole)
+    assert stored < 1.02 * (size + MB)
+
+
+@hub_with(xet=True)
+def test_stored_xorbs_are_lost(k):
+    """What the journal says to be stored is not there any more."""
+    write(k.dir, {"m.bin": data(18, 3 * MB)})
+    k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0"), status=5)
+    k.hub.forget()
+    k.hub.cas.xorbs.clear()
+    k.ok(up(k))
+    assert sent(k) >= 3 * MB and not puts(k)
+    k.hub.violations.clear()
+    same(k)
+
+
+@hub_with(xet=True)
+def test_continues(k):
+    """Only the shard was missing."""
+    write(k.dir, {"m.bin": data(19, 3 * MB)})
+    k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0"), status=5)
+    k.hub.forget()
+    by_xet(k, k.ok(up(k)))
+    assert not sent(k)

@@ -378,6 +378,45 @@ test_nothing(void)
 	teardown(&t);
 }
 
+/* By content, each name once more for each time that it was saved; a line that is
+ * wrong counts as none. */
+static void
+test_xorbs(void)
+{
+	struct bench t;
+	struct digest a = digest(A), b = digest(B);
+	struct xethash one = {{1}}, two = {{2}}, *got;
+	struct journal *j;
+	char name[NAME_SIZE];
+	size_t n;
+	int fd;
+
+	setup(&t);
+	j = journal_open(&t.o);
+	got = journal_xorbs(j, &a, &n);
+	CHECK(!got && !n);
+	journal_put_xorb(j, &a, &one);
+	journal_put_xorb(j, &a, &two);
+	CHECK(upload_name(j, &a, XORBS, name));
+	fd = openat(j->dir.fd, name, O_WRONLY | O_APPEND);
+	CHECK(fd >= 0 && write(fd, "00000000 X torn\n", 16) == 16);
+	CHECK(close(fd) == 0);
+	journal_put_xorb(j, &a, &one);
+	journal_close(j);
+	j = journal_open(&t.o);
+	got = journal_xorbs(j, &a, &n);
+	CHECK(n == 3 && xethash_same(&got[0], &one) &&
+	      xethash_same(&got[1], &two) && xethash_same(&got[2], &one));
+	free(got);
+	CHECK(!journal_xorbs(j, &b, &n));
+	journal_drop_xorbs(j, &a);
+	CHECK(!journal_xorbs(j, &a, &n));
+	CHECK(!journal_xorbs(NULL, &a, &n));
+	journal_put_xorb(NULL, &a, &one);
+	journal_close(j);
+	teardown(&t);
+}
+
 /* A journal that knows one of each; its name for the upload of A. */
 static void
 fill(struct bench *t)
@@ -391,7 +430,7 @@ fill(struct bench *t)
 	journal_put_hash(j, SOME, &some, &a);
 	journal_put_multipart(j, &a, &m);
 	journal_put_part(j, &a, &m, 0, "\"one\"");
-	CHECK(upload_name(j, &a, name));
+	CHECK(upload_name(j, &a, PARTS, name));
 	buf_printf(&path, "%s/%s", j->dir.path, name);
 	free(t->parts);
 	t->parts = buf_detach(&path);
@@ -430,7 +469,7 @@ test_ages(void)
 	    {-HOUR, false}};
 
 	for (size_t i = 0; i < countof(rows); i++) {
-		struct entry en;
+		struct saved en;
 		struct stamp f = {9, 0, 0, 0, 0};
 		struct journal *j;
 		struct digest got;
@@ -729,6 +768,7 @@ main(void)
 	test_lapsed();
 	test_replaced();
 	test_nothing();
+	test_xorbs();
 	test_ages();
 	test_cut();
 	test_flipped();
