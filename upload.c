@@ -905,8 +905,8 @@ say_end(const struct upload *u)
 {
 	size_t n[OFFER_FATES] = {0}, gone = u->d.commits ? u->gone_n : 0;
 	struct buf b = buf_make(1024);
-	uint64_t bytes = 0;
-	char size[16];
+	uint64_t bytes = 0, there = u->d.xet ? xetup_there(u->d.xet) : 0;
+	char size[16], fresh[16];
 
 	for (size_t i = 0; i < u->offer.n; i++) {
 		const struct offer_file *f = &u->offer.file[i];
@@ -916,9 +916,12 @@ say_end(const struct upload *u)
 			bytes += f->local->stamp.size;
 	}
 	size_show(bytes, size);
+	size_show(bytes > there ? bytes - there : 0, fresh);
 	if (u->d.commits)
-		buf_printf(&b, "sent %zu file%s (%s) to", n[OFFER_COMMITTED],
-		    n[OFFER_COMMITTED] == 1 ? "" : "s", size);
+		buf_printf(&b, "sent %zu file%s (%s%s%s%s) to",
+		    n[OFFER_COMMITTED], n[OFFER_COMMITTED] == 1 ? "" : "s",
+		    size, there ? ", " : "", there ? fresh : "",
+		    there ? " of it new" : "");
 	else
 		buf_puts(&b, n[OFFER_FAILED] ? "nothing was sent to"
 					     : "nothing to do for");

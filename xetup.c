@@ -70,7 +70,7 @@ struct xetup {
 	unsigned keys;
 	unsigned silent; /* questions in a row without an answer */
 	bool v1;         /* it has only version 1 of /shards */
-	uint64_t sent;
+	uint64_t there;  /* see xetup_there() */
 };
 
 struct xetup *
@@ -115,14 +115,14 @@ xetup_give_up(struct xetup *x, const char *name, const struct err *why)
 }
 
 uint64_t
-xetup_sent(struct xetup *x)
+xetup_there(struct xetup *x)
 {
-	uint64_t sent;
+	uint64_t there;
 
 	pthread_mutex_lock(&x->lock);
-	sent = x->sent;
+	there = x->there;
 	pthread_mutex_unlock(&x->lock);
-	return sent;
+	return there;
 }
 
 /* Under the lock: the number of another xorb. */
@@ -318,6 +318,7 @@ struct xetup_file {
 	struct cutter cutter;
 	struct hash sha256;
 	uint64_t at;
+	uint64_t kept;  /* bytes that need not be sent */
 	unsigned since; /* chunks since the last question */
 	struct xorb *open;
 	struct term *term;
@@ -333,7 +334,7 @@ start(struct xetup_file *f)
 	cutter_init(&f->cutter);
 	hash_init(&f->sha256, HASH_SHA256, f->size);
 	blake3_init(&f->range, NULL);
-	f->at = 0;
+	f->at = f->kept = 0;
 	f->since = SPACING;
 	f->terms = 0;
 	f->planned = f->trusts = false;
@@ -612,6 +613,7 @@ xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
 		rv = end_plan(f, xorb, e);
 	if (rv == 0 && *xorb && (*xorb)->stored)
 		*kept += (*xorb)->size;
+	f->kept += *kept;
 	free(bytes);
 	return rv;
 }
@@ -757,8 +759,6 @@ xetup_stored(struct xetup_file *f, struct xorb *xorb, struct buf *full)
 	}
 	pthread_mutex_lock(&x->lock);
 	x->named[xorb->number].state = NAMED_STORED;
-	if (!xorb->stored)
-		x->sent += xorb->size;
 	pthread_mutex_unlock(&x->lock);
 	free(xorb->piece);
 	free(xorb);
@@ -961,8 +961,12 @@ xetup_register(struct xetup_file *f, const struct digest *sha256,
 		    wait_until(wait_retry(failed, e->wait), e) < 0)
 			break;
 	}
-	if (end == FETCH_OK && !records)
+	if (end == FETCH_OK && !records) {
 		xet_worked(f->x->xet);
+		pthread_mutex_lock(&f->x->lock);
+		f->x->there += f->kept;
+		pthread_mutex_unlock(&f->x->lock);
+	}
 	buf_release(&b);
 	return end;
 }

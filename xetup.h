@@ -50,8 +50,8 @@ bool xetup_is_on(const struct xetup *x);
 /* That file is sent by LFS instead, for that reason. */
 void xetup_give_up(struct xetup *x, const char *name, const struct err *why);
 
-/* Bytes of files that the storage lacked, and that were sent. */
-uint64_t xetup_sent(struct xetup *x);
+/* Bytes of the files of this run that need not be sent. */
+uint64_t xetup_there(struct xetup *x);
 
 /* --- What a file needs. --- */
 

@@ -78,7 +78,7 @@ def test_only_what_is_new(k):
     k.hub.forget()
     write(k.dir, {"m.bin": content[:5 * MB] + b"changed" + content[5 * MB + 7:],
                   "next.bin": b"first" + content})
-    by_xet(k, k.ok(up(k, "-j", "1")))
+    by_xet(k, k.ok(up(k, "-j", "1"), err="kB of it new"))
     # The first chunk of next.bin is another, so nothing is known of it but what m.bin has found.
     assert 0 < sent(k) < MB, sent(k)
 
