@@ -39,10 +39,12 @@
 /* After so many questions that were not answered, none is asked. */
 #define SILENT_MAX 3
 
+enum named_state { NAMED_OPEN, NAMED_STORED, NAMED_LOST };
+
 /* A xorb that some term may name. */
 struct named {
 	struct xethash hash; /* once it is complete */
-	enum { NAMED_OPEN, NAMED_STORED, NAMED_LOST } state;
+	enum named_state state;
 	bool told; /* not sent by this run, but said to be stored */
 };
 
@@ -137,7 +139,7 @@ add_name(struct xetup *x, const struct named *named)
 }
 
 static void
-set_state(struct xetup *x, uint32_t number, int state)
+set_state(struct xetup *x, uint32_t number, enum named_state state)
 {
 	pthread_mutex_lock(&x->lock);
 	x->named[number].state = state;
@@ -312,8 +314,7 @@ struct xetup_file {
 	const struct digest *proof;
 	struct xethash *stored; /* what the journal says */
 	size_t stored_n;
-	bool trusts;
-	bool doubts; /* nothing is believed but what this run sends */
+	bool trusts; /* under the lock of x: see xetup_trusts() */
 	/* How far it was read. */
 	struct cutter cutter;
 	struct hash sha256;
@@ -407,7 +408,12 @@ xetup_is_planned(const struct xetup_file *f)
 bool
 xetup_trusts(const struct xetup_file *f)
 {
-	return f->trusts;
+	bool trusts;
+
+	pthread_mutex_lock(&f->x->lock);
+	trusts = f->trusts;
+	pthread_mutex_unlock(&f->x->lock);
+	return trusts;
 }
 
 /* Adds elements one by one; the memory doubles. */
@@ -495,8 +501,8 @@ close_xorb(struct xetup_file *f)
 	free(t);
 	for (size_t i = 0; i < f->stored_n && !xorb->stored; i++)
 		xorb->stored = xethash_same(&f->stored[i], &hash);
-	f->trusts = f->trusts || xorb->stored;
 	pthread_mutex_lock(&x->lock);
+	f->trusts = f->trusts || xorb->stored;
 	x->named[xorb->number].hash = hash;
 	x->named[xorb->number].told = xorb->stored;
 	pthread_mutex_unlock(&x->lock);
@@ -898,7 +904,7 @@ xetup_state(const struct xetup_file *f)
 
 	pthread_mutex_lock(&x->lock);
 	for (size_t i = 0; i < f->terms && state != XETUP_LOST; i++) {
-		int is = x->named[f->term[i].number].state;
+		enum named_state is = x->named[f->term[i].number].state;
 
 		if (is == NAMED_OPEN)
 			state = XETUP_WAITS;

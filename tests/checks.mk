@@ -50,7 +50,7 @@ asan:
 
 # What takes hours: hundreds of kills, each system call that can fail, and the
 # code broken in each place that tests/check/mutants.txt names.
-LONG = faults. transfer. upload_truth. xet.test_ serve.
+LONG = faults. transfer. upload_truth. xet.test_ serve. xet_upload.test_
 
 test-long: $O/hub
 	HUB_LONG=1 HUB_BIN=$(abspath $O/hub) tests/e2e/run.py $(LONG)
