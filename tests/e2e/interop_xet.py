@@ -196,3 +196,35 @@ def test_javascript_by_xet(k):
     node(k, JS_DOWNLOAD, back)
     assert back.read_bytes() == source.read_bytes()
     by_xet(k)
+
+
+# hub beside them
+
+def ours(k, id, folder):
+    k.ok(k.run("upload", "-r", id, "-p", folder, env={"HF_TOKEN": k.tokens["write"]}))
+    return k.hub.find_repo("model", id)
+
+
+@limit(120)
+@hub_with(xet=True)
+def test_same_as_hub(k):
+    """Both give a file the same hash, and the second one sends no xorb, whichever it is. Each
+    fetches what the other has sent."""
+    for n, (first, second) in enumerate(((upload, ours), (ours, upload))):
+        folder = k.top / ("files%d" % n)
+        folder.mkdir()
+        (folder / "m.bin").write_bytes(mixed(20 + n, 5 * MB + 1))
+        one = first(k, "acme-lab/first%d" % n, folder)
+        assert xorbs_sent(k)
+        k.hub.forget()
+        two = second(k, "acme-lab/second%d" % n, folder)
+        assert not xorbs_sent(k) and k.hub.asked("cas", "POST", "/v2/shards")
+        assert one.head().files["m.bin"].content.xet == two.head().files["m.bin"].content.xet
+        k.hub.forget()
+    wanted = (k.top / "files1" / "m.bin").read_bytes()
+    assert fetch(k, "acme-lab/first1")["m.bin"] == wanted
+    by_xet(k)
+    k.hub.forget()
+    k.ok(k.download("acme-lab/second1"))
+    assert (k.dir / "m.bin").read_bytes() == wanted
+    by_xet(k)
