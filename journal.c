@@ -21,6 +21,9 @@
  * By Xet, each line is:
  *
  *	X name                      a xorb is stored
+ *
+ * The records of chunks are no lines: CRC and length, of 4 bytes each, stand
+ * before each piece.
  */
 
 #include "journal.h"
@@ -76,6 +79,7 @@
 #define SOURCE_DIR ".cache/huggingface/upload"
 #define PARTS ".parts"
 #define XORBS ".xorbs"
+#define CHUNKS ".chunks"
 #define TEMP ".tmp"
 
 /* A KEY, or a random number, with what is before and behind it. */
@@ -779,5 +783,93 @@ journal_drop_xorbs(struct journal *j, const struct digest *d)
 	struct err ignored;
 
 	if (upload_name(j, d, XORBS, name))
+		folder_remove(&j->dir, name, &ignored);
+}
+
+#define CHUNKS_HEAD 8
+
+/* The name of their file. False if nothing is saved. */
+static bool
+chunks_name(const struct journal *j, char name[NAME_SIZE])
+{
+	if (!j || j->fd < 0)
+		return false;
+	snprintf(name, NAME_SIZE, "%s" CHUNKS, j->repo);
+	return true;
+}
+
+void
+journal_put_chunks(struct journal *j, struct str records)
+{
+	struct buf b = buf_make(JOURNAL_CHUNKS_MAX);
+	unsigned char head[CHUNKS_HEAD];
+	char name[NAME_SIZE];
+	struct err ignored;
+	struct stat st;
+	int fd;
+
+	if (!records.n || !chunks_name(j, name))
+		return;
+	fd = open_own(j, name, O_WRONLY | O_APPEND);
+	if (fd >= 0 && (fstat(fd, &st) < 0 ||
+			   (uint64_t)st.st_size + records.n + CHUNKS_HEAD >
+			       JOURNAL_CHUNKS_MAX)) {
+		close(fd);
+		folder_remove(&j->dir, name, &ignored);
+		fd = -1;
+	}
+	if (fd < 0)
+		fd = folder_create(&j->dir, name, 0600, &ignored);
+	if (fd < 0)
+		return;
+	bytes_put_le(head, crc32_of(records.s, records.n), 4);
+	bytes_put_le(head + 4, records.n, 4);
+	buf_add(&b, head, sizeof(head));
+	buf_str_add(&b, records);
+	flush(fd, &b);
+	buf_release(&b);
+	close(fd);
+}
+
+void
+journal_chunks(const struct journal *j, struct buf *b)
+{
+	struct buf all = buf_make(JOURNAL_CHUNKS_MAX);
+	struct err ignored;
+	char name[NAME_SIZE];
+	struct str rest;
+	int fd = -1;
+
+	if (chunks_name(j, name))
+		fd = open_own(j, name, O_RDONLY);
+	if (fd >= 0 && file_read_fd(fd, &all) < 0)
+		buf_clear(&all);
+	rest = buf_str(&all);
+	while (rest.n > CHUNKS_HEAD) {
+		const unsigned char *p = (const void *)rest.s;
+		size_t n = (size_t)bytes_get_le(p + 4, 4);
+
+		if (n > rest.n - CHUNKS_HEAD ||
+		    bytes_get_le(p, 4) != crc32_of(rest.s + CHUNKS_HEAD, n))
+			break;
+		buf_add(b, rest.s + CHUNKS_HEAD, n);
+		rest = str_make(
+		    rest.s + CHUNKS_HEAD + n, rest.n - CHUNKS_HEAD - n);
+	}
+	/* A kill has torn a piece, behind which others could not be found. */
+	if (rest.n)
+		folder_remove(&j->dir, name, &ignored);
+	if (fd >= 0)
+		close(fd);
+	buf_release(&all);
+}
+
+void
+journal_drop_chunks(struct journal *j)
+{
+	char name[NAME_SIZE];
+	struct err ignored;
+
+	if (chunks_name(j, name))
 		folder_remove(&j->dir, name, &ignored);
 }

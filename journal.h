@@ -7,11 +7,13 @@
  * avoids hashing or sending twice, but never decides what the Hub has: each run
  * asks the Hub.
  *
- * There are three kinds of files in one folder:
+ * There are four kinds of files in one folder:
  *
  *	journal      hashes of local files, each a line
  *	KEY.parts    a multipart upload: its addresses, its parts that arrived
  *	KEY.xorbs    an upload by Xet: the names of the xorbs that are stored
+ *	KEY.chunks   records of xorbs that the repository's storage has, for
+ *	             the next version of their files
  *
  * The folder is ".cache/huggingface/upload" below the source or, if that cannot
  * be written, the user's state folder (there "upload-KEY" has the hashes of the
@@ -38,6 +40,7 @@
 #include <stdint.h>
 
 #include "hash.h"
+#include "str.h"
 
 struct err;
 struct folder;
@@ -108,5 +111,16 @@ void journal_put_xorb(
 
 /* Removes them: the content is stored, or they turned out to be lost. */
 void journal_drop_xorbs(struct journal *j, const struct digest *d);
+
+/* Saves records of xorbs (chunk.h) that are stored: the chunks of 8 GiB; if
+ * there are more, the earlier ones are dropped. */
+void journal_put_chunks(struct journal *j, struct str records);
+
+/* Adds all that were saved to b, whose limit is for JOURNAL_CHUNKS_MAX. */
+#define JOURNAL_CHUNKS_MAX ((size_t)6 << 20)
+void journal_chunks(const struct journal *j, struct buf *b);
+
+/* Removes them: they turned out to be wrong. */
+void journal_drop_chunks(struct journal *j);
 
 #endif

@@ -1089,8 +1089,10 @@ again(struct run *run, struct lfs_job *j, bool doubt)
 {
 	struct xorb *xorb;
 
-	if (doubt)
+	if (doubt) {
 		journal_drop_xorbs(run->l->journal, digest_of(run, j));
+		journal_drop_chunks(run->l->journal);
+	}
 	progress_lost(run->l->progress, j->shown, j->counted);
 	crew_lock(&run->mover.crew);
 	while ((xorb = j->xorb)) {
@@ -1132,8 +1134,12 @@ put_shard(struct run *run, struct lfs_job *j, const struct buf *records)
 	if (records || l->ops->check(l->ctx, j->i, j->fd, &e) == 0)
 		end = xetup_register(
 		    j->file, digest_of(run, j), records, l->retries, &e);
-	if (end == FETCH_OK)
+	if (end == FETCH_OK) {
+		/* No xorb is left whose end would add records to a file. */
+		journal_put_chunks(run->l->journal,
+		    records ? buf_str(records) : xetup_records(j->file));
 		return !records;
+	}
 	crew_lock(&run->mover.crew);
 	if (end == FETCH_ELSEWHERE && xetup_trusts(j->file))
 		j->doubted = true;

@@ -1102,6 +1102,20 @@ put_upload_summary(const struct upload *u, struct buf *b)
 		buf_puts(b, "Upload folder with hub");
 }
 
+static struct xetup *
+open_xet(const struct upload *u)
+{
+	struct xetup *x =
+	    xetup_open(&u->s.repo, u->d.new_pr ? NULL : u->d.branch,
+		u->c->verbose ? u->s.progress : NULL);
+	struct buf records = buf_make(JOURNAL_CHUNKS_MAX);
+
+	journal_chunks(u->journal, &records);
+	xetup_remember(x, buf_str(&records));
+	buf_release(&records);
+	return x;
+}
+
 static int
 send_all(struct upload *u, struct err *e)
 {
@@ -1124,8 +1138,7 @@ send_all(struct upload *u, struct err *e)
 	d->journal = u->journal;
 	d->progress = u->s.progress;
 	if (!u->c->no_xet)
-		d->xet = xetup_open(&u->s.repo, d->new_pr ? NULL : d->branch,
-		    u->c->verbose ? u->s.progress : NULL);
+		d->xet = open_xet(u);
 	rv = summary.full
 		 ? err_set(e, ERR_USAGE, "the commit message is too long")
 		 : deliver(d, e);

@@ -248,6 +248,22 @@ learn_shard(struct xetup *x, const struct shard *s)
 	pthread_mutex_unlock(&x->lock);
 }
 
+void
+xetup_remember(struct xetup *x, struct str records)
+{
+	struct buf b = buf_make(SHARD_MAX);
+	struct shard s;
+	struct err ignored;
+
+	shard_begin(&b);
+	shard_end(&b);
+	buf_str_add(&b, records);
+	shard_end(&b);
+	if (!b.full && shard_parse(buf_str(&b), &s, &ignored) == 0)
+		learn_shard(x, &s);
+	buf_release(&b);
+}
+
 /* Asks the storage for a chunk. Whatever goes wrong, it is not known then. */
 static void
 ask_chunk(struct xetup *x, const struct xethash *chunk)
@@ -913,6 +929,12 @@ xetup_state(const struct xetup_file *f)
 	}
 	pthread_mutex_unlock(&x->lock);
 	return state;
+}
+
+struct str
+xetup_records(const struct xetup_file *f)
+{
+	return buf_str(&f->records);
 }
 
 static void

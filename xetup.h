@@ -50,6 +50,9 @@ bool xetup_is_on(const struct xetup *x);
 /* That file is sent by LFS instead, for that reason. */
 void xetup_give_up(struct xetup *x, const char *name, const struct err *why);
 
+/* Takes records of xorbs that an earlier run has sent. */
+void xetup_remember(struct xetup *x, struct str records);
+
 /* Bytes of the files of this run that need not be sent. */
 uint64_t xetup_there(struct xetup *x);
 
@@ -131,6 +134,10 @@ enum xetup_state xetup_state(const struct xetup_file *f);
 /* Whether the file has anything that the storage or the journal say to be
  * there. */
 bool xetup_trusts(const struct xetup_file *f);
+
+/* Under the lock: the records of the xorbs that are stored, but those that
+ * xetup_stored() has given. */
+struct str xetup_records(const struct xetup_file *f);
 
 /* Tells the storage of what the file with that SHA-256 is made; or of the xorbs
  * in records alone, if that is not NULL. With the retry rule. ELSEWHERE: it

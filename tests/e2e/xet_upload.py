@@ -3,6 +3,7 @@ there. HUB_LONG=1: more kills. The random numbers follow from HUB_SEED, which a 
 
 import os
 import random
+import shutil
 import time
 
 from kit import MB, hub_with, limit
@@ -76,11 +77,32 @@ def test_only_what_is_new(k):
     write(k.dir, {"m.bin": content})
     by_xet(k, k.ok(up(k)))
     k.hub.forget()
+    shutil.rmtree(str(k.dir / ".cache"))
     write(k.dir, {"m.bin": content[:5 * MB] + b"changed" + content[5 * MB + 7:],
                   "next.bin": b"first" + content})
     by_xet(k, k.ok(up(k, "-j", "1"), err="kB of it new"))
     # The first chunk of next.bin is another, so nothing is known of it but what m.bin has found.
     assert 0 < sent(k) < MB, sent(k)
+
+
+@hub_with(xet=True, dedupe=False)
+def test_next_version(k):
+    """What this directory has sent before is known, also if the Hub does not tell. If it is lost
+    there, all is sent."""
+    content = data(30, 6 * MB)
+    write(k.dir, {"m.bin": content})
+    by_xet(k, k.ok(up(k)))
+    k.hub.forget()
+    write(k.dir, {"m.bin": b"in front" + content[:3 * MB] + b"inserted" + content[3 * MB:]})
+    by_xet(k, k.ok(up(k), err="of it new"))
+    assert 0 < sent(k) < MB, sent(k)
+    k.hub.forget()
+    k.hub.cas.xorbs.clear()
+    write(k.dir, {"m.bin": content + b"more"})
+    k.ok(up(k))
+    same(k)
+    assert sent(k) > 6 * MB and not puts(k)
+    k.hub.violations.clear()
 
 
 @hub_with(xet=True)
@@ -181,6 +203,7 @@ def test_lies_about_chunks(k):
     by_xet(k, k.ok(up(k)))
     old = dict(k.hub.cas.xorbs)
     k.hub.forget()
+    shutil.rmtree(str(k.dir / ".cache"))
     k.hub.fault(origin="cas", path="/chunks/", count=None, call=k.hub.cas.xorbs.clear)
     write(k.dir, {"m.bin": content[:2 * MB]})
     k.ok(up(k))

@@ -417,6 +417,46 @@ test_xorbs(void)
 	teardown(&t);
 }
 
+/* Each piece, but a torn one at the end; more than the limit drops the others. */
+static void
+test_chunks(void)
+{
+	struct bench t;
+	struct journal *j;
+	struct buf b = buf_make(JOURNAL_CHUNKS_MAX);
+	char *much = xcalloc(1, JOURNAL_CHUNKS_MAX / 2);
+	char name[NAME_SIZE];
+	int fd;
+
+	setup(&t);
+	j = journal_open(&t.o);
+	journal_chunks(j, &b);
+	CHECK(!b.len);
+	journal_put_chunks(j, str_of("one"));
+	journal_put_chunks(j, str_of(""));
+	journal_put_chunks(j, str_of("two"));
+	CHECK(chunks_name(j, name));
+	fd = openat(j->dir.fd, name, O_WRONLY | O_APPEND);
+	CHECK(fd >= 0 && write(fd, "1234\3\0\0\0tor", 11) == 11);
+	CHECK(close(fd) == 0);
+	journal_chunks(j, &b);
+	CHECK(str_eq(buf_str(&b), "onetwo"));
+	buf_clear(&b);
+	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
+	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
+	journal_chunks(j, &b);
+	CHECK(b.len == JOURNAL_CHUNKS_MAX / 2);
+	buf_clear(&b);
+	journal_drop_chunks(j);
+	journal_chunks(j, &b);
+	journal_chunks(NULL, &b);
+	CHECK(!b.len);
+	journal_close(j);
+	buf_release(&b);
+	free(much);
+	teardown(&t);
+}
+
 /* A journal that knows one of each; its name for the upload of A. */
 static void
 fill(struct bench *t)
@@ -769,6 +809,7 @@ main(void)
 	test_replaced();
 	test_nothing();
 	test_xorbs();
+	test_chunks();
 	test_ages();
 	test_cut();
 	test_flipped();
