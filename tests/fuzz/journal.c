@@ -143,7 +143,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct journal *j = journal_open(&o);
 	char name[NAME_SIZE];
 
-	MUST(!journal_why(j) && upload_name(j, &d, name));
+	MUST(!journal_why(j) && upload_name(j, &d, PARTS, name));
 	write_file(journal_folder(j), "journal", fuzz_str(p, n));
 	write_file(journal_folder(j), name, fuzz_str(p, n));
 	journal_close(j);
