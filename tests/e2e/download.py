@@ -427,7 +427,7 @@ def survives(k, repo, *args, **how):
 def test_drop_goes_on_where_it_stopped(k):
     repo = large(k)
     k.hub.fault(origin="cdn", drop_after=5 * MB)
-    survives(k, repo)
+    survives(k, repo, "-j", "1")
     starts = [int(e["range"].split("=")[1].split("-")[0]) for e in k.hub.asked("cdn")]
     assert starts.count(0) == 1 and min(s for s in starts if s) >= 4 * MB, starts
 

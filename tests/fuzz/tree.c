@@ -10,15 +10,16 @@
 static int
 keep(void *ctx, const struct repo_file *f, struct err *e)
 {
-	struct repo_ids ids = {.blob = {.kind = HASH_GIT}};
 	struct repo_file copy = *f;
+	struct repo_ids ids;
 	struct buf *b = ctx;
 
 	(void)e;
 	MUST(f->path && strlen(f->path) <= REPO_PATH_MAX);
-	MUST(f->size <= REPO_FILE_MAX && !f->ids);
-	if (f->digest.kind == HASH_GIT)
-		ids.blob = f->digest;
+	MUST(f->size <= REPO_FILE_MAX && f->ids);
+	ids = *f->ids;
+	MUST(ids.blob.kind == HASH_GIT);
+	MUST(!*ids.xet || str_is_hex(str_of(ids.xet), 64));
 	copy.ids = &ids;
 	buf_puts(b, b->len ? "," : "{\"files\":{");
 	format_file(b, &copy);
