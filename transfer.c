@@ -748,11 +748,13 @@ xet_failed(struct visit *v, struct transfer_file *f, enum fetch_end end,
 	/* What lapses or breaks does so for all workers at once. */
 	if (f->failed <= v->failed)
 		f->failed++;
-	if (end == FETCH_ELSEWHERE || f->failed >= XET_TRIES)
+	if (end == FETCH_ELSEWHERE || f->failed >= XET_TRIES ||
+	    e->wait > XET_WAIT_MAX)
 		leave_xet(q, f, e);
-	/* The first time, a new address at once is enough. */
+	/* The first time, a new address at once is enough. A limit of the
+	 * storage is none of the Hub: other files do not wait. */
 	else if (end != FETCH_REFUSED || f->failed > 1)
-		f->not_before = mover_retry(&q->mover, f->failed, e);
+		f->not_before = wait_retry(f->failed, e->wait);
 	return true;
 }
 

@@ -198,16 +198,16 @@ check_address(const struct xet *x, const char *text, struct err *e)
 	    "'%.*s' is an address of a private network", STRF(url.host));
 }
 
-/* With renewal held: asks the Hub for access. */
+/* With renewal held: asks the Hub for access. That has its own retries: if they
+ * fail, none of the threads that wait for renewal begins them again. */
 static enum fetch_end
 renew(struct xet *x, struct err *e)
 {
 	struct xet_access fresh;
+	struct err stopped;
 
 	if (repo_xet(x->repo, x->revision, x->writes, &fresh, e) < 0)
-		return e->kind == ERR_NET || e->kind == ERR_STOPPED
-			   ? FETCH_FAILED
-			   : turn_off(x, e);
+		return wait_check(&stopped) < 0 ? FETCH_FAILED : turn_off(x, e);
 	if (check_address(x, fresh.url, e) < 0) {
 		xet_access_release(&fresh);
 		return turn_off(x, e);

@@ -197,6 +197,15 @@ def test_left_for_plain_http(k):
         assert "plain HTTP" in r.err and said.lower() in r.err.lower(), (rule, r.err)
 
 
+def test_hub_gives_no_access(k):
+    """One worker makes the retries, for all of them; then all comes by plain HTTP."""
+    repo = stored(k, one_kind(18, 24 * MB))
+    k.hub.fault(origin="hub", path="xet-read-token", status=503, count=None)
+    r = get(k, repo, "-j", "8", "--retries", "1")
+    assert len(k.hub.asked("hub", path="xet-read-token")) == 2
+    assert "503" in r.err and k.from_cdn() == 24 * MB
+
+
 def test_wrong_bytes(k):
     """They look right, and the hash of the file is wrong: all of it comes by plain HTTP."""
     repo = stored(k, one_kind(1, 3 * MB), scheme=0)
