@@ -314,6 +314,9 @@ transfer_finish(struct transfer_queue *q, struct transfer_file *f)
  * rest of a file comes over plain HTTP. */
 #define XET_TRIES 3
 
+/* Nor is it waited for, if it asks for a longer wait (s). */
+#define XET_WAIT_MAX 10
+
 /* A worker's request for a range. The crew's lock guards job->f and job->r:
  * they are NULL once another worker has taken over the range; from then on the
  * file may be freed. */

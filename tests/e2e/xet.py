@@ -206,6 +206,26 @@ def test_hub_gives_no_access(k):
     assert "503" in r.err and k.from_cdn() == 24 * MB
 
 
+def test_storage_asks_for_a_long_wait(k):
+    """Plain HTTP is there at once."""
+    repo = stored(k, one_kind(19, 4 * MB))
+    k.hub.fault(origin="cas", status=429, headers={"Retry-After": "30"}, count=None)
+    r = get(k, repo, "-j", "1")
+    assert len(k.hub.asked("cas")) == 1, "asked again after the wait"
+    assert "429" in r.err and k.from_cdn() == 4 * MB
+
+
+def test_storage_asks_for_a_short_wait(k):
+    """Only what comes from there waits: meanwhile the rest comes over the same connections."""
+    repo = k.hub.add_repo(ID, {NAME: k.hub.cas.store(one_kind(20, 2 * MB)),
+                               "z.bin": Generated(2, 2 * MB)})
+    k.hub.fault(origin="cas", status=503, headers={"Retry-After": "2"})
+    get(k, repo, "-j", "1")
+    assert k.from_cdn() == 2 * MB
+    order = [e["origin"] for e in k.hub.log if e["origin"] in ("cas", "cdn")]
+    assert order[:2] == ["cas", "cdn"], order
+
+
 def test_wrong_bytes(k):
     """They look right, and the hash of the file is wrong: all of it comes by plain HTTP."""
     repo = stored(k, one_kind(1, 3 * MB), scheme=0)
