@@ -404,15 +404,37 @@ url_is_loopback(const struct url *u)
 	       str_eq_nocase(u->host, "localhost");
 }
 
+/* True for a name that some resolvers and proxies take for an address of this
+ * machine, or for any: "x.localhost", "127.1", "0x7f000001". */
+static bool
+is_odd_name(struct str host)
+{
+	size_t at = host.n, digits;
+
+	while (at > 0 && host.s[at - 1] != '.')
+		at--;
+	host = from(host, at);
+	for (digits = 0; digits < host.n && chr_digit(host.s[digits]);)
+		digits++;
+	return digits == host.n || str_eq_nocase(host, "localhost") ||
+	       (host.n >= 2 && host.s[0] == '0' &&
+		   (host.s[1] == 'x' || host.s[1] == 'X'));
+}
+
 bool
 url_is_private(const struct url *u)
 {
 	static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
 	static const unsigned char none[16] = {0};
 	unsigned char ip[16], *v4 = ip;
-	size_t n = url_ip(u->host, ip);
+	struct str host = u->host;
+	size_t n;
 
-	if (url_is_loopback(u))
+	/* The root of all names may be written. */
+	if (str_ends(host, "."))
+		host.n--;
+	n = url_ip(host, ip);
+	if (url_is_loopback(u) || (!n && is_odd_name(host)))
 		return true;
 	if (n == 16 && memcmp(ip, mapped, sizeof(mapped)) == 0) {
 		v4 = ip + sizeof(mapped);

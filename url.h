@@ -65,7 +65,8 @@ size_t url_ip(struct str s, unsigned char ip[16]);
 bool url_is_loopback(const struct url *u);
 
 /* True for those and for addresses of private networks and of the link itself,
- * written as numbers: what a server elsewhere must not lead to. */
+ * written as numbers, and for names that may be taken for one ("a.localhost",
+ * "127.1"): what a server elsewhere must not lead to. Names are not looked up. */
 bool url_is_private(const struct url *u);
 
 /* Appends s percent-encoded: all bytes outside A-Z a-z 0-9 _ . - ~ and keep. */

@@ -889,6 +889,7 @@ fetch_range(struct window *w, size_t range, struct err *e)
 	    .method = "GET",
 	    .url = r->url,
 	    .no_token = true,
+	    .no_follow = true,
 	    .ranged = true,
 	    .first = r->at,
 	    .last = r->at + r->length - 1,

@@ -14,7 +14,7 @@
  * The token of the storage goes to the storage alone, the Hub's to neither the
  * storage nor the servers of the xorbs. Addresses in its answers are signed, so
  * they are in no message; they may not be http, nor private ones, unless the
- * endpoint is.
+ * endpoint is, and no redirect is followed from them.
  *
  * One struct xet serves all threads of a run.
  */

@@ -171,6 +171,7 @@ LEFT = [
     (dict(origin="cas", endless=True, filler=" "), ""),
     (dict(origin="xorb", status=403), "403"),
     (dict(origin="xorb", status=404), "404"),
+    (dict(origin="xorb", status=302, headers={"Location": "/elsewhere"}), "302"),
     (dict(origin="xorb", ignore_range=True, status=200), "different range"),
     (dict(origin="xorb", add_range=1), "different range"),
     (dict(origin="xorb", entry={"size": -1}), ""),

@@ -263,7 +263,14 @@ test_origin(void)
 	    {"https://[fe80::1]/", true}, {"https://[2001:db8::1]/", false},
 	    {"https://[::ffff:10.0.0.1]/", true},
 	    {"https://[::ffff:8.8.8.8]/", false},
-	    {"https://10.example/", false},
+	    {"https://10.example/", false}, {"https://localhost./", true},
+	    {"https://a.LocalHost/", true}, {"https://a.localhost./", true},
+	    {"https://10.0.0.1./", true}, {"https://127.1/", true},
+	    {"https://2130706433/", true}, {"https://0x7f000001/", true},
+	    {"https://127.0.0.0X1/", true}, {"https://8.8.8.8./", false},
+	    {"https://127.0.0.01/", true}, {"https://./", true},
+	    {"https://localhost.example/", false}, {"https://x1/", false},
+	    {"https://0x7f.example./", false}, {"https://0xa.1x/", false},
 	    {"https://cas-server.xethub.hf.co/", false}};
 	struct url a, b;
 	struct err e;

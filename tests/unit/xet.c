@@ -629,7 +629,7 @@ test_bad_ranges(void)
 		0, 0, FETCH_FAILED, ERR_NET},
 	    {"HTTP/1.1 302 Off\r\nLocation: http://u:p@127.0.0.1/\r\n"
 	     "Content-Length: 0\r\n\r\n",
-		0, 0, FETCH_ELSEWHERE, ERR_OTHER},
+		0, 0, FETCH_REFUSED, ERR_NET},
 	    {NULL, 0, 1, FETCH_FAILED, ERR_CONTENT}, /* version */
 	    {NULL, 4, 7, FETCH_FAILED, ERR_CONTENT}, /* scheme */
 	    {NULL, 5, 1, FETCH_FAILED, ERR_CONTENT}, /* size */
