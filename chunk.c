@@ -1087,6 +1087,9 @@ add_range(struct recon *r, const struct json *v, const char *chunks,
 	if (get_span(v, chunks, &first, &end) < 0 || first >= end ||
 	    get_span(v, bytes, &from, &last) < 0 || from > last)
 		return no_recon("a range that is none", e);
+	/* Twice what a xorb may have: limits may grow. */
+	if (end > 2 * XORB_CHUNKS_MAX || last >= 2 * (uint64_t)XORB_MAX)
+		return no_recon("a range beyond the end of any xorb", e);
 	n = end - first;
 	length = last - from + 1;
 	if (length < n * (ENTRY_HEADER + 1) ||
@@ -1274,6 +1277,7 @@ static int
 parse_recon(struct str text, struct recon *r, struct err *e)
 {
 	struct json all, terms, xorbs;
+	uint64_t length = 0;
 	bool v2;
 
 	if (json_parse(text, &all, e) < 0) {
@@ -1291,6 +1295,10 @@ parse_recon(struct str text, struct recon *r, struct err *e)
 		return -1;
 	if (r->terms ? r->skip >= r->term[0].size : r->skip > 0)
 		return no_recon("an offset behind its first term", e);
+	for (size_t i = 0; i < r->ranges; i++)
+		length += r->range[i].length;
+	if (length > 2 * r->size + RECON_SPARE)
+		return no_recon("ranges much longer than its terms", e);
 	r->size -= r->skip;
 	return 0;
 }

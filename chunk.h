@@ -285,6 +285,10 @@ bool shard_next(struct shard_iter *it, struct shard_record *out);
  * the answer. The memory is at most four times the text, whose length the caller
  * limits. Addresses are signed, so they are not for messages.
  */
+/* A writer may put unneeded chunks between the needed ones, so ranges may be
+ * longer than their terms: at most twice as long and this. */
+#define RECON_SPARE ((uint64_t)XORB_MAX)
+
 struct recon_range {
 	struct xethash xorb;
 	uint32_t first, end; /* chunks of the xorb, from first to before end */

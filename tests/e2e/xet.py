@@ -168,6 +168,8 @@ LEFT = [
     (dict(origin="cas", json={"terms.0.unpacked_length": 7}), ""),
     (dict(origin="cas", json={"xorbs.*.0.url": "http://10.0.0.1/x"}), "http"),
     (dict(origin="cas", json={"xorbs.*.0.url": "https://u:p@127.0.0.1/x"}), ""),
+    (dict(origin="cas", json={"xorbs.*.0.ranges.0.chunks.end": 8000,
+                              "xorbs.*.0.ranges.0.bytes.end": 99999999}), "much longer"),
     (dict(origin="cas", endless=True, filler=" "), ""),
     (dict(origin="xorb", status=403), "403"),
     (dict(origin="xorb", status=404), "404"),

@@ -137,7 +137,9 @@ test_refused(void)
 	    {"", XORB(A, RANGE(0, 1, 0, -1)), "range that is none"},
 	    {"", XORB(A, RANGE(0, 1, 0, 7)), "cannot be in their range"},
 	    {"", XORB(A, RANGE(0, 1, 0, 262152)), "cannot be in their"},
-	    {"", XORB(A, RANGE(0, 4294967295, 0, 4294967295)), "cannot be in"},
+	    {"", XORB(A, RANGE(0, 4294967295, 0, 4294967295)), "end of any"},
+	    {"", XORB(A, RANGE(16384, 16385, 0, 100)), "end of any xorb"},
+	    {"", XORB(A, RANGE(0, 1, 134217700, 134217728)), "end of any xorb"},
 	};
 	static const struct {
 		const char *text;
@@ -172,6 +174,35 @@ test_refused(void)
 	}
 }
 
+/* The ranges may be longer than the terms, but not much. */
+static void
+test_long_ranges(void)
+{
+	static const struct {
+		const char *terms;
+		bool good;
+	} t[] = {
+	    {TERM(A, 100, 0, 1), true},
+	    {TERM(A, 100, 0, 1) "," TERM(B, 1, 0, 1), false},
+	    {TERM(A, 100, 0, 1) "," TERM(B, 7, 0, 1), false},
+	    {TERM(A, 100, 0, 1) "," TERM(B, 8, 0, 1), true},
+	};
+	/* 67,109,080 bytes in all. */
+	static const char xorbs[] = XORB(A,
+	    RANGE(0, 8192, 100, 67108963)) "," XORB(B, RANGE(0, 1, 1000, 1215));
+	struct recon r;
+	struct err e;
+
+	for (size_t i = 0; i < countof(t); i++) {
+		bool good = parse(t[i].terms, xorbs, &r, &e) == 0;
+
+		CHECK_ROW(i, good == t[i].good);
+		CHECK_ROW(i, good || strstr(e.msg, "much longer") != NULL);
+		if (good)
+			recon_release(&r);
+	}
+}
+
 /* What is skipped is less than the first term. */
 static void
 test_skip(void)
@@ -201,6 +232,7 @@ main(void)
 	test_versions();
 	test_ranges();
 	test_refused();
+	test_long_ranges();
 	test_skip();
 	return test_end();
 }
