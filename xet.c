@@ -778,16 +778,18 @@ put_chunk(struct window *w, size_t range, uint32_t number, struct str chunk,
 	     i = w->place[i].next) {
 		const struct recon_term *t = &r->term[i];
 		struct place *p = &w->place[i];
+		uint64_t left;
 
 		if (number < t->first || number - t->first >= t->count)
 			continue;
-		if (put(w, p, chunk, e) < 0)
-			return -1;
-		if (p->done > t->size ||
-		    (number - t->first == t->count - 1 && p->done < t->size))
+		left = t->size - p->done;
+		if (chunk.n > left ||
+		    (number - t->first == t->count - 1 && chunk.n < left))
 			return err_set(e, ERR_CONTENT,
 			    "chunks of a xorb are not as long as they should "
 			    "be");
+		if (put(w, p, chunk, e) < 0)
+			return -1;
 	}
 	return 0;
 }
