@@ -33,13 +33,20 @@
 #define ANSWER_MAX ((size_t)2 << 20)
 #define WINDOW_LEAST ((uint64_t)1 << 20)
 
+/* A chunk of an old file: its size, and the beginning of its name, by which a
+ * change is noticed. */
+struct piece {
+	uint32_t size;
+	unsigned char name[8];
+};
+
 /* An old file. */
 struct old {
 	struct old *next;
 	int fd;
-	atomic_bool broken; /* cannot be read any more */
-	uint32_t *size;     /* of its chunks */
-	size_t chunks;
+	atomic_bool broken; /* cannot be read any more, or has changed */
+	struct piece *piece;
+	size_t pieces;
 };
 
 /* Chunks of a xorb, from first to before end, that stand in a row there. */
@@ -106,7 +113,7 @@ xet_close(struct xet *x)
 	while ((o = x->old)) {
 		x->old = o->next;
 		close(o->fd);
-		free(o->size);
+		free(o->piece);
 		free(o);
 	}
 	free(x->run);
@@ -444,9 +451,11 @@ cut(struct old *o, uint64_t size, const char *name, struct xethash *out,
 			    c, bytes + i, n - i, at == size, &hash, &chunk);
 			if (!chunk)
 				continue;
-			o->size =
-			    one_more(o->size, o->chunks, sizeof(o->size[0]));
-			o->size[o->chunks++] = (uint32_t)chunk;
+			o->piece =
+			    one_more(o->piece, o->pieces, sizeof(o->piece[0]));
+			o->piece[o->pieces].size = (uint32_t)chunk;
+			memcpy(o->piece[o->pieces++].name, hash.b,
+			    sizeof(o->piece[0].name));
 		}
 		if (rv == 0)
 			tick(ctx, n);
@@ -468,10 +477,10 @@ add_run(struct xet *x, struct old *o, const struct recon *r,
 	struct run *run;
 	uint64_t size = 0;
 
-	if (t->count > o->chunks - *chunk)
+	if (t->count > o->pieces - *chunk)
 		return false;
 	for (size_t i = 0; i < t->count; i++)
-		size += o->size[*chunk + i];
+		size += o->piece[*chunk + i].size;
 	if (size != t->size)
 		return false;
 	run = x->runs ? &x->run[x->runs - 1] : NULL;
@@ -513,7 +522,7 @@ ask_runs(struct xet *x, struct old *o, const char *hash, uint64_t size,
 			return rv;
 		/* Whole terms may come, also before the window. */
 		for (uint64_t skip = r.skip; skip && chunk > 0;) {
-			uint64_t n = o->size[--chunk];
+			uint64_t n = o->piece[--chunk].size;
 
 			at -= n;
 			skip -= n < skip ? n : skip;
@@ -566,11 +575,11 @@ xet_from(struct xet *x, int fd, uint64_t size, const char *name,
 	return 0;
 }
 
-/* The run that has all chunks of a term, and where these begin in its file; NULL
- * if there is none. */
-static const struct run *
-find_run(const struct xet *x, const struct recon *r, const struct recon_term *t,
-    uint64_t *at)
+/* The old file that has all chunks of a term, the number of the first there, and
+ * where it begins; NULL if there is none. */
+static struct old *
+find_old(const struct xet *x, const struct recon *r, const struct recon_term *t,
+    size_t *first, uint64_t *at)
 {
 	const struct recon_range *range = &r->range[t->range];
 	const struct run wanted = {.xorb = range->xorb,
@@ -598,11 +607,12 @@ find_run(const struct xet *x, const struct recon *r, const struct recon_term *t,
 		*at = found->at;
 		for (; chunk < found->chunk + (wanted.first - found->first);
 		     chunk++)
-			*at += found->old->size[chunk];
+			*at += found->old->piece[chunk].size;
+		*first = chunk;
 		for (uint32_t i = 0; i < t->count; i++)
-			size += found->old->size[chunk + i];
+			size += found->old->piece[chunk + i].size;
 		if (size == t->size)
-			return found;
+			return found->old;
 	}
 	return NULL;
 }
@@ -614,8 +624,10 @@ struct place {
 	uint64_t at;   /* its first byte, also if that is before the window */
 	uint64_t done; /* bytes of it that were unpacked */
 	size_t next;   /* the next term of the same range; no term: none */
-	/* The old file that has it, and where; NULL: it is to be fetched. */
+	/* The old file that has it, its first chunk there, and where that is;
+	 * NULL: it is to be fetched. */
 	struct old *old;
+	size_t piece;
 	uint64_t from;
 };
 
@@ -629,6 +641,7 @@ struct window {
 	bool *came;          /* of each range: all of it was unpacked */
 	struct unpacker unpacker;
 	unsigned char *bytes; /* READ_SIZE, as they come */
+	unsigned char *chunk; /* of an old file; NULL so far */
 	bool repeats;         /* some range has several terms */
 	bool over;            /* the caller needs no more */
 };
@@ -649,10 +662,9 @@ window_init(struct window *w)
 		w->first[i] = r->terms;
 	for (size_t i = 0; i < r->terms; i++) {
 		struct place *p = &w->place[i];
-		const struct run *run =
-		    find_run(w->f->xet, r, &r->term[i], &p->from);
 
-		p->old = run ? run->old : NULL;
+		p->old =
+		    find_old(w->f->xet, r, &r->term[i], &p->piece, &p->from);
 		p->at = at;
 		at += r->term[i].size;
 	}
@@ -672,6 +684,7 @@ window_release(struct window *w)
 {
 	unpacker_release(&w->unpacker);
 	recon_release(&w->recon);
+	free(w->chunk);
 	free(w->bytes);
 	free(w->came);
 	free(w->first);
@@ -703,25 +716,64 @@ take(struct window *w, const char *p, size_t n, struct err *e)
 	return 0;
 }
 
-/* Reads n bytes of the term, at the front, from the old file that has it. */
+/* Reads a chunk of an old file; it must be what it was when it was cut. */
 static int
-read_old(
-    struct window *w, const struct place *p, void *to, size_t n, struct err *e)
+read_piece(
+    struct window *w, struct old *o, size_t piece, uint64_t from, struct err *e)
 {
-	if (file_pread(p->old->fd, to, n, w->front - p->at + p->from,
-		"the file of --from", e) == 0)
-		return 0;
+	const struct piece *p = &o->piece[piece];
+	struct blake3 h;
+	struct xethash name;
+	int rv;
+
+	if (!w->chunk)
+		w->chunk = xmalloc(CHUNK_MAX);
+	rv =
+	    file_pread(o->fd, w->chunk, p->size, from, "the file of --from", e);
+	if (rv == 0) {
+		blake3_init(&h, NULL);
+		xethash_begin(&h, XET_CHUNK);
+		blake3_update(&h, w->chunk, p->size);
+		xethash_end(&h, &name);
+		if (memcmp(name.b, p->name, sizeof(p->name)) == 0)
+			return 0;
+		err_set(e, ERR_NET, "the file of --from has changed");
+	}
 	/* The next try fetches it. */
-	p->old->broken = true;
+	o->broken = true;
 	if (e->kind != ERR_STOPPED)
 		e->kind = ERR_NET;
 	return -1;
 }
 
-/* Gives the bytes of a term up to that offset to the caller: from an old file,
- * or those that the caller keeps ahead. */
+/* Gives the bytes of a term up to that offset to the caller, from the old file
+ * that has it. */
 static int
-take_back(struct window *w, const struct place *p, uint64_t end, struct err *e)
+take_old(struct window *w, const struct place *p, uint64_t end, struct err *e)
+{
+	uint64_t at = p->at, from = p->from;
+
+	for (size_t i = p->piece; w->front < end && !w->over; i++) {
+		uint64_t next = at + p->old->piece[i].size;
+
+		if (next > w->front) {
+			uint64_t skip = w->front - at;
+			uint64_t stop = next < end ? next : end;
+
+			if (read_piece(w, p->old, i, from, e) < 0 ||
+			    take(w, (const char *)w->chunk + skip,
+				(size_t)(stop - w->front), e) < 0)
+				return -1;
+		}
+		from += next - at;
+		at = next;
+	}
+	return 0;
+}
+
+/* Gives the bytes up to that offset to the caller, which keeps them ahead. */
+static int
+take_back(struct window *w, uint64_t end, struct err *e)
 {
 	const struct xet_fetch *f = w->f;
 
@@ -734,8 +786,7 @@ take_back(struct window *w, const struct place *p, uint64_t end, struct err *e)
 			return 0;
 		if (n > end - w->front)
 			n = (size_t)(end - w->front);
-		if ((p->old ? read_old(w, p, to, n, e)
-			    : f->back(f->ctx, to, n, w->front, e)) < 0 ||
+		if (f->back(f->ctx, to, n, w->front, e) < 0 ||
 		    f->take(f->ctx, n, e) < 0)
 			return -1;
 		w->front += n;
@@ -919,17 +970,21 @@ fetch_terms(struct window *w, struct err *e)
 	enum fetch_end end = FETCH_OK;
 
 	for (size_t i = 0; i < r->terms && end == FETCH_OK && !w->over; i++) {
-		uint64_t stop = w->place[i].at + r->term[i].size;
+		const struct place *p = &w->place[i];
+		uint64_t stop = p->at + r->term[i].size;
+		int rv;
 
 		if (stop > w->end)
 			stop = w->end;
 		if (stop <= w->front)
 			continue;
-		if (!w->place[i].old && !w->came[r->term[i].range])
+		if (!p->old && !w->came[r->term[i].range])
 			end = fetch_range(w, r->term[i].range, e);
+		if (end != FETCH_OK || w->over)
+			break;
 		/* All that is not in order was kept ahead. */
-		if (end == FETCH_OK && !w->over &&
-		    take_back(w, &w->place[i], stop, e) < 0)
+		rv = p->old ? take_old(w, p, stop, e) : take_back(w, stop, e);
+		if (rv < 0)
 			end = xet_trouble(e);
 	}
 	return end;

@@ -63,7 +63,8 @@ bool xet_is_on(struct xet *x);
  * Reads all of fd, of that size, and closes it with xet_close(). If nothing can
  * be used, the reason is noted. Fails only with ERR_STOPPED. tick is called for
  * each n bytes that were read. Call it before the first xet_fetch(); it is not
- * for several threads. Keeps 4 bytes for each chunk of the file.
+ * for several threads. Keeps 12 bytes for each chunk of the file,
+ * so that no chunk that has changed since is taken.
  */
 int xet_from(struct xet *x, int fd, uint64_t size, const char *name,
     void (*tick)(void *ctx, size_t n), void *ctx, struct err *e);

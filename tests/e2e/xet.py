@@ -391,7 +391,7 @@ def test_from_what_is_of_no_use(k):
 
 
 def test_from_a_file_that_changes(k):
-    """It becomes shorter, or other bytes come into it, after it was read: the hash decides."""
+    """It becomes shorter, or other bytes come into it, after it was read: those are fetched."""
     content = one_kind(8, 6 * MB)
     repo = stored(k, content, xorb_size=2 * MB)
     for change in (lambda p: os.truncate(p, 700001),
@@ -400,7 +400,31 @@ def test_from_a_file_that_changes(k):
         k.hub.forget()
         # The second answer is about the wanted file.
         k.hub.fault(origin="cas", skip=1, call=lambda: change(path))
-        get(k, repo, "--force", "--from", path)
+        r = get(k, repo, "--force", "--from", path)
+        by_xet_alone(k)
+        assert "wrong hash" not in r.err
+
+
+def test_from_a_file_that_changes_after_a_kill(k):
+    """What an earlier run has fetched is not lost by that."""
+    content = one_kind(21, 16 * MB)
+    repo = stored(k, content, xorb_size=2 * MB)
+    k.hub.fault(origin="xorb", rate=8 * MB, count=None)
+    process = k.start("download", "-r", ID, "-p", k.dir, "-q", "-j", "1")
+    k.wait_for(lambda: from_xorbs(k) >= 6 * MB)
+    process.kill()
+    k.finish(process)
+    k.hub.forget()
+    path = on_disk(k, "old", content)
+
+    def change():
+        with open(path, "r+b") as f:
+            f.seek(11000001)
+            f.write(bytes(100))
+    k.hub.fault(origin="cas", skip=1, call=change)
+    r = get(k, repo, "-d", "-j", "1", "--from", path)
+    by_xet_alone(k)
+    assert "wrong hash" not in r.err and from_xorbs(k) < 8 * MB, from_xorbs(k)
 
 
 def test_from_mistakes(k):
