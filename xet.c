@@ -418,6 +418,11 @@ get_recon(const struct xet_fetch *f, uint64_t *window, struct recon *out,
 /* The longest window of an old file: only its terms are wanted. */
 #define OLD_WINDOW ((uint64_t)4 << 30)
 
+/* How often that is tried, and the longest wait (s) that the storage may ask
+ * for in between. */
+#define OLD_TRIES 3
+#define OLD_WAIT_MAX 10
+
 /* Adds elements one by one; the memory doubles. */
 static void *
 one_more(void *p, size_t n, size_t size)
@@ -502,6 +507,22 @@ add_run(struct xet *x, struct old *o, const struct recon *r,
 	return true;
 }
 
+/* The same as get_recon(), with retries. */
+static enum fetch_end
+get_recon_again(const struct xet_fetch *f, uint64_t *window, struct recon *out,
+    uint64_t *end, struct err *e)
+{
+	enum fetch_end rv;
+
+	for (unsigned failed = 0;;) {
+		rv = get_recon(f, window, out, end, e);
+		if (rv != FETCH_FAILED || e->kind != ERR_NET ||
+		    ++failed >= OLD_TRIES || e->wait > OLD_WAIT_MAX ||
+		    wait_until(wait_retry(failed, e->wait), e) < 0)
+			return rv;
+	}
+}
+
 /* Asks of which xorbs the file is made. */
 static enum fetch_end
 ask_runs(struct xet *x, struct old *o, const char *hash, uint64_t size,
@@ -517,7 +538,7 @@ ask_runs(struct xet *x, struct old *o, const char *hash, uint64_t size,
 		struct recon r;
 		bool fits;
 
-		rv = get_recon(&f, &window, &r, &end, e);
+		rv = get_recon_again(&f, &window, &r, &end, e);
 		if (rv != FETCH_OK)
 			return rv;
 		/* Whole terms may come, also before the window. */
@@ -554,14 +575,21 @@ xet_from(struct xet *x, int fd, uint64_t size, const char *name,
     void (*tick)(void *ctx, size_t n), void *ctx, struct err *e)
 {
 	struct old *o = xcalloc(1, sizeof(*o));
+	struct xet_access a = {.url = NULL};
 	char text[XETHASH_TEXT + 1];
 	struct xethash hash;
-	enum fetch_end end = FETCH_FAILED;
+	enum fetch_end end;
+	unsigned number;
 
 	o->fd = fd;
 	o->next = x->old;
 	x->old = o;
-	if (cut(o, size, name, &hash, tick, ctx, e) == 0) {
+	/* Without access it need not be read. */
+	end = get_access(x, 0, &a, &number, e);
+	xet_access_release(&a);
+	if (end == FETCH_OK && cut(o, size, name, &hash, tick, ctx, e) < 0) {
+		end = FETCH_FAILED;
+	} else if (end == FETCH_OK) {
 		xethash_text(&hash, text);
 		end = ask_runs(x, o, text, size, e);
 	}

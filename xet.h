@@ -60,8 +60,8 @@ bool xet_is_on(struct xet *x);
  * of them the storage says in which xorbs they are, and terms with the same
  * chunks are copied from here.
  *
- * Reads all of fd, of that size, and closes it with xet_close(). If nothing can
- * be used, the reason is noted. Fails only with ERR_STOPPED. tick is called for
+ * Reads all of fd, of that size, if there is access to the storage; closes it
+ * with xet_close(). If nothing can be used, the reason is noted. Fails only with ERR_STOPPED. tick is called for
  * each n bytes that were read. Call it before the first xet_fetch(); it is not
  * for several threads. Keeps 12 bytes for each chunk of the file,
  * so that no chunk that has changed since is taken.

@@ -390,6 +390,29 @@ def test_from_what_is_of_no_use(k):
     assert "status 403" in r.err
 
 
+def test_from_when_the_storage_fails_once(k):
+    content = one_kind(22, 4 * MB)
+    repo = stored(k, content)
+    path = on_disk(k, "old", content)
+    for rule in dict(status=503, headers={"Retry-After": "1"}), dict(drop_after=1):
+        k.hub.forget()
+        k.hub.fault(origin="cas", **rule)
+        r = get(k, repo, "--force", "--from", path)
+        by_xet_alone(k)
+        assert "not used" not in r.err and from_xorbs(k) == 0, from_xorbs(k)
+
+
+def test_from_without_access(k):
+    """The Hub is asked once for all files."""
+    repo = stored(k, one_kind(23, 2 * MB))
+    k.hub.fault(origin="hub", path="xet-read-token", status=404, count=None)
+    for name in "a", "b":
+        on_disk(k, name, one_kind(24, MB))
+    r = get(k, repo, "--from", k.work / "a", "--from", k.work / "b")
+    assert len(k.hub.asked("hub", path="xet-read-token")) == 1
+    assert "not used" in r.err and "404" in r.err and not k.hub.asked("cas")
+
+
 def test_from_a_file_that_changes(k):
     """It becomes shorter, or other bytes come into it, after it was read: those are fetched."""
     content = one_kind(8, 6 * MB)
