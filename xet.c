@@ -909,6 +909,7 @@ read_range(struct window *w, size_t range, struct response *resp, struct err *e)
 	unpacker_restart(&w->unpacker);
 	while (left) {
 		size_t n = left < READ_SIZE ? (size_t)left : READ_SIZE;
+		uint64_t front = w->front;
 
 		if (response_read(resp, w->bytes, n, &n, e) < 0)
 			return -1;
@@ -918,7 +919,8 @@ read_range(struct window *w, size_t range, struct response *resp, struct err *e)
 			    left);
 		left -= n;
 		if (unpack(w, range, &number, n, e) < 0 ||
-		    response_pace(resp, w->f->stall_ms, e) < 0)
+		    response_pace(resp, w->f->stall_ms, e) < 0 ||
+		    (w->front == front && w->f->take(w->f->ctx, 0, e) < 0))
 			return -1;
 		if (w->over || w->front == w->end)
 			return 0;

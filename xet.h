@@ -79,7 +79,8 @@ struct xet_fetch {
 	/* Called before the first byte. reserved: bytes may be written ahead up
 	 * to there; 0: none will be. */
 	void (*begin)(void *ctx, uint64_t reserved);
-	/* As in struct fetch: they get the bytes from first on, in order. */
+	/* As in struct fetch: they get the bytes from first on, in order; take()
+	 * with n 0 if something came of which none is next. */
 	void *(*room)(void *ctx, size_t *n);
 	int (*take)(void *ctx, size_t n, struct err *e);
 	/* Keeps n bytes that belong to the offset at, before it is their turn,
