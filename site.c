@@ -1030,6 +1030,7 @@ site_fail(struct site_answer *out, unsigned status, const char *code,
 	buf_puts(&out->body, "{\"error\":");
 	json_put_string(&out->body, str_of(text));
 	buf_putc(&out->body, '}');
+	out->length = out->body.len;
 }
 
 static void

@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import random
+import re
 import signal
 import socket
 import ssl
@@ -260,6 +261,42 @@ def test_hostile_requests(k):
             s.sendall(bytes([byte]))
         assert s.recv(100).startswith(b"HTTP/1.1 200 ")
     assert sorted(p.name for p in at.iterdir()) == [".cache", "a.bin", "link"]
+    box.end()
+
+
+def answers(got):
+    """Status and body of each answer: nothing is between them."""
+    while got:
+        head, got = got.split(b"\r\n\r\n", 1)
+        assert head.startswith(b"HTTP/1.1 "), head
+        length = int(re.search(rb"\r\nContent-Length: (\d+)", head).group(1))
+        assert length <= len(got), (head, got)
+        yield int(head[9:12]), got[:length]
+        got = got[length:]
+
+
+def test_refusals_are_framed(k):
+    """A body is as long as its head says, so that the next answer is taken for what it is."""
+    at = noted(k, {"a.bin": b"a"})
+    (k.top / "token").write_text("hf_" + "x" * 34 + "\n")
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    last = ask("/%s/resolve/main/a.bin" % ID, "Connection: close")
+    put = ask().replace(b"GET", b"PUT")
+    for data, statuses in (
+            (put + last, [405, 200]), (put + put + last, [405, 405, 200]),
+            (ask("/none") + last, [404, 200]),
+            (put + ask("/", "A : b"), [405, 400]), (ask("/", "Content-Length: 999999999"), [413]),
+            (ask("/", "Transfer-Encoding: chunked") + b"0\r\n\r\n", [411]),
+            (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", [505])):
+        got = list(answers(box.raw(data)))
+        assert [status for status, _ in got] == statuses, got
+        assert all("error" in json.loads(body) for status, body in got if status != 200), got
+        assert statuses[-1] != 200 or got[-1][1] == b"a"
+    box.end()
+    box = Box(k, "-p", ID + "=" + str(at), "--token-file", k.top / "token")
+    got = list(answers(box.raw(ask() + last)))
+    assert [status for status, _ in got] == [401, 401] and all(body for _, body in got)
     box.end()
 
 
