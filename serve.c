@@ -63,6 +63,11 @@
 
 #define HEAD_MAX 40000
 
+/* Reads of a connection before another one has its turn, and empty lines that
+ * are let pass before a request (RFC 9112, 2.2). */
+#define READS 16
+#define EMPTY_LINES 4
+
 /* A file or a part of it of at most that many bytes is sent with the head. */
 #define SMALL ((size_t)16 << 10)
 
@@ -78,6 +83,7 @@ struct peer {
 	enum phase phase;
 	struct buf in;  /* what came and is not answered */
 	size_t seen;    /* of it, for http_head_length() */
+	unsigned empty; /* lines before the request */
 	bool promised;  /* "100 Continue" was sent */
 	struct buf out; /* the head of the answer, and its text */
 	size_t given;   /* of it */
@@ -521,12 +527,16 @@ take_request(struct serve *s, struct peer *c)
 	size_t n;
 	unsigned status;
 
-	while (str_starts(text, "\r\n")) {
+	while (c->empty < EMPTY_LINES && str_starts(text, "\r\n")) {
 		buf_drop(&c->in, 2);
 		text = buf_str(&c->in);
+		c->empty++;
 	}
 	n = http_head_length(text, c->seen);
 	c->seen = n ? 0 : text.n;
+	/* One more empty line is no head. */
+	if (str_starts(text, "\r\n"))
+		n = 2;
 	if (!n && text.n <= HTTP_REQUEST_MAX)
 		return false;
 	status = n ? http_request_parse(str_make(text.s, n), &r) : 431;
@@ -546,6 +556,7 @@ take_request(struct serve *s, struct peer *c)
 	answer(s, c, &r, str_make(text.s + n, (size_t)length));
 	buf_drop(&c->in, n + (size_t)length);
 	c->promised = false;
+	c->empty = 0;
 	return true;
 }
 
@@ -564,19 +575,18 @@ read_more(struct peer *c)
 	return rv;
 }
 
-/* BLOCKED, BROKEN, or MOVED once a request is answered. */
+/* BLOCKED, BROKEN, or MOVED once a request is answered, or after READS. */
 static enum result
 take(struct serve *s, struct peer *c)
 {
-	for (;;) {
-		enum result rv;
+	enum result rv = MOVED;
 
+	for (int i = 0; rv == MOVED && i < READS; i++) {
 		if (c->in.len && take_request(s, c))
-			return MOVED;
+			break;
 		rv = read_more(c);
-		if (rv != MOVED)
-			return rv;
 	}
+	return rv;
 }
 
 static enum result
@@ -756,7 +766,8 @@ work_on(struct serve *s, struct peer *c)
 	for (;;) {
 		enum result rv = step(s, c);
 
-		if (rv == BROKEN || s->over) {
+		/* The loop sees no deadline of one that is always ready. */
+		if (rv == BROKEN || s->over || wait_now() >= c->deadline) {
 			peer_close(s, c);
 			return NULL;
 		}

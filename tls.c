@@ -1294,11 +1294,17 @@ peer_blocked(enum tls_want want)
 	return errno == EAGAIN || errno == EWOULDBLOCK ? want : TLS_ENDED;
 }
 
-/* Does what I/O it can until BearSSL is in the target state. */
+/* Receives in one go, so that a client which keeps sending records without
+ * data (alerts, empty ones) does not hold its thread. */
+#define PEER_RECEIVES 32
+
+/* Does what I/O it can until BearSSL is in the target state, or it is the turn
+ * of others. */
 static enum tls_want
 peer_until(struct tls_peer *t, unsigned target)
 {
 	br_ssl_engine_context *eng = &t->server.eng;
+	unsigned receives = 0;
 
 	for (;;) {
 		unsigned state = br_ssl_engine_current_state(eng);
@@ -1322,6 +1328,8 @@ peer_until(struct tls_peer *t, unsigned target)
 		p = br_ssl_engine_recvrec_buf(eng, &n);
 		if (!p)
 			return TLS_ENDED;
+		if (receives++ == PEER_RECEIVES)
+			return TLS_READS;
 		done = recv(t->fd, p, n, 0);
 		if (done < 0 && errno != EINTR)
 			return peer_blocked(TLS_READS);

@@ -300,6 +300,33 @@ def test_refusals_are_framed(k):
     box.end()
 
 
+def flood(s, data):
+    """Sends until the other side closes."""
+    def run():
+        with contextlib.suppress(OSError):
+            while True:
+                s.sendall(data)
+    t = threading.Thread(target=run, daemon=True)
+    t.start()
+    return t
+
+
+def test_endless_requests(k):
+    """A client that never stops sending gets no thread for itself, and does not hold up the end."""
+    at = noted(k, {"a.bin": b"a"})
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    last = ask("/%s/resolve/main/a.bin" % ID, "Connection: close")
+    assert [s for s, _ in answers(box.raw(b"\r\n" * 4 + last))] == [200]
+    assert [s for s, _ in answers(box.raw(b"\r\n" * 5 + last))] == [400]
+    for data in (b"\r\n" * 4096, b"GET / HTTP/1.1\r\nA: " + b"x" * 65536):
+        for t in [flood(box.socket(), data) for _ in range(20)]:
+            t.join(30)
+            assert not t.is_alive()
+    assert box.get("/%s/resolve/main/a.bin" % ID)[0] == 200
+    box.end()
+
+
 def test_many_connections(k):
     """Those that only wait cannot lock out those that ask, and slow readers hold up nobody."""
     at = noted(k, {"a.bin": os.urandom(8 * MB)})
@@ -411,6 +438,19 @@ def test_tls(k):
     k.ok(k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", key, "--key", key), 2, err="no certificate")
     k.ok(k.run("serve", "-p", ID + "=" + str(k.dir), "--cert", cert, "--key", cert), 2,
          err="no private key")
+
+
+def test_endless_records(k):
+    """Records without data hold no thread either: here alerts, which are warnings."""
+    cert, key = key_pair(k, "ec")
+    box = Box(k, "-p", ID + "=" + str(noted(k, {"a.bin": b"a"})), "--cert", cert, "--key", key)
+    threads = [flood(box.socket(), b"\x15\x03\x03\x00\x02\x01\x5a" * 9000) for _ in range(20)]
+    context = ssl.create_default_context(cafile=str(cert))
+    with context.wrap_socket(box.socket(), server_hostname="localhost") as s:
+        s.sendall(ask("/"))
+        assert s.recv(100).startswith(b"HTTP/1.1 200 ")
+    assert any(t.is_alive() for t in threads)
+    box.end()
 
 
 def test_token(k):
