@@ -248,6 +248,13 @@ by_key(const void *a, const void *b)
 	return compare_keys(x->key, y->key);
 }
 
+static void
+sort_content(struct site_repo *r)
+{
+	if (r->n)
+		qsort(r->content, r->n, sizeof(r->content[0]), by_at);
+}
+
 static struct content *
 content_at(const struct site_repo *r, const char *at)
 {
@@ -468,8 +475,7 @@ look_folder(struct look *l, struct err *e)
 	}
 	if (folder_walk(&w, LOCALDIR_PREFIX, e) < 0 || name_repo(l, e) < 0)
 		return -1;
-	if (r->n)
-		qsort(r->content, r->n, sizeof(r->content[0]), by_at);
+	sort_content(r);
 	/* First all, since they move. */
 	for (size_t i = 0; i < r->n; i++)
 		if (!snapshot_of(r, str_of(r->content[i]->commit)))
@@ -577,8 +583,11 @@ look_snapshot(struct look *l, const char *commit, struct err *e)
 	l->plain = false;
 	(void)folder_walk(&w, top, &ignored);
 	free(top);
-	if (l->plain && wait_check(e) == 0)
+	if (l->plain && wait_check(e) == 0) {
 		(void)cache_tree(&r->cache, NULL, take_plain, l, &ignored);
+		/* The next snapshot searches them. */
+		sort_content(r);
+	}
 	sort_snapshot(l->snapshot);
 	return wait_check(e);
 }
@@ -649,16 +658,12 @@ look_cached(struct look *l, struct err *e)
 	int rv;
 
 	(void)folder_walk(&w, blobs, &ignored);
-	if (r->n)
-		qsort(r->content, r->n, sizeof(r->content[0]), by_at);
+	sort_content(r);
 	(void)list_folders(&r->root->folder, snapshots, &commits, &ignored);
 	rv = wait_check(e);
 	for (size_t i = 0; rv == 0 && i < commits.n; i++)
 		if (commit_valid(commits.name[i]))
 			rv = look_snapshot(l, commits.name[i], e);
-	/* Those of files that are no links were added at the end. */
-	if (r->n)
-		qsort(r->content, r->n, sizeof(r->content[0]), by_at);
 	folder_close(&r->cache.blobs);
 	names_release(&commits);
 	free(snapshots);

@@ -164,6 +164,27 @@ def test_cache(k):
     assert "left out" in box.end().err
 
 
+def test_cache_with_plain_files(k):
+    """Files that are no links, in one snapshot, hide no file of another one."""
+    repo = k.hub.add_repo("acme-lab/rows", {"%d.csv" % i: "row %d\n" % i for i in range(40)}, type="dataset")
+    first = repo.head().oid
+    second = repo.commit({"0.csv": "other\n"}).oid
+    for commit in (first, second):
+        k.ok(k.run("download", "-r", repo.id, "-t", "dataset", "--cache", "--revision", commit))
+    folder = next((k.home / ".cache/huggingface/hub").glob("datasets--*"))
+    for link in folder.glob("snapshots/*/1?.csv"):
+        data = link.read_bytes()
+        link.unlink()
+        link.write_bytes(data)
+    box = Box(k, "--cache")
+    for commit in (first, second):
+        path = "/api/datasets/%s/tree/%s" % (repo.id, commit)
+        box.wait(path)
+        found = json.loads(box.get(path)[2])
+        assert {e["path"] for e in found} >= {"%d.csv" % i for i in range(40)}, found
+    box.end()
+
+
 def test_only_what_is_proved(k):
     at = noted(k, {"a.bin": b"a" * 100001, "b.bin": b"b", "c.bin": b"c"})
     (at / "b.bin").write_bytes(b"B")
