@@ -68,7 +68,8 @@
 #define READS 16
 #define EMPTY_LINES 4
 
-/* A file or a part of it of at most that many bytes is sent with the head. */
+/* A file or a part of it of at most that many bytes is sent with the head; of a
+ * larger one the last bytes, once it is known that the file is the same. */
 #define SMALL ((size_t)16 << 10)
 
 enum phase {
@@ -89,9 +90,10 @@ struct peer {
 	size_t given;   /* of it */
 	int file;       /* the rest of the answer; -1: none */
 	uint64_t at, left;
-	bool keep;    /* another request may follow */
-	bool refused; /* not all of the request was read */
-	short wants;  /* POLLIN or POLLOUT, while it waits */
+	struct stamp stamp; /* of the file */
+	bool keep;          /* another request may follow */
+	bool refused;       /* not all of the request was read */
+	short wants;        /* POLLIN or POLLOUT, while it waits */
 	uint64_t deadline;
 	char from[INET6_ADDRSTRLEN];
 	uint64_t requests, sent; /* not yet added to those of all */
@@ -311,27 +313,54 @@ reason_of(unsigned status)
 			       : "Not Available";
 }
 
-/* Puts a small part of a file behind the head: it goes out at once. */
 static bool
-put_small(struct peer *c, const struct site_answer *a)
+is_same_file(int fd, const struct stamp *was)
+{
+	struct stat st;
+	struct stamp now;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	stamp_of(&st, &now);
+	return stamp_same(&now, was);
+}
+
+/* Reads n bytes behind b. False if they may not be those that were proved. */
+static bool
+read_proved(
+    struct buf *b, int fd, uint64_t at, size_t n, const struct stamp *stamp)
 {
 	struct err ignored;
-	size_t n = (size_t)a->length;
-	char *to;
+	char *to = buf_room(b, n);
 
-	if (a->length > SMALL)
+	if (!to || (n && file_pread(fd, to, n, at, "", &ignored) < 0) ||
+	    !is_same_file(fd, stamp))
 		return false;
-	to = buf_room(&c->out, n);
-	if (!to || (n && file_pread(a->fd, to, n, a->first, "", &ignored) < 0))
-		return false;
-	buf_added(&c->out, n);
+	buf_added(b, n);
 	return true;
+}
+
+/* Makes a small part of a file a text, which goes out with the head. */
+static void
+take_small(struct site_answer *a)
+{
+	if (a->fd < 0 || a->length > SMALL)
+		return;
+	if (!read_proved(
+		&a->body, a->fd, a->first, (size_t)a->length, &a->stamp)) {
+		site_fail(a, 503, NULL, "the file has changed: ask again");
+		return;
+	}
+	close(a->fd);
+	a->fd = -1;
 }
 
 /* Takes the file over from a. */
 static void
 begin_answer(struct peer *c, struct site_answer *a, bool head)
 {
+	if (!head)
+		take_small(a);
 	c->out = buf_make(HEAD_MAX + SMALL + a->body.len);
 	(void)buf_room(&c->out, 1500);
 	buf_puts(&c->out, "HTTP/1.1 ");
@@ -354,8 +383,9 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	c->left = 0;
 	if (!head && a->fd < 0)
 		buf_str_add(&c->out, buf_str(&a->body));
-	if (!head && a->fd >= 0 && !put_small(c, a)) {
+	if (!head && a->fd >= 0) {
 		c->file = a->fd;
+		c->stamp = a->stamp;
 		c->at = a->first;
 		c->left = a->length;
 		a->fd = -1;
@@ -589,21 +619,40 @@ take(struct serve *s, struct peer *c)
 	return rv;
 }
 
+/* Sends from the file. Its last bytes become a text: they go out once the file
+ * is known to be the same still, so that an answer which is whole is right. */
+static enum result
+give_file(struct peer *c, size_t *sent)
+{
+	size_t n = c->left < SLICE ? (size_t)c->left : SLICE;
+	enum result rv;
+
+	*sent = 0;
+	if (c->left > SMALL) {
+		rv = peer_write_file(
+		    c, c->left - n < SMALL ? (size_t)c->left - SMALL : n, sent);
+		c->at += *sent;
+		c->left -= *sent;
+		return is_same_file(c->file, &c->stamp) ? rv : BROKEN;
+	}
+	buf_clear(&c->out);
+	c->given = 0;
+	if (!read_proved(&c->out, c->file, c->at, n, &c->stamp))
+		return BROKEN;
+	c->left = 0;
+	return MOVED;
+}
+
 static enum result
 give_some(struct peer *c, size_t *sent)
 {
 	enum result rv;
 
-	if (c->given < c->out.len) {
-		rv = peer_write(c, c->out.s + c->given, c->out.len - c->given,
-		    c->left > 0, sent);
-		c->given += *sent;
-	} else {
-		rv = peer_write_file(
-		    c, c->left < SLICE ? (size_t)c->left : SLICE, sent);
-		c->at += *sent;
-		c->left -= *sent;
-	}
+	if (c->given == c->out.len)
+		return give_file(c, sent);
+	rv = peer_write(
+	    c, c->out.s + c->given, c->out.len - c->given, c->left > 0, sent);
+	c->given += *sent;
 	return rv;
 }
 

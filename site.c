@@ -1774,6 +1774,7 @@ open_entry(struct asking *k, const struct entry *x)
 	if (proof == PROOF_NONE)
 		r->wanted = true;
 	k->a->length = now.size;
+	k->a->stamp = now;
 	return proof == PROOF_RIGHT ? 0 : proof == PROOF_NONE ? 503 : 404;
 }
 

@@ -81,7 +81,9 @@ struct site_answer {
 	int fd; /* the body is length bytes of this file from first on; the
 		 * caller closes it. -1: the body is the text. */
 	uint64_t first, length; /* of HEAD, length is what GET would send */
-	bool prove; /* something is to be proved: see site_prove() */
+	struct stamp stamp; /* of the file that was proved: what is read while
+			     * it differs may be other bytes */
+	bool prove;         /* something is to be proved: see site_prove() */
 };
 
 /* out is set as a whole; release it with site_answer_release(). */

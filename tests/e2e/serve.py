@@ -415,6 +415,32 @@ def refused(box):
     return False
 
 
+def test_file_that_changes(k):
+    """An answer that is whole has the bytes that were proved."""
+    data = os.urandom(40 * MB)
+    at = noted(k, {"a.bin": data})
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    path = "/%s/resolve/main/a.bin" % ID
+    for first in (0, 20 * MB + 1, 40 * MB - 16384, 40 * MB - 16385, 40 * MB - 1):
+        assert box.get(path, Range="bytes=%d-" % first)[2] == data[first:], first
+    with box.socket(ask(path, "Connection: close")) as s:
+        got = s.recv(1000)
+        with open(str(at / "a.bin"), "r+b") as f:
+            f.seek(39 * MB)
+            f.write(b"other" * 100)
+        while True:
+            more = s.recv(1 << 20)
+            if not more:
+                break
+            got += more
+    assert got.startswith(b"HTTP/1.1 200 ")
+    body = got.split(b"\r\n\r\n", 1)[1]
+    assert len(body) < len(data) and data.startswith(body)
+    assert box.get(path)[0] in (503, 404)
+    box.end()
+
+
 # TLS and tokens.
 
 def key_pair(k, kind):

@@ -120,16 +120,22 @@ ask(struct box *b, const struct site_request *q)
 	struct site_answer a;
 	struct buf all = buf_make(1 << 20);
 	char text[4096] = "";
+	struct stat st;
+	struct stamp stamp;
 
 	site_answer(b->site, q, &a);
 	buf_printf(&all, "%u\n", a.status);
 	buf_str_add(&all, buf_str(&a.fields));
 	if (a.fd >= 0) {
+		CHECK(fstat(a.fd, &st) == 0);
+		stamp_of(&st, &stamp);
+		CHECK(stamp_same(&stamp, &a.stamp));
 		CHECK(a.length < sizeof(text));
 		CHECK(pread(a.fd, text, a.length, (off_t)a.first) ==
 		      (ssize_t)a.length);
 		buf_puts(&all, text);
 	} else {
+		CHECK(a.status == 304 || a.length == a.body.len);
 		buf_str_add(&all, buf_str(&a.body));
 	}
 	site_answer_release(&a);
