@@ -116,6 +116,7 @@ struct serve {
 	struct tls_key *key;
 	struct site_root *root;
 	struct site_setup setup;
+	bool rebinds; /* another site's name could lead a browser here */
 	int listener, wake[2];
 	size_t most; /* connections */
 	char url[300];
@@ -447,6 +448,29 @@ is_allowed(
 	return false;
 }
 
+/* True for an address and for localhost. Of other names their owner decides that
+ * they lead here: a browser then takes what it gets for that owner's (DNS
+ * rebinding). HTTP/1.0, which no browser speaks, may have none. */
+static bool
+is_own_name(struct str host)
+{
+	static const char local[] = ".localhost";
+	struct str name = host, rest;
+	unsigned char ip[16];
+
+	if (str_starts(host, "[") &&
+	    str_cut(str_make(host.s + 1, host.n - 1), ']', &name, &rest))
+		return url_ip(name, ip) == 16;
+	str_cut(host, ':', &name, &rest);
+	if (name.n > strlen(local) &&
+	    str_eq_nocase(
+		str_make(name.s + name.n - strlen(local), strlen(local)),
+		local))
+		return true;
+	return !host.n || str_eq_nocase(name, local + 1) ||
+	       url_ip(name, ip) == 4;
+}
+
 static struct str
 field(const struct http_request *r, const char *name)
 {
@@ -501,7 +525,11 @@ answer(struct serve *s, struct peer *c, const struct http_request *r,
 
 	/* A client of HTTP/1.0 may wait for the end of the connection. */
 	c->keep = r->head.minor && http_keeps_alive(&r->head) && !s->stopping;
-	if (!is_allowed(s, r, &a))
+	if (s->rebinds && !is_own_name(r->host))
+		site_fail(&a, 421, NULL,
+		    "served as 127.0.0.1 and localhost; by other names only "
+		    "with --token-file");
+	else if (!is_allowed(s, r, &a))
 		;
 	else if (!q.post && !q.head && !str_eq(r->method, "GET")) {
 		site_fail(&a, 405, NULL, "read-only");
@@ -1313,6 +1341,7 @@ open_listener(struct serve *s, struct err *e)
 		err_sys(e, ERR_OTHER, "cannot listen at '%s'", text);
 		return used ? err_hint(e, "--listen with another port") : -1;
 	}
+	s->rebinds = is_loopback(&at) && !s->token && !s->key;
 	show_address(s, &at);
 	return 0;
 }

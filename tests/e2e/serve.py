@@ -241,7 +241,7 @@ def test_headers(k):
 # Hostile clients.
 
 def ask(path="/api/models/" + ID, *fields):
-    return "\r\n".join(["GET %s HTTP/1.1" % path, "Host: x", *fields, "", ""]).encode()
+    return "\r\n".join(["GET %s HTTP/1.1" % path, "Host: localhost", *fields, "", ""]).encode()
 
 
 def test_hostile_requests(k):
@@ -272,7 +272,7 @@ def test_hostile_requests(k):
         got = box.raw(ask(up + path, "Connection: close"))
         assert got.startswith(b"HTTP/1.1 404 "), (path, got[:80])
         assert b"secret" not in got.split(b"\r\n\r\n", 1)[1]
-    got = box.raw(ask("http://elsewhere" + up + "a.bin", "Connection: close"))
+    got = box.raw(ask("http://a.localhost:1" + up + "a.bin", "Connection: close"))
     assert got.startswith(b"HTTP/1.1 200 ")
     # Two at once, and one byte after the other.
     got = box.raw(ask(up + "a.bin") + ask(up + "a.bin", "Connection: close"))
@@ -530,6 +530,28 @@ def test_open_to_others(k):
     assert "not encrypted" in r.err and "can read what is served" in r.err
     box = Box(k, "-p", ID + "=" + str(k.dir))
     assert "not encrypted" not in box.end().err
+
+
+def test_names(k):
+    """On this machine alone it has no other names: a browser was led here by a page of another site."""
+    at = noted(k, {"a.bin": b"a"})
+    (k.top / "token").write_text("hf_" + "x" * 34 + "\n")
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    path = "/%s/resolve/main/a.bin" % ID
+    for host, status in (
+            ("127.0.0.1", 200), ("127.0.0.1:8090", 200), ("[::1]", 200), ("[::1]:8090", 200),
+            ("10.1.2.3", 200), ("localhost", 200), ("LOCALHOST:1", 200), ("hub.localhost:8090", 200),
+            ("evil.test", 421), ("evil.test:8090", 421), ("127.0.0.1.evil.test", 421),
+            ("xlocalhost", 421), ("localhost.evil.test", 421), (".localhost", 421), ("[evil]", 421),
+            ("[127.0.0.1]", 421), ("::1", 421)):
+        assert box.get(path, Host=host)[0] == status, host
+    assert box.raw(ask("http://evil.test" + path, "Connection: close")).startswith(b"HTTP/1.1 421 ")
+    assert box.raw(b"GET %s HTTP/1.0\r\n\r\n" % path.encode()).startswith(b"HTTP/1.1 200 ")
+    box.end()
+    box = Box(k, "-p", ID + "=" + str(at), "--token-file", k.top / "token")
+    assert box.get(path, Host="evil.test")[0] == 401
+    box.end()
 
 
 def test_refusals(k):
