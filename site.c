@@ -1225,6 +1225,7 @@ struct listing {
 	struct buf *out;
 	struct hash hash; /* for the ids of pointers */
 	size_t n;         /* entries so far */
+	size_t asked;     /* paths of a request */
 };
 
 /* The text that git has in place of a file of Git LFS. */
@@ -1449,12 +1450,16 @@ answer_tree_of(struct asking *k, struct str rest)
 
 /* --- Answers: information on paths. --- */
 
+/* The text of a path is not much longer than the path, so that it is bounded by
+ * the body and SITE_PATHS_MAX; more are only counted. */
 static void
 put_path(struct listing *l, const struct snapshot *s, struct buf *path)
 {
 	const struct entry *x;
 	size_t i;
 
+	if (l->asked++ >= SITE_PATHS_MAX)
+		return;
 	while (path->len && path->s[path->len - 1] == '/')
 		path->s[--path->len] = '\0';
 	if (!path->len)
@@ -1481,20 +1486,20 @@ put_json_paths(struct listing *l, const struct snapshot *s, struct str body)
 	struct json_iter it;
 	struct buf path = buf_make(PATH_LIMIT);
 	struct err ignored;
-	bool good;
 
-	good = json_parse(body, &all, &ignored) == 0 &&
-	       json_get(&all, "paths", &paths);
-	if (good && json_string(&paths, &path) == 0)
+	if (json_parse(body, &all, &ignored) < 0 ||
+	    !json_get(&all, "paths", &paths))
+		return false;
+	if (json_string(&paths, &path) == 0 && !path.full)
 		put_path(l, s, &path);
-	for (it = json_iter(&paths); good && json_next(&it, NULL, &item);) {
+	for (it = json_iter(&paths); json_next(&it, NULL, &item);) {
 		buf_release(&path);
 		path = buf_make(PATH_LIMIT);
 		if (json_string(&item, &path) == 0 && !path.full)
 			put_path(l, s, &path);
 	}
 	buf_release(&path);
-	return good;
+	return true;
 }
 
 /* "paths=a&paths=b": there a blank is a '+'. */
@@ -1549,6 +1554,9 @@ answer_paths(struct asking *k)
 		fail_unproved(k->a);
 	else if (!good)
 		site_fail(k->a, 400, NULL, "the body names no paths");
+	else if (l.asked > SITE_PATHS_MAX)
+		site_fail(k->a, 413, NULL, "more than %d paths: ask for fewer",
+		    SITE_PATHS_MAX);
 }
 
 /* --- Answers: repositories. --- */

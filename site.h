@@ -74,6 +74,9 @@ struct site_request {
 /* The largest body of a request. */
 #define SITE_BODY_MAX 262144
 
+/* The most paths that a request can ask for. */
+#define SITE_PATHS_MAX 1000
+
 struct site_answer {
 	unsigned status;
 	struct buf fields; /* "Name: value\r\n" each, without the length */

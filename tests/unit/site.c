@@ -377,6 +377,28 @@ test_fields(void)
 	box_release(&b);
 }
 
+/* Asks for the same path n times. */
+static char *
+ask_often(struct box *b, size_t n, bool json)
+{
+	struct buf body = buf_make(SITE_BODY_MAX);
+	struct site_request q = {
+	    .post = true,
+	    .target = str_of("/api/models/org/name/paths-info/main"),
+	    .type = str_of(json ? "application/json" : ""),
+	};
+	char *answer;
+
+	buf_puts(&body, json ? "{\"paths\": [\"a\"" : "paths=a");
+	while (--n)
+		buf_puts(&body, json ? ", \"a\"" : "&paths=a");
+	buf_puts(&body, json ? "]}" : "");
+	q.body = buf_str(&body);
+	answer = ask(b, &q);
+	buf_release(&body);
+	return answer;
+}
+
 static void
 test_paths(void)
 {
@@ -419,6 +441,13 @@ test_paths(void)
 		};
 
 		expect((long)i, ask(&b, &q), t[i].status, t[i].a, t[i].b);
+	}
+	/* One path again and again: no more than the limit. */
+	for (size_t n = SITE_PATHS_MAX; n <= SITE_PATHS_MAX + 1; n++) {
+		expect(0, ask_often(&b, n, true),
+		    n > SITE_PATHS_MAX ? 413 : 200, "", "");
+		expect(1, ask_often(&b, n, false),
+		    n > SITE_PATHS_MAX ? 413 : 200, "", "");
 	}
 	free(b.root.repo);
 	box_release(&b);
