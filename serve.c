@@ -84,6 +84,7 @@ struct peer {
 	enum phase phase;
 	struct buf in;  /* what came and is not answered */
 	size_t seen;    /* of it, for http_head_length() */
+	size_t needed;  /* head and body of the request; 0: not known yet */
 	unsigned empty; /* lines before the request */
 	bool promised;  /* "100 Continue" was sent */
 	struct buf out; /* the head of the answer, and its text */
@@ -585,6 +586,9 @@ take_request(struct serve *s, struct peer *c)
 	size_t n;
 	unsigned status;
 
+	/* The head is not parsed again for each piece of the body. */
+	if (text.n < c->needed)
+		return false;
 	while (c->empty < EMPTY_LINES && str_starts(text, "\r\n")) {
 		buf_drop(&c->in, 2);
 		text = buf_str(&c->in);
@@ -607,12 +611,14 @@ take_request(struct serve *s, struct peer *c)
 		return true;
 	}
 	if (text.n - n < length) {
+		c->needed = n + (size_t)length;
 		promise(c, &r);
 		return false;
 	}
 	note_line(s, c, &r);
 	answer(s, c, &r, str_make(text.s + n, (size_t)length));
 	buf_drop(&c->in, n + (size_t)length);
+	c->needed = 0;
 	c->promised = false;
 	c->empty = 0;
 	return true;

@@ -281,6 +281,17 @@ def test_hostile_requests(k):
         for byte in ask(up + "a.bin", "Connection: close"):
             s.sendall(bytes([byte]))
         assert s.recv(100).startswith(b"HTTP/1.1 200 ")
+    # A body in pieces, and the next request behind it.
+    body = json.dumps({"paths": ["a.bin"] + ["none"] * 900}).encode()
+    post = ask("/api/models/%s/paths-info/main" % ID, "Content-Type: application/json",
+               "Content-Length: %d" % len(body)).replace(b"GET", b"POST")
+    with box.socket(post) as s:
+        for i in range(0, len(body), 701):
+            s.sendall(body[i:i + 701])
+        s.sendall(ask(up + "a.bin", "Connection: close"))
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+    (_, info), (_, data) = answers(got)
+    assert [e["path"] for e in json.loads(info)] == ["a.bin"] and data == b"a" * 1000
     assert sorted(p.name for p in at.iterdir()) == [".cache", "a.bin", "link"]
     box.end()
 
