@@ -101,8 +101,9 @@ struct peer {
 	/* Of the answer under way, for the log. */
 	char *line; /* method and target */
 	unsigned status;
-	uint64_t size, began;
-	struct peer *next; /* in a queue */
+	size_t head;          /* bytes of it */
+	uint64_t gone, began; /* gone: bytes sent, with the head */
+	struct peer *next;    /* in a queue */
 };
 
 struct queue {
@@ -290,10 +291,11 @@ log_answer(struct serve *s, const struct peer *c)
 	struct pollfd p = {.fd = STDOUT_FILENO, .events = POLLOUT};
 	struct buf b = buf_make(4096);
 	uint64_t ms = wait_now() - c->began;
+	uint64_t body = c->gone > c->head ? c->gone - c->head : 0;
 
 	put_time(&b);
 	buf_printf(&b, " %s %u %" PRIu64 " %" PRIu64 ".%03u %.300s\n", c->from,
-	    c->status, c->size - c->left, ms / 1000, (unsigned)(ms % 1000),
+	    c->status, body, ms / 1000, (unsigned)(ms % 1000),
 	    c->line ? c->line : "-");
 	pthread_mutex_lock(&s->log_lock);
 	if (poll(&p, 1, 0) == 1 && file_write(STDOUT_FILENO, b.s, b.len) < 0)
@@ -381,6 +383,8 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	if (!c->keep)
 		buf_puts(&c->out, "Connection: close\r\n");
 	buf_puts(&c->out, "\r\n");
+	c->head = c->out.len;
+	c->gone = 0;
 	c->given = 0;
 	c->left = 0;
 	if (!head && a->fd < 0)
@@ -392,7 +396,6 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 		c->left = a->length;
 		a->fd = -1;
 	}
-	c->size = head ? 0 : a->length;
 	c->status = a->status;
 	c->phase = GIVES;
 	c->deadline = wait_now() + STALL_MS;
@@ -409,8 +412,6 @@ refuse(struct peer *c, unsigned status)
 	site_fail(&a, status, NULL, "no request that hub answers");
 	c->keep = false;
 	c->refused = true;
-	if (!c->began)
-		c->began = wait_now();
 	begin_answer(c, &a, false);
 }
 
@@ -542,21 +543,23 @@ answer(struct serve *s, struct peer *c, const struct http_request *r,
 }
 
 /* Method and target, without what could steer a terminal, and without the
- * query, which may have a secret. */
+ * query, which may have a secret. r: NULL if it is no request. */
 static void
 note_line(struct serve *s, struct peer *c, const struct http_request *r)
 {
-	struct str path = r->target, query;
+	struct str path, query;
 	struct buf b = buf_make(HTTP_TARGET_MAX);
 
 	c->began = wait_now();
-	if (!s->log)
+	free(c->line);
+	c->line = NULL;
+	if (!s->log || !r)
 		return;
+	path = r->target;
 	str_cut(r->target, '?', &path, &query);
 	buf_str_add(&b, r->method);
 	buf_putc(&b, ' ');
 	buf_str_add(&b, path);
-	free(c->line);
 	c->line = buf_detach(&b);
 }
 
@@ -585,6 +588,7 @@ take_request(struct serve *s, struct peer *c)
 	uint64_t length;
 	size_t n;
 	unsigned status;
+	bool named;
 
 	/* The head is not parsed again for each piece of the body. */
 	if (text.n < c->needed)
@@ -602,11 +606,13 @@ take_request(struct serve *s, struct peer *c)
 	if (!n && text.n <= HTTP_REQUEST_MAX)
 		return false;
 	status = n ? http_request_parse(str_make(text.s, n), &r) : 431;
+	named = !status;
 	if (!status)
 		status = http_request_length(&r, &length);
 	if (!status && length > SITE_BODY_MAX)
 		status = 413;
 	if (status) {
+		note_line(s, c, named ? &r : NULL);
 		refuse(c, status);
 		return true;
 	}
@@ -733,6 +739,7 @@ give(struct serve *s, struct peer *c)
 	if (all) {
 		c->deadline = wait_now() + STALL_MS;
 		c->sent += all;
+		c->gone += all;
 	}
 	if (rv == MOVED && is_given(c) && c->tls)
 		rv = result_of_tls(c, tls_peer_flush(c->tls));

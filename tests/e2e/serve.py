@@ -359,6 +359,34 @@ def test_endless_requests(k):
     box.end()
 
 
+def test_log(k):
+    """Each line has its own request, and what was sent of the body."""
+    data = os.urandom(20 * MB)
+    at = noted(k, {"a.bin": data})
+    box = Box(k, "-p", ID + "=" + str(at), "--log")
+    box.wait()
+    path = "/%s/resolve/main/a.bin" % ID
+    etag = '"%s"' % hashlib.sha256(data).hexdigest()
+    first = ask(path, "Range: bytes=0-9")
+    for more in (ask("/", "A : b"), ask("/long", "Content-Length: 999999999"),
+                 ask("/304", "Connection: close"),
+                 ask(path + "?secret", "If-None-Match: " + etag, "Connection: close"),
+                 ask(path, "Connection: close").replace(b"GET", b"HEAD")):
+        box.raw(first + more)
+    with box.socket(ask(path)) as s:
+        s.recv(1)
+    k.wait_for(lambda: box.get(path, Range="bytes=1-1")[0] == 206)
+    lines = [line.split(maxsplit=5) for line in box.end().out.splitlines()]
+    got = [(int(status), int(n), what) for _, _, status, n, _, what in lines if "/api/" not in what]
+    ten = (206, 10, "GET " + path)
+    failed = [len('{"error":"%s"}' % text) for text in ("no request that hub answers", "Repository not found")]
+    assert got[:10] == [ten, (400, failed[0], "-"), ten, (413, failed[0], "GET /long"),
+                        ten, (404, failed[1], "GET /304"), ten, (304, 0, "GET " + path),
+                        ten, (200, 0, "HEAD " + path)], got
+    assert all(n < len(data) for status, n, _ in got if status == 200), got
+    assert "secret" not in str(got)
+
+
 def test_many_connections(k):
     """Those that only wait cannot lock out those that ask, and slow readers hold up nobody."""
     at = noted(k, {"a.bin": os.urandom(8 * MB)})
