@@ -27,7 +27,8 @@
 enum proof {
 	PROOF_NONE, /* to be hashed */
 	PROOF_RIGHT,
-	PROOF_WRONG, /* another content, not there, or not readable */
+	PROOF_WRONG, /* another content, not there, or not readable; until the
+		      * stamp is another one */
 };
 
 /* Bytes on the disk. */
@@ -37,7 +38,8 @@ struct content {
 	bool used; /* a snapshot has it */
 	enum proof proof;
 	struct digest digest;
-	struct stamp stamp; /* the file that the proof is about */
+	struct stamp stamp; /* the file that the proof is about; of one that
+			     * could not be read, of none */
 	char commit[41];    /* as its metadata says; "" in a cache */
 };
 
@@ -881,21 +883,21 @@ set_proof(struct site *s, struct site_repo *r, struct content *c,
 }
 
 /* A file that changes while it is read may be a mixture of old and new: it is
- * read again, and one that keeps changing is not right. */
+ * read again, and one that keeps changing is not right. 0, with the proof; 1: it
+ * cannot be read; -1: stopped by a signal. */
 static int
 hash_content(int fd, const struct content *c, struct stamp *stamp,
     enum proof *proof, struct err *e)
 {
-	*proof = PROOF_WRONG;
 	for (int i = 0; i < 3; i++) {
 		struct stamp now;
 		struct digest found;
 
 		if (!stamp_of_fd(fd, stamp))
-			return 0;
+			return 1;
 		if (filehash(fd, stamp->size, c->digest.kind, c->at, NULL, NULL,
 			&found, e) < 0)
-			return e->kind == ERR_STOPPED ? -1 : 0;
+			return e->kind == ERR_STOPPED ? -1 : 1;
 		if (!stamp_of_fd(fd, &now) || !stamp_same(stamp, &now))
 			continue;
 		if (digest_same(&found, &c->digest))
@@ -906,14 +908,13 @@ hash_content(int fd, const struct content *c, struct stamp *stamp,
 }
 
 static void
-note_wrong(
-    const struct site *s, const struct site_repo *r, const struct content *c)
+note_wrong(const struct site *s, const struct site_repo *r,
+    const struct content *c, const char *reason)
 {
 	struct err why;
 
-	err_set(&why, ERR_CONTENT,
-	    "'%s/%s' is left out: its hash is not the recorded one",
-	    r->root->folder.path, c->at);
+	err_set(&why, ERR_CONTENT, "'%s/%s' is left out: %s",
+	    r->root->folder.path, c->at, reason);
 	s->setup->note(s->setup->ctx, &why);
 }
 
@@ -924,7 +925,7 @@ site_prove(struct site *s, struct err *e)
 	struct content *c = next_content(s, &r);
 	struct stamp stamp = {.size = 0};
 	enum proof proof = PROOF_WRONG;
-	int fd, rv = 0;
+	int fd, rv = 1;
 
 	if (!c)
 		return 0;
@@ -933,11 +934,17 @@ site_prove(struct site *s, struct err *e)
 		rv = hash_content(fd, c, &stamp, &proof, e);
 		close(fd);
 	}
-	if (rv == 0)
-		set_proof(s, r, c, proof, &stamp);
-	if (rv == 0 && proof == PROOF_WRONG)
-		note_wrong(s, r, c);
-	return rv < 0 ? -1 : 1;
+	if (rv < 0)
+		return -1;
+	/* That may pass: a request for it is a reason to try again. */
+	if (rv > 0)
+		stamp = (struct stamp){.size = 0};
+	set_proof(s, r, c, proof, &stamp);
+	if (proof == PROOF_WRONG)
+		note_wrong(s, r, c,
+		    rv > 0 ? "it cannot be read"
+			   : "its hash is not the recorded one");
+	return 1;
 }
 
 /* --- Answers: headers and failures. --- */
@@ -1749,7 +1756,7 @@ static void
 doubt(struct site *s, struct site_repo *r, struct content *c)
 {
 	pthread_rwlock_wrlock(&s->lock);
-	if (c->proof == PROOF_RIGHT) {
+	if (c->proof != PROOF_NONE) {
 		c->proof = PROOF_NONE;
 		r->unproved++;
 		r->next = 0;
@@ -1775,7 +1782,8 @@ open_entry(struct asking *k, const struct entry *x)
 	proof = c->proof;
 	same = opened && stamp_same(&now, &c->stamp);
 	pthread_rwlock_unlock(&k->s->lock);
-	if (proof == PROOF_RIGHT && !same) {
+	/* One that was wrong may be right now; one that is not there is not. */
+	if ((proof == PROOF_RIGHT || opened) && !same) {
 		doubt(k->s, r, c);
 		proof = PROOF_NONE;
 	}

@@ -198,6 +198,9 @@ def test_only_what_is_proved(k):
     # One that changes is offered no more, until it is right again.
     (at / "c.bin").write_bytes(b"C")
     k.wait_for(lambda: box.get("/%s/resolve/main/c.bin" % ID)[0] == 404)
+    # Nor need it look again for one that was wrong.
+    (at / "b.bin").write_bytes(b"b")
+    k.wait_for(lambda: box.get("/%s/resolve/main/b.bin" % ID)[0] == 200)
     (at / "c.bin").write_bytes(b"c")
     noted(k, {"e.bin": b"e"}, at=at)
     box.process.send_signal(signal.SIGHUP)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define OLD "1111111111111111111111111111111111111111"
@@ -455,10 +456,19 @@ test_paths(void)
 
 /* --- What is offered. --- */
 
+/* So that the change shows in its stamp. */
+static void
+replace(struct box *b, const char *path, const char *text)
+{
+	stamp_let_pass();
+	put(&b->root.folder, path, text);
+}
+
 static void
 test_proof(void)
 {
 	struct box b;
+	char path[SCRATCH_PATH + 8];
 	struct stat st;
 	struct digest d;
 	struct err e;
@@ -481,11 +491,32 @@ test_proof(void)
 	    "\"path\":\"right\"}]", "");
 	/* One that changes is offered no more, and when it is right again, it
 	 * is. */
-	put(&b.root.folder, "right", "rigth\n");
+	replace(&b, "right", "rigth\n");
 	expect(5, get(&b, "/org/name/resolve/main/right"), 503, "", "");
 	box_prove(&b);
 	expect(6, get(&b, "/org/name/resolve/main/right"), 404, "", "");
-	put(&b.root.folder, "right", "right\n");
+	expect(6, get(&b, "/org/name/resolve/main/right"), 404, "", "");
+	replace(&b, "right", "right\n");
+	expect(6, get(&b, "/org/name/resolve/main/right"), 503, "", "");
+	box_prove(&b);
+	expect(6, get(&b, "/org/name/resolve/main/right"), 200, "right\n", "");
+	/* So is one that could not be read for a while. */
+	CHECK(folder_remove(&b.root.folder, "right", &e) == 0);
+	snprintf(path, sizeof(path), "%s/right", b.path);
+	CHECK(mkdir(path, 0700) == 0);
+	expect(6, get(&b, "/org/name/resolve/main/right"), 503, "", "");
+	box_prove(&b);
+	CHECK(b.notes == 3);
+	expect(6, get(&b, "/org/name/resolve/main/right"), 404, "", "");
+	CHECK(rmdir(path) == 0);
+	replace(&b, "right", "right\n");
+	expect(6, get(&b, "/org/name/resolve/main/right"), 503, "", "");
+	box_prove(&b);
+	expect(6, get(&b, "/org/name/resolve/main/right"), 200, "right\n", "");
+	replace(&b, "right", "rigth\n");
+	expect(6, get(&b, "/org/name/resolve/main/right"), 503, "", "");
+	box_prove(&b);
+	replace(&b, "right", "right\n");
 	box_look(&b);
 	expect(7, get(&b, "/org/name/resolve/main/right"), 503, "", "");
 	box_prove(&b);
