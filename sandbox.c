@@ -157,15 +157,16 @@ allow(struct confine *c, int at, const char *path, uint64_t what)
 	return true;
 }
 
-/* Allows reading the folder of resolv.conf, wherever that really is: the file
- * is read anew for each name, and is replaced when the machine moves to another
- * network. */
+/* Allows reading what names are resolved with. Of resolv.conf that is its
+ * folder, wherever that really is: the file is read anew for each name, and is
+ * replaced when the machine moves to another network. */
 static void
 allow_resolver(struct confine *c)
 {
 	static const char path[] = "/etc/resolv.conf";
 	char *real = realpath(path, NULL), *slash;
 
+	confine_read(c, AT_FDCWD, "/etc/hosts");
 	slash = real ? strrchr(real, '/') : NULL;
 	if (slash && slash > real)
 		*slash = '\0';
@@ -182,12 +183,11 @@ allow_system(struct confine *c)
 	static const char *const path[] = {"/"};
 #else
 	static const char *const path[] = {
-	    "/etc/hosts", "/dev/urandom", "/proc/sys/kernel/random/boot_id"};
+	    "/dev/urandom", "/proc/sys/kernel/random/boot_id"};
 #endif
 
 	for (size_t i = 0; i < countof(path); i++)
 		confine_read(c, AT_FDCWD, path[i]);
-	allow_resolver(c);
 }
 
 struct confine
@@ -244,6 +244,8 @@ confine_files(struct confine *c)
 {
 	int version = c->version;
 
+	if (!c->accepts)
+		allow_resolver(c);
 	if (c->rules < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
 	    syscall(SYS_landlock_restrict_self, c->rules, 0) < 0)
 		version = 0;
@@ -513,7 +515,11 @@ put_all(struct program *p, bool links, bool accepts)
 		put_end(p, IF_EQUAL, SYS_symlink, REFUSE);
 #endif
 	}
-	if (!accepts) {
+	if (accepts) {
+		/* It has its socket, and connects to nobody. */
+		put_end(p, IF_EQUAL, SYS_socket, REFUSE);
+		put_end(p, IF_EQUAL, SYS_connect, REFUSE);
+	} else {
 		put_end(p, IF_EQUAL, SYS_accept4, REFUSE);
 #ifdef SYS_accept
 		put_end(p, IF_EQUAL, SYS_accept, REFUSE);

@@ -30,7 +30,8 @@ struct confine {
 	int rules;    /* Landlock's; -1: none */
 	int version;  /* of Landlock; 0: none */
 	bool links;   /* symbolic links may be made; false at first */
-	bool accepts; /* connections may be accepted; false at first */
+	bool accepts; /* connections may be accepted, and none made nor names
+		       * resolved; false at first */
 };
 
 /* Call it before a token is in memory: prevents core files, and (Linux) reading
@@ -59,8 +60,8 @@ void confine_rmdir(struct confine *c, int at, const char *path);
 int confine_files(struct confine *c);
 
 /* Enforces the filter of system calls; call it once. links: symbolic links may
- * be made; accepts: a socket that listens already may take connections. False if
- * there is none. */
+ * be made; accepts: a socket that listens already may take connections, and
+ * there is no other one. False if there is no filter. */
 bool confine_calls(bool links, bool accepts);
 
 #endif

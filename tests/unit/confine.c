@@ -313,9 +313,42 @@ do_accept(void)
 	return fd < 0 && errno == EAGAIN ? 0 : -1;
 }
 
+/* Such a process makes none itself, and needs no name. */
+
+static int
+do_socket(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	return fd < 0 ? -1 : close(fd);
+}
+
+static int
+do_connect(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET};
+
+	/* It listens. */
+	return connect(listening, (const struct sockaddr *)&at, sizeof(at)) <
+			   0 &&
+		       (errno == EPERM || errno == EACCES)
+		   ? -1
+		   : 0;
+}
+
+static int
+read_hosts(void)
+{
+	return escape_open("/etc/hosts", O_RDONLY);
+}
+
 static void
 enter_server(void)
 {
+	struct confine c = confine_make();
+
+	c.accepts = true;
+	confine_files(&c);
 	confine_calls(false, true);
 }
 
@@ -328,6 +361,16 @@ test_accept(void)
 	CHECK(outcome(stay, do_accept) == DONE);
 	CHECK(outcome(enter_server, do_accept) == DONE);
 	CHECK(!seccomp || outcome(enter, do_accept) == REFUSED);
+	CHECK(outcome(enter, do_socket) == DONE);
+	CHECK(!seccomp || outcome(enter_server, do_socket) == REFUSED);
+	CHECK(outcome(enter, do_connect) == DONE);
+	CHECK(!seccomp || outcome(enter_server, do_connect) == REFUSED);
+	if (outcome(stay, read_hosts) == DONE) {
+		fresh_folder();
+		CHECK(outcome(enter, read_hosts) == DONE);
+		CHECK(landlock < ESCAPE_READ ||
+		      outcome(enter_server, read_hosts) == REFUSED);
+	}
 	close(listening);
 }
 
