@@ -67,7 +67,8 @@ struct xetup {
 	pthread_mutex_t lock; /* guards what follows; held briefly */
 	struct named *named;  /* [number]; 0 is not used */
 	uint32_t names;
-	struct known *known; /* BUCKETS of BUCKET, each with the newest first */
+	struct known *known;  /* BUCKETS of BUCKET, each with the newest first;
+			      * NULL: none is known */
 	struct key key[KEYS]; /* the first one is zero: no key */
 	unsigned keys;
 	unsigned silent; /* questions in a row without an answer */
@@ -83,7 +84,6 @@ xetup_open(
 
 	x->repo = repo;
 	x->xet = xet_open_to_write(repo, revision, notes);
-	x->known = xcalloc(BUCKETS * BUCKET, sizeof(x->known[0]));
 	x->key[0].expires = UINT64_MAX;
 	x->keys = 1;
 	x->names = 1;
@@ -154,13 +154,17 @@ bucket_of(const struct xetup *x, const struct xethash *name)
 	return &x->known[i * BUCKET];
 }
 
-/* Under the lock: adds a chunk, with its name under that key. */
+/* Under the lock: adds a chunk, with its name under that key. The index, 3 MiB,
+ * is made with the first one: an upload by Git LFS needs none. */
 static void
 learn(struct xetup *x, const struct xethash *name, unsigned key,
     uint32_t number, size_t chunk)
 {
-	struct known *k = bucket_of(x, name);
+	struct known *k;
 
+	if (!x->known)
+		x->known = xcalloc(BUCKETS * BUCKET, sizeof(x->known[0]));
+	k = bucket_of(x, name);
 	memmove(k + 1, k, (BUCKET - 1) * sizeof(*k));
 	*k = (struct known){
 	    .number = number, .chunk = (uint16_t)chunk, .key = (uint8_t)key};
@@ -173,7 +177,7 @@ find(const struct xetup *x, const struct xethash *chunk)
 {
 	uint64_t now = client_time(x->repo->client);
 
-	for (unsigned key = 0; key < x->keys; key++) {
+	for (unsigned key = 0; x->known && key < x->keys; key++) {
 		struct xethash name;
 		const struct known *k;
 

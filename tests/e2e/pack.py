@@ -148,7 +148,7 @@ def test_fish_completion(k):
     def words(line):
         return {row[0] for row in complete(line)}
 
-    assert words("hub ") == {"download", "upload", "ls", "verify", "whoami", "help",
+    assert words("hub ") == {"download", "upload", "ls", "verify", "serve", "whoami", "help",
                              "completion", "version"}
     assert words("hub download -t ") == {"model", "dataset", "space", "kernel"}
     assert words("hub download --progress=j") == {"--progress=json"}
