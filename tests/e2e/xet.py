@@ -98,7 +98,7 @@ def test_switched_off(k):
     assert k.hub.asked("cas")
 
 
-def test_to_standard_output(k):
+def test_standard_output(k):
     content = mixed(7, 3 * MB)
     repo = stored(k, content)
     r = k.ok(k.run("download", repo.id, "-o", "-", NAME))

@@ -32,7 +32,7 @@ def by_xet(k, r=None):
 
 
 @hub_with(xet=True)
-def test_folder(k):
+def test_all_of_a_folder(k):
     """Files of one chunk and of many, a copy, and what is no LFS file."""
     write(k.dir, {"a.bin": data(1, 5 * MB + 77), "copy.bin": data(1, 5 * MB + 77), "b.bin": b"x",
                   "c.bin": data(2, 700001), "config.json": "{}\n", "empty.bin": b""})
