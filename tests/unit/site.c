@@ -132,7 +132,7 @@ ask(struct box *b, const struct site_request *q)
 		stamp_of(&st, &stamp);
 		CHECK(stamp_same(&stamp, &a.stamp));
 		CHECK(a.length < sizeof(text));
-		CHECK(pread(a.fd, text, a.length, (off_t)a.first) ==
+		CHECK(pread(a.fd, text, (size_t)a.length, (off_t)a.first) ==
 		      (ssize_t)a.length);
 		buf_puts(&all, text);
 	} else {
