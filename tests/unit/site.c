@@ -7,6 +7,7 @@
 #include "str.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
+#include "wait.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -460,7 +461,11 @@ test_paths(void)
 static void
 replace(struct box *b, const char *path, const char *text)
 {
+	struct err e;
+
 	stamp_let_pass();
+	if (scratch_tick())
+		CHECK(wait_until(wait_now() + scratch_tick() + 50, &e) == 0);
 	put(&b->root.folder, path, text);
 }
 
