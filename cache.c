@@ -149,7 +149,7 @@ take_member(struct tree_reader *r, struct err *e)
 	if (!json_is(&key, "format_version"))
 		return 0;
 	if (json_uint(&v, UINT32_MAX, &version) < 0)
-		return broken(e, "its format is no number");
+		return broken(e, "'format_version' is not a number");
 	if (version != 1)
 		return err_set(e, ERR_OTHER,
 		    "the listing has a format of another version: %" PRIu64,

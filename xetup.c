@@ -36,7 +36,8 @@
 /* Chunks of a file from one question to the next, as in the official client. */
 #define SPACING 256
 
-/* After so many questions that were not answered, none is asked. */
+/* The storage is not asked for chunks any more after this many unanswered
+ * questions in a row. */
 #define SILENT_MAX 3
 
 enum named_state { NAMED_OPEN, NAMED_STORED, NAMED_LOST };

@@ -6,7 +6,7 @@
  *	tree N                the hash of a xorb and that of a file of these chunks: lines
  *	                      of hash and size, in order
  *
- * or a length, then so many bytes:
+ * Or a line with a length N, followed by that many bytes:
  *
  *	pack N                an LZ4 frame
  *	unpack SIZE PIECE N   the content of a frame: read in pieces
