@@ -46,7 +46,7 @@ def draw(found):
 
 def group(out, x, y, width, title, rows):
     most = max(seconds for _, seconds in rows) or 1
-    words, more = re.match(r"(.{1,44})(?: (?=over )(.*))?$", title).groups()
+    words, more = re.match(r"(.+?)(?:,? (?=over |of which )(.*))?$", title).groups()
     out.append('<text x="%d" y="%d" font-weight="bold">%s</text>\n' % (x, y + 12, escape(words)))
     if more:
         out.append('<text x="%d" y="%d" font-size="10" fill="#57606a">%s</text>\n'
