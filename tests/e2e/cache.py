@@ -255,6 +255,7 @@ def test_hard_links(k):
     assert len(k.hub.asked()) == 1
 
 
+@limit(90)
 def test_hard_links_of_two_at_once(k):
     """Another run publishes and links first, and a third has replaced its contents meanwhile."""
     files = {**FILES, "a.txt": "one", "b.txt": "one", "c.txt": "two"}

@@ -34,6 +34,8 @@ def main():
     if not os.access(BINARY, os.X_OK):
         sys.exit("e2e: no binary at " + BINARY)
     count = {"passed": 0, "FAILED": 0, "skipped": 0}
+    # Those that may take long begin first, so that none runs alone at the end.
+    tests.sort(key=lambda t: -getattr(t, "limit", LIMIT))
     names = [(t.__module__, t.__name__) for t in tests]
     with multiprocessing.Pool(jobs(), get_ready) as pool:
         for name, word, said, seconds in pool.imap(run_named, names):

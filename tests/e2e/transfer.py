@@ -263,7 +263,7 @@ def test_fresh_address_is_always_refused(k):
 
 def test_renewed_address_names_another_content(k):
     repo = large(k, 48 * MB)
-    process = begin(k, repo)
+    process = begin(k, repo, "--retries", "2")
     k.wait_for(lambda: k.from_cdn() >= 8 * MB, what="8 MB")
     k.hub.fault(path="/resolve/", headers={"X-Linked-Etag": '"%s"' % ("0" * 64)}, count=None)
     k.hub.expire_urls()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from fakehub import Generated
-from kit import MB, Skip, tmpfs
+from kit import MB, Skip, limit, tmpfs
 from oddfs import OddFs
 
 
@@ -198,6 +198,7 @@ def test_wait_is_told_in_words(k):
     assert re.search(rb"waiting 60 min, until \d\d:\d\d UTC: .*429 ", said), said
 
 
+@limit(90)
 def test_wait_is_said_once(k):
     """Not by each of the connections; while it lasts the display shows it."""
     repo = k.hub.add_repo("acme-lab/busy", {"f%d.bin" % n: Generated(n, 2 * MB) for n in range(6)})
