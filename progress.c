@@ -192,6 +192,7 @@ struct display_file {
 struct display {
 	const char *verb;
 	uint64_t done, total; /* bytes; total 0: not known */
+	uint64_t there;       /* of those that are done; by progress_there() */
 	uint64_t rate;        /* bytes a second */
 	uint64_t files_done, files_total;
 	unsigned connections;
@@ -224,7 +225,7 @@ static void
 add_amounts(const struct display *d, const char *between, bool with_total,
     struct buf *line)
 {
-	char done[16], total[16], rate[16], time[16];
+	char done[16], total[16], there[16], rate[16], time[16];
 
 	if (d->waiting) {
 		duration_show(d->waiting, time);
@@ -241,6 +242,9 @@ add_amounts(const struct display *d, const char *between, bool with_total,
 		part_add(line, between, "%s of %s", done, total);
 	else
 		part_add(line, between, "%s", done);
+	size_show(d->there, there);
+	if (d->there && with_total)
+		part_add(line, between, "%s already there", there);
 	/* A rate that fades while nothing is asked for says nothing. */
 	if (d->waiting)
 		return;
@@ -381,6 +385,7 @@ display_rows(struct str drawn, unsigned width)
 struct slot {
 	char *name; /* NULL: free */
 	uint64_t done, size;
+	uint64_t there; /* of done; by progress_there() */
 	/* Bytes that are not in done yet: what progress_add() counts without
 	 * the lock. Not 64 bits wide, which not every machine can do. */
 	atomic_size_t fresh;
@@ -619,6 +624,8 @@ event_totals(struct progress *p, const char *event)
 	    ",\"connections\":%u",
 	    d->done, d->total, d->rate, d->files_done, d->files_total,
 	    d->connections);
+	if (d->there)
+		buf_printf(&p->out, ",\"there\":%" PRIu64, d->there);
 	if (d->waiting)
 		buf_printf(&p->out, ",\"waiting\":%" PRIu64, d->waiting);
 	buf_puts(&p->out, "}\n");
@@ -724,7 +731,7 @@ line_phase_end(struct progress *p)
 	const struct display *d = &p->total;
 	uint64_t took = running(p) - p->began;
 	uint64_t files = d->files_total ? d->files_total : d->files_done;
-	char size[16], rate[16], time[16];
+	char size[16], there[16], rate[16], time[16];
 
 	line_sum(p);
 	if (!p->received && !d->files_done)
@@ -740,6 +747,9 @@ line_phase_end(struct progress *p)
 	buf_puts(&p->out, files == 1 ? " file" : " files");
 	if (p->received)
 		buf_printf(&p->out, ", %s in %s, %s/s", size, time, rate);
+	size_show(d->there, there);
+	if (d->there)
+		buf_printf(&p->out, ", %s already there", there);
 	buf_putc(&p->out, '\n');
 }
 
@@ -865,7 +875,9 @@ progress_there(struct progress *p, unsigned file, uint64_t bytes)
 {
 	pthread_mutex_lock(&p->lock);
 	p->slot[file].done += bytes;
+	p->slot[file].there += bytes;
 	p->total.done += bytes;
+	p->total.there += bytes;
 	leave(p);
 }
 
@@ -878,6 +890,10 @@ progress_lost(struct progress *p, unsigned file, uint64_t bytes)
 	drain_slot(p, s);
 	s->done -= bytes < s->done ? bytes : s->done;
 	p->total.done -= bytes < p->total.done ? bytes : p->total.done;
+	if (s->there > s->done) {
+		p->total.there -= s->there - s->done;
+		s->there = s->done;
+	}
 	leave(p);
 }
 
@@ -910,7 +926,7 @@ progress_finish(struct progress *p, unsigned file, enum progress_outcome how,
 	if (file) {
 		free(s->name);
 		s->name = NULL;
-		s->done = s->size = 0;
+		s->done = s->size = s->there = 0;
 	}
 	leave(p);
 }

@@ -59,7 +59,7 @@ unsigned progress_start(
     struct progress *p, const char *name, uint64_t size, uint64_t have);
 /* Counts bytes that were transferred: those of one read or write. */
 void progress_add(struct progress *p, unsigned file, uint64_t bytes);
-/* Counts bytes that need no transfer. */
+/* Counts bytes that need no transfer, since they are there already. */
 void progress_there(struct progress *p, unsigned file, uint64_t bytes);
 /* Takes back bytes that must be fetched again. */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);

@@ -46,6 +46,7 @@ struct batch {
 	struct offer_file **lfs; /* those of them that go to the storage */
 	size_t lfs_n;
 	size_t sent;    /* number of contents that the storage lacked */
+	uint64_t there; /* bytes of those that it had */
 	bool too_large; /* one commit of all is too much for the Hub */
 };
 
@@ -70,8 +71,9 @@ lfs_stored(void *ctx, size_t i, bool sent)
 {
 	struct batch *b = ctx;
 
-	(void)i;
 	b->sent += sent;
+	if (!sent)
+		b->there += b->lfs[i]->local->stamp.size;
 }
 
 /* True if the reason may be that the file does not match its hash. */
@@ -163,9 +165,13 @@ static int
 send_contents(struct batch *b, struct err *e)
 {
 	bool again = false;
+	uint64_t there;
+	int rv;
 
+	b->there = 0;
 	if (send_lfs(b, e) < 0)
 		return -1;
+	there = b->there;
 	for (size_t i = 0; i < b->lfs_n; i++) {
 		struct offer_file *f = b->lfs[i];
 
@@ -173,7 +179,10 @@ send_contents(struct batch *b, struct err *e)
 		    blames_hash(f->failure->kind) && doubt(b, f, &again, e) < 0)
 			return -1;
 	}
-	return again ? send_lfs(b, e) : 0;
+	rv = again ? send_lfs(b, e) : 0;
+	/* Now the storage has what was sent before. */
+	b->there = there;
+	return rv;
 }
 
 static int
@@ -576,6 +585,7 @@ deliver(struct delivery *d, struct err *e)
 	next_batch(&b, &i);
 	while (rv == 0 && (b.n || (d->gone_n && !d->commits))) {
 		rv = send_contents(&b, e);
+		d->there += b.there;
 		began = wait_now();
 		if (rv == 0)
 			rv = commit_batch(&b, e);
@@ -858,17 +868,37 @@ put_known(struct buf *out, const char *name, const char *value)
 		buf_puts(out, "null");
 }
 
+/* The bytes of what was committed, and how many of them the Hub lacked. */
+static void
+count_bytes(const struct upload *u, uint64_t *bytes, uint64_t *fresh)
+{
+	uint64_t there = u->d.there;
+
+	if (u->d.xet)
+		there += xetup_there(u->d.xet);
+	*bytes = 0;
+	for (size_t i = 0; i < u->offer.n; i++)
+		if (u->offer.file[i].fate == OFFER_COMMITTED)
+			*bytes += u->offer.file[i].local->stamp.size;
+	*fresh = *bytes > there ? *bytes - there : 0;
+}
+
 static void
 put_json(const struct upload *u, struct output *to)
 {
 	struct buf *out = &to->text;
+	uint64_t bytes, fresh;
 
+	count_bytes(u, &bytes, &fresh);
 	report_begin(out, "upload", &u->s.id, u->s.revision);
 	put_known(out, ",\"commit\":", u->d.head);
 	buf_printf(out, ",\"commits\":%u", u->d.commits);
 	put_known(out, ",\"url\":", u->d.url);
-	buf_printf(out, ",\"dry_run\":%s,\"milliseconds\":%" PRIu64,
-	    u->o->dry_run ? "true" : "false", wait_now() - u->started);
+	buf_printf(out,
+	    ",\"dry_run\":%s,\"bytes\":%" PRIu64 ",\"new\":%" PRIu64
+	    ",\"milliseconds\":%" PRIu64,
+	    u->o->dry_run ? "true" : "false", bytes, fresh,
+	    wait_now() - u->started);
 	put_items(u, to);
 }
 
@@ -905,23 +935,19 @@ say_end(const struct upload *u)
 {
 	size_t n[OFFER_FATES] = {0}, gone = u->d.commits ? u->gone_n : 0;
 	struct buf b = buf_make(1024);
-	uint64_t bytes = 0, there = u->d.xet ? xetup_there(u->d.xet) : 0;
-	char size[16], fresh[16];
+	uint64_t bytes, fresh;
+	char size[16], new[16];
 
-	for (size_t i = 0; i < u->offer.n; i++) {
-		const struct offer_file *f = &u->offer.file[i];
-
-		n[f->fate]++;
-		if (f->fate == OFFER_COMMITTED)
-			bytes += f->local->stamp.size;
-	}
+	for (size_t i = 0; i < u->offer.n; i++)
+		n[u->offer.file[i].fate]++;
+	count_bytes(u, &bytes, &fresh);
 	size_show(bytes, size);
-	size_show(bytes > there ? bytes - there : 0, fresh);
+	size_show(fresh, new);
 	if (u->d.commits)
 		buf_printf(&b, "sent %zu file%s (%s%s%s%s) to",
 		    n[OFFER_COMMITTED], n[OFFER_COMMITTED] == 1 ? "" : "s",
-		    size, there ? ", " : "", there ? fresh : "",
-		    there ? " of it new" : "");
+		    size, fresh < bytes ? ", " : "", fresh < bytes ? new : "",
+		    fresh < bytes ? " of it new" : "");
 	else
 		buf_puts(&b, n[OFFER_FAILED] ? "nothing was sent to"
 					     : "nothing to do for");

@@ -58,6 +58,7 @@ struct delivery {
 
 	/* The result. */
 	unsigned commits;
+	uint64_t there; /* bytes of contents that the storage had */
 	char *url; /* of the last commit or the pull request; the caller's */
 	char *revision; /* where the commits went; the caller's */
 	uint64_t pr;    /* number of the pull request; 0: none */

@@ -240,6 +240,7 @@ static void
 test_draw(void)
 {
 	struct buf b = buf_make(4096);
+	struct display d = full;
 
 	CHECK(draw_in(&full, 100, 9, &b) == 4);
 	CHECK(!strcmp(buf_cstr(&b),
@@ -253,6 +254,18 @@ test_draw(void)
 	CHECK(draw_in(&full, 30, 3, &b) == 3);
 	CHECK(str_starts(buf_str(&b), "37%  500 MB  10.0 MB/s\n...00001-of"));
 	CHECK(strstr(buf_cstr(&b), "\n  and 2 more\n"));
+	d.verb = "uploading";
+	d.there = 400000000;
+	draw_in(&d, 100, 1, &b);
+	CHECK(!strcmp(buf_cstr(&b),
+	    "uploading  37%  500 MB of 1.34 GB  400 MB already there  "
+	    "10.0 MB/s  1:24 left  3 of 12 files\n"));
+	draw_in(&d, 80, 1, &b);
+	CHECK(!strcmp(buf_cstr(&b),
+	    "uploading  37%  500 MB of 1.34 GB  400 MB already there  "
+	    "10.0 MB/s  1:24 left\n"));
+	draw_in(&d, 40, 1, &b);
+	CHECK(!strcmp(buf_cstr(&b), "uploading  37%  500 MB  10.0 MB/s\n"));
 	CHECK(draw_in(&full, 100, 1, &b) == 1);
 	CHECK(draw_in(&full, 100, 0, &b) == 0);
 	CHECK(draw_in(&full, 1, 9, &b) == 0);

@@ -555,6 +555,40 @@ test_auto(void)
 	}
 }
 
+/* Bytes that are there already are said apart, as long as they count. */
+static void
+test_there(void)
+{
+	struct record r;
+	struct progress *p;
+	unsigned a, b;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_LINES);
+	progress_phase(p, "uploading", 2, 2000);
+	a = progress_start(p, "a", 1000, 0);
+	b = progress_start(p, "b", 1000, 0);
+	progress_there(p, a, 700);
+	progress_there(p, b, 300);
+	progress_add(p, b, 200);
+	progress_lost(p, b, 200);
+	progress_tick(p, true);
+	progress_lost(p, a, 700); /* it is read once more */
+	progress_there(p, a, 100);
+	progress_add(p, a, 900);
+	progress_finish(p, a, PROGRESS_DONE, NULL);
+	progress_add(p, b, 700);
+	progress_finish(p, b, PROGRESS_DONE, NULL);
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(strstr(out, "\nuploading: 50%, 1.00 kB of 2.00 kB, "
+			  "1.00 kB already there, "));
+	CHECK(strstr(out, "\nuploaded: 2 of 2 files, 1.80 kB in 0 s, "));
+	CHECK(strstr(out, "/s, 400 B already there\n"));
+	free(out);
+}
+
 static void *
 add(void *arg)
 {
@@ -615,6 +649,7 @@ main(void)
 	test_bar_of_small_files();
 	test_resize();
 	test_auto();
+	test_there();
 	test_threads();
 	return test_end();
 }
