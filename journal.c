@@ -18,12 +18,9 @@
  *	P part url                  where a part goes (from 1)
  *	E part crc etag             a part has arrived; crc is that of its url
  *
- * By Xet, each line is:
- *
- *	X name                      a xorb is stored
- *
- * The records of chunks are no lines: CRC and length, of 4 bytes each, stand
- * before each piece.
+ * The records of xorbs are no lines: CRC and length, of 4 bytes each, stand
+ * before each piece. What follows a torn piece could not be found: it is cut off
+ * before others are added.
  */
 
 #include "journal.h"
@@ -40,7 +37,6 @@
 #include <unistd.h>
 
 #include "batch.h"
-#include "chunk.h"
 #include "err.h"
 #include "file.h"
 #include "str.h"
@@ -61,7 +57,7 @@
 /* More files than a repository should have; 32 MiB of memory. */
 #define ENTRIES_MAX ((size_t)1 << 18)
 
-/* Hashes older than this are dropped. */
+/* Hashes and records of chunks older than this are dropped. */
 #define HASH_KEPT_S ((uint64_t)90 * 24 * 3600)
 
 /* S3 signs no address for longer than a week. */
@@ -244,7 +240,8 @@ open_own(const struct journal *j, const char *name, int flags)
 	return fd;
 }
 
-/* Removes uploads that nobody continued, and what a killed run left. */
+/* Removes uploads that nobody continued, chunks of which no version followed, and
+ * what a killed run left. */
 static void
 clean(const struct journal *j)
 {
@@ -256,11 +253,13 @@ clean(const struct journal *j)
 
 	while (d && (x = readdir(d))) {
 		struct str name = str_of(x->d_name);
+		bool upload = str_ends(name, PARTS) || str_ends(name, XORBS) ||
+			      str_ends(name, TEMP);
+		time_t kept = upload ? UPLOAD_KEPT_S : (time_t)HASH_KEPT_S;
 
-		if ((str_ends(name, PARTS) || str_ends(name, XORBS) ||
-			str_ends(name, TEMP)) &&
+		if ((upload || str_ends(name, CHUNKS)) &&
 		    fstatat(fd, x->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		    now - st.st_mtime > UPLOAD_KEPT_S)
+		    now - st.st_mtime > kept)
 			unlinkat(fd, x->d_name, 0);
 	}
 	if (d)
@@ -708,112 +707,79 @@ journal_drop_multipart(struct journal *j, const struct digest *d)
 
 /* --- Uploads by Xet. --- */
 
-/* Xorbs of the largest file, and as many again. */
-#define XORBS_MAX ((size_t)1 << 14)
+#define PIECE_HEAD 8
 
-struct xorbs {
-	struct xethash *name;
-	size_t n;
-};
+/* The records of 5.7 TB, which is more than the largest file. */
+#define XORBS_MAX ((uint64_t)1 << 32)
 
-static bool
-take_xorb(void *ctx, struct str line)
+bool
+journal_next(struct journal_pieces *p, struct buf *b)
 {
-	struct xorbs *x = ctx;
-	struct xethash name;
-	struct str kind;
-
-	if (!str_cut(line, ' ', &kind, &line) || !str_eq(kind, "X") ||
-	    xethash_parse(line, &name) < 0 || x->n == XORBS_MAX)
-		return false;
-	if (!(x->n & (x->n - 1)))
-		x->name = xreallocarray(
-		    x->name, x->n ? 2 * x->n : 1, sizeof(x->name[0]));
-	x->name[x->n++] = name;
-	return true;
-}
-
-struct xethash *
-journal_xorbs(const struct journal *j, const struct digest *d, size_t *n)
-{
-	struct xorbs x = {NULL, 0};
-	char name[NAME_SIZE];
-	int fd = -1;
-
-	if (upload_name(j, d, XORBS, name))
-		fd = open_own(j, name, O_RDONLY);
-	if (fd >= 0) {
-		read_lines(fd, take_xorb, &x);
-		close(fd);
-	}
-	*n = x.n;
-	return x.name;
-}
-
-void
-journal_put_xorb(
-    struct journal *j, const struct digest *d, const struct xethash *xorb)
-{
-	struct buf b = buf_make(JOURNAL_LINE_MAX);
-	char name[NAME_SIZE], text[XETHASH_TEXT + 1];
+	unsigned char head[PIECE_HEAD];
 	struct err ignored;
-	size_t at;
-	int fd;
+	uint64_t n;
+	char *to;
+	bool good;
 
-	if (!upload_name(j, d, XORBS, name))
-		return;
-	fd = open_own(j, name, O_WRONLY | O_APPEND);
-	if (fd < 0)
-		fd = folder_create(&j->dir, name, 0600, &ignored);
-	if (fd < 0)
-		return;
-	at = begin_line(&b);
-	xethash_text(xorb, text);
-	buf_printf(&b, "X %s", text);
-	end_line(&b, at);
-	flush(fd, &b);
-	buf_release(&b);
-	close(fd);
-}
-
-void
-journal_drop_xorbs(struct journal *j, const struct digest *d)
-{
-	char name[NAME_SIZE];
-	struct err ignored;
-
-	if (upload_name(j, d, XORBS, name))
-		folder_remove(&j->dir, name, &ignored);
-}
-
-#define CHUNKS_HEAD 8
-
-/* The name of their file. False if nothing is saved. */
-static bool
-chunks_name(const struct journal *j, char name[NAME_SIZE])
-{
-	if (!j || j->fd < 0)
+	if (p->fd < 0 || p->end - p->at <= PIECE_HEAD ||
+	    file_pread(p->fd, head, PIECE_HEAD, p->at, "", &ignored) < 0)
 		return false;
-	snprintf(name, NAME_SIZE, "%s" CHUNKS, j->repo);
-	return true;
+	n = bytes_get_le(head + 4, 4);
+	if (!n || n > p->end - p->at - PIECE_HEAD || n > b->max - b->len)
+		return false;
+	to = buf_room(b, (size_t)n);
+	good = file_pread(p->fd, to, (size_t)n, p->at + PIECE_HEAD, "",
+		   &ignored) == 0 &&
+	       bytes_get_le(head, 4) == crc32_of(to, (size_t)n);
+	buf_added(b, good ? (size_t)n : 0);
+	p->at += good ? PIECE_HEAD + n : 0;
+	return good;
 }
 
 void
-journal_put_chunks(struct journal *j, struct str records)
+journal_pieces_close(struct journal_pieces *p)
 {
-	struct buf b = buf_make(JOURNAL_CHUNKS_MAX);
-	unsigned char head[CHUNKS_HEAD];
-	char name[NAME_SIZE];
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+}
+
+/* Opens a file of pieces. */
+static void
+open_pieces(
+    const struct journal *j, const char *name, struct journal_pieces *out)
+{
+	struct stat st;
+
+	*out = (struct journal_pieces){.fd = open_own(j, name, O_RDWR)};
+	if (out->fd >= 0 && fstat(out->fd, &st) == 0 && st.st_size > 0)
+		out->end = (uint64_t)st.st_size;
+}
+
+/* All good pieces were read: cuts off what follows them. */
+static void
+cut_torn(struct journal_pieces *p)
+{
+	if (p->at < p->end && ftruncate(p->fd, (off_t)p->at) < 0)
+		journal_pieces_close(p);
+	p->end = p->at;
+}
+
+/* Appends a piece to a file. If that would be longer than max, what it has is
+ * dropped. */
+static void
+put_piece(
+    const struct journal *j, const char *name, struct str records, uint64_t max)
+{
+	struct buf b = buf_make(PIECE_HEAD + records.n);
+	unsigned char head[PIECE_HEAD];
 	struct err ignored;
 	struct stat st;
-	int fd;
+	int fd = open_own(j, name, O_WRONLY | O_APPEND);
 
-	if (!records.n || !chunks_name(j, name))
-		return;
-	fd = open_own(j, name, O_WRONLY | O_APPEND);
-	if (fd >= 0 && (fstat(fd, &st) < 0 ||
-			   (uint64_t)st.st_size + records.n + CHUNKS_HEAD >
-			       JOURNAL_CHUNKS_MAX)) {
+	if (fd >= 0 &&
+	    (fstat(fd, &st) < 0 ||
+		(uint64_t)st.st_size + PIECE_HEAD + records.n > max)) {
 		close(fd);
 		folder_remove(&j->dir, name, &ignored);
 		fd = -1;
@@ -832,36 +798,74 @@ journal_put_chunks(struct journal *j, struct str records)
 }
 
 void
+journal_xorbs(
+    const struct journal *j, const struct digest *d, struct journal_pieces *out)
+{
+	struct buf b = buf_make(JOURNAL_XORB_MAX);
+	char name[NAME_SIZE];
+
+	*out = (struct journal_pieces){.fd = -1};
+	if (!upload_name(j, d, XORBS, name))
+		return;
+	open_pieces(j, name, out);
+	while (journal_next(out, &b))
+		buf_clear(&b);
+	cut_torn(out);
+	out->at = 0;
+	buf_release(&b);
+}
+
+void
+journal_put_xorb(struct journal *j, const struct digest *d, struct str records)
+{
+	char name[NAME_SIZE];
+
+	if (upload_name(j, d, XORBS, name))
+		put_piece(j, name, records, XORBS_MAX);
+}
+
+void
+journal_drop_xorbs(struct journal *j, const struct digest *d)
+{
+	char name[NAME_SIZE];
+	struct err ignored;
+
+	if (upload_name(j, d, XORBS, name))
+		folder_remove(&j->dir, name, &ignored);
+}
+
+/* The name of the file for the next versions. False if nothing is saved. */
+static bool
+chunks_name(const struct journal *j, char name[NAME_SIZE])
+{
+	if (!j || j->fd < 0)
+		return false;
+	snprintf(name, NAME_SIZE, "%s" CHUNKS, j->repo);
+	return true;
+}
+
+void
+journal_put_chunks(struct journal *j, struct str records)
+{
+	char name[NAME_SIZE];
+
+	if (records.n && chunks_name(j, name))
+		put_piece(j, name, records, JOURNAL_CHUNKS_MAX);
+}
+
+void
 journal_chunks(const struct journal *j, struct buf *b)
 {
-	struct buf all = buf_make(JOURNAL_CHUNKS_MAX);
-	struct err ignored;
+	struct journal_pieces p;
 	char name[NAME_SIZE];
-	struct str rest;
-	int fd = -1;
 
-	if (chunks_name(j, name))
-		fd = open_own(j, name, O_RDONLY);
-	if (fd >= 0 && file_read_fd(fd, &all) < 0)
-		buf_clear(&all);
-	rest = buf_str(&all);
-	while (rest.n > CHUNKS_HEAD) {
-		const unsigned char *p = (const void *)rest.s;
-		size_t n = (size_t)bytes_get_le(p + 4, 4);
-
-		if (n > rest.n - CHUNKS_HEAD ||
-		    bytes_get_le(p, 4) != crc32_of(rest.s + CHUNKS_HEAD, n))
-			break;
-		buf_add(b, rest.s + CHUNKS_HEAD, n);
-		rest = str_make(
-		    rest.s + CHUNKS_HEAD + n, rest.n - CHUNKS_HEAD - n);
-	}
-	/* A kill has torn a piece, behind which others could not be found. */
-	if (rest.n)
-		folder_remove(&j->dir, name, &ignored);
-	if (fd >= 0)
-		close(fd);
-	buf_release(&all);
+	if (!chunks_name(j, name))
+		return;
+	open_pieces(j, name, &p);
+	while (journal_next(&p, b))
+		;
+	cut_torn(&p);
+	journal_pieces_close(&p);
 }
 
 void

@@ -11,7 +11,7 @@
  *
  *	journal      hashes of local files, each a line
  *	KEY.parts    a multipart upload: its addresses, its parts that arrived
- *	KEY.xorbs    an upload by Xet: the names of the xorbs that are stored
+ *	KEY.xorbs    an upload by Xet: records of the xorbs that are stored
  *	KEY.chunks   records of xorbs that the repository's storage has, for
  *	             the next version of their files
  *
@@ -47,7 +47,6 @@ struct folder;
 struct journal;
 struct multipart;
 struct stamp;
-struct xethash;
 
 struct journal_opts {
 	const struct folder *source; /* borrowed for the call */
@@ -56,7 +55,8 @@ struct journal_opts {
 	const char *endpoint, *type, *id;
 };
 
-/* Never NULL. Removes state files that have not changed for a week. */
+/* Never NULL. Removes state files that have not changed for a week; those of
+ * chunks, for 90 days. */
 struct journal *journal_open(const struct journal_opts *o);
 /* NULL is fine. */
 void journal_close(struct journal *j);
@@ -100,14 +100,25 @@ void journal_put_part(struct journal *j, const struct digest *d,
 /* Removes an upload that is complete or lost. */
 void journal_drop_multipart(struct journal *j, const struct digest *d);
 
-/* The xorbs of that content that were saved, which the caller frees, and their
- * number. NULL if there are none. */
-struct xethash *journal_xorbs(
-    const struct journal *j, const struct digest *d, size_t *n);
+/* Records of xorbs (chunk.h) in a file, in pieces. */
+struct journal_pieces {
+	int fd; /* -1: none */
+	uint64_t at, end;
+};
 
-/* Saves that a xorb of that content is stored. */
+/* Opens those of the xorbs of that content that were saved until now. */
+void journal_xorbs(const struct journal *j, const struct digest *d,
+    struct journal_pieces *out);
+void journal_pieces_close(struct journal_pieces *p);
+
+/* Adds the next piece to b. False if none is left for which b has room. */
+bool journal_next(struct journal_pieces *p, struct buf *b);
+
+/* Saves the records of a xorb of that content that is stored. The limit of a
+ * piece is JOURNAL_XORB_MAX bytes. */
+#define JOURNAL_XORB_MAX ((size_t)1 << 19)
 void journal_put_xorb(
-    struct journal *j, const struct digest *d, const struct xethash *xorb);
+    struct journal *j, const struct digest *d, struct str records);
 
 /* Removes them: the content is stored, or they turned out to be lost. */
 void journal_drop_xorbs(struct journal *j, const struct digest *d);

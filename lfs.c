@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "batch.h"
-#include "chunk.h"
 #include "client.h"
 #include "err.h"
 #include "file.h"
@@ -741,9 +740,9 @@ static void
 object_kept(struct run *run, size_t i)
 {
 	const struct lfs_object *o = &run->object[i];
-	unsigned shown =
-	    progress_start(run->l->progress, o->name, o->size, o->size);
+	unsigned shown = progress_start(run->l->progress, o->name, o->size, 0);
 
+	progress_there(run->l->progress, shown, o->size);
 	progress_finish(run->l->progress, shown, PROGRESS_KEPT, NULL);
 	journal_drop_multipart(run->l->journal, &o->digest);
 	journal_drop_xorbs(run->l->journal, &o->digest);
@@ -814,11 +813,11 @@ static struct xetup_file *
 begin_xet(struct run *run, struct lfs_job *j)
 {
 	const struct lfs_object *o = &run->object[j->i];
-	size_t n;
-	struct xethash *stored = journal_xorbs(run->l->journal, &o->digest, &n);
+	struct journal_pieces earlier;
 
+	journal_xorbs(run->l->journal, &o->digest, &earlier);
 	return xetup_begin(
-	    j->xet, o->size, o->remembered ? &o->digest : NULL, stored, n);
+	    j->xet, o->size, o->remembered ? &o->digest : NULL, &earlier);
 }
 
 /* Opens the file. A job whose file cannot be opened is shown, too. */
@@ -1105,13 +1104,18 @@ again(struct run *run, struct lfs_job *j, bool doubt)
 	crew_unlock(&run->mover.crew);
 }
 
-/* Under the lock: handles a failure of a request to the Xet storage. */
+/* Under the lock: handles a failure of a request to the Xet storage. One that
+ * answers, but never well, is left. */
 static void
 xet_failed(struct run *run, struct lfs_job *j, enum fetch_end end,
     uint64_t began, bool unanswered, const struct err *e)
 {
-	if (end != FETCH_ELSEWHERE || run->mover.crew.over || j->given_up ||
-	    j->stale) {
+	bool hopeless =
+	    end == FETCH_ELSEWHERE ||
+	    (e->kind == ERR_NET && !unanswered &&
+		j->failed >= run->l->retries && began >= j->failed_at);
+
+	if (!hopeless || run->mover.crew.over || j->given_up || j->stale) {
 		part_failed(run, j,
 		    e->kind == ERR_NET ? LFS_AGAIN : LFS_REFUSED, began,
 		    unanswered, e);
@@ -1135,9 +1139,14 @@ put_shard(struct run *run, struct lfs_job *j, const struct buf *records)
 		end = xetup_register(
 		    j->file, digest_of(run, j), records, l->retries, &e);
 	if (end == FETCH_OK) {
+		struct buf all = buf_make(JOURNAL_CHUNKS_MAX);
+
 		/* No xorb is left whose end would add records to a file. */
-		journal_put_chunks(run->l->journal,
-		    records ? buf_str(records) : xetup_records(j->file));
+		if (!records)
+			xetup_records(j->file, &all);
+		journal_put_chunks(
+		    run->l->journal, buf_str(records ? records : &all));
+		buf_release(&all);
 		return !records;
 	}
 	crew_lock(&run->mover.crew);
@@ -1390,9 +1399,8 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 	struct sending s = {.run = run, .job = j};
 	struct xetup_source source = {
 	    xorb_begin, xorb_read, xorb_check, &s, false};
-	struct buf full = buf_make(0);
+	struct buf full = buf_make(0), records = buf_make(JOURNAL_XORB_MAX);
 	uint64_t began = wait_now();
-	struct xethash name;
 	struct err e, changed;
 	enum fetch_end end = xetup_send(j->xet, xorb, &source, &e);
 
@@ -1401,11 +1409,13 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 		e = changed;
 	}
 	if (end == FETCH_OK) {
-		xetup_name(j->xet, xorb, &name);
-		journal_put_xorb(run->l->journal, digest_of(run, j), &name);
+		xetup_put_records(j->xet, xorb, &records);
+		journal_put_xorb(
+		    run->l->journal, digest_of(run, j), buf_str(&records));
 	} else {
 		unshow(&s);
 	}
+	buf_release(&records);
 	crew_lock(&run->mover.crew);
 	if (end == FETCH_OK) {
 		j->counted += xorb->size;
@@ -1429,27 +1439,28 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 static void
 do_plan(struct run *run, struct lfs_job *j)
 {
-	struct buf full = buf_make(0);
+	const struct lfs *l = run->l;
 	struct xorb *xorb, **end;
+	struct buf full;
 	uint64_t kept;
-	struct err e;
+	struct err e, changed;
 	int rv = xetup_plan(
-	    j->file, j->fd, run->object[j->i].name, &xorb, &kept, &e);
+	    j->file, j->fd, run->object[j->i].name, &xorb, &kept, &full, &e);
 
-	progress_there(run->l->progress, j->shown, kept);
+	/* A file that ends early has become shorter. */
+	if (rv < 0 && e.kind == ERR_FILE &&
+	    l->ops->check(l->ctx, j->i, j->fd, &changed) < 0)
+		e = changed;
+	progress_there(l->progress, j->shown, kept);
 	crew_lock(&run->mover.crew);
 	j->counted += kept;
 	if (rv < 0 && e.kind == ERR_STOPPED)
 		crew_end(&run->mover.crew, &e);
 	else if (rv < 0)
 		lfs_job_give_up(j, &e);
-	if (xorb && xorb->stored) {
-		xetup_stored(j->file, xorb, &full);
-	} else if (xorb) {
-		for (end = &j->xorb; *end; end = &(*end)->next)
-			;
-		*end = xorb;
-	}
+	for (end = &j->xorb; *end; end = &(*end)->next)
+		;
+	*end = xorb;
 	j->planning = false;
 	crew_unlock(&run->mover.crew);
 	if (full.len)

@@ -11,6 +11,7 @@
 #include "err.h"
 #include "file.h"
 #include "http.h"
+#include "journal.h"
 #include "json.h"
 #include "repo.h"
 #include "str.h"
@@ -27,8 +28,15 @@
 /* Bytes of a chunk's name that the index has. */
 #define NAME_SIZE 16
 
-/* Keys of answers that are kept at a time; in practice there is one. */
+/* Keys of answers that are kept at a time, the newest; in practice there is
+ * one. */
 #define KEYS 4
+
+/* In the index the names of xorbs are under this key, each as its first chunk. */
+#define XORBS KEYS
+
+/* Xorbs that are not sent by this run; from then on nothing is learned. 5 MiB. */
+#define TOLD_MAX ((uint32_t)1 << 16)
 
 /* The longest answer about a chunk: 40,000 chunks. */
 #define ANSWER_MAX ((size_t)2 << 20)
@@ -67,14 +75,16 @@ struct xetup {
 	struct xet *xet;
 	pthread_mutex_t lock; /* guards what follows; held briefly */
 	struct named *named;  /* [number]; 0 is not used */
-	uint32_t names;
+	uint32_t names, told;
 	struct known *known;  /* BUCKETS of BUCKET, each with the newest first;
 			      * NULL: none is known */
 	struct key key[KEYS]; /* the first one is zero: no key */
 	unsigned keys;
-	unsigned silent; /* questions in a row without an answer */
-	bool v1;         /* it has only version 1 of /shards */
-	uint64_t there;  /* see xetup_there() */
+	unsigned next_key; /* the one to be replaced next, from 0 on */
+	unsigned silent;   /* questions in a row without an answer */
+	bool doubted;      /* an answer may have been wrong: no other counts */
+	bool v1;           /* it has only version 1 of /shards */
+	uint64_t there;    /* see xetup_there() */
 };
 
 struct xetup *
@@ -155,18 +165,41 @@ bucket_of(const struct xetup *x, const struct xethash *name)
 	return &x->known[i * BUCKET];
 }
 
-/* Under the lock: adds a chunk, with its name under that key. The index, 3 MiB,
- * is made with the first one: an upload by Git LFS needs none. */
+static bool
+is_named(const struct known *k, const struct xethash *name, unsigned key)
+{
+	return k->number && k->key == key &&
+	       memcmp(k->name, name->b, NAME_SIZE) == 0;
+}
+
+/* Under the lock: what has that name under that key; NULL: it is not known. */
+static const struct known *
+look(const struct xetup *x, const struct xethash *name, unsigned key)
+{
+	const struct known *k = x->known ? bucket_of(x, name) : NULL;
+
+	for (size_t i = 0; k && i < BUCKET; i++)
+		if (is_named(&k[i], name, key))
+			return &k[i];
+	return NULL;
+}
+
+/* Under the lock: adds a chunk, with its name under that key; in the place of
+ * what has that name. The index, 3 MiB, is made with the first one: an upload by
+ * Git LFS needs none. */
 static void
 learn(struct xetup *x, const struct xethash *name, unsigned key,
     uint32_t number, size_t chunk)
 {
 	struct known *k;
+	size_t last = 0;
 
 	if (!x->known)
 		x->known = xcalloc(BUCKETS * BUCKET, sizeof(x->known[0]));
 	k = bucket_of(x, name);
-	memmove(k + 1, k, (BUCKET - 1) * sizeof(*k));
+	while (last < BUCKET - 1 && !is_named(&k[last], name, key))
+		last++;
+	memmove(k + 1, k, last * sizeof(*k));
 	*k = (struct known){
 	    .number = number, .chunk = (uint16_t)chunk, .key = (uint8_t)key};
 	memcpy(k->name, name->b, NAME_SIZE);
@@ -178,19 +211,16 @@ find(const struct xetup *x, const struct xethash *chunk)
 {
 	uint64_t now = client_time(x->repo->client);
 
-	for (unsigned key = 0; x->known && key < x->keys; key++) {
+	for (unsigned key = 0; key < x->keys; key++) {
 		struct xethash name;
 		const struct known *k;
 
 		if (now >= x->key[key].expires)
 			continue;
 		xethash_keyed(chunk, &x->key[key].key, &name);
-		k = bucket_of(x, &name);
-		for (size_t i = 0; i < BUCKET; i++)
-			if (k[i].number && k[i].key == key &&
-			    memcmp(k[i].name, name.b, NAME_SIZE) == 0 &&
-			    x->named[k[i].number].state != NAMED_LOST)
-				return &k[i];
+		k = look(x, &name, key);
+		if (k && x->named[k->number].state != NAMED_LOST)
+			return k;
 	}
 	return NULL;
 }
@@ -200,6 +230,7 @@ static unsigned
 key_of(struct xetup *x, const struct shard *s)
 {
 	uint64_t expires = s->expires ? s->expires : UINT64_MAX;
+	unsigned number;
 
 	if (client_time(x->repo->client) >= expires)
 		return KEYS;
@@ -209,10 +240,10 @@ key_of(struct xetup *x, const struct shard *s)
 				x->key[key].expires = expires;
 			return key;
 		}
-	if (x->keys == KEYS)
-		return KEYS;
-	x->key[x->keys] = (struct key){s->key, expires};
-	return x->keys++;
+	/* What the index has under a key that is replaced is found no more. */
+	number = x->keys < KEYS ? x->keys++ : 1 + x->next_key++ % (KEYS - 1);
+	x->key[number] = (struct key){s->key, expires};
+	return number;
 }
 
 /* Under the lock: the number of a xorb that the storage says to have; 0: it is
@@ -221,29 +252,39 @@ static uint32_t
 number_of(struct xetup *x, const struct shard_record *r)
 {
 	const struct named told = {r->hash, NAMED_STORED, true};
+	const struct known *k = look(x, &r->hash, XORBS);
+	uint32_t number;
 
-	if (r->count > XORB_CHUNKS_MAX)
+	/* What the storage said before it was in doubt stays out. */
+	if (k && (x->named[k->number].told ||
+		     x->named[k->number].state != NAMED_LOST))
+		return x->named[k->number].state == NAMED_STORED ? k->number
+								 : 0;
+	if (!r->count || r->count > XORB_CHUNKS_MAX || x->told == TOLD_MAX)
 		return 0;
-	for (uint32_t i = 1; i < x->names; i++)
-		if (xethash_same(&x->named[i].hash, &r->hash))
-			return x->named[i].state == NAMED_STORED ? i : 0;
-	return add_name(x, &told);
+	x->told++;
+	number = add_name(x, &told);
+	learn(x, &r->hash, XORBS, number, 0);
+	return number;
 }
 
-/* Takes what an answer says to be stored. */
-static void
-learn_shard(struct xetup *x, const struct shard *s)
+/* Takes what is said to be stored, by an answer or by the journal. Returns the
+ * bytes in these xorbs. */
+static uint64_t
+learn_shard(struct xetup *x, const struct shard *s, bool answer)
 {
 	struct shard_iter it = shard_iter(s);
 	struct shard_record r;
+	uint64_t bytes = 0;
 	uint32_t number = 0;
 	size_t chunk = 0;
 	unsigned key;
 
 	pthread_mutex_lock(&x->lock);
-	key = key_of(x, s);
+	key = answer && x->doubted ? KEYS : key_of(x, s);
 	while (key < KEYS && shard_next(&it, &r)) {
 		if (r.kind == SHARD_XORB) {
+			bytes += r.size;
 			number = number_of(x, &r);
 			chunk = 0;
 		} else if (r.kind == SHARD_CHUNK && number) {
@@ -251,12 +292,15 @@ learn_shard(struct xetup *x, const struct shard *s)
 		}
 	}
 	pthread_mutex_unlock(&x->lock);
+	return bytes;
 }
 
-void
-xetup_remember(struct xetup *x, struct str records)
+/* Takes records of the journal; returns as learn_shard(). */
+static uint64_t
+remember(struct xetup *x, struct str records)
 {
 	struct buf b = buf_make(SHARD_MAX);
+	uint64_t bytes = 0;
 	struct shard s;
 	struct err ignored;
 
@@ -265,8 +309,15 @@ xetup_remember(struct xetup *x, struct str records)
 	buf_str_add(&b, records);
 	shard_end(&b);
 	if (!b.full && shard_parse(buf_str(&b), &s, &ignored) == 0)
-		learn_shard(x, &s);
+		bytes = learn_shard(x, &s, false);
 	buf_release(&b);
+	return bytes;
+}
+
+void
+xetup_remember(struct xetup *x, struct str records)
+{
+	remember(x, records);
 }
 
 /* Asks the storage for a chunk. Whatever goes wrong, it is not known then. */
@@ -290,13 +341,16 @@ ask_chunk(struct xetup *x, const struct xethash *chunk)
 	} else if (resp && response_head(resp)->status == 200 &&
 		   response_text(resp, &text, &e) == 0 &&
 		   shard_parse(buf_str(&text), &s, &e) == 0) {
-		learn_shard(x, &s);
+		learn_shard(x, &s, true);
 		answered = true;
 	}
 	response_close(resp);
 	buf_release(&text);
 	pthread_mutex_lock(&x->lock);
-	x->silent = answered ? 0 : x->silent + 1;
+	if (!answered)
+		x->silent++;
+	else if (!x->doubted)
+		x->silent = 0;
 	pthread_mutex_unlock(&x->lock);
 }
 
@@ -314,6 +368,11 @@ ask_chunk(struct xetup *x, const struct xethash *chunk)
 /* Records of xorbs that are kept for the shard of the file, in bytes: those of
  * 2.7 GB. */
 #define RECORDS_MAX ((size_t)2 << 20)
+
+/* What an earlier run has sent is taken over up to this many bytes before it is
+ * needed: xorbs are stored in about the order in which they are found, and the
+ * index does not have room for all of a large file. */
+#define EARLIER_AHEAD ((uint64_t)2 << 30)
 
 /* A chunk of a xorb. */
 struct piece {
@@ -333,9 +392,12 @@ struct xetup_file {
 	struct xetup *x;
 	uint64_t size;
 	const struct digest *proof;
-	struct xethash *stored; /* what the journal says */
-	size_t stored_n;
 	bool trusts; /* under the lock of x: see xetup_trusts() */
+	/* What the journal says; the bytes that are in the xorbs of which it was
+	 * taken; and their records, which may be wrong. */
+	struct journal_pieces earlier;
+	uint64_t earlier_bytes;
+	struct buf told;
 	/* How far it was read. */
 	struct cutter cutter;
 	struct hash sha256;
@@ -359,20 +421,20 @@ start(struct xetup_file *f)
 	f->at = f->kept = 0;
 	f->since = SPACING;
 	f->terms = 0;
-	f->planned = f->trusts = false;
+	f->planned = false;
 }
 
 struct xetup_file *
 xetup_begin(struct xetup *x, uint64_t size, const struct digest *proof,
-    struct xethash *stored, size_t n)
+    const struct journal_pieces *earlier)
 {
 	struct xetup_file *f = xcalloc(1, sizeof(*f));
 
 	f->x = x;
 	f->size = size;
 	f->proof = proof;
-	f->stored = stored;
-	f->stored_n = n;
+	f->earlier = *earlier;
+	f->told = buf_make(SHARD_MAX);
 	f->records = buf_make(SHARD_MAX);
 	start(f);
 	return f;
@@ -393,8 +455,9 @@ xetup_end(struct xetup_file *f)
 		return;
 	if (f->open)
 		xetup_drop(f->x, f->open);
+	journal_pieces_close(&f->earlier);
+	buf_release(&f->told);
 	buf_release(&f->records);
-	free(f->stored);
 	free(f->term);
 	free(f);
 }
@@ -412,10 +475,11 @@ xetup_again(struct xetup_file *f, bool doubt)
 		for (uint32_t i = 1; i < x->names; i++)
 			if (x->named[i].told)
 				x->named[i].state = NAMED_LOST;
-		x->silent = SILENT_MAX;
+		x->doubted = true;
+		f->trusts = false;
 		pthread_mutex_unlock(&x->lock);
-		f->stored_n = 0;
-		buf_clear(&f->records);
+		journal_pieces_close(&f->earlier);
+		buf_clear(&f->told);
 	}
 	start(f);
 }
@@ -499,7 +563,7 @@ is_worth_asking(struct xetup_file *f, const struct xethash *hash)
 	bool silent;
 
 	pthread_mutex_lock(&x->lock);
-	silent = x->silent >= SILENT_MAX;
+	silent = x->doubted || x->silent >= SILENT_MAX;
 	pthread_mutex_unlock(&x->lock);
 	return !silent && f->terms < TERMS_MAX && f->since >= SPACING &&
 	       (!f->terms || xethash_is_global(hash));
@@ -520,12 +584,9 @@ close_xorb(struct xetup_file *f)
 		hashtree_add(t, &xorb->piece[i].hash, xorb->piece[i].size);
 	hashtree_xorb(t, &hash);
 	free(t);
-	for (size_t i = 0; i < f->stored_n && !xorb->stored; i++)
-		xorb->stored = xethash_same(&f->stored[i], &hash);
 	pthread_mutex_lock(&x->lock);
-	f->trusts = f->trusts || xorb->stored;
 	x->named[xorb->number].hash = hash;
-	x->named[xorb->number].told = xorb->stored;
+	learn(x, &hash, XORBS, xorb->number, 0);
 	pthread_mutex_unlock(&x->lock);
 	return xorb;
 }
@@ -605,9 +666,43 @@ end_plan(struct xetup_file *f, struct xorb **xorb, struct err *e)
 	return 0;
 }
 
+/* Moves records that have become many to *full. */
+static void
+take_full(struct buf *records, struct buf *full)
+{
+	*full = buf_make(0);
+	if (records->len > RECORDS_MAX) {
+		*full = *records;
+		*records = buf_make(SHARD_MAX);
+	}
+}
+
+/* Takes over what an earlier run has sent, as much as is needed soon. */
+static void
+take_earlier(struct xetup_file *f)
+{
+	struct buf b = buf_make(JOURNAL_XORB_MAX);
+
+	while (f->earlier_bytes < f->at + EARLIER_AHEAD &&
+	       f->told.len <= RECORDS_MAX && journal_next(&f->earlier, &b)) {
+		uint64_t bytes = remember(f->x, buf_str(&b));
+
+		if (bytes)
+			buf_str_add(&f->told, buf_str(&b));
+		f->earlier_bytes += bytes;
+		buf_clear(&b);
+	}
+	buf_release(&b);
+	if (f->told.len) {
+		pthread_mutex_lock(&f->x->lock);
+		f->trusts = true;
+		pthread_mutex_unlock(&f->x->lock);
+	}
+}
+
 int
 xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
-    uint64_t *kept, struct err *e)
+    uint64_t *kept, struct buf *full, struct err *e)
 {
 	unsigned char *bytes = xmalloc(READ_SIZE);
 	uint64_t stop = f->at + PLAN_BYTES;
@@ -615,6 +710,7 @@ xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
 
 	*xorb = NULL;
 	*kept = 0;
+	take_earlier(f);
 	while (rv == 0 && !*xorb && f->at < f->size && f->at < stop) {
 		uint64_t left = f->size - f->at;
 		size_t n = left < READ_SIZE ? (size_t)left : READ_SIZE, i = 0;
@@ -638,8 +734,7 @@ xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
 	}
 	if (rv == 0 && !*xorb && f->at == f->size)
 		rv = end_plan(f, xorb, e);
-	if (rv == 0 && *xorb && (*xorb)->stored)
-		*kept += (*xorb)->size;
+	take_full(&f->told, full);
 	f->kept += *kept;
 	free(bytes);
 	return rv;
@@ -708,12 +803,15 @@ read_xorb(
 	return s->whole ? s->source->check(s->source->ctx, e) : 0;
 }
 
-void
-xetup_name(struct xetup *x, const struct xorb *xorb, struct xethash *out)
+static struct xethash
+name_of(struct xetup *x, const struct xorb *xorb)
 {
+	struct xethash name;
+
 	pthread_mutex_lock(&x->lock);
-	*out = x->named[xorb->number].hash;
+	name = x->named[xorb->number].hash;
 	pthread_mutex_unlock(&x->lock);
+	return name;
 }
 
 enum fetch_end
@@ -727,11 +825,10 @@ xetup_send(struct xetup *x, const struct xorb *xorb,
 	    .body_read = read_xorb,
 	    .ctx = &s};
 	char name[XETHASH_TEXT + 1], path[128];
+	const struct xethash hash = name_of(x, xorb);
 	struct response *resp;
-	struct xethash hash;
 	enum fetch_end end;
 
-	xetup_name(x, xorb, &hash);
 	xethash_text(&hash, name);
 	snprintf(path, sizeof(path), "/v1/xorbs/default/%s", name);
 	resp = xet_call(x->xet, path, &q, &end, e);
@@ -749,12 +846,11 @@ xetup_send(struct xetup *x, const struct xorb *xorb,
 	return end;
 }
 
-/* Adds the records of a xorb. */
-static void
-put_records(struct buf *b, const struct xorb *xorb, const struct xethash *name)
+void
+xetup_put_records(struct xetup *x, const struct xorb *xorb, struct buf *b)
 {
 	struct shard_record r = {.kind = SHARD_XORB,
-	    .hash = *name,
+	    .hash = name_of(x, xorb),
 	    .count = (uint32_t)xorb->pieces,
 	    .size = (uint32_t)xorb->size,
 	    .packed = (uint32_t)length_of(xorb)};
@@ -775,15 +871,9 @@ void
 xetup_stored(struct xetup_file *f, struct xorb *xorb, struct buf *full)
 {
 	struct xetup *x = f->x;
-	struct xethash name;
 
-	xetup_name(x, xorb, &name);
-	put_records(&f->records, xorb, &name);
-	*full = buf_make(0);
-	if (f->records.len > RECORDS_MAX) {
-		*full = f->records;
-		f->records = buf_make(SHARD_MAX);
-	}
+	xetup_put_records(x, xorb, &f->records);
+	take_full(&f->records, full);
 	pthread_mutex_lock(&x->lock);
 	x->named[xorb->number].state = NAMED_STORED;
 	pthread_mutex_unlock(&x->lock);
@@ -795,6 +885,9 @@ xetup_stored(struct xetup_file *f, struct xorb *xorb, struct buf *full)
 
 /* The longest event. */
 #define EVENT_MAX ((size_t)64 << 10)
+
+/* All of them: heartbeats for a month. */
+#define EVENTS_MAX ((size_t)16 << 20)
 
 /* A shard that is not checked after this long (ms) is sent again. */
 #define EVENTS_MS ((uint64_t)15 * 60 * 1000)
@@ -838,22 +931,24 @@ read_events(struct response *resp, struct err *e)
 	struct buf b = buf_make(EVENT_MAX);
 	enum fetch_end end = FETCH_FAILED;
 	bool over = false;
-	size_t n = 1;
+	size_t n = 1, all = 0;
 
 	while (!over && n) {
 		struct str rest, line;
-		char *room = buf_room(&b, 4096);
+		char *room = all < EVENTS_MAX ? buf_room(&b, 4096) : NULL;
 
 		if (!room || wait_now() > until) {
-			err_set(e, ERR_NET,
+			err_set(e, room ? ERR_NET : ERR_OTHER,
 			    "the Xet storage does not say whether it takes the "
 			    "file");
+			end = xet_trouble(e);
 			break;
 		}
 		if (response_read(resp, room, 4096, &n, e) < 0) {
 			end = xet_trouble(e);
 			break;
 		}
+		all += n;
 		buf_added(&b, n);
 		rest = buf_str(&b);
 		while (!over && str_cut(rest, '\n', &line, &rest))
@@ -936,10 +1031,11 @@ xetup_state(const struct xetup_file *f)
 	return state;
 }
 
-struct str
-xetup_records(const struct xetup_file *f)
+void
+xetup_records(const struct xetup_file *f, struct buf *b)
 {
-	return buf_str(&f->records);
+	buf_str_add(b, buf_str(&f->told));
+	buf_str_add(b, buf_str(&f->records));
 }
 
 static void
@@ -985,7 +1081,10 @@ xetup_register(struct xetup_file *f, const struct digest *sha256,
 	if (!records)
 		put_file(f, sha256, &b);
 	shard_end(&b);
-	buf_str_add(&b, buf_str(records ? records : &f->records));
+	if (records)
+		buf_str_add(&b, buf_str(records));
+	else
+		xetup_records(f, &b);
 	shard_end(&b);
 	for (unsigned failed = 0;;) {
 		end = post(f->x, buf_str(&b), e);

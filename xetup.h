@@ -32,9 +32,9 @@
 #include "str.h"
 
 struct err;
+struct journal_pieces;
 struct progress;
 struct repo;
-struct xethash;
 struct xetup;
 struct xetup_file;
 
@@ -62,7 +62,6 @@ uint64_t xetup_there(struct xetup *x);
 struct xorb {
 	struct xorb *next;
 	bool busy;       /* the caller's: it is being sent */
-	bool stored;     /* an earlier run has sent it */
 	uint32_t number; /* in this run */
 	uint64_t size;   /* bytes of the file in it */
 	struct piece *piece;
@@ -70,19 +69,20 @@ struct xorb {
 };
 
 /* A file of that size. proof: its SHA-256, which is taken again while it is
- * read; NULL: that is not needed. stored: the names of xorbs that an earlier run
- * has sent, which are taken over. */
+ * read; NULL: that is not needed. earlier: what an earlier run has sent of it,
+ * which is taken over. */
 struct xetup_file *xetup_begin(struct xetup *x, uint64_t size,
-    const struct digest *proof, struct xethash *stored, size_t n);
+    const struct digest *proof, const struct journal_pieces *earlier);
 void xetup_end(struct xetup_file *f); /* takes NULL */
 
 /*
  * Reads on in fd, until a xorb is complete (*xorb, the caller's), the file ends
  * or 64 MiB were read (*xorb is NULL). *kept becomes the number of bytes that
  * need not be sent. name is for messages. ERR_CONTENT: the SHA-256 is another.
+ * *full as of xetup_stored().
  */
 int xetup_plan(struct xetup_file *f, int fd, const char *name,
-    struct xorb **xorb, uint64_t *kept, struct err *e);
+    struct xorb **xorb, uint64_t *kept, struct buf *full, struct err *e);
 
 /* All of the file was read; of the caller's thread, or under the lock if
  * xetup_plan() returned before. */
@@ -111,8 +111,8 @@ struct xetup_source {
 enum fetch_end xetup_send(struct xetup *x, const struct xorb *xorb,
     struct xetup_source *source, struct err *e);
 
-/* Its name. */
-void xetup_name(struct xetup *x, const struct xorb *xorb, struct xethash *out);
+/* Adds its records to b, for the journal. */
+void xetup_put_records(struct xetup *x, const struct xorb *xorb, struct buf *b);
 
 /* Under the lock: the xorb is stored; frees it. If the records of those that
  * are stored have become many, moves them to *full, which is to be given to
@@ -135,9 +135,9 @@ enum xetup_state xetup_state(const struct xetup_file *f);
  * there. */
 bool xetup_trusts(const struct xetup_file *f);
 
-/* Under the lock: the records of the xorbs that are stored, but those that
- * xetup_stored() has given. */
-struct str xetup_records(const struct xetup_file *f);
+/* Under the lock: adds the records of the xorbs that are stored to b, but those
+ * that were given as full. */
+void xetup_records(const struct xetup_file *f, struct buf *b);
 
 /* Tells the storage of what the file with that SHA-256 is made; or of the xorbs
  * in records alone, if that is not NULL. With the retry rule. ELSEWHERE: it

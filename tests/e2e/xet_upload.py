@@ -1,13 +1,17 @@
 """End-to-end tests of uploads by Xet: what is sent, what is not sent again, and what can go wrong
 there. HUB_LONG=1: more kills. The random numbers follow from HUB_SEED, which a failure tells."""
 
+import json
 import os
 import random
 import shutil
+import signal
 import time
 
+from fakehub import xet
+from fakehub.content import Bytes
 from kit import MB, hub_with, limit
-from upload import ID, commits, noise, puts, same, there, up, write
+from upload import ID, commits, noise, puts, same, start, there, up, write
 
 LONG = bool(os.environ.get("HUB_LONG"))
 SEED = int(os.environ.get("HUB_SEED", "4"))
@@ -150,6 +154,61 @@ def test_falls_back(k):
 
 
 @hub_with(xet=True)
+def test_storage_that_never_does_well(k):
+    """It answers, but always so: after the retries LFS takes over."""
+    for n, fault in enumerate([dict(status=503), dict(status=401), dict(status=429)]):
+        k.hub.forget()
+        k.hub.fault(origin="cas", path="/xorbs/", count=None, **fault)
+        write(k.dir, {"m%d.bin" % n: data(110 + n, 300000)})
+        k.ok(up(k, "-v", "--retries", "1"), err="sending by LFS")
+        assert len(puts(k)) == 1 and len(k.hub.asked("cas", "POST", "/xorbs/")) >= 2, fault
+    same(k)
+
+
+@hub_with(xet=True)
+def test_redirect_gets_no_token(k):
+    """The storage leads elsewhere: nothing goes there."""
+    for path in ("/xorbs/", "/shards", "/chunks/"):
+        k.hub.forget()
+        k.hub.fault(origin="cas", path=path, status=307, count=None,
+                    headers={"Location": k.hub.cdn_url + "/stolen"})
+        write(k.dir, {"m.bin": data(len(path), 300000)})
+        k.ok(up(k))
+        assert not k.hub.asked(path="stolen"), path
+    same(k)
+
+
+@hub_with(xet=True)
+def test_events_without_end(k):
+    """The storage never says what becomes of the shard: in many lines, in one, or slowly."""
+    for n, line in enumerate(['{"type":"committing"}\n' * 1000, "x"]):
+        k.hub.forget()
+        k.hub.fault(origin="cas", path="/shards", count=None, status=200, body="", endless=True,
+                    filler=line)
+        write(k.dir, {"m%d.bin" % n: data(400 + n, 300000)})
+        k.ok(up(k, "-v"), err="does not say whether it takes the file; sending by LFS")
+        same(k)
+    k.hub.forget()
+    k.hub.heartbeats, k.hub.heartbeat = 10 ** 9, 0.01
+    write(k.dir, {"m.bin": data(41, 300000)})
+    process = start(k)
+    k.wait_for(lambda: k.hub.asked("cas", path="/shards"), what="the shard")
+    process.send_signal(signal.SIGINT)
+    k.ok(k.finish(process, timeout=5), 130)
+
+
+@hub_with(xet=True)
+def test_sentence_of_the_storage(k):
+    """It may have anything in it."""
+    k.hub.fault(origin="cas", path="/shards", count=None, edit=lambda body: json.dumps(
+        {"type": "error", "message": "no\x1b[31m\n" + list(k.hub.cas.tokens)[-1] + "x" * 9999}).encode())
+    write(k.dir, {"m.bin": data(42, 300000)})
+    r = k.ok(up(k, "-v"), err="refuses the file: no")
+    assert "\x1b" not in r.err and len(r.err) < 4000
+    same(k)
+
+
+@hub_with(xet=True)
 def test_older_storage(k):
     """It has only version 1 of the shards."""
     k.hub.fault(origin="cas", path="/v2/shards", status=404, count=None)
@@ -229,51 +288,133 @@ def test_changes_while_it_is_sent(k):
     by_xet(k, k.ok(up(k)))
 
 
+@hub_with(xet=True)
+def test_becomes_shorter_while_it_is_read(k):
+    path = k.dir / "m.bin"
+    write(k.dir, {"m.bin": data(43, 6 * MB)})
+    k.hub.fault(origin="cas", path="/chunks/", call=lambda: os.truncate(str(path), 700001))
+    k.ok(up(k), status=(1, 6), err="changed")
+    k.hub.forget()
+    by_xet(k, k.ok(up(k)))
+
+
 # interrupted
 
-def kill_at(k, count):
-    """Ends an upload once so many bytes of xorbs were stored or are on their way."""
-    process = k.start("upload", "-r", ID, "-p", k.dir, env={"HF_TOKEN": k.tokens["write"]})
-    k.wait_for(lambda: len(k.hub.asked("cas", "POST", "/xorbs/")) >= count or
-               process.poll() is not None, what="%d xorbs" % count)
-    time.sleep(random.random() / 20)
-    process.kill()
-    process.wait()
+def whole(k):
+    """Requests of xorbs that came in whole."""
+    return [e for e in k.hub.asked("cas", "POST", "/xorbs/") if e["status"] == 200]
+
+
+JOBS = 2
+PIECE = 1500001
 
 
 @hub_with(xet=True)
-@limit(600 if LONG else 120)
-def test_killed(k):
+@limit(900 if LONG else 120)
+def test_killed_at_random(k):
     """What was stored is not sent again, and nothing is committed twice."""
-    random.seed(SEED)
-    size = (400 if LONG else 100) * MB
-    write(k.dir, {"m.bin": noise(SEED, size), "small.bin": data(1, MB)})
-    with open(k.dir / "m.bin", "r+b") as f:
-        for at in range(0, size, 1 << 15):
-            f.seek(at)
-            f.write(at.to_bytes(8, "little"))
-    kills = 100 if LONG else 3
-    for n in range(kills):
-        kill_at(k, random.randint(1, 2))
+    dice = random.Random(SEED)
+    kills, count = (100, 150) if LONG else (20, 30)
+    for n in range(count):
+        write(k.dir, {"%02d.bin" % n: dice.randbytes(PIECE)})
+    met = 0
+    for _ in range(kills):
+        process = start(k, "-q", "-j", str(JOBS))
+        time.sleep(dice.uniform(0, 0.4))
+        process.kill()
+        met += k.finish(process).status == 137
+    assert met >= kills // 2, "only %d kills met it" % met
     by_xet(k, k.ok(up(k)))
-    assert len(commits(k)) <= 2
-    stored = sum(x.content.size for x in k.hub.cas.xorbs.values())
-    whole = [e for e in k.hub.asked("cas", "POST", "/xorbs/") if e["status"] == 200]
-    # A xorb is stored twice only where the answer came too late for the journal.
-    assert len(whole) <= len(k.hub.cas.xorbs) + kills, len(whole)
-    assert stored < 1.02 * (size + MB)
+    made = [e for e in commits(k) if e["status"] == 200]
+    assert len(made) == 1, "%d commits" % len(made)
+    # Those that were stored when the kill came before the answer.
+    again = sum(e["length"] for e in whole(k)) - count * PIECE
+    assert again <= met * JOBS * (PIECE + 1000), "%d bytes again after %d kills" % (again, met)
+
+
+@hub_with(xet=True)
+def test_killed_inside_a_file(k):
+    write(k.dir, {"m.bin": data(58, 68 * MB)})
+    k.hub.fault(origin="cas", path="/xorbs/", skip=1, delay=60, count=None)
+    process = start(k, "-q")
+    k.wait_for(lambda: whole(k), what="the first xorb")
+    time.sleep(0.3)
+    process.kill()
+    k.finish(process)
+    k.hub.forget()
+    by_xet(k, k.ok(up(k), err="of it new"))
+    assert 0 < sent(k) < 6 * MB, sent(k)
+
+
+def global_after(content, first):
+    """Whether the storage knows some chunk from that number on when it is stored."""
+    chunks = [c for c, _ in xet.cut(Bytes(content))]
+    return any(xet.is_global(c.hash) for c in chunks[first:])
+
+
+@hub_with(xet=True)
+def test_continues_where_chunks_are_known(k):
+    """The storage knows some chunks of what an interrupted run has sent: nothing is sent again."""
+    content = data(18, 22 * MB)
+    assert global_after(content, 256), "another seed is needed"
+    write(k.dir, {"m.bin": content})
+    k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0"), status=5)
+    k.hub.forget()
+    by_xet(k, k.ok(up(k), err="(23.1 MB, 0 B of it new)"))
+    assert not sent(k), sent(k)
+
+
+@hub_with(xet=True)
+def test_continues_beside_others(k):
+    """Which file has the chunks that two share is not what it was in the run before."""
+    shared = data(50, 3 * MB)
+    write(k.dir, {"a.bin": data(51, MB) + shared + data(52, MB),
+                  "b.bin": data(53, MB) + shared + data(54, MB)})
+    k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0", "-j", "1"), status=5)
+    k.hub.forget()
+    write(k.dir, {"0.bin": shared[:2 * MB]})
+    by_xet(k, k.ok(up(k, "-j", "1")))
+    assert sent(k) < 2.2 * MB, sent(k)  # 0.bin, which was not known
+
+
+@hub_with(xet=True)
+def test_only_the_commit_is_missing(k):
+    """The Hub has all contents: none of it is new."""
+    write(k.dir, {"m.bin": data(55, 2 * MB)})
+    k.hub.fault(origin="hub", path="/commit/", status=500, count=None)
+    k.ok(up(k, "--retries", "0"), status=5)
+    k.hub.forget()
+    r = by_xet(k, k.ok(up(k, "--json"), err="(2.10 MB, 0 B of it new)"))
+    assert json.loads(r.out)["new"] == 0 and json.loads(r.out)["bytes"] == 2 * MB
+    assert not k.hub.asked("cas") and len(commits(k)) == 1
+
+
+@hub_with(xet=True)
+def test_two_at_once(k):
+    """The second one may find the branch moved; nothing is wrong after it."""
+    write(k.dir, {"a.bin": data(56, 3 * MB), "b.bin": data(57, MB)})
+    both = [start(k, "-j", "2") for _ in range(2)]
+    for process in both:
+        k.ok(k.finish(process), status=(0, 8))
+    k.ok(up(k))
+    same(k)
+    assert not puts(k) and not k.hub.violations
 
 
 @hub_with(xet=True)
 def test_stored_xorbs_are_lost(k):
-    """What the journal says to be stored is not there any more."""
-    write(k.dir, {"m.bin": data(18, 3 * MB)})
+    """What the journal says to be stored is not there any more, of two files; a third one was not
+    sent before."""
+    write(k.dir, {"m.bin": data(18, 3 * MB), "n.bin": data(20, MB)})
     k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
     k.ok(up(k, "--retries", "0"), status=5)
     k.hub.forget()
     k.hub.cas.xorbs.clear()
+    write(k.dir, {"new.bin": data(21, MB)})
     k.ok(up(k))
-    assert sent(k) >= 3 * MB and not puts(k)
+    assert sent(k) >= 5 * MB and not puts(k)
     k.hub.violations.clear()
     same(k)
 

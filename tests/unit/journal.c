@@ -380,41 +380,85 @@ test_nothing(void)
 
 /* By content, each name once more for each time that it was saved; a line that is
  * wrong counts as none. */
+/* All pieces of a content, each with a blank behind it, are these. */
+static bool
+has_xorbs(const struct journal *j, const struct digest *d, const char *want)
+{
+	struct buf b = buf_make(1000);
+	struct journal_pieces p;
+	bool same;
+
+	journal_xorbs(j, d, &p);
+	while (journal_next(&p, &b))
+		buf_putc(&b, ' ');
+	same = str_eq(buf_str(&b), want);
+	journal_pieces_close(&p);
+	buf_release(&b);
+	return same;
+}
+
+/* Appends to a file of pieces what a killed run may have left of one. */
+static void
+tear(const struct journal *j, const char *name, const char *text, size_t n)
+{
+	int fd = openat(j->dir.fd, name, O_WRONLY | O_APPEND);
+
+	CHECK(fd >= 0 && write(fd, text, n) == (ssize_t)n && !close(fd));
+}
+
+/* Each piece, but a torn one, behind which others are found. */
 static void
 test_xorbs(void)
 {
+	static const struct {
+		const char *text;
+		size_t n;
+	} torn[] = {{"1", 1}, {"1234\3\0\0\0", 8}, {"1234\3\0\0\0tor", 11},
+	    {"1234\3\0\0\0torn", 12}, {"1234\0\0\0\0", 8},
+	    {"1234\xff\xff\xff\xfftor", 11}};
 	struct bench t;
 	struct digest a = digest(A), b = digest(B);
-	struct xethash one = {{1}}, two = {{2}}, *got;
+	struct journal_pieces p;
 	struct journal *j;
 	char name[NAME_SIZE];
-	size_t n;
-	int fd;
+	struct buf one = buf_make(2), two = buf_make(3);
 
+	for (size_t i = 0; i < countof(torn); i++) {
+		setup(&t);
+		j = journal_open(&t.o);
+		CHECK(has_xorbs(j, &a, ""));
+		journal_put_xorb(j, &a, str_of("one"));
+		journal_put_xorb(j, &a, str_of("two"));
+		CHECK(has_xorbs(j, &a, "one two "));
+		CHECK(upload_name(j, &a, XORBS, name));
+		tear(j, name, torn[i].text, torn[i].n);
+		journal_close(j);
+		j = journal_open(&t.o);
+		CHECK_ROW(i, has_xorbs(j, &a, "one two "));
+		journal_put_xorb(j, &a, str_of("three"));
+		CHECK_ROW(i, has_xorbs(j, &a, "one two three "));
+		CHECK(has_xorbs(j, &b, ""));
+		journal_drop_xorbs(j, &a);
+		CHECK(has_xorbs(j, &a, "") && has_xorbs(NULL, &a, ""));
+		journal_put_xorb(NULL, &a, str_of("one"));
+		journal_close(j);
+		teardown(&t);
+	}
+
+	/* Those that were saved before it was opened; none without room. */
 	setup(&t);
 	j = journal_open(&t.o);
-	got = journal_xorbs(j, &a, &n);
-	CHECK(!got && !n);
-	journal_put_xorb(j, &a, &one);
-	journal_put_xorb(j, &a, &two);
-	CHECK(upload_name(j, &a, XORBS, name));
-	fd = openat(j->dir.fd, name, O_WRONLY | O_APPEND);
-	CHECK(fd >= 0 && write(fd, "00000000 X torn\n", 16) == 16);
-	CHECK(close(fd) == 0);
-	journal_put_xorb(j, &a, &one);
-	journal_close(j);
-	j = journal_open(&t.o);
-	got = journal_xorbs(j, &a, &n);
-	CHECK(n == 3 && xethash_same(&got[0], &one) &&
-	      xethash_same(&got[1], &two) && xethash_same(&got[2], &one));
-	free(got);
-	CHECK(!journal_xorbs(j, &b, &n));
-	journal_drop_xorbs(j, &a);
-	CHECK(!journal_xorbs(j, &a, &n));
-	CHECK(!journal_xorbs(NULL, &a, &n));
-	journal_put_xorb(NULL, &a, &one);
+	journal_put_xorb(j, &a, str_of("one"));
+	journal_xorbs(j, &a, &p);
+	journal_put_xorb(j, &a, str_of("two"));
+	CHECK(!journal_next(&p, &one) && journal_next(&p, &two));
+	CHECK(str_eq(buf_str(&two), "one") && !journal_next(&p, &one));
+	journal_pieces_close(&p);
+	CHECK(!journal_next(&p, &two));
 	journal_close(j);
 	teardown(&t);
+	buf_release(&one);
+	buf_release(&two);
 }
 
 /* Each piece, but a torn one at the end; more than the limit drops the others. */
@@ -426,7 +470,6 @@ test_chunks(void)
 	struct buf b = buf_make(JOURNAL_CHUNKS_MAX);
 	char *much = xcalloc(1, JOURNAL_CHUNKS_MAX / 2);
 	char name[NAME_SIZE];
-	int fd;
 
 	setup(&t);
 	j = journal_open(&t.o);
@@ -436,11 +479,12 @@ test_chunks(void)
 	journal_put_chunks(j, str_of(""));
 	journal_put_chunks(j, str_of("two"));
 	CHECK(chunks_name(j, name));
-	fd = openat(j->dir.fd, name, O_WRONLY | O_APPEND);
-	CHECK(fd >= 0 && write(fd, "1234\3\0\0\0tor", 11) == 11);
-	CHECK(close(fd) == 0);
+	tear(j, name, "1234\3\0\0\0tor", 11);
 	journal_chunks(j, &b);
-	CHECK(str_eq(buf_str(&b), "onetwo"));
+	journal_put_chunks(j, str_of("three"));
+	buf_clear(&b);
+	journal_chunks(j, &b);
+	CHECK(str_eq(buf_str(&b), "onetwothree"));
 	buf_clear(&b);
 	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
 	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
@@ -711,6 +755,10 @@ test_litter(void)
 	    {"a.parts", 8 * 24 * HOUR, false},
 	    {"a.parts", 6 * 24 * HOUR, true},
 	    {"a.parts", -8 * 24 * HOUR, true},
+	    {"a.xorbs", 8 * 24 * HOUR, false},
+	    {"a.xorbs", 6 * 24 * HOUR, true},
+	    {"a.chunks", 91 * 24 * HOUR, false},
+	    {"a.chunks", 89 * 24 * HOUR, true},
 	    {"journal", 800 * 24 * HOUR, true},
 	    {"a.part", 800 * 24 * HOUR, true},
 	};

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "file.h"
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
 
@@ -20,6 +21,25 @@ struct bench {
 	int fd;
 	uint64_t size;
 };
+
+static const struct journal_pieces nothing = {.fd = -1};
+
+/* A journal in the scratch folder, for what was sent. */
+static struct journal *
+open_journal(struct bench *t)
+{
+	struct journal_opts o = {NULL, NULL, "https://hub", "model", "a/b"};
+	struct folder source;
+	struct journal *j;
+	struct err e;
+
+	CHECK(!folder_open(&source, t->root, false, &e));
+	o.source = &source;
+	j = journal_open(&o);
+	CHECK(!journal_why(j));
+	folder_close(&source);
+	return j;
+}
 
 static void
 setup(struct bench *t)
@@ -92,11 +112,12 @@ plan(struct bench *t, struct xetup_file *f, uint64_t *sent, struct xorb **keep)
 
 	*sent = 0;
 	while (!xetup_is_planned(f)) {
-		CHECK(!xetup_plan(f, t->fd, "file", &xorb, &kept, &e));
+		CHECK(!xetup_plan(f, t->fd, "file", &xorb, &kept, &full, &e));
+		CHECK(!full.len);
 		all += kept;
 		if (!xorb)
 			continue;
-		*sent += xorb->stored ? 0 : xorb->size;
+		*sent += xorb->size;
 		if (keep) {
 			*keep = xorb;
 			continue;
@@ -117,12 +138,12 @@ test_chunks_once(void)
 
 	setup(&t);
 	make(&t, "12113");
-	a = xetup_begin(t.x, t.size, &t.digest, NULL, 0);
+	a = xetup_begin(t.x, t.size, &t.digest, &nothing);
 	/* Where pieces meet, chunks are others. */
 	CHECK(plan(&t, a, &sent, NULL) > 1500000 && !xetup_trusts(a));
 	CHECK(xetup_state(a) == XETUP_READY && a->terms > 1);
 	make(&t, "0000231");
-	b = xetup_begin(t.x, t.size, NULL, NULL, 0);
+	b = xetup_begin(t.x, t.size, NULL, &nothing);
 	CHECK(plan(&t, b, &sent, NULL) > 2500000 + 3000000);
 	CHECK(xetup_state(b) == XETUP_READY);
 	xetup_end(a);
@@ -142,9 +163,9 @@ test_others(void)
 
 	setup(&t);
 	make(&t, "12");
-	a = xetup_begin(t.x, t.size, NULL, NULL, 0);
+	a = xetup_begin(t.x, t.size, NULL, &nothing);
 	CHECK(!plan(&t, a, &sent, &xorb) && xetup_state(a) == XETUP_WAITS);
-	b = xetup_begin(t.x, t.size, NULL, NULL, 0);
+	b = xetup_begin(t.x, t.size, NULL, &nothing);
 	CHECK(plan(&t, b, &sent, NULL) == t.size && !sent);
 	CHECK(xetup_state(b) == XETUP_WAITS);
 	xetup_drop(t.x, xorb);
@@ -158,27 +179,214 @@ test_others(void)
 	teardown(&t);
 }
 
-/* What the journal names is not sent, but if that is doubted. */
+/* What the journal has is not sent, but if that is doubted. What was sent is told
+ * to the storage all the same. */
 static void
 test_stored(void)
 {
-	struct bench t;
-	struct xethash *name = xcalloc(2, sizeof(*name));
+	struct buf records = buf_make(JOURNAL_XORB_MAX);
+	struct journal_pieces earlier;
+	struct journal *j;
 	struct xetup_file *f;
 	struct xorb *xorb;
+	struct buf full;
 	uint64_t sent;
+	struct bench t;
+	size_t told;
 
 	setup(&t);
-	make(&t, "123");
-	f = xetup_begin(t.x, t.size, NULL, NULL, 0);
+	j = open_journal(&t);
+	make(&t, "12");
+	f = xetup_begin(t.x, t.size, NULL, &nothing);
 	plan(&t, f, &sent, &xorb);
-	xetup_name(t.x, xorb, &name[1]);
+	xetup_put_records(t.x, xorb, &records);
+	journal_put_xorb(j, &t.digest, buf_str(&records));
 	xetup_drop(t.x, xorb);
 	xetup_end(f);
-	f = xetup_begin(t.x, t.size, NULL, name, 2);
-	CHECK(plan(&t, f, &sent, NULL) == t.size && xetup_trusts(f));
+
+	journal_xorbs(j, &t.digest, &earlier);
+	make(&t, "123");
+	f = xetup_begin(t.x, t.size, NULL, &earlier);
+	CHECK(plan(&t, f, &sent, &xorb) > 1900000 && xetup_trusts(f));
+	CHECK(xetup_state(f) == XETUP_WAITS);
+	xetup_stored(f, xorb, &full);
+	CHECK(xetup_state(f) == XETUP_READY);
+	told = records.len;
+	buf_clear(&records);
+	xetup_records(f, &records);
+	CHECK(records.len > told && f->told.len == told);
+
 	xetup_again(f, true);
-	CHECK(!plan(&t, f, &sent, NULL) && !xetup_trusts(f));
+	CHECK(!xetup_trusts(f));
+	buf_clear(&records);
+	xetup_records(f, &records);
+	CHECK(records.len && !f->told.len);
+	CHECK(plan(&t, f, &sent, NULL) < 1100000 && sent > 1900000);
+	CHECK(xetup_state(f) == XETUP_READY && !xetup_trusts(f));
+	xetup_end(f);
+	journal_close(j);
+	buf_release(&records);
+	teardown(&t);
+}
+
+/* Adds a xorb of n chunks, each of that size, with names that follow from
+ * seed. */
+static void
+put_xorb(struct buf *b, unsigned seed, uint32_t n, uint32_t size)
+{
+	struct shard_record r = {
+	    .kind = SHARD_XORB, .count = n, .size = n * size};
+
+	bytes_put_le(r.hash.b, seed, 4);
+	r.hash.b[8] = 1;
+	shard_put(b, &r);
+	for (uint32_t i = 0; i < n; i++) {
+		r = (struct shard_record){
+		    .kind = SHARD_CHUNK, .size = size, .at = i * size};
+		bytes_put_le(r.hash.b, seed, 4);
+		bytes_put_le(r.hash.b + 8, i, 4);
+		r.hash.b[15] = 2;
+		shard_put(b, &r);
+	}
+}
+
+/* What was sent of a large file is taken over a piece at a time. */
+static void
+test_large_earlier(void)
+{
+	struct buf records = buf_make(JOURNAL_XORB_MAX), full;
+	struct journal_pieces earlier;
+	const uint64_t xorb = 64 << 20;
+	struct xetup_file *f;
+	struct journal *j;
+	struct bench t;
+
+	setup(&t);
+	j = open_journal(&t);
+	make(&t, "1");
+	for (unsigned i = 0; i < 50; i++) {
+		buf_clear(&records);
+		put_xorb(&records, i, 512, 131072);
+		journal_put_xorb(j, &t.digest, buf_str(&records));
+	}
+	journal_xorbs(j, &t.digest, &earlier);
+	f = xetup_begin(t.x, 100 * xorb, NULL, &earlier);
+	take_earlier(f);
+	CHECK(f->earlier_bytes == 32 * xorb && f->told.len == 32 * records.len);
+	take_full(&f->told, &full);
+	CHECK(!full.len && xetup_trusts(f));
+	f->at = 3 * xorb + 1;
+	take_earlier(f);
+	CHECK(f->earlier_bytes == 36 * xorb);
+	f->at = 90 * xorb;
+	take_earlier(f);
+	CHECK(f->earlier_bytes == 50 * xorb);
+	xetup_end(f);
+
+	/* Of small chunks the records become many before. */
+	journal_drop_xorbs(j, &t.digest);
+	buf_clear(&records);
+	put_xorb(&records, 100, XORB_CHUNKS_MAX, 8192);
+	for (unsigned i = 0; i < 9; i++)
+		journal_put_xorb(j, &t.digest, buf_str(&records));
+	journal_xorbs(j, &t.digest, &earlier);
+	f = xetup_begin(t.x, 100 * xorb, NULL, &earlier);
+	take_earlier(f);
+	CHECK(f->earlier_bytes == 6 * xorb);
+	take_full(&f->told, &full);
+	CHECK(full.len == 6 * records.len && !f->told.len);
+	buf_release(&full);
+	take_earlier(f);
+	CHECK(f->earlier_bytes == 9 * xorb);
+	xetup_end(f);
+	journal_close(j);
+	buf_release(&records);
+	teardown(&t);
+}
+
+/* Gives the index an answer of that many xorbs of a chunk each. */
+static void
+answer(struct bench *t, unsigned seed, unsigned n, uint32_t chunks,
+    unsigned char key)
+{
+	struct buf b = buf_make(SHARD_MAX);
+	struct shard s;
+	struct err e;
+
+	shard_begin(&b);
+	shard_end(&b);
+	for (unsigned i = 0; i < n; i++)
+		put_xorb(&b, seed + i, chunks, 9000);
+	shard_end(&b);
+	CHECK(!shard_parse(buf_str(&b), &s, &e));
+	s.key.b[0] = key;
+	learn_shard(t->x, &s, true);
+	buf_release(&b);
+}
+
+/* Answers that name ever more xorbs cost no more memory. */
+static void
+test_endless_answers(void)
+{
+	struct bench t;
+
+	setup(&t);
+	answer(&t, 1, 1000, 0, 0);
+	CHECK(t.x->names == 1);
+	for (unsigned i = 0; i < 5; i++) {
+		answer(&t, 1, 1, 3, 0);
+		CHECK(t.x->names == 2 && t.x->told == 1);
+	}
+	for (unsigned i = 0; i < 4; i++)
+		answer(&t, 100 + 20000 * i, 20000, 1, 0);
+	CHECK(t.x->told == TOLD_MAX && t.x->names == TOLD_MAX + 1);
+	teardown(&t);
+}
+
+/* The newest keys are those that count. */
+static void
+test_keys(void)
+{
+	struct shard s = {.records = {"", 0}};
+	struct bench t;
+	struct xethash h = {{5}}, name;
+
+	setup(&t);
+	for (unsigned char i = 1; i < 10; i++) {
+		unsigned key;
+
+		s.key.b[0] = i;
+		key = key_of(t.x, &s);
+		CHECK_ROW(i, key > 0 && key < KEYS && key == key_of(t.x, &s));
+		CHECK_ROW(i, t.x->key[key].key.b[0] == i);
+		xethash_keyed(&h, &s.key, &name);
+		learn(t.x, &name, key,
+		    add_name(t.x, &(struct named){.state = NAMED_STORED}), i);
+		CHECK_ROW(
+		    i, find(t.x, &h) && (i > 1 || find(t.x, &h)->chunk == i));
+	}
+	s.expires = client_time(t.client);
+	CHECK(key_of(t.x, &s) == KEYS);
+	teardown(&t);
+}
+
+/* After a doubt no answer counts, not even one that was under way. */
+static void
+test_doubt(void)
+{
+	struct bench t;
+	struct xetup_file *f;
+	struct xethash first = {{0}};
+
+	setup(&t);
+	t.x->silent = 0;
+	make(&t, "1");
+	f = xetup_begin(t.x, t.size, NULL, &nothing);
+	answer(&t, 7, 1, 1, 0);
+	CHECK(t.x->told == 1 && is_worth_asking(f, &first));
+	xetup_again(f, true);
+	answer(&t, 8, 1, 1, 0);
+	CHECK(t.x->told == 1 && !is_worth_asking(f, &first));
 	xetup_end(f);
 	teardown(&t);
 }
@@ -189,16 +397,17 @@ test_another_hash(void)
 	struct bench t;
 	struct xetup_file *f;
 	struct xorb *xorb;
+	struct buf full;
 	uint64_t kept;
 	struct err e = {.kind = ERR_NONE};
 
 	setup(&t);
 	make(&t, "1");
 	t.digest.b[0] ^= 1;
-	f = xetup_begin(t.x, t.size, &t.digest, NULL, 0);
-	CHECK(!xetup_plan(f, t.fd, "file", &xorb, &kept, &e) && xorb);
+	f = xetup_begin(t.x, t.size, &t.digest, &nothing);
+	CHECK(!xetup_plan(f, t.fd, "file", &xorb, &kept, &full, &e) && xorb);
 	xetup_drop(t.x, xorb);
-	CHECK(xetup_plan(f, t.fd, "file", &xorb, &kept, &e) < 0 &&
+	CHECK(xetup_plan(f, t.fd, "file", &xorb, &kept, &full, &e) < 0 &&
 	      e.kind == ERR_CONTENT && !xorb);
 	xetup_end(f);
 	teardown(&t);
@@ -280,6 +489,10 @@ main(void)
 	test_chunks_once();
 	test_others();
 	test_stored();
+	test_large_earlier();
+	test_endless_answers();
+	test_keys();
+	test_doubt();
 	test_another_hash();
 	test_index();
 	test_events();
