@@ -209,6 +209,29 @@ def test_sentence_of_the_storage(k):
 
 
 @hub_with(xet=True)
+def test_events_of_odd_forms(k):
+    """Unknown ones do not count, and the last one may lack its end."""
+    k.hub.fault(origin="cas", path="/shards", edit=lambda body:
+                b'{"type":"odd"}\n\nno JSON\n{"a":1}\n{"type":"result"}')
+    write(k.dir, {"m.bin": data(44, 300000)})
+    by_xet(k, k.ok(up(k)))
+    assert len(k.hub.asked("cas", path="/shards")) == 1
+
+
+@hub_with(xet=True)
+def test_questions_about_chunks(k):
+    """One for each 256 chunks at most; none any more if they are never answered."""
+    write(k.dir, {"m.bin": data(45, 18 * MB)})
+    by_xet(k, k.ok(up(k)))
+    assert 1 <= len(k.hub.asked("cas", path="/chunks/")) <= 2
+    k.hub.forget()
+    k.hub.fault(origin="cas", path="/chunks/", status=500, count=None)
+    write(k.dir, {"%d.bin" % n: data(450 + n, 100000) for n in range(6)})
+    by_xet(k, k.ok(up(k, "-j", "1")))
+    assert len(k.hub.asked("cas", path="/chunks/")) == 3
+
+
+@hub_with(xet=True)
 def test_older_storage(k):
     """It has only version 1 of the shards."""
     k.hub.fault(origin="cas", path="/v2/shards", status=404, count=None)
