@@ -36,7 +36,7 @@
 #define XORBS KEYS
 
 /* Xorbs that are not sent by this run; from then on nothing is learned. 5 MiB. */
-#define TOLD_MAX ((uint32_t)1 << 16)
+#define TOLD_MAX ((uint32_t)1 << 17)
 
 /* The longest answer about a chunk: 40,000 chunks. */
 #define ANSWER_MAX ((size_t)2 << 20)
@@ -908,7 +908,7 @@ refused_by_event(const struct json *v, struct err *e)
 	return xet_trouble(e);
 }
 
-/* Takes one event. True if it was the last one; then *end and *e are set. */
+/* Takes one event. True if it was the last one; only then *end and *e are set. */
 static bool
 take_event(struct str line, enum fetch_end *end, struct err *e)
 {
@@ -917,10 +917,13 @@ take_event(struct str line, enum fetch_end *end, struct err *e)
 
 	if (json_parse(line, &v, &ignored) < 0 || !json_get(&v, "type", &type))
 		return false;
-	*end = FETCH_OK;
-	if (json_is(&type, "error"))
+	if (json_is(&type, "result"))
+		*end = FETCH_OK;
+	else if (json_is(&type, "error"))
 		*end = refused_by_event(&v, e);
-	return json_is(&type, "error") || json_is(&type, "result");
+	else
+		return false;
+	return true;
 }
 
 /* Reads the events until the one that says what became of the shard. */

@@ -210,12 +210,17 @@ def test_sentence_of_the_storage(k):
 
 @hub_with(xet=True)
 def test_events_of_odd_forms(k):
-    """Unknown ones do not count, and the last one may lack its end."""
+    """Unknown ones do not count, and the last one may lack its end; without one it is no answer."""
     k.hub.fault(origin="cas", path="/shards", edit=lambda body:
                 b'{"type":"odd"}\n\nno JSON\n{"a":1}\n{"type":"result"}')
     write(k.dir, {"m.bin": data(44, 300000)})
     by_xet(k, k.ok(up(k)))
     assert len(k.hub.asked("cas", path="/shards")) == 1
+    k.hub.forget()
+    k.hub.fault(origin="cas", path="/shards", edit=lambda body: b'{"type":"validating"}\n')
+    write(k.dir, {"m.bin": data(441, 300000)})
+    by_xet(k, k.ok(up(k)))
+    assert len(k.hub.asked("cas", path="/shards")) == 2, "an answer without a result is believed"
 
 
 @hub_with(xet=True)

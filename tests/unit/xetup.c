@@ -337,7 +337,7 @@ test_endless_answers(void)
 		answer(&t, 1, 1, 3, 0);
 		CHECK(t.x->names == 2 && t.x->told == 1);
 	}
-	for (unsigned i = 0; i < 4; i++)
+	for (unsigned i = 0; i < 7; i++)
 		answer(&t, 100 + 20000 * i, 20000, 1, 0);
 	CHECK(t.x->told == TOLD_MAX && t.x->names == TOLD_MAX + 1);
 	teardown(&t);
@@ -476,6 +476,7 @@ test_events(void)
 		bool over = take_event(str_of(rows[i].line), &end, &e);
 
 		CHECK_ROW(i, over == rows[i].over);
+		CHECK_ROW(i, over || end == FETCH_FAILED);
 		if (over)
 			CHECK_ROW(
 			    i, end == rows[i].end &&
