@@ -1105,14 +1105,15 @@ again(struct run *run, struct lfs_job *j, bool doubt)
 }
 
 /* Under the lock: handles a failure of a request to the Xet storage. One that
- * answers, but never well, is left. */
+ * answers, but has nothing of the file after all tries, is left; else a later run
+ * goes on. */
 static void
 xet_failed(struct run *run, struct lfs_job *j, enum fetch_end end,
     uint64_t began, bool unanswered, const struct err *e)
 {
 	bool hopeless =
 	    end == FETCH_ELSEWHERE ||
-	    (e->kind == ERR_NET && !unanswered &&
+	    (e->kind == ERR_NET && !unanswered && !j->counted &&
 		j->failed >= run->l->retries && began >= j->failed_at);
 
 	if (!hopeless || run->mover.crew.over || j->given_up || j->stale) {

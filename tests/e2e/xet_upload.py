@@ -166,6 +166,20 @@ def test_storage_that_never_does_well(k):
 
 
 @hub_with(xet=True)
+def test_storage_that_does_badly_for_a_while(k):
+    """It has a part of the file: the next run goes on."""
+    content = data(115, 3 * MB)
+    write(k.dir, {"m.bin": content})
+    by_xet(k, k.ok(up(k)))
+    k.hub.fault(origin="cas", path="/xorbs/", status=503, count=None)
+    write(k.dir, {"m.bin": content + data(116, MB)})
+    k.ok(up(k, "--retries", "1"), status=5)
+    k.hub.forget()
+    by_xet(k, k.ok(up(k)))
+    assert sent(k) < 1.2 * MB
+
+
+@hub_with(xet=True)
 def test_redirect_gets_no_token(k):
     """The storage leads elsewhere: nothing goes there."""
     for path in ("/xorbs/", "/shards", "/chunks/"):
@@ -417,6 +431,27 @@ def test_only_the_commit_is_missing(k):
     r = by_xet(k, k.ok(up(k, "--json"), err="(2.10 MB, 0 B of it new)"))
     assert json.loads(r.out)["new"] == 0 and json.loads(r.out)["bytes"] == 2 * MB
     assert not k.hub.asked("cas") and len(commits(k)) == 1
+
+
+@hub_with(xet=True)
+def test_no_room_for_the_journal(k):
+    """It costs what would have been saved."""
+    content = data(59, 3 * MB)
+    full = ("sh", "-c", 'ulimit -f 1; exec "$@"', "sh")
+    write(k.dir, {"m.bin": content})
+    k.hub.fault(origin="cas", path="/shards", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0", wrap=full), status=5)
+    assert sum(p.stat().st_size for p in (k.dir / ".cache/huggingface/upload").iterdir()) < 3000
+    k.hub.forget()
+    by_xet(k, k.ok(up(k, wrap=full)))
+    k.hub.forget()
+    k.hub.dedupe = False
+    write(k.dir, {"n.bin": content + b"more"})
+    by_xet(k, k.ok(up(k)))
+    k.hub.forget()
+    write(k.dir, {"o.bin": content + b"and more"})
+    by_xet(k, k.ok(up(k), err="of it new"))
+    assert sent(k) < MB
 
 
 @hub_with(xet=True)
