@@ -239,7 +239,7 @@ xet_teardown(struct xet *t, struct lfs_queue *q)
 static struct lfs_job *
 add_xet(struct xet *t, struct lfs_queue *q, size_t i, uint64_t size)
 {
-	const struct journal_pieces nothing = {.fd = -1};
+	const struct journal_pieces none = {.fd = -1};
 	struct multipart m = {0};
 	struct lfs_job *j = lfs_job_make(i, &m, true);
 
@@ -248,7 +248,7 @@ add_xet(struct xet *t, struct lfs_queue *q, size_t i, uint64_t size)
 	CHECK(next(q, LFS_TASK_BEGIN, j, 0));
 	begun(q, j);
 	j->fd = 1000;
-	j->file = xetup_begin(t->x, size, NULL, &nothing);
+	j->file = xetup_begin(t->x, size, NULL, &none);
 	return j;
 }
 

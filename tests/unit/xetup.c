@@ -22,7 +22,7 @@ struct bench {
 	uint64_t size;
 };
 
-static const struct journal_pieces nothing = {.fd = -1};
+static const struct journal_pieces no_pieces = {.fd = -1};
 
 /* A journal in the scratch folder, for what was sent. */
 static struct journal *
@@ -138,12 +138,12 @@ test_chunks_once(void)
 
 	setup(&t);
 	make(&t, "12113");
-	a = xetup_begin(t.x, t.size, &t.digest, &nothing);
+	a = xetup_begin(t.x, t.size, &t.digest, &no_pieces);
 	/* Where pieces meet, chunks are others. */
 	CHECK(plan(&t, a, &sent, NULL) > 1500000 && !xetup_trusts(a));
 	CHECK(xetup_state(a) == XETUP_READY && a->terms > 1);
 	make(&t, "0000231");
-	b = xetup_begin(t.x, t.size, NULL, &nothing);
+	b = xetup_begin(t.x, t.size, NULL, &no_pieces);
 	CHECK(plan(&t, b, &sent, NULL) > 2500000 + 3000000);
 	CHECK(xetup_state(b) == XETUP_READY);
 	xetup_end(a);
@@ -163,9 +163,9 @@ test_others(void)
 
 	setup(&t);
 	make(&t, "12");
-	a = xetup_begin(t.x, t.size, NULL, &nothing);
+	a = xetup_begin(t.x, t.size, NULL, &no_pieces);
 	CHECK(!plan(&t, a, &sent, &xorb) && xetup_state(a) == XETUP_WAITS);
-	b = xetup_begin(t.x, t.size, NULL, &nothing);
+	b = xetup_begin(t.x, t.size, NULL, &no_pieces);
 	CHECK(plan(&t, b, &sent, NULL) == t.size && !sent);
 	CHECK(xetup_state(b) == XETUP_WAITS);
 	xetup_drop(t.x, xorb);
@@ -197,7 +197,7 @@ test_stored(void)
 	setup(&t);
 	j = open_journal(&t);
 	make(&t, "12");
-	f = xetup_begin(t.x, t.size, NULL, &nothing);
+	f = xetup_begin(t.x, t.size, NULL, &no_pieces);
 	plan(&t, f, &sent, &xorb);
 	xetup_put_records(t.x, xorb, &records);
 	journal_put_xorb(j, &t.digest, buf_str(&records));
@@ -381,7 +381,7 @@ test_doubt(void)
 	setup(&t);
 	t.x->silent = 0;
 	make(&t, "1");
-	f = xetup_begin(t.x, t.size, NULL, &nothing);
+	f = xetup_begin(t.x, t.size, NULL, &no_pieces);
 	answer(&t, 7, 1, 1, 0);
 	CHECK(t.x->told == 1 && is_worth_asking(f, &first));
 	xetup_again(f, true);
@@ -404,7 +404,7 @@ test_another_hash(void)
 	setup(&t);
 	make(&t, "1");
 	t.digest.b[0] ^= 1;
-	f = xetup_begin(t.x, t.size, &t.digest, &nothing);
+	f = xetup_begin(t.x, t.size, &t.digest, &no_pieces);
 	CHECK(!xetup_plan(f, t.fd, "file", &xorb, &kept, &full, &e) && xorb);
 	xetup_drop(t.x, xorb);
 	CHECK(xetup_plan(f, t.fd, "file", &xorb, &kept, &full, &e) < 0 &&
