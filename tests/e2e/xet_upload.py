@@ -239,7 +239,7 @@ def test_events_of_odd_forms(k):
 
 @hub_with(xet=True)
 def test_questions_about_chunks(k):
-    """One for each 256 chunks at most; none any more if they are never answered."""
+    """A few for a file of many; none any more if they are never answered."""
     write(k.dir, {"m.bin": data(45, 18 * MB)})
     by_xet(k, k.ok(up(k)))
     assert 1 <= len(k.hub.asked("cas", path="/chunks/")) <= 2
