@@ -1126,19 +1126,39 @@ xet_failed(struct run *run, struct lfs_job *j, enum fetch_end end,
 	j->stale = true;
 }
 
-/* Tells the storage of the file, or of the xorbs in records alone. True if it
- * was the file, and that is stored. */
+static enum fetch_end
+register_once(struct run *run, struct lfs_job *j, const struct buf *records,
+    struct err *e)
+{
+	const struct lfs *l = run->l;
+
+	if (!records && l->ops->check(l->ctx, j->i, j->fd, e) < 0)
+		return FETCH_FAILED;
+	return xetup_register(j->file, digest_of(run, j), records, e);
+}
+
+/* Tells the storage of the file, or of the xorbs in records alone, with the retry
+ * rule. True if it was the file, and that is stored. */
 static bool
 put_shard(struct run *run, struct lfs_job *j, const struct buf *records)
 {
 	const struct lfs *l = run->l;
 	uint64_t began = wait_now();
-	enum fetch_end end = FETCH_FAILED;
+	enum fetch_end end;
 	struct err e;
 
-	if (records || l->ops->check(l->ctx, j->i, j->fd, &e) == 0)
-		end = xetup_register(
-		    j->file, digest_of(run, j), records, l->retries, &e);
+	for (unsigned failed = 1;; failed++) {
+		uint64_t until;
+
+		end = register_once(run, j, records, &e);
+		if (end != FETCH_FAILED || e.kind != ERR_NET ||
+		    failed > l->retries)
+			break;
+		until = wait_retry(failed, e.wait);
+		progress_wait(l->progress, until, e.msg);
+		if (wait_until(until, &e) < 0)
+			break;
+	}
 	if (end == FETCH_OK) {
 		struct buf all = buf_make(JOURNAL_CHUNKS_MAX);
 

@@ -1075,7 +1075,7 @@ put_file(const struct xetup_file *f, const struct digest *sha256, struct buf *b)
 
 enum fetch_end
 xetup_register(struct xetup_file *f, const struct digest *sha256,
-    const struct buf *records, unsigned retries, struct err *e)
+    const struct buf *records, struct err *e)
 {
 	struct buf b = buf_make(SHARD_MAX);
 	enum fetch_end end;
@@ -1089,13 +1089,7 @@ xetup_register(struct xetup_file *f, const struct digest *sha256,
 	else
 		xetup_records(f, &b);
 	shard_end(&b);
-	for (unsigned failed = 0;;) {
-		end = post(f->x, buf_str(&b), e);
-		if (end != FETCH_FAILED || e->kind != ERR_NET ||
-		    failed++ >= retries ||
-		    wait_until(wait_retry(failed, e->wait), e) < 0)
-			break;
-	}
+	end = post(f->x, buf_str(&b), e);
 	if (end == FETCH_OK && !records) {
 		xet_worked(f->x->xet);
 		pthread_mutex_lock(&f->x->lock);

@@ -139,10 +139,9 @@ bool xetup_trusts(const struct xetup_file *f);
  * that were given as full. */
 void xetup_records(const struct xetup_file *f, struct buf *b);
 
-/* Tells the storage of what the file with that SHA-256 is made; or of the xorbs
- * in records alone, if that is not NULL. With the retry rule. ELSEWHERE: it
- * refuses that. */
+/* Tries once to tell the storage of what the file with that SHA-256 is made; or of
+ * the xorbs in records alone, if that is not NULL. ELSEWHERE: it refuses that. */
 enum fetch_end xetup_register(struct xetup_file *f, const struct digest *sha256,
-    const struct buf *records, unsigned retries, struct err *e);
+    const struct buf *records, struct err *e);
 
 #endif

@@ -10,7 +10,7 @@ import time
 
 from fakehub import xet
 from fakehub.content import Bytes
-from kit import MB, hub_with, limit
+from kit import MB, Skip, hub_with, limit
 from upload import ID, commits, noise, puts, same, start, there, up, write
 
 LONG = bool(os.environ.get("HUB_LONG"))
@@ -286,6 +286,16 @@ def test_passing_faults(k):
         assert not puts(k) and len(commits(k)) == 1, fault
         assert there(k)["m.bin"].content.size == 1500000
     same(k)
+
+
+@hub_with(xet=True)
+def test_wait_for_the_shard(k):
+    """A long wait that the storage asks for is said."""
+    if not LONG:
+        raise Skip("waits for 7 s: HUB_LONG=1")
+    k.hub.fault(origin="cas", path="/shards", status=503, headers={"Retry-After": "7"})
+    write(k.dir, {"m.bin": data(46, 300000)})
+    by_xet(k, k.ok(up(k), err="the Xet storage answered with status 503"))
 
 
 @hub_with(xet=True)
