@@ -948,7 +948,7 @@ offer_hash_again(struct offer *o, struct offer_file *f, struct journal *j,
 		return -1;
 	}
 	f->hashed = true;
-	journal_put_hash(j, l->path, &l->stamp, &f->digest);
+	f->unsettled = !journal_put_hash(j, l->path, &l->stamp, &f->digest);
 	progress_finish(p, m.file, PROGRESS_DONE, NULL);
 	return 0;
 }

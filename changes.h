@@ -129,7 +129,8 @@ struct offer_file {
 	bool known;          /* the path is there now, with the content there */
 	struct digest there; /* known */
 	bool hashed;
-	bool remembered;      /* the hash was taken in an earlier run */
+	bool remembered; /* the hash was taken in an earlier run */
+	bool unsettled;  /* a change since then may not show in its times */
 	struct digest digest; /* hashed: SHA-256 for LFS, else git id */
 	enum offer_fate fate;
 	struct failure *failure; /* OFFER_FAILED */

@@ -433,17 +433,19 @@ is_settled(int64_t time)
 	return age < -3 * NS_PER_S || age >= tick;
 }
 
-void
+bool
 journal_put_hash(struct journal *j, const char *path, const struct stamp *stamp,
     const struct digest *d)
 {
 	struct saved en = make_entry(j, path, d->kind);
+	bool settled = is_settled(stamp->mtime) && is_settled(stamp->ctime);
 
 	en.stamp = *stamp;
 	en.digest = *d;
 	en.written = now_s();
-	if (is_settled(stamp->mtime) && is_settled(stamp->ctime))
+	if (settled)
 		append_entry(j, &en);
+	return settled;
 }
 
 void

@@ -73,8 +73,8 @@ bool journal_hash(const struct journal *j, const char *path,
     const struct stamp *stamp, enum hash_kind kind, struct digest *out);
 
 /* stamp: from before the file was hashed. A file that changed just now is not
- * saved, since it may change again without a new time. */
-void journal_put_hash(struct journal *j, const char *path,
+ * saved, since it may change again without a new time: false. */
+bool journal_put_hash(struct journal *j, const char *path,
     const struct stamp *stamp, const struct digest *d);
 
 /* Removes a SHA-256 that turned out to be wrong. */

@@ -817,7 +817,7 @@ begin_xet(struct run *run, struct lfs_job *j)
 
 	journal_xorbs(run->l->journal, &o->digest, &earlier);
 	return xetup_begin(
-	    j->xet, o->size, o->remembered ? &o->digest : NULL, &earlier);
+	    j->xet, o->size, o->in_doubt ? &o->digest : NULL, &earlier);
 }
 
 /* Opens the file. A job whose file cannot be opened is shown, too. */

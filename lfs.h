@@ -37,7 +37,7 @@ struct lfs_object {
 	const char *name;     /* for messages and the display */
 	uint64_t size;        /* not 0: the storage takes no empty content */
 	struct digest digest; /* SHA-256 */
-	bool remembered;      /* an earlier run took it */
+	bool in_doubt;        /* it may be wrong: what is sent is hashed, too */
 };
 
 #define LFS_NONE SIZE_MAX

@@ -125,7 +125,7 @@ send_lfs(struct batch *b, struct err *e)
 		    .name = f->path,
 		    .size = f->local->stamp.size,
 		    .digest = f->digest,
-		    .remembered = f->remembered,
+		    .in_doubt = f->remembered || f->unsettled,
 		};
 		b->lfs[b->lfs_n++] = f;
 	}

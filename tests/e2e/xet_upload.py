@@ -12,6 +12,7 @@ from fakehub import xet
 from fakehub.content import Bytes
 from kit import MB, Skip, hub_with, limit
 from upload import ID, commits, noise, puts, same, start, there, up, write
+from upload_truth import SETTLED, falsify
 
 LONG = bool(os.environ.get("HUB_LONG"))
 SEED = int(os.environ.get("HUB_SEED", "4"))
@@ -441,6 +442,19 @@ def test_only_the_commit_is_missing(k):
     r = by_xet(k, k.ok(up(k, "--json"), err="(2.10 MB, 0 B of it new)"))
     assert json.loads(r.out)["new"] == 0 and json.loads(r.out)["bytes"] == 2 * MB
     assert not k.hub.asked("cas") and len(commits(k)) == 1
+
+
+@hub_with(xet=True)
+def test_wrong_hash_in_the_journal(k):
+    """The storage is not told of a file under a hash that it does not have."""
+    write(k.dir, {"m.bin": data(60, 700001)})
+    time.sleep(SETTLED)
+    k.hub.fault(origin="cas", path="/xorbs/", hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0"), status=5)
+    falsify(k)
+    k.hub.forget()
+    by_xet(k, k.ok(up(k)))
+    assert len(k.hub.asked("cas", path="/shards")) == 1
 
 
 @hub_with(xet=True)

@@ -202,7 +202,8 @@ test_unsettled(void)
 			*(i % 2 ? &f.ctime : &f.mtime) = rows[i / 2].time;
 			snprintf(name, sizeof(name), "%zu", i);
 			if (!pass)
-				journal_put_hash(j, name, &f, &a);
+				CHECK_ROW(i, journal_put_hash(j, name, &f,
+						 &a) == rows[i / 2].known);
 			else
 				CHECK_ROW(
 				    i, journal_hash(j, name, &f, HASH_SHA256,
