@@ -45,6 +45,23 @@ within_files(uint64_t files)
 	return n < 1 ? 1 : n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
 }
 
+static uint64_t
+lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+unsigned
+jobs_packing(const struct jobs_machine *m, unsigned jobs, uint64_t each)
+{
+	uint64_t room = lower(m->process,
+	    lower(part(m->group, GROUP_PART), part(m->ram, RAM_PART)));
+	uint64_t taken = JOBS_BASE_PACKING + jobs * JOBS_EACH_XET;
+	uint64_t n = room < taken ? 0 : (room - taken) / each;
+
+	return n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
+}
+
 struct jobs_choice
 jobs_choose(const struct jobs_machine *m, enum jobs_ground ground, bool xet)
 {
@@ -68,12 +85,6 @@ jobs_choose(const struct jobs_machine *m, enum jobs_ground ground, bool xet)
 		if (bound[i].n < least.n)
 			least = bound[i];
 	return least;
-}
-
-static uint64_t
-lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* The path of our own group with that controller ("": version 2), from the text

@@ -40,6 +40,9 @@ struct err;
 #define JOBS_EACH ((uint64_t)512 << 10)
 #define JOBS_EACH_XET ((uint64_t)1 << 20)
 
+/* The first one where an upload compresses: with what it knows of chunks. */
+#define JOBS_BASE_PACKING ((uint64_t)16 << 20)
+
 /* The same in open files: two contents, each with its state, the connection,
  * and folders on the way to them; and small ones that wait for the disk. */
 #define JOBS_FILES_BASE 12
@@ -72,6 +75,11 @@ struct jobs_choice {
 /* xet: connections may be to the Xet storage. Pure. */
 struct jobs_choice jobs_choose(
     const struct jobs_machine *m, enum jobs_ground ground, bool xet);
+
+/* How many of these connections may compress at the same time, which takes that
+ * many bytes each: 0..JOBS_MOST. Pure. */
+unsigned jobs_packing(
+    const struct jobs_machine *m, unsigned jobs, uint64_t each);
 
 /* --- The settings. --- */
 

@@ -259,13 +259,20 @@ next_xorb(const struct lfs_job *j)
 }
 
 static bool
+is_packed(const struct xorb *xorb)
+{
+	return xorb->scheme != ENTRY_STORED;
+}
+
+static bool
 pick_xorb(struct lfs_queue *q, uint64_t now, struct lfs_work *w)
 {
 	for (struct lfs_job *j = q->first; j; j = j->next) {
 		if (!by_xet(j) || now < j->not_before)
 			continue;
 		w->xorb = next_xorb(j);
-		if (!w->xorb)
+		if (!w->xorb ||
+		    (is_packed(w->xorb) && q->packing >= q->packing_max))
 			continue;
 		w->task = LFS_TASK_XORB;
 		w->job = j;
@@ -331,9 +338,10 @@ lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
 	w->job->users++;
 	if (w->task == LFS_TASK_PART)
 		w->job->busy[w->part] = true;
-	else if (w->task == LFS_TASK_XORB)
+	else if (w->task == LFS_TASK_XORB) {
 		w->xorb->busy = true;
-	else if (w->task == LFS_TASK_PLAN)
+		q->packing += is_packed(w->xorb);
+	} else if (w->task == LFS_TASK_PLAN)
 		w->job->planning = true;
 	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
 	return true;
@@ -1386,12 +1394,16 @@ xorb_begin(void *ctx)
 static int
 xorb_read(void *ctx, void *to, size_t n, uint64_t at, struct err *e)
 {
+	return read_file(ctx, at, to, n, e);
+}
+
+static int
+xorb_sent(void *ctx, size_t n, struct err *e)
+{
 	struct sending *s = ctx;
 
 	if (!is_wanted(s))
 		return err_set(e, ERR_NET, "it is sent no further");
-	if (read_file(s, at, to, n, e) < 0)
-		return -1;
 	s->shown += n;
 	progress_add(s->run->l->progress, s->job->shown, n);
 	return 0;
@@ -1419,9 +1431,10 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 {
 	struct sending s = {.run = run, .job = j};
 	struct xetup_source source = {
-	    xorb_begin, xorb_read, xorb_check, &s, false};
+	    xorb_begin, xorb_read, xorb_sent, xorb_check, &s, false};
 	struct buf full = buf_make(0), records = buf_make(JOURNAL_XORB_MAX);
 	uint64_t began = wait_now();
+	bool packed = is_packed(xorb);
 	struct err e, changed;
 	enum fetch_end end = xetup_send(j->xet, xorb, &source, &e);
 
@@ -1449,6 +1462,7 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 		xet_failed(run, j, end, began, !source.answered, &e);
 	}
 	run->queue.sending--;
+	run->queue.packing -= packed;
 	crew_unlock(&run->mover.crew);
 	if (full.len)
 		put_shard(run, j, &full);
@@ -1569,7 +1583,8 @@ run_init(struct run *run, size_t n)
 	const struct lfs *l = run->l;
 
 	lfs_copies_init(&run->copies, run->object, n);
-	run->queue = (struct lfs_queue){.n = n, .open_max = l->jobs};
+	run->queue = (struct lfs_queue){
+	    .n = n, .open_max = l->jobs, .packing_max = l->packing};
 	run->mover = (struct mover){
 	    .ops = &ops,
 	    .ctx = run,

@@ -71,6 +71,7 @@ struct lfs {
 	const struct repo *repo;
 	const char *revision; /* NULL with a new pull request */
 	unsigned jobs;        /* connections at the most */
+	unsigned packing;     /* xorbs that may be packed at the same time */
 	unsigned retries;     /* tries in a row without a part arriving */
 	struct progress *progress;
 	struct journal *journal; /* or NULL */
@@ -125,13 +126,15 @@ struct lfs_job {
 
 struct lfs_queue {
 	struct lfs_job *first;
-	size_t n;          /* objects */
-	size_t asked;      /* those before that one are jobs, or settled */
-	bool asking;       /* a worker is at the next question */
-	unsigned open_max; /* files that may be open */
-	unsigned waiting;  /* jobs that are not begun */
-	unsigned begun;    /* jobs that are */
-	unsigned sending;  /* parts and xorbs under way */
+	size_t n;             /* objects */
+	size_t asked;         /* those before that one are jobs, or settled */
+	bool asking;          /* a worker is at the next question */
+	unsigned open_max;    /* files that may be open */
+	unsigned waiting;     /* jobs that are not begun */
+	unsigned begun;       /* jobs that are */
+	unsigned sending;     /* parts and xorbs under way, */
+	unsigned packing;     /* and those of them that are packed in memory; */
+	unsigned packing_max; /* no more than this many */
 };
 
 enum lfs_task {

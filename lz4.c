@@ -586,6 +586,10 @@ common(const unsigned char *p, const unsigned char *q, const unsigned char *end)
 {
 	const unsigned char *start = p;
 
+	while (end - p >= 4 && word(p) == word(q)) {
+		p += 4;
+		q += 4;
+	}
 	while (p < end && *p == *q) {
 		p++;
 		q++;

@@ -106,6 +106,7 @@ send_lfs(struct batch *b, struct err *e)
 	    .repo = d->repo,
 	    .revision = d->new_pr ? NULL : d->branch,
 	    .jobs = d->jobs,
+	    .packing = d->packing,
 	    .retries = d->retries,
 	    .progress = d->progress,
 	    .journal = d->journal,
@@ -1133,7 +1134,7 @@ open_xet(const struct upload *u)
 {
 	struct xetup *x =
 	    xetup_open(&u->s.repo, u->d.new_pr ? NULL : u->d.branch,
-		u->c->verbose ? u->s.progress : NULL);
+		u->d.packing > 0, u->c->verbose ? u->s.progress : NULL);
 	struct buf records = buf_make(JOURNAL_CHUNKS_MAX);
 
 	journal_chunks(u->journal, &records);
@@ -1160,6 +1161,7 @@ send_all(struct upload *u, struct err *e)
 	    u->o->commit_description ? u->o->commit_description : "";
 	d->new_pr = u->o->create_pr;
 	d->jobs = session_jobs(&u->s, JOBS_DISK, !u->c->no_xet);
+	d->packing = jobs_packing(&u->c->machine, d->jobs, XETUP_PACKING);
 	d->retries = u->c->retries;
 	d->journal = u->journal;
 	d->progress = u->s.progress;

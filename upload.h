@@ -50,7 +50,7 @@ struct delivery {
 	size_t gone_n;
 	const char *summary, *description;
 	bool new_pr; /* open a pull request for the commits */
-	unsigned jobs, retries;
+	unsigned jobs, packing, retries;
 	struct journal *journal;
 	struct xetup *xet; /* NULL: Xet is not to be used */
 	struct progress *progress;

@@ -38,11 +38,12 @@
 /* Xorbs that are not sent by this run; from then on nothing is learned. 5 MiB. */
 #define TOLD_MAX ((uint32_t)1 << 17)
 
-/* The longest answer about a chunk: 40,000 chunks. */
-#define ANSWER_MAX ((size_t)2 << 20)
+/* The longest answer about a chunk: the chunks of 5.7 GB. */
+#define ANSWER_MAX ((size_t)4 << 20)
 
-/* Chunks of a file from one question to the next, as in the official client. */
-#define SPACING 256
+/* Chunks of a file from one question to the next: 4 MiB, as the documentation
+ * of the storage wants it. */
+#define SPACING 64
 
 /* The storage is not asked for chunks any more after this many unanswered
  * questions in a row. */
@@ -73,8 +74,10 @@ struct key {
 struct xetup {
 	const struct repo *repo;
 	struct xet *xet;
-	pthread_mutex_t lock; /* guards what follows; held briefly */
-	struct named *named;  /* [number]; 0 is not used */
+	bool packs;              /* xorbs may be packed */
+	pthread_mutex_t reading; /* held while an answer is in memory */
+	pthread_mutex_t lock;    /* guards what follows; held briefly */
+	struct named *named;     /* [number]; 0 is not used */
 	uint32_t names, told;
 	struct known *known;  /* BUCKETS of BUCKET, each with the newest first;
 			      * NULL: none is known */
@@ -88,17 +91,19 @@ struct xetup {
 };
 
 struct xetup *
-xetup_open(
-    const struct repo *repo, const char *revision, struct progress *notes)
+xetup_open(const struct repo *repo, const char *revision, bool packs,
+    struct progress *notes)
 {
 	struct xetup *x = xcalloc(1, sizeof(*x));
 
 	x->repo = repo;
+	x->packs = packs;
 	x->xet = xet_open_to_write(repo, revision, notes);
 	x->key[0].expires = UINT64_MAX;
 	x->keys = 1;
 	x->names = 1;
 	x->named = xcalloc(1, sizeof(x->named[0]));
+	pthread_mutex_init(&x->reading, NULL);
 	pthread_mutex_init(&x->lock, NULL);
 	return x;
 }
@@ -109,6 +114,7 @@ xetup_close(struct xetup *x)
 	if (!x)
 		return;
 	pthread_mutex_destroy(&x->lock);
+	pthread_mutex_destroy(&x->reading);
 	xet_close(x->xet);
 	free(x->known);
 	free(x->named);
@@ -320,32 +326,44 @@ xetup_remember(struct xetup *x, struct str records)
 	remember(x, records);
 }
 
+/* Takes an answer about a chunk. False if it makes no sense. */
+static bool
+take_answer(struct xetup *x, struct response *resp)
+{
+	struct buf text = buf_make(ANSWER_MAX);
+	struct shard s;
+	struct err e;
+	bool is;
+
+	pthread_mutex_lock(&x->reading);
+	is = response_text(resp, &text, &e) == 0 &&
+	     shard_parse(buf_str(&text), &s, &e) == 0;
+	if (is)
+		learn_shard(x, &s, true);
+	buf_release(&text);
+	pthread_mutex_unlock(&x->reading);
+	return is;
+}
+
 /* Asks the storage for a chunk. Whatever goes wrong, it is not known then. */
 static void
 ask_chunk(struct xetup *x, const struct xethash *chunk)
 {
 	char name[XETHASH_TEXT + 1], path[128];
 	struct request q = {.method = "GET"};
-	struct buf text = buf_make(ANSWER_MAX);
 	struct response *resp;
 	enum fetch_end end;
 	bool answered = false;
-	struct shard s;
 	struct err e;
 
 	xethash_text(chunk, name);
 	snprintf(path, sizeof(path), "/v1/chunks/default/%s", name);
 	resp = xet_call(x->xet, path, &q, &end, &e);
-	if (resp && response_head(resp)->status == 404) {
+	if (resp && response_head(resp)->status == 404)
 		answered = true;
-	} else if (resp && response_head(resp)->status == 200 &&
-		   response_text(resp, &text, &e) == 0 &&
-		   shard_parse(buf_str(&text), &s, &e) == 0) {
-		learn_shard(x, &s, true);
-		answered = true;
-	}
+	else if (resp && response_head(resp)->status == 200)
+		answered = take_answer(x, resp);
 	response_close(resp);
-	buf_release(&text);
 	pthread_mutex_lock(&x->lock);
 	if (!answered)
 		x->silent++;
@@ -361,9 +379,22 @@ ask_chunk(struct xetup *x, const struct xethash *chunk)
 /* xetup_plan() returns after this many bytes. */
 #define PLAN_BYTES ((uint64_t)64 << 20)
 
-/* Terms of a file that name known chunks; if it has more, its other chunks are
- * sent. 3 MiB of memory. */
+/* Terms of a file that name known chunks, or packed xorbs, which are small; if
+ * it has more, its other chunks are sent, unpacked. 3 MiB of memory. */
 #define TERMS_MAX 32768
+
+/* Chunks of a file that are read before the first of them gets its place: what
+ * the storage says when it is asked for the last one counts for all. */
+#define AHEAD 256
+
+/* One of this many chunks that are sent is packed to see whether that pays. */
+#define SAMPLED 16
+
+/* It does if 1 byte of this many is saved. */
+#define PAYS 16
+
+/* Bytes of a xorb that is packed, before that. */
+#define PACKED_MAX (XETUP_PACKING - sizeof(struct packing))
 
 /* Records of xorbs that are kept for the shard of the file, in bytes: those of
  * 2.7 GB. */
@@ -379,6 +410,13 @@ struct piece {
 	struct xethash hash;
 	uint64_t at; /* in the file */
 	uint32_t size;
+};
+
+/* Scratch memory to pack a xorb. */
+struct packing {
+	struct packer packer;
+	unsigned char chunk[CHUNK_MAX];
+	unsigned char xorb[];
 };
 
 /* Chunks of a xorb that stand in a row there and in the file. */
@@ -402,8 +440,12 @@ struct xetup_file {
 	struct cutter cutter;
 	struct hash sha256;
 	uint64_t at;
-	uint64_t kept;  /* bytes that need not be sent */
-	unsigned since; /* chunks since the last question */
+	uint64_t kept;             /* bytes that need not be sent */
+	unsigned since;            /* chunks since the last question */
+	struct piece ahead[AHEAD]; /* a ring: ahead_n from ahead_first on */
+	unsigned ahead_first, ahead_n;
+	enum entry_scheme scheme; /* of the chunks that are to be sent */
+	unsigned until_sample;    /* chunks that are yet to be sent so */
 	struct xorb *open;
 	struct term *term;
 	size_t terms;
@@ -420,6 +462,8 @@ start(struct xetup_file *f)
 	blake3_init(&f->range, NULL);
 	f->at = f->kept = 0;
 	f->since = SPACING;
+	f->ahead_n = f->until_sample = 0;
+	f->scheme = ENTRY_STORED;
 	f->terms = 0;
 	f->planned = false;
 }
@@ -555,18 +599,33 @@ use_known(struct xetup_file *f, const struct xethash *hash, size_t size)
 	return is;
 }
 
-/* Whether the storage is to be asked for a chunk that is not known. */
+/* Whether the storage is to be asked for a chunk. */
 static bool
-is_worth_asking(struct xetup_file *f, const struct xethash *hash)
+is_worth_asking(struct xetup_file *f, const struct piece *chunk)
 {
 	struct xetup *x = f->x;
-	bool silent;
+	bool is;
 
+	if (f->since < SPACING || f->terms >= TERMS_MAX ||
+	    (chunk->at && !xethash_is_global(&chunk->hash)))
+		return false;
 	pthread_mutex_lock(&x->lock);
-	silent = x->doubted || x->silent >= SILENT_MAX;
+	is = !x->doubted && x->silent < SILENT_MAX && !find(x, &chunk->hash);
 	pthread_mutex_unlock(&x->lock);
-	return !silent && f->terms < TERMS_MAX && f->since >= SPACING &&
-	       (!f->terms || xethash_is_global(hash));
+	return is;
+}
+
+/* A chunk is the next one of the file; there is room for it. */
+static void
+put_ahead(struct xetup_file *f, const struct piece *chunk)
+{
+	if (is_worth_asking(f, chunk)) {
+		f->since = 0;
+		ask_chunk(f->x, &chunk->hash);
+	}
+	if (f->since < SPACING)
+		f->since++;
+	f->ahead[(f->ahead_first + f->ahead_n++) % AHEAD] = *chunk;
 }
 
 /* The open xorb is complete: it gets its name. */
@@ -597,62 +656,110 @@ length_of(const struct xorb *xorb)
 	return xorb->size + xorb->pieces * ENTRY_HEADER;
 }
 
+/* Whether the open xorb may have a chunk of that size, too. */
+static bool
+fits(const struct xetup_file *f, size_t size)
+{
+	const struct xorb *xorb = f->open;
+	uint64_t most = f->scheme == ENTRY_STORED ? XORB_MAX : PACKED_MAX;
+
+	return xorb->scheme == f->scheme && xorb->pieces < XORB_CHUNKS_MAX &&
+	       length_of(xorb) + ENTRY_HEADER + size <= most;
+}
+
 /* Puts a chunk into the open xorb. Returns the one that is complete, since it
  * has no room for the chunk; NULL: none. */
 static struct xorb *
-put_chunk(struct xetup_file *f, const struct xethash *hash, size_t size)
+put_chunk(struct xetup_file *f, const struct piece *chunk)
 {
 	static const struct named open = {.state = NAMED_OPEN};
 	struct xetup *x = f->x;
 	struct xorb *full = NULL, *xorb;
 
-	if (f->open && (f->open->pieces == XORB_CHUNKS_MAX ||
-			   length_of(f->open) + ENTRY_HEADER + size > XORB_MAX))
+	if (f->open && !fits(f, chunk->size))
 		full = close_xorb(f);
-	if (!f->open)
+	if (!f->open) {
 		f->open = xcalloc(1, sizeof(*f->open));
+		f->open->scheme = f->scheme;
+	}
 	xorb = f->open;
 	pthread_mutex_lock(&x->lock);
 	if (!xorb->number)
 		xorb->number = add_name(x, &open);
-	learn(x, hash, 0, xorb->number, xorb->pieces);
+	learn(x, &chunk->hash, 0, xorb->number, xorb->pieces);
 	pthread_mutex_unlock(&x->lock);
-	add_term(f, xorb->number, xorb->pieces, hash, size);
+	add_term(f, xorb->number, xorb->pieces, &chunk->hash, chunk->size);
 	xorb->piece = one_more(xorb->piece, xorb->pieces, sizeof(*xorb->piece));
-	xorb->piece[xorb->pieces++] = (struct piece){
-	    .hash = *hash, .at = f->at - size, .size = (uint32_t)size};
-	xorb->size += size;
+	xorb->piece[xorb->pieces++] = *chunk;
+	xorb->size += chunk->size;
 	return full;
 }
 
-/* A chunk ends at f->at. Returns as put_chunk(). */
-static struct xorb *
-place_chunk(struct xetup_file *f, const struct xethash *hash, size_t size,
-    uint64_t *kept)
-{
-	bool known = use_known(f, hash, size);
+/* What reads on in a file. */
+struct plan {
+	struct xetup_file *f;
+	int fd;
+	const char *name;
+	struct xorb *xorb;       /* one that is complete */
+	uint64_t kept;           /* as xetup_plan() gives it */
+	struct packing *packing; /* NULL: no chunk was packed yet */
+};
 
-	if (!known && is_worth_asking(f, hash)) {
-		f->since = 0;
-		ask_chunk(f->x, hash);
-		known = use_known(f, hash, size);
-	}
-	if (f->since < SPACING)
-		f->since++;
-	if (!known)
-		return put_chunk(f, hash, size);
-	*kept += size;
-	return NULL;
+/* Packs a chunk as a sample, to decide how it and those after it are sent. */
+static int
+sample(struct plan *p, const struct piece *chunk, struct err *e)
+{
+	struct xetup_file *f = p->f;
+	struct packing *k = p->packing;
+	size_t lz4, bg4;
+
+	if (!k)
+		k = p->packing = xmalloc(sizeof(*k) + ENTRY_HEADER + CHUNK_MAX);
+	if (file_pread(p->fd, k->chunk, chunk->size, chunk->at, p->name, e) < 0)
+		return -1;
+	lz4 = entry_pack(&k->packer, ENTRY_LZ4, k->chunk, chunk->size, k->xorb);
+	bg4 = entry_pack(&k->packer, ENTRY_BG4, k->chunk, chunk->size, k->xorb);
+	f->scheme = bg4 < lz4 ? ENTRY_BG4 : ENTRY_LZ4;
+	if ((bg4 < lz4 ? bg4 : lz4) + chunk->size / PAYS >=
+	    ENTRY_HEADER + chunk->size)
+		f->scheme = ENTRY_STORED;
+	f->until_sample = SAMPLED;
+	return 0;
 }
 
-/* The file was read to its end. */
+/* Gives the oldest chunk that was read its place. */
 static int
-end_plan(struct xetup_file *f, struct xorb **xorb, struct err *e)
+place_chunk(struct plan *p, struct err *e)
 {
+	struct xetup_file *f = p->f;
+	const struct piece *chunk = &f->ahead[f->ahead_first];
+
+	if (use_known(f, &chunk->hash, chunk->size)) {
+		p->kept += chunk->size;
+	} else {
+		if (f->terms >= TERMS_MAX)
+			f->scheme = ENTRY_STORED;
+		else if (f->x->packs && !f->until_sample &&
+			 sample(p, chunk, e) < 0)
+			return -1;
+		if (f->until_sample)
+			f->until_sample--;
+		p->xorb = put_chunk(f, chunk);
+	}
+	f->ahead_first = (f->ahead_first + 1) % AHEAD;
+	f->ahead_n--;
+	return 0;
+}
+
+/* The file was read to its end, and all its chunks have their places. */
+static int
+end_plan(struct plan *p, struct err *e)
+{
+	struct xetup_file *f = p->f;
 	struct digest found;
 
 	if (f->open) {
-		*xorb = close_xorb(f);
+		p->xorb = close_xorb(f);
 		return 0;
 	}
 	if (f->proof) {
@@ -664,6 +771,37 @@ end_plan(struct xetup_file *f, struct xorb **xorb, struct err *e)
 	xethash_end(&f->range, &f->term[f->terms - 1].proof);
 	f->planned = true;
 	return 0;
+}
+
+/* Takes the chunks of n bytes; or less, if a xorb is complete before. last: the
+ * file ends with them. */
+static int
+take_bytes(struct plan *p, const unsigned char *bytes, size_t n, bool last,
+    struct err *e)
+{
+	struct xetup_file *f = p->f;
+	struct piece chunk;
+	int rv = 0;
+
+	while (rv == 0 && n && !p->xorb) {
+		size_t size, some;
+
+		some =
+		    cutter_take(&f->cutter, bytes, n, last, &chunk.hash, &size);
+		if (f->proof)
+			hash_update(&f->sha256, bytes, some);
+		bytes += some;
+		n -= some;
+		f->at += some;
+		if (!size)
+			continue;
+		chunk.at = f->at - size;
+		chunk.size = (uint32_t)size;
+		put_ahead(f, &chunk);
+		if (f->ahead_n == AHEAD)
+			rv = place_chunk(p, e);
+	}
+	return rv;
 }
 
 /* Moves records that have become many to *full. */
@@ -704,38 +842,31 @@ int
 xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
     uint64_t *kept, struct buf *full, struct err *e)
 {
+	struct plan p = {.f = f, .fd = fd, .name = name};
 	unsigned char *bytes = xmalloc(READ_SIZE);
 	uint64_t stop = f->at + PLAN_BYTES;
 	int rv = 0;
 
-	*xorb = NULL;
-	*kept = 0;
 	take_earlier(f);
-	while (rv == 0 && !*xorb && f->at < f->size && f->at < stop) {
+	while (rv == 0 && !p.xorb && f->at < f->size && f->at < stop) {
 		uint64_t left = f->size - f->at;
-		size_t n = left < READ_SIZE ? (size_t)left : READ_SIZE, i = 0;
+		size_t n = left < READ_SIZE ? (size_t)left : READ_SIZE;
 
 		rv = wait_check(e);
 		if (rv == 0)
 			rv = file_pread(fd, bytes, n, f->at, name, e);
-		while (rv == 0 && i < n && !*xorb) {
-			struct xethash hash;
-			size_t size, some;
-
-			some = cutter_take(&f->cutter, bytes + i, n - i,
-			    left == n, &hash, &size);
-			if (f->proof)
-				hash_update(&f->sha256, bytes + i, some);
-			i += some;
-			f->at += some;
-			if (size)
-				*xorb = place_chunk(f, &hash, size, kept);
-		}
+		if (rv == 0)
+			rv = take_bytes(&p, bytes, n, left == n, e);
 	}
-	if (rv == 0 && !*xorb && f->at == f->size)
-		rv = end_plan(f, xorb, e);
+	while (rv == 0 && !p.xorb && f->at == f->size && f->ahead_n)
+		rv = place_chunk(&p, e);
+	if (rv == 0 && !p.xorb && f->at == f->size)
+		rv = end_plan(&p, e);
 	take_full(&f->told, full);
-	f->kept += *kept;
+	*xorb = p.xorb;
+	*kept = p.kept;
+	f->kept += p.kept;
+	free(p.packing);
 	free(bytes);
 	return rv;
 }
@@ -747,8 +878,10 @@ struct sending {
 	const struct xorb *xorb;
 	struct xetup_source *source;
 	uint64_t length;
-	size_t i;    /* the piece, */
-	uint32_t in; /* and how much of its entry was given */
+	struct packing *packing; /* NULL: its bytes come from the file */
+	size_t i;                /* the piece, */
+	uint32_t in;             /* and how much of its entry was given */
+	uint64_t told;           /* bytes of the file that sent() knows of */
 	bool whole;
 };
 
@@ -772,7 +905,8 @@ read_entry(
 		left = ENTRY_HEADER + piece->size - s->in;
 		*n = left < cap ? left : cap;
 		if (from->read(from->ctx, p, *n,
-			piece->at + s->in - ENTRY_HEADER, e) < 0)
+			piece->at + s->in - ENTRY_HEADER, e) < 0 ||
+		    from->sent(from->ctx, *n, e) < 0)
 			return -1;
 	}
 	s->in += (uint32_t)*n;
@@ -780,6 +914,23 @@ read_entry(
 		s->i++;
 		s->in = 0;
 	}
+	return 0;
+}
+
+/* Gives the next bytes of a packed xorb. The display gets as much of the file
+ * as the part of the xorb. */
+static int
+read_packed(struct sending *s, uint64_t offset, unsigned char *p, size_t cap,
+    size_t *n, struct err *e)
+{
+	uint64_t left = s->length - offset, sent;
+
+	*n = left < cap ? (size_t)left : cap;
+	memcpy(p, s->packing->xorb + offset, *n);
+	sent = s->xorb->size * (offset + *n) / s->length;
+	if (s->source->sent(s->source->ctx, (size_t)(sent - s->told), e) < 0)
+		return -1;
+	s->told = sent;
 	return 0;
 }
 
@@ -792,15 +943,38 @@ read_xorb(
 
 	if (!offset) {
 		s->i = s->in = 0;
-		s->whole = false;
+		s->told = 0;
 		s->source->begin(s->source->ctx);
 	}
-	for (*n = 0; *n < cap && s->i < s->xorb->pieces; *n += more)
+	*n = 0;
+	if (s->packing && read_packed(s, offset, to, cap, n, e) < 0)
+		return -1;
+	for (; !s->packing && *n < cap && s->i < s->xorb->pieces; *n += more)
 		if (read_entry(
 			s, (unsigned char *)to + *n, cap - *n, &more, e) < 0)
 			return -1;
-	s->whole = s->i == s->xorb->pieces;
+	s->whole = offset + *n == s->length;
 	return s->whole ? s->source->check(s->source->ctx, e) : 0;
+}
+
+/* Packs a xorb. Its bytes are the same each time. */
+static int
+pack_xorb(struct sending *s, struct err *e)
+{
+	const struct xorb *xorb = s->xorb;
+	struct packing *k = s->packing = xmalloc(sizeof(*k) + s->length);
+
+	s->length = 0;
+	for (size_t i = 0; i < xorb->pieces; i++) {
+		const struct piece *piece = &xorb->piece[i];
+
+		if (s->source->read(s->source->ctx, k->chunk, piece->size,
+			piece->at, e) < 0)
+			return -1;
+		s->length += entry_pack(&k->packer, xorb->scheme, k->chunk,
+		    piece->size, k->xorb + s->length);
+	}
+	return 0;
 }
 
 static struct xethash
@@ -818,20 +992,24 @@ enum fetch_end
 xetup_send(struct xetup *x, const struct xorb *xorb,
     struct xetup_source *source, struct err *e)
 {
-	struct sending s = {.xorb = xorb, .source = source};
+	struct sending s = {
+	    .xorb = xorb, .source = source, .length = length_of(xorb)};
 	struct request q = {.method = "POST",
 	    .content_type = "application/octet-stream",
-	    .length = length_of(xorb),
 	    .body_read = read_xorb,
 	    .ctx = &s};
 	char name[XETHASH_TEXT + 1], path[128];
 	const struct xethash hash = name_of(x, xorb);
-	struct response *resp;
-	enum fetch_end end;
+	struct response *resp = NULL;
+	enum fetch_end end = FETCH_FAILED;
 
 	xethash_text(&hash, name);
 	snprintf(path, sizeof(path), "/v1/xorbs/default/%s", name);
-	resp = xet_call(x->xet, path, &q, &end, e);
+	if (xorb->scheme == ENTRY_STORED || pack_xorb(&s, e) == 0) {
+		q.length = s.length;
+		resp = xet_call(x->xet, path, &q, &end, e);
+	}
+	free(s.packing);
 	source->answered = resp != NULL;
 	if (!resp)
 		return end;
@@ -853,7 +1031,9 @@ xetup_put_records(struct xetup *x, const struct xorb *xorb, struct buf *b)
 	    .hash = name_of(x, xorb),
 	    .count = (uint32_t)xorb->pieces,
 	    .size = (uint32_t)xorb->size,
-	    .packed = (uint32_t)length_of(xorb)};
+	    /* It need not say: the official client never does. */
+	    .packed =
+		xorb->scheme == ENTRY_STORED ? (uint32_t)length_of(xorb) : 0};
 	uint32_t at = 0;
 
 	shard_put(b, &r);

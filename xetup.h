@@ -10,6 +10,8 @@
  * them, the others are put together to xorbs of up to 64 MiB. Each xorb is sent
  * as soon as it is complete, soon after its bytes were read: its length and its
  * name are known, so the bytes come from the file once more, not from memory.
+ * But where samples say that compression pays, xorbs are small, and each is
+ * packed in memory before it is sent, since its length is known only then.
  * When all xorbs are stored, a shard tells the storage of what the file is
  * made, and proves it.
  *
@@ -27,6 +29,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chunk.h"
 #include "fetch.h"
 #include "hash.h"
 #include "str.h"
@@ -39,9 +42,9 @@ struct xetup;
 struct xetup_file;
 
 /* For uploads to a revision; NULL: for a new pull request. All is borrowed.
- * notes: for -v; NULL: silent. */
-struct xetup *xetup_open(
-    const struct repo *repo, const char *revision, struct progress *notes);
+ * packs: there is memory to compress. notes: for -v; NULL: silent. */
+struct xetup *xetup_open(const struct repo *repo, const char *revision,
+    bool packs, struct progress *notes);
 void xetup_close(struct xetup *x); /* takes NULL */
 
 /* False once the storage turned out to be unusable. */
@@ -61,9 +64,10 @@ uint64_t xetup_there(struct xetup *x);
 /* A xorb of a file. The caller keeps a list of those that are to be sent. */
 struct xorb {
 	struct xorb *next;
-	bool busy;       /* the caller's: it is being sent */
-	uint32_t number; /* in this run */
-	uint64_t size;   /* bytes of the file in it */
+	bool busy;                /* the caller's: it is being sent */
+	enum entry_scheme scheme; /* ENTRY_STORED: it is not packed */
+	uint32_t number;          /* in this run */
+	uint64_t size;            /* bytes of the file in it */
 	struct piece *piece;
 	size_t pieces;
 };
@@ -100,11 +104,16 @@ struct xetup_source {
 	void (*begin)(void *ctx);
 	/* Reads n bytes of the file at that offset. */
 	int (*read)(void *ctx, void *p, size_t n, uint64_t at, struct err *e);
+	/* n more bytes of the file are sent. Fails if no more are wanted. */
+	int (*sent)(void *ctx, size_t n, struct err *e);
 	/* Called before the last byte is sent: 0 if the file is unchanged. */
 	int (*check)(void *ctx, struct err *e);
 	void *ctx;
 	bool answered; /* the result: the storage has answered */
 };
+
+/* Bytes of memory to send a xorb that is packed. */
+#define XETUP_PACKING ((size_t)2 << 20)
 
 /* Tries once to send a xorb, from any thread. FETCH_ELSEWHERE: the storage will
  * never take it. */

@@ -7,10 +7,11 @@ import random
 import shutil
 import signal
 import time
+from collections import Counter
 
-from fakehub import xet
+from fakehub import mixed, xet
 from fakehub.content import Bytes
-from kit import MB, Skip, hub_with, limit
+from kit import MB, Skip, bounded, hub_with, is_checked, limit
 from upload import ID, commits, noise, puts, same, start, there, up, write
 from upload_truth import SETTLED, falsify
 
@@ -55,13 +56,91 @@ def test_all_of_a_folder(k):
 @hub_with(xet=True)
 def test_several_xorbs(k):
     """The file of 66 MiB needs two; it can be had again by Xet."""
-    write(k.dir, {"m.bin": noise(1, MB) + data(3, 65 * MB)})
+    write(k.dir, {"m.bin": data(2, MB) + data(3, 65 * MB)})
     by_xet(k, k.ok(up(k)))
     assert len(k.hub.asked("cas", "POST", "/xorbs/")) == 2
     to = k.top / "back"
     k.ok(k.download(ID, to=to))
     assert (to / "m.bin").read_bytes() == (k.dir / "m.bin").read_bytes()
     assert k.from_cdn() == 0
+
+
+def weights(seed, size):
+    """Numbers of four bytes, which BG4 packs and LZ4 alone does not."""
+    made = bytearray(data(seed, size))
+    made[2::4] = bytes(b % 8 for b in made[2::4])
+    made[3::4] = b"\x3f" * len(made[3::4])
+    return bytes(made)
+
+
+def text(seed, size):
+    words = [b"%x" % n for n in range(900)]
+    return b" ".join(random.Random(seed).choices(words, k=size // 3))[:size]
+
+
+def schemes(xorbs):
+    """How many entries of each scheme they have."""
+    return Counter(int(scheme) for x in xorbs
+                   for _, _, scheme, _ in xet.TOOL.lines("entries", x.content.read()))
+
+
+@hub_with(xet=True)
+def test_packed(k):
+    """What becomes smaller is packed, in small xorbs; noise is sent as it is, in large ones. Each
+    can be had again by Xet."""
+    files = {"w.bin": weights(50, 4 * MB + 1), "t.bin": text(51, 1000001), "n.bin": data(52, 3 * MB),
+             "m.bin": mixed(53, 2 * MB), "z.bin": bytes(70000), "one.bin": b"1"}
+    write(k.dir, files)
+    by_xet(k, k.ok(up(k)))
+    found = [(schemes([x]), x.starts[-1]) for x in k.hub.cas.xorbs.values()]
+    whole = sum((entries for entries, _ in found), Counter())
+    assert whole[xet.BG4] > 40 and whole[xet.LZ4] > 8 and whole[xet.STORED] > 40, whole
+    assert max(size for entries, size in found if len(entries) > 1 or 0 not in entries) < 2 * MB
+    assert max(size for _, size in found) == 3 * MB
+    assert sent(k) < 0.85 * sum(map(len, files.values())), sent(k)
+    to = k.top / "back"
+    k.ok(k.download(ID, to=to))
+    for name, content in files.items():
+        assert (to / name).read_bytes() == content, name
+
+
+@hub_with(xet=True)
+def test_packed_in_trouble(k):
+    """A second try packs the xorb again; a third run has nothing to send."""
+    write(k.dir, {"w.bin": weights(54, 6 * MB)})
+    for fault in (dict(status=503), dict(hang_up_after=1), dict(hang_up_after=700001, reset=True),
+                  dict(lose_answer=True), dict(status=401)):
+        k.hub.fault(origin="cas", path="/xorbs/", **fault)
+    by_xet(k, k.ok(up(k, "-j", "2")))
+    k.hub.forget()
+    write(k.dir, {"w.bin": weights(54, 6 * MB) + b"more"})
+    by_xet(k, k.ok(up(k)))
+    assert sent(k) < 300000
+
+
+@hub_with(xet=True)
+def test_packed_and_interrupted(k):
+    """The journal knows packed xorbs, too."""
+    write(k.dir, {"w.bin": weights(55, 9 * MB)})
+    k.hub.fault(origin="cas", path="/xorbs/", skip=3, hang_up=True, count=None)
+    k.ok(up(k, "--retries", "0", "-j", "1"), status=5)
+    first = set(k.hub.cas.xorbs)
+    assert len(first) == 3
+    k.hub.forget()
+    by_xet(k, k.ok(up(k, "-j", "8")))
+    again = [e["path"] for e in k.hub.asked("cas", "POST", "/xorbs/")]
+    assert len(again) == len(k.hub.cas.xorbs) - 3
+    assert not any(hash in path for hash in first for path in again)
+
+
+@hub_with(xet=True)
+def test_little_memory(k):
+    """There nothing is packed."""
+    if is_checked():
+        raise Skip("a sanitizer wants address space without end")
+    write(k.dir, {"w.bin": weights(56, 3 * MB)})
+    by_xet(k, k.ok(up(k, "-j", "2", wrap=bounded(18))))
+    assert set(schemes(k.hub.cas.xorbs.values())) == {xet.STORED}
 
 
 @hub_with(xet=True)
@@ -88,6 +167,25 @@ def test_only_what_is_new(k):
     by_xet(k, k.ok(up(k, "-j", "1"), err="kB of it new"))
     # The first chunk of next.bin is another, so nothing is known of it but what m.bin has found.
     assert 0 < sent(k) < MB, sent(k)
+
+
+@hub_with(xet=True)
+def test_inserted(k):
+    """The Hub knows the file, but for the chunks that another beginning makes. It may be asked again
+    for chunk 157, and the answer counts for the chunks before it, too. Of a file that was changed in
+    some places it knows the first chunk."""
+    content = data(67, 9 * MB)
+    write(k.dir, {"m.bin": content})
+    by_xet(k, k.ok(up(k)))
+    for change, answers, most in ((b"12345" + content, [404, 200], 150000),
+                                  (content[:4 * MB] + data(68, 90000) + content[4 * MB + 90000:],
+                                   [200], 300000)):
+        k.hub.forget()
+        shutil.rmtree(str(k.dir / ".cache"))
+        write(k.dir, {"m.bin": change})
+        by_xet(k, k.ok(up(k)))
+        assert [e["status"] for e in k.hub.asked("cas", "GET", "/chunks/")] == answers
+        assert 0 < sent(k) < most, sent(k)
 
 
 @hub_with(xet=True, dedupe=False)

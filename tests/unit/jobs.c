@@ -66,6 +66,29 @@ test_choose(void)
 }
 
 static void
+test_packing(void)
+{
+	static const struct {
+		struct jobs_machine m;
+		unsigned jobs, n;
+	} t[] = {
+	    {{NONE, NONE, NONE, NONE, 0}, 8, 8},
+	    {{NONE, NONE, NONE, NONE, 0}, 1, 8},
+	    {{MB(40), NONE, NONE, NONE, 0}, 8, 8},
+	    {{MB(40) - 1, NONE, NONE, NONE, 0}, 8, 7},
+	    {{MB(26) - 1, NONE, NONE, NONE, 0}, 8, 0},
+	    {{MB(26) - 1, NONE, NONE, NONE, 0}, 7, 1},
+	    {{0, NONE, NONE, NONE, 0}, 1, 0},
+	    {{NONE, MB(64), NONE, NONE, 0}, 8, 4},
+	    {{NONE, NONE, MB(256), NONE, 0}, 8, 4},
+	    {{NONE, NONE, MB(128), NONE, 0}, 2, 0},
+	};
+
+	for (size_t i = 0; i < countof(t); i++)
+		CHECK_ROW(i, jobs_packing(&t[i].m, t[i].jobs, MB(2)) == t[i].n);
+}
+
+static void
 test_own_group(void)
 {
 	static const struct {
@@ -117,6 +140,7 @@ int
 main(void)
 {
 	test_choose();
+	test_packing();
 	test_own_group();
 	test_look();
 	return test_end();

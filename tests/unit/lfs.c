@@ -269,7 +269,7 @@ send_all(struct bench *t, const char *which, struct err *e)
 	struct repo repo = {
 	    t->client, t->endpoint, REPO_MODEL, "org/name", true, false};
 	struct lfs l = {
-	    &repo, "main", 1, 2, t->progress, t->journal, NULL, &ops, t};
+	    &repo, "main", 1, 0, 2, t->progress, t->journal, NULL, &ops, t};
 	struct lfs_object all[4];
 	size_t n = 0;
 

@@ -222,7 +222,7 @@ xet_setup(struct xet *t)
 	t->client = client_open(&o, &e);
 	t->repo = (struct repo){
 	    .client = t->client, .endpoint = o.endpoint, .id = "acme/tiny"};
-	t->x = xetup_open(&t->repo, "main", NULL);
+	t->x = xetup_open(&t->repo, "main", false, NULL);
 }
 
 static void

@@ -20,6 +20,8 @@ struct bench {
 	struct digest digest;
 	int fd;
 	uint64_t size;
+	uint64_t sent; /* of a xorb */
+	unsigned checked;
 };
 
 static const struct journal_pieces no_pieces = {.fd = -1};
@@ -52,7 +54,7 @@ setup(struct bench *t)
 	t->client = client_open(&o, &e);
 	t->repo = (struct repo){
 	    .client = t->client, .endpoint = o.endpoint, .id = "acme/tiny"};
-	t->x = xetup_open(&t->repo, "main", NULL);
+	t->x = xetup_open(&t->repo, "main", true, NULL);
 	t->x->silent = SILENT_MAX;
 	t->fd = -1;
 }
@@ -66,7 +68,8 @@ teardown(struct bench *t)
 	scratch_remove(t->root);
 }
 
-/* Writes a file of these seeds' pieces of 1 MB each; 0: zeros. */
+/* Writes a file of these seeds' pieces of 1 MB each; 0: zeros; letters: such
+ * that BG4 makes them smaller. */
 static void
 make(struct bench *t, const char *pieces)
 {
@@ -90,6 +93,10 @@ make(struct bench *t, const char *pieces)
 			x ^= x >> 7;
 			x ^= x << 17;
 			bytes[i] = (unsigned char)(x >> 32);
+			if (*pieces >= 'a' && i % 4 == 3)
+				bytes[i] = 0x3f;
+			else if (*pieces >= 'a' && i % 4 == 2)
+				bytes[i] &= 7;
 		}
 		CHECK(!file_write(t->fd, bytes, n));
 		hash_update(&h, bytes, n);
@@ -376,7 +383,7 @@ test_doubt(void)
 {
 	struct bench t;
 	struct xetup_file *f;
-	struct xethash first = {{0}};
+	const struct piece first = {.at = 0};
 
 	setup(&t);
 	t.x->silent = 0;
@@ -387,6 +394,129 @@ test_doubt(void)
 	xetup_again(f, true);
 	answer(&t, 8, 1, 1, 0);
 	CHECK(t.x->told == 1 && !is_worth_asking(f, &first));
+	xetup_end(f);
+	teardown(&t);
+}
+
+static void
+nothing(void *ctx)
+{
+	(void)ctx;
+}
+
+static int
+read_file(void *ctx, void *p, size_t n, uint64_t at, struct err *e)
+{
+	const struct bench *t = ctx;
+
+	return file_pread(t->fd, p, n, at, "file", e);
+}
+
+static int
+count_sent(void *ctx, size_t n, struct err *e)
+{
+	struct bench *t = ctx;
+
+	(void)e;
+	t->sent += n;
+	return 0;
+}
+
+static int
+unchanged(void *ctx, struct err *e)
+{
+	struct bench *t = ctx;
+
+	(void)e;
+	t->checked++;
+	return 0;
+}
+
+/* What is sent of a xorb, twice, in pieces of that size at most, unpacks to what
+ * the file has. Returns its length. */
+static uint64_t
+send_xorb(struct bench *t, const struct xorb *xorb, size_t piece)
+{
+	struct xetup_source source = {
+	    nothing, read_file, count_sent, unchanged, t, false};
+	struct sending s = {
+	    .xorb = xorb, .source = &source, .length = length_of(xorb)};
+	unsigned char *bytes = xmalloc(piece), *want = xmalloc(CHUNK_MAX);
+	struct unpacker u;
+	size_t n, used;
+	struct str chunk;
+	struct err e;
+
+	unpacker_init(&u);
+	CHECK(xorb->scheme == ENTRY_STORED || !pack_xorb(&s, &e));
+	for (unsigned try = 0; try < 2; try++) {
+		size_t i = 0;
+
+		t->sent = t->checked = 0;
+		for (uint64_t at = 0; at < s.length; at += n) {
+			CHECK(!read_xorb(&s, at, bytes, piece, &n, &e) && n);
+			CHECK(s.whole == (at + n == s.length));
+			for (size_t k = 0; k < n; k += used) {
+				CHECK(!unpacker_take(
+				    &u, bytes + k, n - k, &used, &chunk, &e));
+				if (!chunk.n)
+					continue;
+				CHECK(chunk.n == xorb->piece[i].size);
+				CHECK(!read_file(
+				    t, want, chunk.n, xorb->piece[i].at, &e));
+				CHECK(!memcmp(want, chunk.s, chunk.n));
+				i++;
+			}
+		}
+		CHECK(i == xorb->pieces && unpacker_is_between(&u));
+		CHECK(t->sent == xorb->size && t->checked == 1);
+	}
+	unpacker_release(&u);
+	free(s.packing);
+	free(want);
+	free(bytes);
+	return s.length;
+}
+
+/* What becomes smaller is in xorbs of its own, for which there is memory. */
+static void
+test_packed(void)
+{
+	struct bench t;
+	struct xetup_file *f;
+	uint64_t kept, packed = 0, stored = 0, length = 0;
+	struct xorb *xorb;
+	struct buf full;
+	struct err e;
+
+	setup(&t);
+	make(&t, "12abcdef34");
+	f = xetup_begin(t.x, t.size, NULL, &no_pieces);
+	while (!xetup_is_planned(f)) {
+		CHECK(!xetup_plan(f, t.fd, "file", &xorb, &kept, &full, &e));
+		if (!xorb)
+			continue;
+		if (xorb->scheme == ENTRY_STORED) {
+			stored += xorb->size;
+			CHECK(send_xorb(&t, xorb, 700001) == length_of(xorb));
+		} else {
+			CHECK(xorb->scheme == ENTRY_BG4);
+			CHECK(length_of(xorb) <= PACKED_MAX);
+			packed += xorb->size;
+			length += send_xorb(&t, xorb, 65536);
+		}
+		xetup_stored(f, xorb, &full);
+	}
+	/* The kind changes after up to SAMPLED chunks. */
+	CHECK(packed > 4000000 && stored > 2000000);
+	CHECK(length < packed * 4 / 5);
+	xetup_end(f);
+	t.x->packs = false;
+	make(&t, "ghi");
+	f = xetup_begin(t.x, t.size, NULL, &no_pieces);
+	plan(&t, f, &kept, &xorb);
+	CHECK(xorb->scheme == ENTRY_STORED && xorb->size == t.size);
+	xetup_drop(t.x, xorb);
 	xetup_end(f);
 	teardown(&t);
 }
@@ -494,6 +624,7 @@ main(void)
 	test_endless_answers();
 	test_keys();
 	test_doubt();
+	test_packed();
 	test_another_hash();
 	test_index();
 	test_events();

@@ -79,7 +79,8 @@ class Cas:
         self.xorbs = {}   # hash -> Xorb
         self.files = {}   # hash -> Rebuilt
         self.places = {}  # hash of a chunk -> (Xorb, its number), of all chunks
-        self.known = {}   # the same of those that may be asked for
+        self.known = {}   # hash of a chunk that may be asked for -> Xorb
+        self.beside = {}  # hash of a xorb -> the xorbs of the shard that named it first
         self.grants = {}
         self.key = os.urandom(32)  # of the names of chunks in answers
 
@@ -258,7 +259,8 @@ class Cas:
         if xorb is None:
             raise Refused(404, "Chunk not found")
         expires = int(time.time()) + 7 * 86400
-        return Answer(200, xet.dedupe_shard([xorb], self.known.__contains__, self.key, expires),
+        xorbs = self.beside.get(xorb.hash, [xorb])
+        return Answer(200, xet.dedupe_shard(xorbs, self.known.__contains__, self.key, expires),
                       type="application/octet-stream")
 
     def _has_xorb(self, request, token, rest):
@@ -351,6 +353,9 @@ class Cas:
         with self.hub.lock:
             for xorb in shard.xorbs:
                 self._check_xorb(xorb)
+            beside = [self.xorbs[xorb.hash] for xorb in shard.xorbs]
+            for xorb in beside:
+                self.beside.setdefault(xorb.hash, beside)
             files = [self._checked_file(f) for f in shard.files]
             is_new = any(f.xet not in self.files for f in files)
             for file in files:
