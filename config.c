@@ -59,7 +59,7 @@ jobs_packing(const struct jobs_machine *m, unsigned jobs, uint64_t each)
 	uint64_t taken = JOBS_BASE_PACKING + jobs * JOBS_EACH_XET;
 	uint64_t n = room < taken ? 0 : (room - taken) / each;
 
-	return n < JOBS_MOST ? (unsigned)n : JOBS_MOST;
+	return n < JOBS_PACKING ? (unsigned)n : JOBS_PACKING;
 }
 
 struct jobs_choice

@@ -43,6 +43,9 @@ struct err;
 /* The first one where an upload compresses: with what it knows of chunks. */
 #define JOBS_BASE_PACKING ((uint64_t)16 << 20)
 
+/* More do not compress at the same time. */
+#define JOBS_PACKING 4
+
 /* The same in open files: two contents, each with its state, the connection,
  * and folders on the way to them; and small ones that wait for the disk. */
 #define JOBS_FILES_BASE 12
@@ -77,7 +80,7 @@ struct jobs_choice jobs_choose(
     const struct jobs_machine *m, enum jobs_ground ground, bool xet);
 
 /* How many of these connections may compress at the same time, which takes that
- * many bytes each: 0..JOBS_MOST. Pure. */
+ * many bytes each: 0..JOBS_PACKING. Pure. */
 unsigned jobs_packing(
     const struct jobs_machine *m, unsigned jobs, uint64_t each);
 

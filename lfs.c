@@ -264,18 +264,18 @@ is_packed(const struct xorb *xorb)
 	return xorb->scheme != ENTRY_STORED;
 }
 
+/* packed: only one that is packed. */
 static bool
-pick_xorb(struct lfs_queue *q, uint64_t now, struct lfs_work *w)
+pick_xorb(struct lfs_queue *q, uint64_t now, bool packed, struct lfs_work *w)
 {
 	for (struct lfs_job *j = q->first; j; j = j->next) {
-		if (!by_xet(j) || now < j->not_before)
+		struct xorb *xorb =
+		    by_xet(j) && now >= j->not_before ? next_xorb(j) : NULL;
+
+		if (!xorb ||
+		    (is_packed(xorb) ? q->packing >= q->packing_max : packed))
 			continue;
-		w->xorb = next_xorb(j);
-		if (!w->xorb ||
-		    (is_packed(w->xorb) && q->packing >= q->packing_max))
-			continue;
-		w->task = LFS_TASK_XORB;
-		w->job = j;
+		*w = (struct lfs_work){LFS_TASK_XORB, j, 0, xorb};
 		return true;
 	}
 	return false;
@@ -289,8 +289,7 @@ pick_plan(struct lfs_queue *q, struct lfs_work *w)
 		if (!by_xet(j) || j->planning || next_xorb(j) ||
 		    xetup_is_planned(j->file))
 			continue;
-		w->task = LFS_TASK_PLAN;
-		w->job = j;
+		*w = (struct lfs_work){LFS_TASK_PLAN, j, 0, NULL};
 		return true;
 	}
 	return false;
@@ -319,6 +318,22 @@ pick_ask(struct lfs_queue *q, struct lfs_work *w)
 	return true;
 }
 
+/* A worker has the task from now on. */
+static void
+take(struct lfs_queue *q, struct lfs_work *w)
+{
+	w->job->users++;
+	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
+	if (w->task == LFS_TASK_PART) {
+		w->job->busy[w->part] = true;
+	} else if (w->task == LFS_TASK_XORB) {
+		w->xorb->busy = true;
+		q->packing += is_packed(w->xorb);
+	} else if (w->task == LFS_TASK_PLAN) {
+		w->job->planning = true;
+	}
+}
+
 /* Puts the next task at that time (ms, and Unix seconds) into *w; false if there
  * is none. No part is sent before not_before (ms). The caller counts as one of
  * the job's users from then on, or asks the question. */
@@ -330,32 +345,26 @@ lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
 	/* The last again: looking for parts finds those that have lapsed. */
 	if (!pick_whole(q, w) && !pick_ask(q, w) &&
 	    !(now >= not_before && pick_part(q, now, clock, w)) &&
-	    !(now >= not_before && pick_xorb(q, now, w)) && !pick_plan(q, w) &&
-	    !pick_begin(q, w) && !pick_whole(q, w))
+	    !(now >= not_before && pick_xorb(q, now, false, w)) &&
+	    !pick_plan(q, w) && !pick_begin(q, w) && !pick_whole(q, w))
 		return false;
-	if (!w->job)
-		return true;
-	w->job->users++;
-	if (w->task == LFS_TASK_PART)
-		w->job->busy[w->part] = true;
-	else if (w->task == LFS_TASK_XORB) {
-		w->xorb->busy = true;
-		q->packing += is_packed(w->xorb);
-	} else if (w->task == LFS_TASK_PLAN)
-		w->job->planning = true;
-	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
+	if (w->job)
+		take(q, w);
 	return true;
 }
 
-/* The same for a worker that may open no connection. */
+/* The same for a worker beyond the number of connections. It sends only what is
+ * packed: the connection of a small xorb waits for the storage most of the
+ * time, and tells nothing of how many the line can take. */
 static bool
-lfs_queue_read_on(struct lfs_queue *q, struct lfs_work *w)
+lfs_queue_beyond(
+    struct lfs_queue *q, uint64_t now, uint64_t not_before, struct lfs_work *w)
 {
 	*w = (struct lfs_work){.job = NULL};
-	if (!pick_plan(q, w))
+	if (!(now >= not_before && pick_xorb(q, now, true, w)) &&
+	    !pick_plan(q, w))
 		return false;
-	w->job->users++;
-	w->job->planning = true;
+	take(q, w);
 	return true;
 }
 
@@ -1470,6 +1479,15 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 	leave(run, j);
 }
 
+/* Workers that may send packed xorbs. */
+static unsigned
+packers(const struct run *run)
+{
+	unsigned most = run->queue.packing_max;
+
+	return most < run->l->jobs ? most : run->l->jobs;
+}
+
 /* Reads on until a xorb is complete. */
 static void
 do_plan(struct run *run, struct lfs_job *j)
@@ -1496,6 +1514,8 @@ do_plan(struct run *run, struct lfs_job *j)
 	for (end = &j->xorb; *end; end = &(*end)->next)
 		;
 	*end = xorb;
+	if (xorb && is_packed(xorb))
+		run->mover.least = packers(run);
 	j->planning = false;
 	crew_unlock(&run->mover.crew);
 	if (full.len)
@@ -1552,7 +1572,8 @@ pick(void *ctx, uint64_t now, bool more, void *job)
 
 	return more ? lfs_queue_next(&run->queue, now, run->mover.not_before,
 			  client_time(run->l->repo->client), job)
-		    : lfs_queue_read_on(&run->queue, job);
+		    : lfs_queue_beyond(
+			  &run->queue, now, run->mover.not_before, job);
 }
 
 /* A part that did not arrive whole is lost, so that a slow line is not shared

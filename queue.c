@@ -302,16 +302,17 @@ ramp_back(struct ramp *r, uint64_t now)
 /* Waiting workers check this often (ms) whether time has made a job due. */
 #define LOOK_MS 200
 
-/* Under the lock: starts the workers that ramp allows and that do not run yet. */
+/* Under the lock: starts the workers that ramp allows, or that are of use
+ * besides, and that do not run yet. */
 static int
 add_workers(struct mover *m, struct err *e)
 {
 	struct ramp *ramp = &m->ramp;
 	struct crew *crew = &m->crew;
+	unsigned wanted = ramp->allowed > m->least ? ramp->allowed : m->least;
 
-	if (crew->count < ramp->allowed &&
-	    crew_start(
-		crew, ramp->allowed - crew->count, m->ops->work, m->ctx, e) < 0)
+	if (crew->count < wanted &&
+	    crew_start(crew, wanted - crew->count, m->ops->work, m->ctx, e) < 0)
 		return -1;
 	if (crew->count < ramp->allowed)
 		ramp->max = ramp->allowed = crew->count;

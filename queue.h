@@ -149,7 +149,8 @@ struct mover_ops {
 	void *(*work)(void *ctx);
 	/* Puts the next job for one worker into *job; false if there is none at
 	 * that time (ms). more: the job may open a connection; if false, only a
-	 * job that needs none or takes over one in use. Under the lock. */
+	 * job that needs none, hardly uses it, or takes over one in use. Under
+	 * the lock. */
 	bool (*pick)(void *ctx, uint64_t now, bool more, void *job);
 	/* Gives the work done so far, for ramp_step(), and the connections in
 	 * use, for the display. Under the lock. */
@@ -165,6 +166,9 @@ struct mover {
 	struct crew crew; /* left: contents that are neither done nor failed */
 	struct ramp ramp;
 	unsigned idle; /* workers in mover_next() */
+	/* Workers that are of use however few connections are; the owner sets
+	 * it, up to what crew_init() got. */
+	unsigned least;
 	/* Contents that failed for the network, one after the other
 	 * (mover_failed). The owner sets it to 0 when a transfer makes progress. */
 	unsigned lost;

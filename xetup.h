@@ -113,7 +113,7 @@ struct xetup_source {
 };
 
 /* Bytes of memory to send a xorb that is packed. */
-#define XETUP_PACKING ((size_t)2 << 20)
+#define XETUP_PACKING ((size_t)4 << 20)
 
 /* Tries once to send a xorb, from any thread. FETCH_ELSEWHERE: the storage will
  * never take it. */

@@ -72,20 +72,20 @@ test_packing(void)
 		struct jobs_machine m;
 		unsigned jobs, n;
 	} t[] = {
-	    {{NONE, NONE, NONE, NONE, 0}, 8, 8},
-	    {{NONE, NONE, NONE, NONE, 0}, 1, 8},
-	    {{MB(40), NONE, NONE, NONE, 0}, 8, 8},
-	    {{MB(40) - 1, NONE, NONE, NONE, 0}, 8, 7},
-	    {{MB(26) - 1, NONE, NONE, NONE, 0}, 8, 0},
-	    {{MB(26) - 1, NONE, NONE, NONE, 0}, 7, 1},
+	    {{NONE, NONE, NONE, NONE, 0}, 8, 4},
+	    {{NONE, NONE, NONE, NONE, 0}, 1, 4},
+	    {{MB(40), NONE, NONE, NONE, 0}, 8, 4},
+	    {{MB(40) - 1, NONE, NONE, NONE, 0}, 8, 3},
+	    {{MB(28) - 1, NONE, NONE, NONE, 0}, 8, 0},
+	    {{MB(28) - 1, NONE, NONE, NONE, 0}, 7, 1},
 	    {{0, NONE, NONE, NONE, 0}, 1, 0},
-	    {{NONE, MB(64), NONE, NONE, 0}, 8, 4},
-	    {{NONE, NONE, MB(256), NONE, 0}, 8, 4},
+	    {{NONE, MB(64), NONE, NONE, 0}, 8, 2},
+	    {{NONE, NONE, MB(256), NONE, 0}, 8, 2},
 	    {{NONE, NONE, MB(128), NONE, 0}, 2, 0},
 	};
 
 	for (size_t i = 0; i < countof(t); i++)
-		CHECK_ROW(i, jobs_packing(&t[i].m, t[i].jobs, MB(2)) == t[i].n);
+		CHECK_ROW(i, jobs_packing(&t[i].m, t[i].jobs, MB(4)) == t[i].n);
 }
 
 static void

@@ -335,10 +335,10 @@ test_xet_order(void)
 	first = a->xorb;
 	first->next = second;
 	/* It may open no connection, and need not read on. */
-	CHECK(!lfs_queue_read_on(&q, &w));
+	CHECK(!lfs_queue_beyond(&q, NOW, 0, &w));
 	CHECK(next_is_xorb(&q, a, first) && next_is_xorb(&q, a, second));
-	CHECK(
-	    lfs_queue_read_on(&q, &w) && w.task == LFS_TASK_PLAN && w.job == a);
+	CHECK(lfs_queue_beyond(&q, NOW, 0, &w) && w.task == LFS_TASK_PLAN &&
+	      w.job == a);
 	CHECK(next(&q, LFS_TASK_BEGIN, b, 0) && a->users == 3);
 
 	/* A xorb that failed waits; the file is not read on for it. */
@@ -356,6 +356,40 @@ test_xet_order(void)
 	a->users = 0;
 	q.begun++;
 	q.waiting--;
+	xet_teardown(&t, &q);
+}
+
+/* Packed xorbs are sent some at a time, also beyond the number of connections. */
+static void
+test_xet_packed(void)
+{
+	struct lfs_queue q = {.open_max = 2, .packing_max = 1};
+	struct xorb *xorb;
+	struct lfs_job *a, *b;
+	struct lfs_work w;
+	struct xet t;
+
+	xet_setup(&t);
+	a = add_xet(&t, &q, 0, 10);
+	CHECK(next(&q, LFS_TASK_PLAN, a, 0) && planned(&t, a));
+	xorb = a->xorb;
+	a->xorb = NULL;
+	a->planning = true;
+	b = add_xet(&t, &q, 1, 7);
+	CHECK(next(&q, LFS_TASK_PLAN, b, 0) && planned(&t, b));
+	a->xorb = xorb;
+	a->planning = false;
+	CHECK(!lfs_queue_beyond(&q, NOW, 0, &w)); /* none is packed */
+	a->xorb->scheme = b->xorb->scheme = ENTRY_LZ4;
+	CHECK(!lfs_queue_beyond(&q, NOW, NOW + 1, &w)); /* all wait */
+	CHECK(lfs_queue_beyond(&q, NOW, NOW, &w) && w.task == LFS_TASK_XORB &&
+	      w.job == a && w.xorb == a->xorb && q.packing == 1);
+	CHECK(next(&q, LFS_TASK_PLAN, a, 0));
+	CHECK(nothing(&q) && !lfs_queue_beyond(&q, NOW, 0, &w));
+	xorb = b->xorb;
+	xorb->scheme = ENTRY_STORED;
+	CHECK(!lfs_queue_beyond(&q, NOW, 0, &w));
+	CHECK(next_is_xorb(&q, b, xorb) && q.packing == 1 && q.sending == 2);
 	xet_teardown(&t, &q);
 }
 
@@ -432,6 +466,7 @@ main(void)
 {
 	test_xet_way();
 	test_xet_order();
+	test_xet_packed();
 	test_xet_waits();
 	test_xet_trouble();
 	test_way();
