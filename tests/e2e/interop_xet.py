@@ -6,7 +6,7 @@ import re
 import struct
 import tempfile
 
-from fakehub import mixed
+from fakehub import mixed, xet
 from interop import ID, node, place, python
 from kit import MB, ROOT, hub_with, limit, tree
 
@@ -214,13 +214,18 @@ def test_same_as_hub(k):
         folder = k.top / ("files%d" % n)
         folder.mkdir()
         (folder / "m.bin").write_bytes(mixed(20 + n, 5 * MB + 1))
+        (folder / "t.bin").write_bytes(b"".join(b"%d " % (n + i * i) for i in range(99999)))
+        before = set(k.hub.cas.xorbs)
         one = first(k, "acme-lab/first%d" % n, folder)
         assert xorbs_sent(k)
+        schemes = {scheme for hash, x in k.hub.cas.xorbs.items() if hash not in before
+                   for _, _, scheme, _ in xet.TOOL.lines("entries", x.content.read())}
         k.hub.forget()
         two = second(k, "acme-lab/second%d" % n, folder)
         assert not xorbs_sent(k) and k.hub.asked("cas", "POST", "/v2/shards")
         assert one.head().files["m.bin"].content.xet == two.head().files["m.bin"].content.xet
         k.hub.forget()
+    assert schemes == {"0", "1", "2"}, schemes  # of ours
     wanted = (k.top / "files1" / "m.bin").read_bytes()
     assert fetch(k, "acme-lab/first1")["m.bin"] == wanted
     by_xet(k)
