@@ -71,303 +71,6 @@ lfs_copies_release(struct lfs_copies *c)
 	*c = (struct lfs_copies){.next = NULL};
 }
 
-/* --- What is next. --- */
-
-/* An object is given up after this many uploads that the storage forgot. */
-#define RENEWALS_MAX 3
-
-static void lfs_job_renew(struct lfs_job *j, struct multipart *m);
-
-/* A job for object i; takes *m. */
-static struct lfs_job *
-lfs_job_make(size_t i, struct multipart *m, bool known)
-{
-	struct lfs_job *j = xcalloc(1, sizeof(*j));
-
-	j->i = i;
-	j->fd = -1;
-	j->known = known;
-	lfs_job_renew(j, m);
-	return j;
-}
-
-/* It is not sent by Xet any more. */
-static void
-lfs_job_leave_xet(struct lfs_job *j)
-{
-	struct xorb *xorb;
-
-	while ((xorb = j->xorb)) {
-		j->xorb = xorb->next;
-		xetup_drop(j->xet, xorb);
-	}
-	xetup_end(j->file);
-	j->file = NULL;
-	j->xet = NULL;
-}
-
-/* The caller has closed its file. */
-static void
-lfs_job_free(struct lfs_job *j)
-{
-	lfs_job_leave_xet(j);
-	multipart_release(&j->m);
-	free(j->busy);
-	free(j);
-}
-
-/* Keeps the first reason. */
-static void
-lfs_job_give_up(struct lfs_job *j, const struct err *why)
-{
-	if (j->given_up)
-		return;
-	j->given_up = true;
-	j->why = *why;
-}
-
-/* The storage or the Hub no longer has the upload: it is renewed, up to
- * RENEWALS_MAX times. */
-static void
-lfs_job_forgotten(struct lfs_job *j, const struct err *why)
-{
-	if (++j->renewals > RENEWALS_MAX)
-		lfs_job_give_up(j, why);
-	j->stale = true;
-}
-
-/* Replaces the upload by *m, which it takes. */
-static void
-lfs_job_renew(struct lfs_job *j, struct multipart *m)
-{
-	multipart_release(&j->m);
-	free(j->busy);
-	j->m = *m;
-	*m = (struct multipart){0};
-	j->busy = xcalloc(j->m.count, sizeof(j->busy[0]));
-	j->complete = j->stale = false;
-}
-
-/* Takes over a job that is not begun. */
-static void
-lfs_queue_add(struct lfs_queue *q, struct lfs_job *j)
-{
-	struct lfs_job **end = &q->first;
-
-	while (*end)
-		end = &(*end)->next;
-	*end = j;
-	q->waiting++;
-}
-
-/* A job that was begun leaves it; the caller frees it. */
-static void
-lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
-{
-	struct lfs_job **p = &q->first;
-
-	while (*p != j)
-		p = &(*p)->next;
-	*p = j->next;
-	q->begun--;
-}
-
-/* A job starts again with the file of object i; the caller has closed the last
- * one, and leaves it. */
-static void
-lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
-{
-	j->fd = -1;
-	j->i = i;
-	j->given_up = false;
-	j->users--;
-	q->begun--;
-	q->waiting++;
-}
-
-/* All has arrived that its end needs, or it has to begin once more. */
-static bool
-is_whole(const struct lfs_job *j)
-{
-	if (!j->xet)
-		return multipart_is_whole(&j->m);
-	return j->doubted || (xetup_is_planned(j->file) && !j->xorb &&
-				 xetup_state(j->file) != XETUP_WAITS);
-}
-
-static bool
-pick_whole(struct lfs_queue *q, struct lfs_work *w)
-{
-	for (struct lfs_job *j = q->first; j; j = j->next) {
-		bool begun = j->fd >= 0 || j->given_up;
-
-		if (j->users || !begun)
-			continue;
-		if (j->given_up || (!j->stale && is_whole(j)))
-			w->task = LFS_TASK_FINISH;
-		else if (j->stale)
-			w->task = LFS_TASK_RENEW;
-		else
-			continue;
-		w->job = j;
-		return true;
-	}
-	return false;
-}
-
-static bool
-pick_in_job(struct lfs_job *j, struct lfs_work *w)
-{
-	for (size_t i = 0; i < j->m.count; i++)
-		if (!j->m.etag[i] && !j->busy[i]) {
-			*w = (struct lfs_work){LFS_TASK_PART, j, i, NULL};
-			return true;
-		}
-	return false;
-}
-
-static bool
-pick_part(struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
-{
-	for (struct lfs_job *j = q->first; j; j = j->next) {
-		if (j->fd < 0 || j->given_up || j->stale || now < j->not_before)
-			continue;
-		if (!pick_in_job(j, w))
-			continue;
-		if (!multipart_lapses(&j->m, clock))
-			return true;
-		j->stale = true;
-	}
-	return false;
-}
-
-/* Its xorbs may be sent, and found. */
-static bool
-by_xet(const struct lfs_job *j)
-{
-	return j->file && !j->given_up && !j->stale && !j->doubted;
-}
-
-static struct xorb *
-next_xorb(const struct lfs_job *j)
-{
-	struct xorb *xorb = j->xorb;
-
-	while (xorb && xorb->busy)
-		xorb = xorb->next;
-	return xorb;
-}
-
-static bool
-is_packed(const struct xorb *xorb)
-{
-	return xorb->scheme != ENTRY_STORED;
-}
-
-/* packed: only one that is packed. */
-static bool
-pick_xorb(struct lfs_queue *q, uint64_t now, bool packed, struct lfs_work *w)
-{
-	for (struct lfs_job *j = q->first; j; j = j->next) {
-		struct xorb *xorb =
-		    by_xet(j) && now >= j->not_before ? next_xorb(j) : NULL;
-
-		if (!xorb ||
-		    (is_packed(xorb) ? q->packing >= q->packing_max : packed))
-			continue;
-		*w = (struct lfs_work){LFS_TASK_XORB, j, 0, xorb};
-		return true;
-	}
-	return false;
-}
-
-/* A file is read on while it has no xorb that waits for a connection. */
-static bool
-pick_plan(struct lfs_queue *q, struct lfs_work *w)
-{
-	for (struct lfs_job *j = q->first; j; j = j->next) {
-		if (!by_xet(j) || j->planning || next_xorb(j) ||
-		    xetup_is_planned(j->file))
-			continue;
-		*w = (struct lfs_work){LFS_TASK_PLAN, j, 0, NULL};
-		return true;
-	}
-	return false;
-}
-
-static bool
-pick_begin(struct lfs_queue *q, struct lfs_work *w)
-{
-	if (q->begun >= q->open_max)
-		return false;
-	for (struct lfs_job *j = q->first; j; j = j->next)
-		if (j->fd < 0 && !j->users && !j->given_up) {
-			*w = (struct lfs_work){LFS_TASK_BEGIN, j, 0, NULL};
-			return true;
-		}
-	return false;
-}
-
-static bool
-pick_ask(struct lfs_queue *q, struct lfs_work *w)
-{
-	if (q->asking || q->waiting || q->asked == q->n)
-		return false;
-	q->asking = true;
-	*w = (struct lfs_work){LFS_TASK_ASK, NULL, 0, NULL};
-	return true;
-}
-
-/* A worker has the task from now on. */
-static void
-take(struct lfs_queue *q, struct lfs_work *w)
-{
-	w->job->users++;
-	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
-	if (w->task == LFS_TASK_PART) {
-		w->job->busy[w->part] = true;
-	} else if (w->task == LFS_TASK_XORB) {
-		w->xorb->busy = true;
-		q->packing += is_packed(w->xorb);
-	} else if (w->task == LFS_TASK_PLAN) {
-		w->job->planning = true;
-	}
-}
-
-/* Puts the next task at that time (ms, and Unix seconds) into *w; false if there
- * is none. No part is sent before not_before (ms). The caller counts as one of
- * the job's users from then on, or asks the question. */
-static bool
-lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
-    uint64_t clock, struct lfs_work *w)
-{
-	*w = (struct lfs_work){.job = NULL};
-	/* The last again: looking for parts finds those that have lapsed. */
-	if (!pick_whole(q, w) && !pick_ask(q, w) &&
-	    !(now >= not_before && pick_part(q, now, clock, w)) &&
-	    !(now >= not_before && pick_xorb(q, now, false, w)) &&
-	    !pick_plan(q, w) && !pick_begin(q, w) && !pick_whole(q, w))
-		return false;
-	if (w->job)
-		take(q, w);
-	return true;
-}
-
-/* The same for a worker beyond the number of connections. It sends only what is
- * packed: the connection of a small xorb waits for the storage most of the
- * time, and tells nothing of how many the line can take. */
-static bool
-lfs_queue_beyond(
-    struct lfs_queue *q, uint64_t now, uint64_t not_before, struct lfs_work *w)
-{
-	*w = (struct lfs_work){.job = NULL};
-	if (!(now >= not_before && pick_xorb(q, now, true, w)) &&
-	    !pick_plan(q, w))
-		return false;
-	take(q, w);
-	return true;
-}
-
 /* --- One request. --- */
 
 /* 256 objects of 100 bytes, and a revision. */
@@ -1103,18 +806,13 @@ part_failed(struct run *run, struct lfs_job *j, enum lfs_verdict v,
 static void
 again(struct run *run, struct lfs_job *j, bool doubt)
 {
-	struct xorb *xorb;
-
 	if (doubt) {
 		journal_drop_xorbs(run->l->journal, digest_of(run, j));
 		journal_drop_chunks(run->l->journal);
 	}
 	progress_lost(run->l->progress, j->shown, j->counted);
 	crew_lock(&run->mover.crew);
-	while ((xorb = j->xorb)) {
-		j->xorb = xorb->next;
-		xetup_drop(j->xet, xorb);
-	}
+	lfs_job_drop_xorbs(j);
 	xetup_again(j->file, doubt);
 	j->doubted = false;
 	j->counted = 0;
@@ -1443,7 +1141,7 @@ do_xorb(struct run *run, struct lfs_job *j, struct xorb *xorb)
 	    xorb_begin, xorb_read, xorb_sent, xorb_check, &s, false};
 	struct buf full = buf_make(0), records = buf_make(JOURNAL_XORB_MAX);
 	uint64_t began = wait_now();
-	bool packed = is_packed(xorb);
+	bool packed = xetup_is_packed(xorb);
 	struct err e, changed;
 	enum fetch_end end = xetup_send(j->xet, xorb, &source, &e);
 
@@ -1514,7 +1212,7 @@ do_plan(struct run *run, struct lfs_job *j)
 	for (end = &j->xorb; *end; end = &(*end)->next)
 		;
 	*end = xorb;
-	if (xorb && is_packed(xorb))
+	if (xorb && xetup_is_packed(xorb))
 		run->mover.least = packers(run);
 	j->planning = false;
 	crew_unlock(&run->mover.crew);

@@ -18,7 +18,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "batch.h"
 #include "err.h"
 #include "hash.h"
 
@@ -26,8 +25,6 @@ struct journal;
 struct progress;
 struct repo;
 struct xetup;
-struct xetup_file;
-struct xorb;
 
 /* --- Contents, each once. --- */
 
@@ -86,72 +83,5 @@ struct lfs {
  * "sending". */
 int lfs_send(const struct lfs *l, const struct lfs_object *object, size_t n,
     struct err *e);
-
-/* --- What is next. --- */
-
-/*
- * The contents to be sent, and the next task for a worker. A content becomes a
- * job when the Hub, or the journal, has given its addresses. A job begins when
- * its file is opened; then any number of workers sends its parts, or its xorbs,
- * while one worker reads on to find the next xorb. Tasks for the whole job
- * (begin, renew, finish) are done by one worker while no other uses it. Pure.
- */
-
-struct lfs_job {
-	struct lfs_job *next;
-	size_t i; /* its object, or a later one of the same content */
-	struct multipart m;
-	bool *busy; /* for each part: it is being sent */
-	int fd;     /* -1: not begun */
-	unsigned shown;
-	unsigned users;      /* workers that use it */
-	unsigned failed;     /* tries in a row without a part */
-	uint64_t failed_at;  /* when that was counted last (ms) */
-	unsigned renewals;   /* times that the storage forgot it */
-	uint64_t not_before; /* no try before (ms) */
-	bool known;          /* it is in the journal */
-	bool stale;          /* its addresses must be renewed */
-	bool complete;       /* the storage has put the parts together */
-	bool unanswered;     /* the last try to send a part got no answer */
-	bool given_up;       /* why says why */
-	struct err why;
-	/* By Xet, where m has no parts and busy no elements. */
-	struct xetup *xet;       /* NULL: by LFS */
-	struct xetup_file *file; /* once it is begun */
-	struct xorb *xorb;       /* those that are to be sent, in order */
-	bool planning;           /* a worker reads on */
-	bool doubted;            /* the storage refused what it should have */
-	uint64_t counted;        /* bytes that the display has */
-};
-
-struct lfs_queue {
-	struct lfs_job *first;
-	size_t n;             /* objects */
-	size_t asked;         /* those before that one are jobs, or settled */
-	bool asking;          /* a worker is at the next question */
-	unsigned open_max;    /* files that may be open */
-	unsigned waiting;     /* jobs that are not begun */
-	unsigned begun;       /* jobs that are */
-	unsigned sending;     /* parts and xorbs under way, */
-	unsigned packing;     /* and those of them that are packed in memory; */
-	unsigned packing_max; /* no more than this many */
-};
-
-enum lfs_task {
-	LFS_TASK_ASK,
-	LFS_TASK_BEGIN,
-	LFS_TASK_PART,
-	LFS_TASK_XORB,
-	LFS_TASK_PLAN,
-	LFS_TASK_RENEW,
-	LFS_TASK_FINISH
-};
-
-struct lfs_work {
-	enum lfs_task task;
-	struct lfs_job *job; /* NULL for ASK */
-	size_t part;
-	struct xorb *xorb;
-};
 
 #endif

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "batch.h"
 #include "hasher.h"
 #include "partial.h"
 #include "progress.h"
 #include "str.h"
 #include "transfer.h"
+#include "xetup.h"
 
 /* --- Ranges of one file. --- */
 
@@ -718,5 +720,284 @@ transfer_pick(
 	j->r->answered = false;
 	j->f->users++;
 	j->f->resolving = j->f->resolving || !(j->f->direct || j->f->by_xet);
+	return true;
+}
+
+/* --- The queue of uploads. --- */
+
+/* An object is given up after this many uploads that the storage forgot. */
+#define RENEWALS_MAX 3
+
+struct lfs_job *
+lfs_job_make(size_t i, struct multipart *m, bool known)
+{
+	struct lfs_job *j = xcalloc(1, sizeof(*j));
+
+	j->i = i;
+	j->fd = -1;
+	j->known = known;
+	lfs_job_renew(j, m);
+	return j;
+}
+
+void
+lfs_job_drop_xorbs(struct lfs_job *j)
+{
+	struct xorb *xorb;
+
+	while ((xorb = j->xorb)) {
+		j->xorb = xorb->next;
+		xetup_drop(j->xet, xorb);
+	}
+}
+
+void
+lfs_job_leave_xet(struct lfs_job *j)
+{
+	lfs_job_drop_xorbs(j);
+	xetup_end(j->file);
+	j->file = NULL;
+	j->xet = NULL;
+}
+
+void
+lfs_job_free(struct lfs_job *j)
+{
+	lfs_job_leave_xet(j);
+	multipart_release(&j->m);
+	free(j->busy);
+	free(j);
+}
+
+void
+lfs_job_give_up(struct lfs_job *j, const struct err *why)
+{
+	if (j->given_up)
+		return;
+	j->given_up = true;
+	j->why = *why;
+}
+
+void
+lfs_job_forgotten(struct lfs_job *j, const struct err *why)
+{
+	if (++j->renewals > RENEWALS_MAX)
+		lfs_job_give_up(j, why);
+	j->stale = true;
+}
+
+void
+lfs_job_renew(struct lfs_job *j, struct multipart *m)
+{
+	multipart_release(&j->m);
+	free(j->busy);
+	j->m = *m;
+	*m = (struct multipart){0};
+	j->busy = xcalloc(j->m.count, sizeof(j->busy[0]));
+	j->complete = j->stale = false;
+}
+
+void
+lfs_queue_add(struct lfs_queue *q, struct lfs_job *j)
+{
+	struct lfs_job **end = &q->first;
+
+	while (*end)
+		end = &(*end)->next;
+	*end = j;
+	q->waiting++;
+}
+
+void
+lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j)
+{
+	struct lfs_job **p = &q->first;
+
+	while (*p != j)
+		p = &(*p)->next;
+	*p = j->next;
+	q->begun--;
+}
+
+void
+lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i)
+{
+	j->fd = -1;
+	j->i = i;
+	j->given_up = false;
+	j->users--;
+	q->begun--;
+	q->waiting++;
+}
+
+/* All has arrived that its end needs, or it has to begin once more. */
+static bool
+is_whole(const struct lfs_job *j)
+{
+	if (!j->xet)
+		return multipart_is_whole(&j->m);
+	return j->doubted || (xetup_is_planned(j->file) && !j->xorb &&
+				 xetup_state(j->file) != XETUP_WAITS);
+}
+
+static bool
+pick_whole(struct lfs_queue *q, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		bool begun = j->fd >= 0 || j->given_up;
+
+		if (j->users || !begun)
+			continue;
+		if (j->given_up || (!j->stale && is_whole(j)))
+			w->task = LFS_TASK_FINISH;
+		else if (j->stale)
+			w->task = LFS_TASK_RENEW;
+		else
+			continue;
+		w->job = j;
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_in_job(struct lfs_job *j, struct lfs_work *w)
+{
+	for (size_t i = 0; i < j->m.count; i++)
+		if (!j->m.etag[i] && !j->busy[i]) {
+			*w = (struct lfs_work){LFS_TASK_PART, j, i, NULL};
+			return true;
+		}
+	return false;
+}
+
+static bool
+pick_part(struct lfs_queue *q, uint64_t now, uint64_t clock, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		if (j->fd < 0 || j->given_up || j->stale || now < j->not_before)
+			continue;
+		if (!pick_in_job(j, w))
+			continue;
+		if (!multipart_lapses(&j->m, clock))
+			return true;
+		j->stale = true;
+	}
+	return false;
+}
+
+/* Its xorbs may be sent, and found. */
+static bool
+by_xet(const struct lfs_job *j)
+{
+	return j->file && !j->given_up && !j->stale && !j->doubted;
+}
+
+static struct xorb *
+next_xorb(const struct lfs_job *j)
+{
+	struct xorb *xorb = j->xorb;
+
+	while (xorb && xorb->busy)
+		xorb = xorb->next;
+	return xorb;
+}
+
+/* packed: only one that is packed. */
+static bool
+pick_xorb(struct lfs_queue *q, uint64_t now, bool packed, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		struct xorb *xorb =
+		    by_xet(j) && now >= j->not_before ? next_xorb(j) : NULL;
+
+		if (!xorb ||
+		    (xetup_is_packed(xorb) ? q->packing >= q->packing_max
+					   : packed))
+			continue;
+		*w = (struct lfs_work){LFS_TASK_XORB, j, 0, xorb};
+		return true;
+	}
+	return false;
+}
+
+/* A file is read on while it has no xorb that waits for a connection. */
+static bool
+pick_plan(struct lfs_queue *q, struct lfs_work *w)
+{
+	for (struct lfs_job *j = q->first; j; j = j->next) {
+		if (!by_xet(j) || j->planning || next_xorb(j) ||
+		    xetup_is_planned(j->file))
+			continue;
+		*w = (struct lfs_work){LFS_TASK_PLAN, j, 0, NULL};
+		return true;
+	}
+	return false;
+}
+
+static bool
+pick_begin(struct lfs_queue *q, struct lfs_work *w)
+{
+	if (q->begun >= q->open_max)
+		return false;
+	for (struct lfs_job *j = q->first; j; j = j->next)
+		if (j->fd < 0 && !j->users && !j->given_up) {
+			*w = (struct lfs_work){LFS_TASK_BEGIN, j, 0, NULL};
+			return true;
+		}
+	return false;
+}
+
+static bool
+pick_ask(struct lfs_queue *q, struct lfs_work *w)
+{
+	if (q->asking || q->waiting || q->asked == q->n)
+		return false;
+	q->asking = true;
+	*w = (struct lfs_work){LFS_TASK_ASK, NULL, 0, NULL};
+	return true;
+}
+
+/* A worker has the task from now on. */
+static void
+take(struct lfs_queue *q, struct lfs_work *w)
+{
+	w->job->users++;
+	q->sending += w->task == LFS_TASK_PART || w->task == LFS_TASK_XORB;
+	if (w->task == LFS_TASK_PART) {
+		w->job->busy[w->part] = true;
+	} else if (w->task == LFS_TASK_XORB) {
+		w->xorb->busy = true;
+		q->packing += xetup_is_packed(w->xorb);
+	} else if (w->task == LFS_TASK_PLAN) {
+		w->job->planning = true;
+	}
+}
+
+bool
+lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
+    uint64_t clock, struct lfs_work *w)
+{
+	*w = (struct lfs_work){.job = NULL};
+	/* The last again: looking for parts finds those that have lapsed. */
+	if (!pick_whole(q, w) && !pick_ask(q, w) &&
+	    !(now >= not_before && pick_part(q, now, clock, w)) &&
+	    !(now >= not_before && pick_xorb(q, now, false, w)) &&
+	    !pick_plan(q, w) && !pick_begin(q, w) && !pick_whole(q, w))
+		return false;
+	if (w->job)
+		take(q, w);
+	return true;
+}
+
+bool
+lfs_queue_beyond(
+    struct lfs_queue *q, uint64_t now, uint64_t not_before, struct lfs_work *w)
+{
+	*w = (struct lfs_work){.job = NULL};
+	if (!(now >= not_before && pick_xorb(q, now, true, w)) &&
+	    !pick_plan(q, w))
+		return false;
+	take(q, w);
 	return true;
 }

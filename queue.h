@@ -4,7 +4,7 @@
 /*
  * What is moved next, and over how many connections: the byte ranges of a file,
  * the number of connections, the scheduler of all transfers (mover), and the
- * queue of downloads.
+ * queues of downloads and uploads.
  *
  * Call the functions under the crew's lock, unless they say otherwise. The
  * hasher and the partial files have locks of their own, which are taken after
@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "batch.h"
 #include "err.h"
 #include "hash.h"
 #include "wait.h"
@@ -25,6 +26,9 @@ struct hashing;
 struct partial;
 struct progress;
 struct transfer;
+struct xetup;
+struct xetup_file;
+struct xorb;
 
 /* --- Ranges of one file. --- */
 
@@ -316,5 +320,116 @@ struct transfer_file *transfer_harvest(struct transfer_queue *q);
 
 /* Adds a verified file to the ripe ones. */
 void transfer_ripen(struct transfer_queue *q, struct transfer_file *f);
+
+/* --- The queue of uploads. --- */
+
+/*
+ * The contents that lfs.c sends, and the next task for a worker. A content becomes a
+ * job when the Hub, or the journal, has given its addresses. A job begins when
+ * its file is opened; then any number of workers sends its parts, or its xorbs,
+ * while one worker reads on to find the next xorb. Tasks for the whole job
+ * (begin, renew, finish) are done by one worker while no other uses it. Pure.
+ */
+
+struct lfs_job {
+	struct lfs_job *next;
+	size_t i; /* its object, or a later one of the same content */
+	struct multipart m;
+	bool *busy; /* for each part: it is being sent */
+	int fd;     /* -1: not begun */
+	unsigned shown;
+	unsigned users;      /* workers that use it */
+	unsigned failed;     /* tries in a row without a part */
+	uint64_t failed_at;  /* when that was counted last (ms) */
+	unsigned renewals;   /* times that the storage forgot it */
+	uint64_t not_before; /* no try before (ms) */
+	bool known;          /* it is in the journal */
+	bool stale;          /* its addresses must be renewed */
+	bool complete;       /* the storage has put the parts together */
+	bool unanswered;     /* the last try to send a part got no answer */
+	bool given_up;       /* why says why */
+	struct err why;
+	/* By Xet, where m has no parts and busy no elements. */
+	struct xetup *xet;       /* NULL: by LFS */
+	struct xetup_file *file; /* once it is begun */
+	struct xorb *xorb;       /* those that are to be sent, in order */
+	bool planning;           /* a worker reads on */
+	bool doubted;            /* the storage refused what it should have */
+	uint64_t counted;        /* bytes that the display has */
+};
+
+struct lfs_queue {
+	struct lfs_job *first;
+	size_t n;             /* objects */
+	size_t asked;         /* those before that one are jobs, or settled */
+	bool asking;          /* a worker is at the next question */
+	unsigned open_max;    /* files that may be open */
+	unsigned waiting;     /* jobs that are not begun */
+	unsigned begun;       /* jobs that are */
+	unsigned sending;     /* parts and xorbs under way, */
+	unsigned packing;     /* and those of them that are packed in memory; */
+	unsigned packing_max; /* no more than this many */
+};
+
+enum lfs_task {
+	LFS_TASK_ASK,
+	LFS_TASK_BEGIN,
+	LFS_TASK_PART,
+	LFS_TASK_XORB,
+	LFS_TASK_PLAN,
+	LFS_TASK_RENEW,
+	LFS_TASK_FINISH
+};
+
+struct lfs_work {
+	enum lfs_task task;
+	struct lfs_job *job; /* NULL for ASK */
+	size_t part;
+	struct xorb *xorb;
+};
+
+/* A job for object i; takes *m. */
+struct lfs_job *lfs_job_make(size_t i, struct multipart *m, bool known);
+
+/* Drops its xorbs. */
+void lfs_job_drop_xorbs(struct lfs_job *j);
+
+/* It is not sent by Xet any more. */
+void lfs_job_leave_xet(struct lfs_job *j);
+
+/* The caller has closed its file. */
+void lfs_job_free(struct lfs_job *j);
+
+/* Keeps the first reason. */
+void lfs_job_give_up(struct lfs_job *j, const struct err *why);
+
+/* The storage or the Hub no longer has the upload: it is renewed, up to
+ * three times. */
+void lfs_job_forgotten(struct lfs_job *j, const struct err *why);
+
+/* Replaces the upload by *m, which it takes. */
+void lfs_job_renew(struct lfs_job *j, struct multipart *m);
+
+/* Takes over a job that is not begun. */
+void lfs_queue_add(struct lfs_queue *q, struct lfs_job *j);
+
+/* A job that was begun leaves it; the caller frees it. */
+void lfs_queue_remove(struct lfs_queue *q, struct lfs_job *j);
+
+/* A job starts again with the file of object i; the caller has closed the last
+ * one, and leaves it. */
+void lfs_queue_again(struct lfs_queue *q, struct lfs_job *j, size_t i);
+
+/* Puts the next task at that time (ms, and Unix seconds) into *w; false if there
+ * is none. No part is sent before not_before (ms). The caller counts as one of
+ * the job's users from then on, or asks the question. */
+bool lfs_queue_next(struct lfs_queue *q, uint64_t now, uint64_t not_before,
+    uint64_t clock, struct lfs_work *w);
+
+/* The same for a worker beyond the number of connections. It sends only what is
+ * packed: the connection of a small xorb waits for the storage most of the
+ * time, and tells nothing of how many the line can take. */
+bool lfs_queue_beyond(
+    struct lfs_queue *q, uint64_t now, uint64_t not_before, struct lfs_work *w);
 
 #endif

@@ -484,6 +484,12 @@ xetup_begin(struct xetup *x, uint64_t size, const struct digest *proof,
 	return f;
 }
 
+bool
+xetup_is_packed(const struct xorb *xorb)
+{
+	return xorb->scheme != ENTRY_STORED;
+}
+
 void
 xetup_drop(struct xetup *x, struct xorb *xorb)
 {
@@ -1005,7 +1011,7 @@ xetup_send(struct xetup *x, const struct xorb *xorb,
 
 	xethash_text(&hash, name);
 	snprintf(path, sizeof(path), "/v1/xorbs/default/%s", name);
-	if (xorb->scheme == ENTRY_STORED || pack_xorb(&s, e) == 0) {
+	if (!xetup_is_packed(xorb) || pack_xorb(&s, e) == 0) {
 		q.length = s.length;
 		resp = xet_call(x->xet, path, &q, &end, e);
 	}

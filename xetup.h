@@ -72,6 +72,8 @@ struct xorb {
 	size_t pieces;
 };
 
+bool xetup_is_packed(const struct xorb *xorb);
+
 /* A file of that size. proof: its SHA-256, which is taken again while it is
  * read; NULL: that is not needed. earlier: what an earlier run has sent of it,
  * which is taken over. */
