@@ -91,8 +91,10 @@ struct peer {
 	size_t given;   /* of it */
 	int file;       /* the rest of the answer; -1: none */
 	uint64_t at, left;
-	struct stamp stamp; /* of the file */
-	bool keep;          /* another request may follow */
+	struct stamp stamp;     /* of the file */
+	struct site_rest *rest; /* the same of a long text; NULL: none */
+	bool chunked;           /* the text goes out in chunks */
+	bool keep;              /* another request may follow */
 	bool refused;       /* not all of the request was read */
 	short wants;        /* POLLIN or POLLOUT, while it waits */
 	uint64_t deadline;
@@ -164,6 +166,7 @@ peer_close(struct serve *s, struct peer *c)
 	close(c->fd);
 	if (c->file >= 0)
 		close(c->file);
+	site_rest_release(c->rest);
 	buf_release(&c->in);
 	buf_release(&c->out);
 	free(c->line);
@@ -359,7 +362,18 @@ take_small(struct site_answer *a)
 	a->fd = -1;
 }
 
-/* Takes the file over from a. */
+/* Puts a text behind c->out; framed, unless the client knows no chunks. */
+static void
+put_chunk(struct peer *c, struct str text, bool last)
+{
+	if (c->chunked)
+		buf_printf(&c->out, "%zx\r\n", text.n);
+	buf_str_add(&c->out, text);
+	if (c->chunked)
+		buf_puts(&c->out, last ? "\r\n0\r\n\r\n" : "\r\n");
+}
+
+/* Takes over from a what makes the rest of the body. */
 static void
 begin_answer(struct peer *c, struct site_answer *a, bool head)
 {
@@ -375,7 +389,9 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	http_put_date(&c->out, time(NULL));
 	buf_puts(&c->out, "\r\nServer: hub/" HUB_VERSION "\r\n");
 	buf_str_add(&c->out, buf_str(&a->fields));
-	if (a->status != 304) {
+	if (a->rest && c->chunked) {
+		buf_puts(&c->out, "Transfer-Encoding: chunked\r\n");
+	} else if (a->status != 304 && !a->rest) {
 		buf_puts(&c->out, "Content-Length: ");
 		buf_num(&c->out, a->length);
 		buf_puts(&c->out, "\r\n");
@@ -387,9 +403,13 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	c->gone = 0;
 	c->given = 0;
 	c->left = 0;
-	if (!head && a->fd < 0)
+	if (!head && a->rest) {
+		put_chunk(c, buf_str(&a->body), false);
+		c->rest = a->rest;
+		a->rest = NULL;
+	} else if (!head && a->fd < 0) {
 		buf_str_add(&c->out, buf_str(&a->body));
-	if (!head && a->fd >= 0) {
+	} else if (!head) {
 		c->file = a->fd;
 		c->stamp = a->stamp;
 		c->at = a->first;
@@ -527,6 +547,7 @@ answer(struct serve *s, struct peer *c, const struct http_request *r,
 
 	/* A client of HTTP/1.0 may wait for the end of the connection. */
 	c->keep = r->head.minor && http_keeps_alive(&r->head) && !s->stopping;
+	c->chunked = r->head.minor;
 	if (s->rebinds && !is_own_name(r->host))
 		site_fail(&a, 421, NULL,
 		    "served as 127.0.0.1 and localhost; by other names only "
@@ -683,15 +704,36 @@ give_file(struct peer *c, size_t *sent)
 	return MOVED;
 }
 
+/* Makes the next piece of a long text. One that cannot be ended breaks off, so
+ * that it does not look whole. */
+static enum result
+make_more(struct peer *c)
+{
+	struct buf piece = buf_make(HEAD_MAX);
+	int more = site_more(c->rest, &piece);
+
+	buf_clear(&c->out);
+	c->given = 0;
+	if (more >= 0)
+		put_chunk(c, buf_str(&piece), more == 0);
+	buf_release(&piece);
+	if (more > 0)
+		return MOVED;
+	site_rest_release(c->rest);
+	c->rest = NULL;
+	return more < 0 || c->out.full ? BROKEN : MOVED;
+}
+
 static enum result
 give_some(struct peer *c, size_t *sent)
 {
 	enum result rv;
 
+	*sent = 0;
 	if (c->given == c->out.len)
-		return give_file(c, sent);
-	rv = peer_write(
-	    c, c->out.s + c->given, c->out.len - c->given, c->left > 0, sent);
+		return c->rest ? make_more(c) : give_file(c, sent);
+	rv = peer_write(c, c->out.s + c->given, c->out.len - c->given,
+	    c->left || c->rest, sent);
 	c->given += *sent;
 	return rv;
 }
@@ -699,7 +741,7 @@ give_some(struct peer *c, size_t *sent)
 static bool
 is_given(const struct peer *c)
 {
-	return c->given == c->out.len && !c->left;
+	return c->given == c->out.len && !c->left && !c->rest;
 }
 
 static void
@@ -904,27 +946,32 @@ static void *
 prove(void *arg)
 {
 	struct serve *s = arg;
-	bool some = false;
+	struct site *site = current_site(s);
+	bool some = false, over = false;
 	struct err e;
 
-	for (;;) {
-		struct site *site = current_site(s);
-		int rv = site_prove(site, &e);
+	while (!over) {
+		struct site *before = site;
+		int rv;
 
+		site = current_site(s);
+		/* What was hashed while it looked again counts, too. */
+		if (site != before)
+			site_inherit(site, before);
+		site_release(before);
+		rv = site_prove(site, &e);
 		if (rv == 0 && some)
 			show_count(s, site, "all is hashed: ");
 		some = rv > 0;
-		site_release(site);
 		pthread_mutex_lock(&s->lock);
 		while (rv == 0 && !s->unproved && !s->over)
 			pthread_cond_wait(&s->prove, &s->lock);
 		s->unproved = false;
-		if (rv < 0 || s->over) {
-			pthread_mutex_unlock(&s->lock);
-			return NULL;
-		}
+		over = rv < 0 || s->over;
 		pthread_mutex_unlock(&s->lock);
 	}
+	site_release(site);
+	return NULL;
 }
 
 static void

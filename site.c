@@ -27,8 +27,9 @@
 enum proof {
 	PROOF_NONE, /* to be hashed */
 	PROOF_RIGHT,
-	PROOF_WRONG, /* another content, not there, or not readable; until the
-		      * stamp is another one */
+	PROOF_WRONG,  /* another content, until the stamp is another one */
+	PROOF_UNREAD, /* not there, or not readable: the same, or until the
+		       * next look */
 };
 
 /* Bytes on the disk. */
@@ -37,9 +38,11 @@ struct content {
 	bool blob; /* of a cache */
 	bool used; /* a snapshot has it */
 	enum proof proof;
+	unsigned torn; /* times that it changed while it was hashed */
 	struct digest digest;
-	struct stamp stamp; /* the file that the proof is about; of one that
-			     * could not be read, of none */
+	struct stamp stamp; /* the file that the proof is about, or that is to
+			     * be hashed; all zero: not known */
+	uint64_t seen;      /* when it was first seen with that stamp */
 	char commit[41];    /* as its metadata says; "" in a cache */
 };
 
@@ -72,18 +75,20 @@ struct site_repo {
 	size_t refs;
 	/* Guarded by the lock of the site. */
 	size_t unproved;    /* contents to be hashed */
-	size_t next;        /* before this one there are none */
+	size_t next;        /* the search for one begins here */
+	uint64_t doubts;    /* contents that were found to be changed */
 	atomic_bool wanted; /* a request waits for them */
 };
 
 struct site {
-	/* Guards the proofs: proof and stamp of each content, and unproved and
-	 * next of each repository. */
+	/* Guards the proofs: proof, torn, stamp and seen of each content,
+	 * unproved, next and doubts of each repository, and turn. */
 	pthread_rwlock_t lock;
 	atomic_uint users;
 	const struct site_setup *setup;
 	struct site_repo *repo; /* in the order of the keys, without case */
 	size_t n;
+	size_t turn; /* the repository where the search for a content begins */
 };
 
 static struct content *
@@ -194,7 +199,8 @@ site_count(struct site *s)
 			if (!c->used)
 				continue;
 			n.unproved += c->proof == PROOF_NONE;
-			n.wrong += c->proof == PROOF_WRONG;
+			n.wrong +=
+			    c->proof == PROOF_WRONG || c->proof == PROOF_UNREAD;
 			n.files += c->proof == PROOF_RIGHT;
 			if (c->proof == PROOF_RIGHT)
 				n.bytes += c->stamp.size;
@@ -329,6 +335,7 @@ take_note(void *ctx, const char *path, const struct stat *st, struct err *e)
 	    stamp_at(&l->repo->root->folder, file, &now)) {
 		c = add_content(l->repo, file, &m.digest);
 		c->stamp = now;
+		c->seen = wait_now();
 		c->proof = is_stamped(&m, &now) ? PROOF_RIGHT : PROOF_NONE;
 		memcpy(c->commit, m.commit, sizeof(c->commit));
 		if (!l->newest || m.seconds > l->newest) {
@@ -507,12 +514,18 @@ take_blob(void *ctx, const char *path, const struct stat *st, struct err *e)
 {
 	struct look *l = ctx;
 	const char *name = strrchr(path, '/') + 1;
+	struct content *c;
 	struct digest d;
 
-	(void)st;
 	if ((str_is_hex(str_of(name), 64) || str_is_hex(str_of(name), 40)) &&
-	    digest_parse(str_of(name), &d) == 0)
-		add_content(l->repo, name, &d)->blob = true;
+	    digest_parse(str_of(name), &d) == 0) {
+		c = add_content(l->repo, name, &d);
+		c->blob = true;
+		/* Of a link to the shared store the stamp is not known yet. */
+		if (S_ISREG(st->st_mode))
+			stamp_of(st, &c->stamp);
+		c->seen = wait_now();
+	}
 	return wait_check(e);
 }
 
@@ -555,6 +568,7 @@ take_plain(void *ctx, const struct repo_file *f, struct err *e)
 {
 	struct look *l = ctx;
 	struct site_repo *r = l->repo;
+	struct content *c;
 	char *at;
 	struct stamp now;
 	struct err ignored;
@@ -562,8 +576,12 @@ take_plain(void *ctx, const struct repo_file *f, struct err *e)
 	if (path_check(str_of(f->path), &ignored) < 0)
 		return wait_check(e);
 	at = cache_entry(&r->cache, f->path);
-	if (stamp_at(&r->root->folder, at, &now))
-		add_entry(l->snapshot, f->path, add_content(r, at, &f->digest));
+	if (stamp_at(&r->root->folder, at, &now)) {
+		c = add_content(r, at, &f->digest);
+		c->stamp = now;
+		c->seen = wait_now();
+		add_entry(l->snapshot, f->path, c);
+	}
 	free(at);
 	return wait_check(e);
 }
@@ -718,26 +736,56 @@ repo_of(const struct site *s, const char *key)
 	return NULL;
 }
 
-/* Takes over what is proved already. */
-static void
-inherit(struct site *old, struct site_repo *r)
+static bool
+is_known(const struct stamp *s)
 {
-	const struct site_repo *was = old ? repo_of(old, r->key) : NULL;
+	return s->inode || s->ctime || s->mtime;
+}
 
-	if (!was || was->root != r->root)
+/* Takes over what is known of o, another site's content of that name. */
+static void
+inherit(struct site_repo *r, struct content *c, const struct content *o)
+{
+	/* The file was another one then. */
+	if (is_known(&c->stamp) && !stamp_same(&c->stamp, &o->stamp))
 		return;
-	pthread_rwlock_rdlock(&old->lock);
-	for (size_t i = 0; i < r->n; i++) {
-		struct content *c = r->content[i], *o = content_at(was, c->at);
+	if (o->proof == PROOF_RIGHT ||
+	    (o->proof == PROOF_WRONG && is_known(&c->stamp))) {
+		c->proof = o->proof;
+		r->unproved -= c->used;
+	}
+	if (o->proof != PROOF_UNREAD && o->seen) {
+		c->torn = o->torn;
+		c->stamp = o->stamp;
+		c->seen = o->seen;
+	}
+}
 
-		/* A stamp that differs is found when the file is opened. */
-		if (o && c->proof == PROOF_NONE && o->proof == PROOF_RIGHT &&
-		    !stamp_coarse(&o->stamp) &&
-		    digest_same(&c->digest, &o->digest)) {
-			c->proof = PROOF_RIGHT;
-			c->stamp = o->stamp;
+void
+site_inherit(struct site *s, struct site *old)
+{
+	pthread_rwlock_rdlock(&old->lock);
+	pthread_rwlock_wrlock(&s->lock);
+	/* The search goes on where it was: if it began anew after each look,
+	 * frequent looks could keep it from what comes late. */
+	s->turn = old->turn;
+	for (size_t i = 0; i < s->n; i++) {
+		struct site_repo *r = &s->repo[i];
+		const struct site_repo *was = repo_of(old, r->key);
+
+		if (!was || was->root != r->root)
+			continue;
+		r->next = was->next;
+		for (size_t k = 0; k < r->n; k++) {
+			struct content *c = r->content[k];
+			const struct content *o = content_at(was, c->at);
+
+			if (o && c->proof == PROOF_NONE &&
+			    digest_same(&c->digest, &o->digest))
+				inherit(r, c, o);
 		}
 	}
+	pthread_rwlock_unlock(&s->lock);
 	pthread_rwlock_unlock(&old->lock);
 }
 
@@ -770,7 +818,6 @@ add_repo(struct site *s, struct look *l, const struct site_root *root,
 		l->setup->note(l->setup->ctx, e);
 		return 0;
 	}
-	inherit(l->old, &r);
 	for (size_t i = 0; i < r.n; i++)
 		r.unproved +=
 		    r.content[i]->used && r.content[i]->proof == PROOF_NONE;
@@ -809,6 +856,8 @@ site_look(const struct site_setup *setup, struct site *old, struct err *e)
 		rv = root->cache ? add_cache(s, &l, root, e)
 				 : add_repo(s, &l, root, NULL, e);
 	}
+	if (rv == 0 && old)
+		site_inherit(s, old);
 	if (rv == 0)
 		return s;
 	site_release(s);
@@ -816,6 +865,12 @@ site_look(const struct site_setup *setup, struct site *old, struct err *e)
 }
 
 /* --- Proving. --- */
+
+/* Times that a file may change while it is hashed, until it is left out. */
+#define TORN_MAX 3
+
+/* The wait for descriptors and memory to open a file, ms. */
+#define SHORTAGE_MS 1000
 
 static int
 open_content(const struct site_repo *r, const struct content *c, struct err *e)
@@ -837,22 +892,26 @@ stamp_of_fd(int fd, struct stamp *out)
 	return true;
 }
 
-/* Under the lock. */
+/* Under the lock: the next one from the one whose turn it is, first those that a
+ * request waits for. */
 static struct site_repo *
 next_repo(struct site *s)
 {
 	struct site_repo *any = NULL;
 
-	for (size_t i = 0; i < s->n; i++)
-		if (s->repo[i].unproved) {
-			if (s->repo[i].wanted)
-				return &s->repo[i];
-			if (!any)
-				any = &s->repo[i];
-		}
+	for (size_t i = 0; i < s->n; i++) {
+		struct site_repo *r = &s->repo[(s->turn + i) % s->n];
+
+		if (r->unproved && r->wanted)
+			return r;
+		if (r->unproved && !any)
+			any = r;
+	}
 	return any;
 }
 
+/* Goes round, so that a file that has to be hashed again and again does not
+ * keep the others waiting. */
 static struct content *
 next_content(struct site *s, struct site_repo **r)
 {
@@ -860,10 +919,14 @@ next_content(struct site *s, struct site_repo **r)
 
 	pthread_rwlock_wrlock(&s->lock);
 	*r = next_repo(s);
-	while (*r && !c && (*r)->next < (*r)->n) {
-		c = (*r)->content[(*r)->next++];
+	for (size_t i = 0; *r && !c && i < (*r)->n; i++) {
+		c = (*r)->content[(*r)->next++ % (*r)->n];
 		if (!c->used || c->proof != PROOF_NONE)
 			c = NULL;
+		if ((*r)->next >= (*r)->n) {
+			(*r)->next = 0;
+			s->turn = (size_t)(*r - s->repo) + 1;
+		}
 	}
 	pthread_rwlock_unlock(&s->lock);
 	return c;
@@ -882,33 +945,8 @@ set_proof(struct site *s, struct site_repo *r, struct content *c,
 	pthread_rwlock_unlock(&s->lock);
 }
 
-/* A file that changes while it is read may be a mixture of old and new: it is
- * read again, and one that keeps changing is not right. 0, with the proof; 1: it
- * cannot be read; -1: stopped by a signal. */
-static int
-hash_content(int fd, const struct content *c, struct stamp *stamp,
-    enum proof *proof, struct err *e)
-{
-	for (int i = 0; i < 3; i++) {
-		struct stamp now;
-		struct digest found;
-
-		if (!stamp_of_fd(fd, stamp))
-			return 1;
-		if (filehash(fd, stamp->size, c->digest.kind, c->at, NULL, NULL,
-			&found, e) < 0)
-			return e->kind == ERR_STOPPED ? -1 : 1;
-		if (!stamp_of_fd(fd, &now) || !stamp_same(stamp, &now))
-			continue;
-		if (digest_same(&found, &c->digest))
-			*proof = PROOF_RIGHT;
-		return 0;
-	}
-	return 0;
-}
-
 static void
-note_wrong(const struct site *s, const struct site_repo *r,
+note_left_out(const struct site *s, const struct site_repo *r,
     const struct content *c, const char *reason)
 {
 	struct err why;
@@ -918,39 +956,124 @@ note_wrong(const struct site *s, const struct site_repo *r,
 	s->setup->note(s->setup->ctx, &why);
 }
 
+/*
+ * A change within the same tick of the file system's clock leaves the stamp as
+ * it is. So a file is hashed once its stamp is known for longer than a tick:
+ * then each later change shows. That is measured by the clock of this machine,
+ * since a file server has another one. Ticks are up to 10 ms, or 2 s with the
+ * coarse stamps of FAT.
+ */
+static unsigned
+tick_of(const struct stamp *s)
+{
+	return stamp_coarse(s) ? 2100 : 20;
+}
+
+/* Sets *ready to the time when the file may be hashed. False if its stamp was
+ * not known: then others have their turn first. */
+static bool
+is_seen(
+    struct site *s, struct content *c, const struct stamp *now, uint64_t *ready)
+{
+	bool same;
+
+	pthread_rwlock_wrlock(&s->lock);
+	same = stamp_same(&c->stamp, now);
+	if (!same) {
+		c->stamp = *now;
+		c->seen = wait_now();
+	}
+	*ready = c->seen + tick_of(now);
+	pthread_rwlock_unlock(&s->lock);
+	return same;
+}
+
+/* A file that changes while it is read may be a mixture of old and new. One that
+ * keeps changing is not right. True if it may be hashed again. */
+static bool
+is_torn(struct site *s, struct content *c, const struct stamp *now)
+{
+	bool again;
+
+	pthread_rwlock_wrlock(&s->lock);
+	c->stamp = *now;
+	c->seen = wait_now();
+	again = ++c->torn < TORN_MAX;
+	pthread_rwlock_unlock(&s->lock);
+	return again;
+}
+
+/* Hashes an open file. 0, also if that is to be done later; -1: stopped by a
+ * signal. */
+static int
+prove_file(struct site *s, struct site_repo *r, struct content *c, int fd,
+    const struct stamp *stamp, struct err *e)
+{
+	struct stamp now = {.size = 0};
+	struct digest found;
+	uint64_t ready;
+	int rv;
+
+	if (!is_seen(s, c, stamp, &ready))
+		return 0;
+	if (wait_until(ready, e) < 0)
+		return -1;
+	rv = filehash(
+	    fd, stamp->size, c->digest.kind, c->at, NULL, NULL, &found, e);
+	if (rv < 0 && e->kind == ERR_STOPPED)
+		return -1;
+	if (!stamp_of_fd(fd, &now) || !stamp_same(stamp, &now)) {
+		if (is_torn(s, c, &now))
+			return 0;
+		set_proof(s, r, c, PROOF_WRONG, &now);
+		note_left_out(s, r, c, "it changes while it is hashed");
+	} else if (rv < 0) {
+		set_proof(s, r, c, PROOF_UNREAD, stamp);
+		note_left_out(s, r, c, e->msg);
+	} else if (digest_same(&found, &c->digest)) {
+		set_proof(s, r, c, PROOF_RIGHT, stamp);
+	} else {
+		set_proof(s, r, c, PROOF_WRONG, stamp);
+		note_left_out(s, r, c, "its hash is not the recorded one");
+	}
+	return 0;
+}
+
+/* Says nothing of the file. */
+static bool
+is_shortage(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
 int
 site_prove(struct site *s, struct err *e)
 {
 	struct site_repo *r;
 	struct content *c = next_content(s, &r);
 	struct stamp stamp = {.size = 0};
-	enum proof proof = PROOF_WRONG;
-	int fd, rv = 1;
+	int fd, rv = 0;
 
 	if (!c)
 		return 0;
 	fd = open_content(r, c, e);
-	if (fd >= 0) {
-		rv = hash_content(fd, c, &stamp, &proof, e);
-		close(fd);
+	if (fd < 0 && is_shortage(errno)) {
+		rv = wait_until(wait_now() + SHORTAGE_MS, e);
+	} else if (fd < 0 || !stamp_of_fd(fd, &stamp)) {
+		set_proof(s, r, c, PROOF_UNREAD, &stamp);
+		note_left_out(s, r, c, fd < 0 ? e->msg : "it is too large");
+	} else {
+		rv = prove_file(s, r, c, fd, &stamp, e);
 	}
-	if (rv < 0)
-		return -1;
-	/* That may pass: a request for it is a reason to try again. */
-	if (rv > 0)
-		stamp = (struct stamp){.size = 0};
-	set_proof(s, r, c, proof, &stamp);
-	if (proof == PROOF_WRONG)
-		note_wrong(s, r, c,
-		    rv > 0 ? "it cannot be read"
-			   : "its hash is not the recorded one");
-	return 1;
+	if (fd >= 0)
+		close(fd);
+	return rv < 0 ? -1 : 1;
 }
 
 /* --- Answers: headers and failures. --- */
 
 /* The longest text of an answer. */
-#define TEXT_MAX ((size_t)32 << 20)
+#define TEXT_MAX ((size_t)8 << 20)
 
 /* Seconds after which a client may ask again for what is not proved yet. */
 #define RETRY_AFTER 2
@@ -960,6 +1083,9 @@ site_prove(struct site *s, struct err *e)
 /* A page of a listing ends with either. */
 #define PAGE_FILES 1000
 #define PAGE_BYTES 65536
+
+/* A piece of a list that is given in pieces ends there. */
+#define PIECE_BYTES 16384
 
 static struct site_answer
 make_answer(unsigned status)
@@ -983,7 +1109,9 @@ site_answer_release(struct site_answer *a)
 		close(a->fd);
 	buf_release(&a->fields);
 	buf_release(&a->body);
+	site_rest_release(a->rest);
 	a->fd = -1;
+	a->rest = NULL;
 }
 
 static void
@@ -1574,27 +1702,91 @@ id_of(const struct site_repo *r)
 	return strchr(r->key, '/') + 1;
 }
 
-static void
-put_siblings(struct listing *l, const struct snapshot *s, bool blobs)
-{
-	for (size_t i = 0; i < s->n; i++) {
-		const struct entry *x = &s->entry[i];
+/* A list of all files that is given in pieces: of 100,000 files it is too much
+ * memory for each client that reads slowly. */
+struct site_rest {
+	struct site *s;
+	struct site_repo *repo;
+	const struct snapshot *snapshot;
+	bool blobs;
+	size_t next; /* the entry that the next piece begins with */
+	size_t put;  /* files so far */
+	uint64_t doubts;
+};
 
-		if (!is_right(x))
-			continue;
-		next_item(l);
-		buf_puts(l->out, "{\"rfilename\":");
-		json_put_string(l->out, str_of(x->path));
-		if (blobs) {
-			buf_printf(l->out,
-			    ",\"size\":%" PRIu64 ",\"blobId\":\"",
-			    x->content->stamp.size);
-			put_oid(l, x->content);
-			buf_putc(l->out, '"');
-			put_lfs(l, "sha256", x->content);
-		}
-		buf_putc(l->out, '}');
+static void
+put_sibling(struct listing *l, const struct entry *x, bool blobs)
+{
+	next_item(l);
+	buf_puts(l->out, "{\"rfilename\":");
+	json_put_string(l->out, str_of(x->path));
+	if (blobs) {
+		buf_printf(l->out, ",\"size\":%" PRIu64 ",\"blobId\":\"",
+		    x->content->stamp.size);
+		put_oid(l, x->content);
+		buf_putc(l->out, '"');
+		put_lfs(l, "sha256", x->content);
 	}
+	buf_putc(l->out, '}');
+}
+
+int
+site_more(struct site_rest *rest, struct buf *out)
+{
+	struct listing l = {.out = out, .n = rest->put};
+	const struct snapshot *s = rest->snapshot;
+	size_t end = out->len + PIECE_BYTES;
+	int rv = 1;
+
+	pthread_rwlock_rdlock(&rest->s->lock);
+	/* What is left out from now on was not left out at first. */
+	if (rest->doubts != rest->repo->doubts)
+		rv = -1;
+	for (; rv > 0 && rest->next < s->n && out->len < end; rest->next++)
+		if (is_right(&s->entry[rest->next]))
+			put_sibling(&l, &s->entry[rest->next], rest->blobs);
+	pthread_rwlock_unlock(&rest->s->lock);
+	rest->put = l.n;
+	if (rv > 0 && rest->next == s->n) {
+		buf_puts(out, "]}");
+		rv = 0;
+	}
+	return out->full ? -1 : rv;
+}
+
+void
+site_rest_release(struct site_rest *rest)
+{
+	if (rest)
+		site_release(rest->s);
+	free(rest);
+}
+
+/* The list of the files, up to its end if that is not far. */
+static void
+begin_siblings(struct asking *k)
+{
+	struct site_rest *rest = xcalloc(1, sizeof(*rest));
+	bool unproved;
+	int more = 1;
+
+	*rest = (struct site_rest){.s = site_keep(k->s),
+	    .repo = k->at.repo,
+	    .snapshot = k->at.snapshot,
+	    .blobs = query_flag(k->query, "blobs")};
+	pthread_rwlock_rdlock(&k->s->lock);
+	unproved = is_unproved(k->at.repo, k->at.snapshot);
+	rest->doubts = k->at.repo->doubts;
+	pthread_rwlock_unlock(&k->s->lock);
+	while (!unproved && more > 0 && k->a->body.len < PAGE_BYTES)
+		more = site_more(rest, &k->a->body);
+	if (!unproved && more > 0) {
+		k->a->rest = rest;
+		return;
+	}
+	site_rest_release(rest);
+	if (unproved || more < 0)
+		fail_unproved(k->a);
 }
 
 /* GET .../ID and .../ID/revision/REV. What is not known is left out. */
@@ -1602,29 +1794,20 @@ static void
 answer_info(struct asking *k)
 {
 	const struct snapshot *s = k->at.snapshot;
-	struct listing l = {.out = &k->a->body};
+	struct buf *out = &k->a->body;
 	const char *id = id_of(k->at.repo), *slash = strchr(id, '/');
-	bool unproved;
 
 	put_json_type(k->a);
-	buf_printf(l.out, "{\"id\":\"%s\",", id);
+	buf_printf(out, "{\"id\":\"%s\",", id);
 	if (str_starts(str_of(k->at.repo->key), "models/"))
-		buf_printf(l.out, "\"modelId\":\"%s\",", id);
+		buf_printf(out, "\"modelId\":\"%s\",", id);
 	if (slash)
-		buf_printf(
-		    l.out, "\"author\":\"%.*s\",", (int)(slash - id), id);
-	buf_printf(l.out,
+		buf_printf(out, "\"author\":\"%.*s\",", (int)(slash - id), id);
+	buf_printf(out,
 	    "\"sha\":\"%s\",\"private\":false,\"gated\":false,"
 	    "\"disabled\":false,\"tags\":[],\"siblings\":[",
 	    s->commit);
-	pthread_rwlock_rdlock(&k->s->lock);
-	unproved = is_unproved(k->at.repo, s);
-	if (!unproved)
-		put_siblings(&l, s, query_flag(k->query, "blobs"));
-	pthread_rwlock_unlock(&k->s->lock);
-	buf_puts(l.out, "]}");
-	if (unproved)
-		fail_unproved(k->a);
+	begin_siblings(k);
 }
 
 static void
@@ -1751,15 +1934,19 @@ apply_range(struct asking *k, const char *hex)
 	}
 }
 
-/* The file has changed. */
+/* The file has changed, and has this stamp now. */
 static void
-doubt(struct site *s, struct site_repo *r, struct content *c)
+doubt(struct site *s, struct site_repo *r, struct content *c,
+    const struct stamp *now)
 {
 	pthread_rwlock_wrlock(&s->lock);
 	if (c->proof != PROOF_NONE) {
 		c->proof = PROOF_NONE;
+		c->torn = 0;
+		c->stamp = *now;
+		c->seen = wait_now();
 		r->unproved++;
-		r->next = 0;
+		r->doubts++;
 	}
 	pthread_rwlock_unlock(&s->lock);
 }
@@ -1777,6 +1964,8 @@ open_entry(struct asking *k, const struct entry *x)
 	bool opened, same;
 
 	k->a->fd = open_content(r, c, &e);
+	if (k->a->fd < 0 && is_shortage(errno))
+		return 500;
 	opened = k->a->fd >= 0 && stamp_of_fd(k->a->fd, &now);
 	pthread_rwlock_rdlock(&k->s->lock);
 	proof = c->proof;
@@ -1784,7 +1973,7 @@ open_entry(struct asking *k, const struct entry *x)
 	pthread_rwlock_unlock(&k->s->lock);
 	/* One that was wrong may be right now; one that is not there is not. */
 	if ((proof == PROOF_RIGHT || opened) && !same) {
-		doubt(k->s, r, c);
+		doubt(k->s, r, c, &now);
 		proof = PROOF_NONE;
 	}
 	if (proof == PROOF_NONE)
@@ -1807,7 +1996,9 @@ answer_file(struct asking *k, struct str rest)
 	x = entry_at(k->at.snapshot, buf_cstr(&k->at.path));
 	if (x)
 		status = open_entry(k, x);
-	if (status == 503)
+	if (status == 500)
+		site_fail(k->a, 500, NULL, "no file can be opened now");
+	else if (status == 503)
 		fail_unproved(k->a);
 	else if (status)
 		fail_entry(k->a, k->at.snapshot);

@@ -38,27 +38,35 @@ struct site_setup {
 
 struct site;
 
-/* Looks at all folders; reads no content. What old (NULL: none) had proved and
- * is unchanged stays proved. NULL: a folder has no record of a download
+/* Looks at all folders; reads no content. What old (NULL: none) had proved, and
+ * is unchanged, needs no proof again. NULL: a folder has no record of a download
  * (ERR_ABSENT), or cannot be read; with old these are notes, and after a signal
  * ERR_STOPPED. The setup must outlive the site. */
 struct site *site_look(
     const struct site_setup *setup, struct site *old, struct err *e);
+
+/* Takes over what old, of the same setup, has proved since s was made from it or
+ * from a later one. */
+void site_inherit(struct site *s, struct site *old);
 
 /* Any thread may take a reference, and gives it back. */
 struct site *site_keep(struct site *s);
 void site_release(struct site *s); /* takes NULL */
 
 struct site_count {
-	size_t repos, files, wrong,
-	    unproved; /* files: those that are offered */
+	size_t repos, files; /* files: those that are offered */
+	size_t wrong;        /* left out, or not readable */
+	size_t unproved;
 	uint64_t bytes;
 };
 struct site_count site_count(struct site *s);
 
-/* Hashes the next file that is neither proved nor found wrong; first those that
- * a request has asked for. 1: done; 0: there is none; -1: stopped by a signal.
- * One thread at a time; the others answer meanwhile. */
+/* Takes the next file that is neither proved nor left out, first of the
+ * repositories that requests wait for, and hashes it unless it has changed just
+ * now. One that is another content, or cannot be read, is left out and noted,
+ * until it is another file; one that cannot be read also until the next look.
+ * 1: call again; 0: there is none; -1: stopped by a signal. One thread at a
+ * time; the others answer meanwhile. */
 int site_prove(struct site *s, struct err *e);
 
 struct site_request {
@@ -77,10 +85,15 @@ struct site_request {
 /* The most paths that a request can ask for. */
 #define SITE_PATHS_MAX 1000
 
+/* What makes the rest of a long text. */
+struct site_rest;
+
 struct site_answer {
 	unsigned status;
 	struct buf fields; /* "Name: value\r\n" each, without the length */
 	struct buf body;
+	struct site_rest *rest; /* the body goes on with what site_more() adds,
+				 * and its length is not known; NULL: no */
 	int fd; /* the body is length bytes of this file from first on; the
 		 * caller closes it. -1: the body is the text. */
 	uint64_t first, length; /* of HEAD, length is what GET would send */
@@ -93,6 +106,11 @@ struct site_answer {
 void site_answer(
     struct site *s, const struct site_request *q, struct site_answer *out);
 void site_answer_release(struct site_answer *a);
+
+/* Adds a piece of some 16 KiB to out. 1: there is more; 0: that was the last
+ * one; -1: a file has changed, so that the text cannot be ended. */
+int site_more(struct site_rest *rest, struct buf *out);
+void site_rest_release(struct site_rest *rest); /* takes NULL */
 
 /* Makes out the answer for a failure: code may be NULL. For refusals that the
  * site does not see, too. */

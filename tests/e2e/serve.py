@@ -61,8 +61,14 @@ class Box:
         """Until all is hashed."""
         self.k.wait_for(lambda: self.get(path)[0] != 503)
 
-    def socket(self, data=b""):
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+    def socket(self, data=b"", client="127.0.0.1", room=None):
+        """room: bytes that may wait for this client in its own machine."""
+        s = socket.socket()
+        s.settimeout(30)
+        if room:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        s.bind((client, 0))
+        s.connect(("127.0.0.1", self.port))
         s.sendall(data)
         return s
 
@@ -207,6 +213,46 @@ def test_only_what_is_proved(k):
     for name in "ce":
         k.wait_for(lambda: box.get("/%s/resolve/main/%s.bin" % (ID, name))[0] == 200)
     assert "b.bin" in box.end().err
+
+
+def test_looks_again_often(k):
+    """Looking again does not drop what is being hashed, however often it is asked for."""
+    at = noted(k, {"a.bin": os.urandom(32 * MB), "b.bin": b"b"})
+    box = Box(k, "-p", ID + "=" + str(at))
+    path = "/%s/resolve/main/a.bin" % ID
+    for _ in range(400):
+        box.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+        if box.get(path, "HEAD")[0] == 200:
+            break
+    assert box.get(path, "HEAD")[0] == 200
+    assert "looked again: " in box.end().err
+
+
+def test_siblings_in_pieces(k):
+    """The list of many files goes out in pieces, and takes no memory for each client that reads it slowly."""
+    names = ["%0240d.txt" % i for i in range(400)]
+    box = Box(k, "-p", ID + "=" + str(noted(k, {name: b"a" for name in names})))
+    path = "/api/models/%s?blobs=true" % ID
+    box.wait(path)
+    status, h, body = box.get(path)
+    assert [e["rfilename"] for e in json.loads(body)["siblings"]] == names
+    assert status == 200 and "Content-Length" not in h
+    assert box.get(path, "HEAD")[2] == b"" and box.get(path)[2] == body
+    # Another request behind it; and a client that knows no chunks.
+    got = box.raw(ask(path) + ask("/none", "Connection: close"))
+    assert got.count(b"\r\n0\r\n\r\nHTTP/1.1 404 ") == 1, got[-300:]
+    old = box.raw(b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
+    assert old.split(b"\r\n\r\n", 1)[1] == body and b"chunked" not in old[:1000]
+    before = status_of(box)["VmRSS"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(box.socket(ask(path) * 40, room=1 << 17)).recv(1)
+        for _ in range(4):
+            assert box.get(path)[2] == body
+        after = status_of(box)["VmRSS"]
+        assert after < before + 3200, (before, after)
+    box.end()
 
 
 def test_headers(k):

@@ -1,19 +1,46 @@
-#include "site.h"
+#include "file.h"
 
-#include "err.h"
-#include "hash.h"
-#include "json.h"
-#include "plan.h"
-#include "str.h"
+/* A file system with a clock of 7 ms, and a disk that fails. */
+static void rough_stamp_of(const struct stat *st, struct stamp *out);
+static int failing_filehash(int fd, uint64_t size, enum hash_kind kind,
+    const char *name, void (*moved)(void *ctx, size_t n), void *ctx,
+    struct digest *out, struct err *e);
+
+#define stamp_of rough_stamp_of
+#define filehash failing_filehash
+#include "../../site.c"
+#undef stamp_of
+#undef filehash
+
 #include "tests/unit/scratch.h"
 #include "tests/unit/test.h"
-#include "wait.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
+
+static bool rough, fails;
+static unsigned hashed;
+
+static void
+rough_stamp_of(const struct stat *st, struct stamp *out)
+{
+	const int64_t tick = 7000001;
+
+	stamp_of(st, out);
+	if (!rough)
+		return;
+	out->mtime -= out->mtime % tick;
+	out->ctime -= out->ctime % tick;
+}
+
+static int
+failing_filehash(int fd, uint64_t size, enum hash_kind kind, const char *name,
+    void (*moved)(void *ctx, size_t n), void *ctx, struct digest *out,
+    struct err *e)
+{
+	hashed++;
+	return fails ? err_set(e, ERR_FILE, "cannot read '%s': it fails", name)
+		     : filehash(fd, size, kind, name, moved, ctx, out, e);
+}
 
 #define OLD "1111111111111111111111111111111111111111"
 #define NEW "2222222222222222222222222222222222222222"
@@ -546,6 +573,207 @@ test_proof(void)
 	box_release(&b);
 }
 
+/* What is hashed while it looks again counts as well, and what was found to be
+ * wrong is not hashed again. */
+static void
+test_looking_again(void)
+{
+	struct box b;
+	struct site *before;
+	struct err e;
+
+	box_make(&b);
+	put_recorded(&b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
+	put_recorded(&b.root.folder, "wrong", "wrong\n", HASH_GIT, NEW, 20);
+	put(&b.root.folder, "wrong", "other\n");
+	b.root.repo = xstrdup("models/org/name");
+	box_look(&b);
+	before = site_keep(b.site);
+	box_look(&b);
+	CHECK(site_count(b.site).unproved == 2);
+	hashed = 0;
+	while (site_prove(before, &e) > 0)
+		;
+	CHECK(hashed == 2 && site_count(b.site).unproved == 2);
+	site_inherit(b.site, before);
+	site_release(before);
+	CHECK(site_count(b.site).unproved == 0);
+	CHECK(site_count(b.site).wrong == 1);
+	expect(0, get(&b, "/org/name/resolve/main/right"), 200, "right\n", "");
+	expect(1, get(&b, "/org/name/resolve/main/wrong"), 404, "", "");
+	box_look(&b);
+	box_prove(&b);
+	CHECK(hashed == 2);
+	/* A look sees what has changed meanwhile. */
+	replace(&b, "wrong", "wrong\n");
+	replace(&b, "right", "rigth\n");
+	box_look(&b);
+	CHECK(site_count(b.site).unproved == 2);
+	box_prove(&b);
+	expect(2, get(&b, "/org/name/resolve/main/right"), 404, "", "");
+	expect(3, get(&b, "/org/name/resolve/main/wrong"), 200, "wrong\n", "");
+	free(b.root.repo);
+	box_release(&b);
+}
+
+/* However often it looks, each file has its turn. */
+static void
+test_turns(void)
+{
+	struct box b;
+	struct err e;
+	char path[8], text[8];
+
+	box_make(&b);
+	for (unsigned i = 0; i < 9; i++) {
+		snprintf(path, sizeof(path), "%u", i);
+		snprintf(text, sizeof(text), "%u\n", i);
+		put_recorded(&b.root.folder, path, text, HASH_SHA256, NEW, 20);
+	}
+	b.root.repo = xstrdup("models/org/name");
+	box_look(&b);
+	fails = true;
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK(site_prove(b.site, &e) == 1);
+		box_look(&b);
+	}
+	fails = false;
+	for (unsigned i = 0; i < 9; i++) {
+		CHECK_ROW(i, site_count(b.site).files == i);
+		CHECK(site_prove(b.site, &e) == 1);
+		box_look(&b);
+	}
+	CHECK(site_count(b.site).files == 9);
+	free(b.root.repo);
+	box_release(&b);
+}
+
+/* A file that cannot be read is not tried again for each request, but once it is
+ * another one, and when it looks again. */
+static void
+test_failing_disk(void)
+{
+	struct box b;
+	static const char path[] = "/org/name/resolve/main/right";
+
+	box_make(&b);
+	put_recorded(&b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
+	b.root.repo = xstrdup("models/org/name");
+	box_look(&b);
+	hashed = 0;
+	fails = true;
+	box_prove(&b);
+	for (unsigned i = 0; i < 3; i++) {
+		expect(0, get(&b, path), 404, "EntryNotFound", "");
+		expect(1, get(&b, "/api/models/org/name/tree/main"), 200,
+		    "\n[]", "");
+		box_prove(&b);
+	}
+	CHECK(hashed == 1 && b.notes == 1 && site_count(b.site).wrong == 1);
+	box_look(&b);
+	box_prove(&b);
+	CHECK(hashed == 2 && b.notes == 2);
+	fails = false;
+	expect(2, get(&b, path), 404, "", "");
+	replace(&b, "right", "right\n");
+	expect(3, get(&b, path), 503, "", "");
+	box_prove(&b);
+	expect(4, get(&b, path), 200, "right\n", "");
+	fails = true;
+	replace(&b, "right", "other\n");
+	expect(5, get(&b, path), 503, "", "");
+	box_prove(&b);
+	fails = false;
+	box_look(&b);
+	box_prove(&b);
+	expect(6, get(&b, path), 404, "", "");
+	CHECK(hashed == 5);
+	free(b.root.repo);
+	box_release(&b);
+}
+
+/* A change right after the proof leaves the stamp as it is. */
+static void
+test_rough_clock(void)
+{
+	struct box b;
+	char path[SCRATCH_PATH + 8];
+	int fd;
+
+	rough = true;
+	for (unsigned i = 0; i < 20; i++) {
+		char *answer;
+
+		box_make(&b);
+		put_recorded(
+		    &b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
+		b.root.repo = xstrdup("models/org/name");
+		box_look(&b);
+		box_prove(&b);
+		snprintf(path, sizeof(path), "%s/right", b.path);
+		fd = open(path, O_WRONLY);
+		CHECK(fd >= 0 && write(fd, "rigth\n", 6) == 6);
+		close(fd);
+		answer = get(&b, "/org/name/resolve/main/right");
+		CHECK_ROW(i, strtoul(answer, NULL, 10) == 503);
+		free(answer);
+		free(b.root.repo);
+		box_release(&b);
+	}
+	rough = false;
+}
+
+/* Much more than a piece. */
+static void
+test_long_list(void)
+{
+	struct box b;
+	struct site_answer a;
+	struct buf text = buf_make(1 << 20);
+	struct site_request q = {
+	    .target = str_of("/api/models/org/name?blobs=true")};
+	char path[128];
+	struct err e;
+	struct json all, list, item;
+	struct json_iter it;
+	unsigned n = 0, pieces = 1;
+	int more = 1;
+
+	box_make(&b);
+	for (unsigned i = 0; i < 900; i++) {
+		snprintf(path, sizeof(path), "%0100u", i);
+		put_recorded(&b.root.folder, path, "a", HASH_SHA256, NEW, 20);
+	}
+	b.root.repo = xstrdup("models/org/name");
+	box_look(&b);
+	box_prove(&b);
+	site_answer(b.site, &q, &a);
+	CHECK(a.status == 200 && a.rest && a.body.len < 100000);
+	buf_str_add(&text, buf_str(&a.body));
+	while (more > 0) {
+		more = site_more(a.rest, &text);
+		pieces++;
+	}
+	site_answer_release(&a);
+	CHECK(more == 0 && pieces > 10);
+	CHECK(json_parse(buf_str(&text), &all, &e) == 0);
+	CHECK(json_get(&all, "siblings", &list));
+	for (it = json_iter(&list); json_next(&it, NULL, &item);)
+		n++;
+	CHECK(n == 900);
+	buf_release(&text);
+	/* One that is found to be changed is in the list already. */
+	site_answer(b.site, &q, &a);
+	CHECK(a.rest && site_more(a.rest, &a.body) == 1);
+	replace(&b, path, "b");
+	snprintf(path, sizeof(path), "/org/name/resolve/main/%0100u", 899);
+	expect(0, get(&b, path), 503, "", "");
+	CHECK(site_more(a.rest, &a.body) == -1);
+	site_answer_release(&a);
+	free(b.root.repo);
+	box_release(&b);
+}
+
 /* A link is not followed, whatever its metadata says. */
 static void
 test_links(void)
@@ -611,7 +839,15 @@ main(void)
 	test_pages();
 	test_fields();
 	test_paths();
+	test_long_list();
 	test_proof();
+	test_failing_disk();
+	/* Elsewhere the stamps of a path and of an open file differ. */
+	if (!scratch_tick()) {
+		test_looking_again();
+		test_turns();
+	}
+	test_rough_clock();
 	test_links();
 	test_refusals();
 	return test_end();
