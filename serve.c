@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -41,11 +42,12 @@
 #define PORT 8090
 
 /* Times in ms: for a request from its first byte on (TLS: from the connect on),
- * between two requests, without progress of an answer, for the rest of what a
- * refused client sends, and for all after SIGTERM. */
+ * between two requests, in which a client takes PACE bytes of an answer, for the
+ * rest of what a refused client sends, and for all after SIGTERM. */
 #define REQUEST_MS 30000
 #define IDLE_MS 75000
-#define STALL_MS 30000
+#define PACE_MS 30000
+#define PACE 16384
 #define DRAIN_MS 2000
 #define STOP_MS 10000
 
@@ -56,7 +58,20 @@
 /* Two a core, since one may wait for the disk. */
 #define WORKERS_MIN 4
 #define WORKERS_MAX 16
+
+/* At most that many connections, and as many as fit into a share of the memory
+ * if all hold what a connection can: a head, and a piece of a listing. */
 #define CONNECTIONS 4096
+#define CONNECTIONS_MIN 16
+#define CONNECTION_SIZE ((size_t)96 << 10)
+#define CONNECTION_SIZE_TLS ((size_t)136 << 10)
+
+/* Requests with long bodies, and their answers, take more memory: so many are
+ * taken at once, and one of each client beyond that. */
+#define LONG_REQUESTS 32
+
+/* Clients are counted by a hash of their address. */
+#define HOLDERS 256
 
 /* Bytes that are sent before another connection has its turn. */
 #define SLICE ((size_t)4 << 20)
@@ -95,10 +110,14 @@ struct peer {
 	struct site_rest *rest; /* the same of a long text; NULL: none */
 	bool chunked;           /* the text goes out in chunks */
 	bool keep;              /* another request may follow */
-	bool refused;       /* not all of the request was read */
-	short wants;        /* POLLIN or POLLOUT, while it waits */
+	bool refused;           /* not all of the request was read */
+	short wants;            /* POLLIN or POLLOUT, while it waits */
 	uint64_t deadline;
 	char from[INET6_ADDRSTRLEN];
+	struct holder *holder;   /* the client */
+	bool long_request;       /* it is one of those */
+	uint64_t total;          /* bytes sent */
+	uint64_t taken;          /* of them, at the last look at the pace */
 	uint64_t requests, sent; /* not yet added to those of all */
 	/* Of the answer under way, for the log. */
 	char *line; /* method and target */
@@ -112,6 +131,11 @@ struct queue {
 	struct peer *first, **last;
 };
 
+/* What clients of one address have of what is limited. */
+struct holder {
+	atomic_uint conns, long_requests;
+};
+
 struct serve {
 	const struct options *o;
 	const struct config *c;
@@ -122,7 +146,8 @@ struct serve {
 	struct site_setup setup;
 	bool rebinds; /* another site's name could lead a browser here */
 	int listener, wake[2];
-	size_t most; /* connections */
+	size_t most;   /* connections */
+	uint64_t salt; /* so that nobody can choose whom he is counted with */
 	char url[300];
 
 	pthread_mutex_t lock; /* guards what follows */
@@ -139,7 +164,8 @@ struct serve {
 	atomic_uint queued, resting;
 	atomic_bool stopping; /* no request is taken any more */
 	atomic_bool over;     /* threads are to end */
-	atomic_uint conns;
+	atomic_uint conns, long_requests;
+	struct holder holder[HOLDERS];
 
 	pthread_mutex_t log_lock;
 	bool log;
@@ -157,6 +183,31 @@ count(struct serve *s, struct peer *c)
 }
 
 static void
+end_long_request(struct serve *s, struct peer *c)
+{
+	if (!c->long_request)
+		return;
+	c->long_request = false;
+	c->holder->long_requests--;
+	s->long_requests--;
+}
+
+/* False if there are too many: then a client that has none may still have
+ * one. */
+static bool
+begin_long_request(struct serve *s, struct peer *c)
+{
+	if (c->long_request)
+		return true;
+	if (s->long_requests >= LONG_REQUESTS && c->holder->long_requests)
+		return false;
+	c->long_request = true;
+	c->holder->long_requests++;
+	s->long_requests++;
+	return true;
+}
+
+static void
 peer_close(struct serve *s, struct peer *c)
 {
 	pthread_mutex_lock(&s->lock);
@@ -166,12 +217,54 @@ peer_close(struct serve *s, struct peer *c)
 	close(c->fd);
 	if (c->file >= 0)
 		close(c->file);
+	end_long_request(s, c);
 	site_rest_release(c->rest);
 	buf_release(&c->in);
 	buf_release(&c->out);
 	free(c->line);
-	free(c);
+	c->holder->conns--;
 	s->conns--;
+	free(c);
+}
+
+/* Closes the connection of a client that does not take its answer, and frees
+ * what waits in the socket. */
+static void
+peer_drop(struct serve *s, struct peer *c)
+{
+	const struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+	if (c->phase == GIVES)
+		setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	peer_close(s, c);
+}
+
+/* Bytes that the client has taken: not those that wait here in the socket,
+ * which may be megabytes. */
+static uint64_t
+bytes_taken(const struct peer *c)
+{
+	int waiting = 0;
+
+#ifdef TIOCOUTQ
+	if (ioctl(c->fd, TIOCOUTQ, &waiting) < 0 || waiting < 0)
+		waiting = 0;
+#endif
+	return c->total > (uint64_t)waiting ? c->total - (uint64_t)waiting : 0;
+}
+
+/* True, with a new deadline, if the client has taken enough of its answer since
+ * the last one was set. */
+static bool
+keeps_pace(struct peer *c)
+{
+	uint64_t taken = bytes_taken(c);
+
+	if (c->phase != GIVES || taken < c->taken + PACE)
+		return false;
+	c->taken = taken;
+	c->deadline = wait_now() + PACE_MS;
+	return true;
 }
 
 /* What I/O came to. */
@@ -418,7 +511,8 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	}
 	c->status = a->status;
 	c->phase = GIVES;
-	c->deadline = wait_now() + STALL_MS;
+	c->taken = bytes_taken(c);
+	c->deadline = wait_now() + PACE_MS;
 	c->requests++;
 	site_answer_release(a);
 }
@@ -429,7 +523,11 @@ refuse(struct peer *c, unsigned status)
 {
 	struct site_answer a = {.fd = -1};
 
-	site_fail(&a, status, NULL, "no request that hub answers");
+	site_fail(&a, status, NULL, "%s",
+	    status == 503 ? "too many long requests at once: ask again"
+			  : "no request that hub answers");
+	if (status == 503)
+		buf_puts(&a.fields, "Retry-After: 5\r\n");
 	c->keep = false;
 	c->refused = true;
 	begin_answer(c, &a, false);
@@ -632,6 +730,8 @@ take_request(struct serve *s, struct peer *c)
 		status = http_request_length(&r, &length);
 	if (!status && length > SITE_BODY_MAX)
 		status = 413;
+	if (!status && length && !begin_long_request(s, c))
+		status = 503;
 	if (status) {
 		note_line(s, c, named ? &r : NULL);
 		refuse(c, status);
@@ -755,6 +855,7 @@ end_answer(struct serve *s, struct peer *c)
 	buf_release(&c->out);
 	c->out = buf_make(0);
 	c->given = 0;
+	end_long_request(s, c);
 	if (!c->in.len) {
 		buf_release(&c->in);
 		c->in = buf_make(HTTP_REQUEST_MAX + SITE_BODY_MAX + 8192);
@@ -778,11 +879,9 @@ give(struct serve *s, struct peer *c)
 		rv = give_some(c, &sent);
 		all += sent;
 	}
-	if (all) {
-		c->deadline = wait_now() + STALL_MS;
-		c->sent += all;
-		c->gone += all;
-	}
+	c->total += all;
+	c->sent += all;
+	c->gone += all;
 	if (rv == MOVED && is_given(c) && c->tls)
 		rv = result_of_tls(c, tls_peer_flush(c->tls));
 	if (rv == MOVED && is_given(c))
@@ -896,10 +995,11 @@ static struct peer *
 work_on(struct serve *s, struct peer *c)
 {
 	for (;;) {
-		enum result rv = step(s, c);
+		enum result rv = s->over ? BROKEN : step(s, c);
 
 		/* The loop sees no deadline of one that is always ready. */
-		if (rv == BROKEN || s->over || wait_now() >= c->deadline) {
+		if (rv == BROKEN ||
+		    (wait_now() >= c->deadline && !keeps_pace(c))) {
 			peer_close(s, c);
 			return NULL;
 		}
@@ -1029,9 +1129,16 @@ struct loop {
 	struct peer **conn; /* those that wait */
 	struct pollfd *fd;  /* 0: the pipe; 1: the listener; then theirs */
 	size_t n;
+	uint64_t deaf; /* until then no connection is accepted */
 };
 
 #define FIRST 2
+
+/* The time after which a client's pace counts when there is no room, ms. */
+#define CRAWL_MS 10000
+
+/* The time without new connections when there are no descriptors, ms. */
+#define DEAF_MS 100
 
 static void
 loop_add(struct loop *l, struct peer *c)
@@ -1073,21 +1180,50 @@ take_back(struct loop *l)
 	}
 }
 
-/* Closes the connection that has been idle for the longest time, so that those
- * which only wait cannot lock out those which ask. */
+/* True for a client that has taken next to nothing for a while. */
 static bool
-make_room(struct loop *l)
+crawls(const struct peer *c)
+{
+	return wait_now() + PACE_MS >= c->deadline + CRAWL_MS &&
+	       bytes_taken(c) < c->taken + PACE / (PACE_MS / CRAWL_MS);
+}
+
+/* True if c is to make room for a client: it only waits or crawls, or its
+ * client has more connections. */
+static bool
+gives_way(const struct peer *c, const struct holder *to)
+{
+	return c->phase != GIVES || c->holder->conns > to->conns + 1 ||
+	       crawls(c);
+}
+
+/* True if c is to go rather than the other one: which only waits, then whose
+ * client has more, then which does so for longer. */
+static bool
+goes_first(const struct peer *c, const struct peer *other)
+{
+	if ((c->phase == GIVES) != (other->phase == GIVES))
+		return c->phase != GIVES;
+	if (c->holder->conns != other->holder->conns)
+		return c->holder->conns > other->holder->conns;
+	return c->deadline < other->deadline;
+}
+
+/* Closes a connection for one of that client, so that neither those which only
+ * wait, nor those which read slowly, nor those of one client can shut out the
+ * others. */
+static bool
+make_room(struct loop *l, const struct holder *to)
 {
 	size_t best = l->n;
 
 	for (size_t i = 0; i < l->n; i++)
-		if (l->conn[i]->phase == TAKES &&
-		    (best == l->n ||
-			l->conn[i]->deadline < l->conn[best]->deadline))
+		if (gives_way(l->conn[i], to) &&
+		    (best == l->n || goes_first(l->conn[i], l->conn[best])))
 			best = i;
 	if (best == l->n)
 		return false;
-	peer_close(l->s, loop_take(l, best));
+	peer_drop(l->s, loop_take(l, best));
 	return true;
 }
 
@@ -1118,16 +1254,41 @@ name_peer(const struct sockaddr_storage *a, char *out)
 		snprintf(out, INET6_ADDRSTRLEN, "-");
 }
 
+/* Of IPv6 the network counts, in which a client can choose its address. */
+static struct holder *
+holder_of(struct serve *s, const struct sockaddr_storage *a)
+{
+	const struct sockaddr_in *v4 = (const void *)a;
+	const struct sockaddr_in6 *v6 = (const void *)a;
+	const unsigned char *ip = a->ss_family == AF_INET6
+				      ? v6->sin6_addr.s6_addr
+				      : (const void *)&v4->sin_addr;
+	size_t n = a->ss_family == AF_INET6 ? 8 : 4;
+	uint64_t hash = s->salt;
+
+	if (a->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+		ip += 12;
+		n = 4;
+	}
+	/* The step of splitmix64, so that each bit counts. */
+	for (size_t i = 0; i < n; i++) {
+		hash = (hash ^ ip[i]) * 0xbf58476d1ce4e5b9;
+		hash ^= hash >> 31;
+	}
+	return &s->holder[hash % HOLDERS];
+}
+
 static void
 begin_peer(struct loop *l, int fd, const struct sockaddr_storage *from)
 {
 	struct serve *s = l->s;
+	struct holder *holder = holder_of(s, from);
 	struct peer *c;
 	struct err e;
 	int on = 1;
 
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
-	    (s->conns >= s->most && !make_room(l))) {
+	    (s->conns >= s->most && !make_room(l, holder))) {
 		turn_away(s, fd);
 		return;
 	}
@@ -1139,6 +1300,8 @@ begin_peer(struct loop *l, int fd, const struct sockaddr_storage *from)
 	c->in = buf_make(HTTP_REQUEST_MAX + SITE_BODY_MAX + 8192);
 	c->deadline = wait_now() + REQUEST_MS;
 	name_peer(from, c->from);
+	c->holder = holder;
+	holder->conns++;
 	s->conns++;
 	if (s->key)
 		c->tls = tls_peer_open(fd, s->key, &e);
@@ -1160,8 +1323,10 @@ accept_all(struct loop *l)
 		if (fd >= 0)
 			begin_peer(l, fd, &from);
 		else if (errno != EINTR && errno != ECONNABORTED) {
-			if (errno == EMFILE || errno == ENFILE)
-				(void)make_room(l);
+			/* Those that come stay, and would wake the loop at
+			 * once. */
+			if (errno != EAGAIN && errno != EWOULDBLOCK)
+				l->deaf = wait_now() + DEAF_MS;
 			return;
 		}
 	}
@@ -1174,13 +1339,13 @@ look_at_all(struct loop *l)
 	uint64_t now = wait_now();
 
 	for (size_t i = l->n; i-- > 0;) {
-		const struct peer *c = l->conn[i];
+		struct peer *c = l->conn[i];
 
 		if (l->fd[FIRST + i].revents)
 			push(l->s, loop_take(l, i));
-		else if (now >= c->deadline ||
+		else if ((now >= c->deadline && !keeps_pace(c)) ||
 			 (l->s->stopping && c->phase == TAKES && !c->in.len))
-			peer_close(l->s, loop_take(l, i));
+			peer_drop(l->s, loop_take(l, i));
 	}
 }
 
@@ -1222,19 +1387,21 @@ run_loop(struct loop *l)
 	uint64_t end = WAIT_FOREVER;
 
 	l->fd[0] = (struct pollfd){.fd = s->wake[0], .events = POLLIN};
-	l->fd[1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
+	l->fd[1].events = POLLIN;
 	while (!s->stopping || (s->conns && wait_now() < end)) {
-		int ms = s->stopping ? 100 : 1000;
+		bool deaf = wait_now() < l->deaf;
+		int ms = deaf || s->stopping ? DEAF_MS : 1000;
 
+		l->fd[1].fd = deaf ? -1 : s->listener; /* -1: left out */
 		if (poll(l->fd, (nfds_t)(FIRST + l->n), ms) < 0)
 			for (size_t i = 0; i < FIRST + l->n; i++)
 				l->fd[i].revents = 0;
 		if (wait_stop() && !s->stopping) {
 			s->stopping = true;
 			end = wait_now() + STOP_MS;
-			l->fd[1].fd = -1; /* poll() leaves it out */
 			close(s->listener);
 			s->listener = -1;
+			l->fd[1].revents = 0;
 		}
 		if (wait_status_asked())
 			show_status(s);
@@ -1243,7 +1410,7 @@ run_loop(struct loop *l)
 		look_at_all(l);
 		if (l->fd[0].revents)
 			take_back(l);
-		if (s->listener >= 0 && l->fd[1].revents)
+		if (l->fd[1].revents)
 			accept_all(l);
 	}
 	take_back(l);
@@ -1484,14 +1651,32 @@ open_tls(struct serve *s, struct err *e)
 	return s->key ? 0 : -1;
 }
 
+/* The number of connections for which there is memory. */
+static size_t
+within_memory(const struct serve *s)
+{
+	const struct jobs_machine *m = &s->c->machine;
+	const uint64_t share[] = {m->process / 2, m->group / 2, m->ram / 4};
+	uint64_t most = CONNECTIONS;
+
+	for (size_t i = 0; i < countof(share); i++) {
+		uint64_t n =
+		    share[i] / (s->key ? CONNECTION_SIZE_TLS : CONNECTION_SIZE);
+
+		if (n < most)
+			most = n;
+	}
+	return most < CONNECTIONS_MIN ? CONNECTIONS_MIN : (size_t)most;
+}
+
 /* A connection needs two descriptors: its own and a file. */
 static void
 raise_limits(struct serve *s)
 {
-	const rlim_t spare = 64, want = 2 * CONNECTIONS + spare;
+	const rlim_t spare = 64 + s->setup.n, want = 2 * CONNECTIONS + spare;
 	struct rlimit r = {0};
 
-	s->most = CONNECTIONS;
+	s->most = within_memory(s);
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return;
 	if (r.rlim_cur < want) {
@@ -1499,7 +1684,7 @@ raise_limits(struct serve *s)
 		setrlimit(RLIMIT_NOFILE, &r);
 		getrlimit(RLIMIT_NOFILE, &r);
 	}
-	if (r.rlim_cur < want)
+	if (r.rlim_cur < 2 * s->most + spare)
 		s->most = r.rlim_cur > spare + 2 ? (r.rlim_cur - spare) / 2 : 1;
 }
 
@@ -1636,6 +1821,7 @@ serve(const struct options *o, const struct config *c, struct output *out,
 	struct serve s = {
 	    .o = o,
 	    .c = c,
+	    .salt = wait_random(),
 	    .token = o->token_file ? c->token : NULL,
 	    .listener = -1,
 	    .wake = {-1, -1},

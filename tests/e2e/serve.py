@@ -440,7 +440,7 @@ def test_many_connections(k):
     """Those that only wait cannot lock out those that ask, and slow readers hold up nobody."""
     at = noted(k, {"a.bin": os.urandom(8 * MB)})
     box = Box(k, "-p", ID + "=" + str(at), "--log",
-              wrap=("sh", "-c", 'ulimit -n 200; exec "$@"', "sh"))
+              wrap=FEW)
     box.wait()
     path = "/%s/resolve/main/a.bin" % ID
     with contextlib.ExitStack() as stack:
@@ -461,6 +461,89 @@ def test_many_connections(k):
     out = box.end()
     assert " 206 1 " in out.out and "connections, " in out.err
     assert "GET %s" % path in out.out
+
+
+FEW = ("sh", "-c", 'ulimit -n 200; exec "$@"', "sh")  # some 60 connections
+
+
+def status_for(stack, box, data, client):
+    """The status that this client gets; the connection stays open."""
+    s = stack.enter_context(box.socket(data, client=client))
+    with contextlib.suppress(ConnectionError):
+        return int(s.recv(12)[9:])
+    return None
+
+
+def test_slow_readers(k):
+    """Those of one machine that take all places and do not read keep no other machine out."""
+    at = noted(k, {"a.bin": os.urandom(8 * MB)})
+    box = Box(k, "-p", ID + "=" + str(at), wrap=FEW)
+    box.wait()
+    path = "/%s/resolve/main/a.bin" % ID
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(box.socket(ask(path), room=1 << 17)) for _ in range(90)]
+        got = 0
+        for s in slow:
+            with contextlib.suppress(ConnectionError):
+                got += s.recv(12) == b"HTTP/1.1 200"
+        assert 20 < got < 90, got
+        # While all that it has is busy, the box may turn somebody away: who asks again gets in.
+        for _ in range(20):
+            k.wait_for(lambda: status_for(stack, box, ask(path, "Range: bytes=5-6"), "127.0.0.2") == 206)
+    box.end()
+
+
+@limit(300)
+def test_pace(k):
+    """A client that takes next to nothing is closed in the end, a slow one is not, whatever waits for it here."""
+    if not os.environ.get("HUB_LONG"):
+        raise Skip("HUB_LONG is not set")
+    box = Box(k, "-p", ID + "=" + str(noted(k, {"a.bin": os.urandom(12 * MB)})))
+    box.wait()
+    data = ask("/%s/resolve/main/a.bin" % ID)
+    with box.socket(data, room=1 << 17) as stuck, box.socket(data, room=1 << 17) as slow:
+        got = 0
+        for i in range(480):
+            got += len(slow.recv(8192))
+            if i % 4 == 0:
+                assert len(stuck.recv(1)) == 1 or i > 100
+            time.sleep(0.25)
+        assert got > 3 * MB
+        rest = 0
+        with contextlib.suppress(ConnectionError):
+            rest = sum(map(len, iter(lambda: stuck.recv(1 << 20), b"")))
+        assert rest < 12 * MB
+        while got < 12 * MB:
+            more = slow.recv(1 << 20)
+            assert more
+            got += len(more)
+    box.end()
+
+
+def test_long_requests(k):
+    """Bodies that come slowly take a bounded memory, and keep no other machine out."""
+    at = noted(k, {"a.bin": b"a"})
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    body = json.dumps({"paths": ["a.bin"]}).encode().ljust(250000)
+    post = ask("/api/models/%s/paths-info/main" % ID, "Content-Type: application/json",
+               "Content-Length: %d" % len(body), "Connection: close").replace(b"GET", b"POST")
+    before = status_of(box)["VmRSS"]
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(box.socket()) for _ in range(100)]
+        for s in slow:
+            with contextlib.suppress(ConnectionError):
+                s.sendall(post + body[:-1])
+        # Of the same machine another one is refused, of another machine it is not.
+        assert list(answers(box.raw(post)))[0][0] == 503
+        with box.socket(post + body, client="127.0.0.3") as s:
+            assert s.recv(12) == b"HTTP/1.1 200"
+        after = status_of(box)["VmRSS"]
+        slow[0].sendall(body[-1:])
+        assert slow[0].recv(12) == b"HTTP/1.1 200"
+    assert after < before + 14000, (before, after)
+    assert b"HTTP/1.1 200 " in box.raw(post + body)
+    box.end()
 
 
 def test_stops_when_done(k):
