@@ -31,6 +31,7 @@
 #include "option.h"
 #include "plan.h"
 #include "progress.h"
+#include "reply.h"
 #include "sandbox.h"
 #include "session.h"
 #include "site.h"
@@ -106,12 +107,12 @@ struct peer {
 	size_t given;   /* of it */
 	int file;       /* the rest of the answer; -1: none */
 	uint64_t at, left;
-	struct stamp stamp;     /* of the file */
-	struct site_rest *rest; /* the same of a long text; NULL: none */
-	bool chunked;           /* the text goes out in chunks */
-	bool keep;              /* another request may follow */
-	bool refused;           /* not all of the request was read */
-	short wants;            /* POLLIN or POLLOUT, while it waits */
+	struct stamp stamp;      /* of the file */
+	struct reply_rest *rest; /* the same of a long text; NULL: none */
+	bool chunked;            /* the text goes out in chunks */
+	bool keep;               /* another request may follow */
+	bool refused;            /* not all of the request was read */
+	short wants;             /* POLLIN or POLLOUT, while it waits */
 	uint64_t deadline;
 	char from[INET6_ADDRSTRLEN];
 	struct holder *holder;   /* the client */
@@ -218,7 +219,7 @@ peer_close(struct serve *s, struct peer *c)
 	if (c->file >= 0)
 		close(c->file);
 	end_long_request(s, c);
-	site_rest_release(c->rest);
+	reply_rest_release(c->rest);
 	buf_release(&c->in);
 	buf_release(&c->out);
 	free(c->line);
@@ -442,13 +443,13 @@ read_proved(
 
 /* Makes a small part of a file a text, which goes out with the head. */
 static void
-take_small(struct site_answer *a)
+take_small(struct reply *a)
 {
 	if (a->fd < 0 || a->length > SMALL)
 		return;
 	if (!read_proved(
 		&a->body, a->fd, a->first, (size_t)a->length, &a->stamp)) {
-		site_fail(a, 503, NULL, "the file has changed: ask again");
+		reply_fail(a, 503, NULL, "the file has changed: ask again");
 		return;
 	}
 	close(a->fd);
@@ -468,7 +469,7 @@ put_chunk(struct peer *c, struct str text, bool last)
 
 /* Takes over from a what makes the rest of the body. */
 static void
-begin_answer(struct peer *c, struct site_answer *a, bool head)
+begin_answer(struct peer *c, struct reply *a, bool head)
 {
 	if (!head)
 		take_small(a);
@@ -514,16 +515,16 @@ begin_answer(struct peer *c, struct site_answer *a, bool head)
 	c->taken = bytes_taken(c);
 	c->deadline = wait_now() + PACE_MS;
 	c->requests++;
-	site_answer_release(a);
+	reply_release(a);
 }
 
 /* The rest of the request is not read, so that no other one can follow. */
 static void
 refuse(struct peer *c, unsigned status)
 {
-	struct site_answer a = {.fd = -1};
+	struct reply a = {.fd = -1};
 
-	site_fail(&a, status, NULL, "%s",
+	reply_fail(&a, status, NULL, "%s",
 	    status == 503 ? "too many long requests at once: ask again"
 			  : "no request that hub answers");
 	if (status == 503)
@@ -548,15 +549,14 @@ same_secret(struct str a, const char *b)
 
 /* False, with the answer, if the client may not ask. */
 static bool
-is_allowed(
-    const struct serve *s, const struct http_request *r, struct site_answer *a)
+is_allowed(const struct serve *s, const struct http_request *r, struct reply *a)
 {
 	struct str value, scheme, token;
 
 	if (!s->token)
 		return true;
 	if (!http_get(&r->head, "authorization", &value)) {
-		site_fail(a, 401, NULL, "Invalid username or password.");
+		reply_fail(a, 401, NULL, "Invalid username or password.");
 		buf_puts(&a->fields, "WWW-Authenticate: Bearer\r\n");
 		return false;
 	}
@@ -564,7 +564,7 @@ is_allowed(
 	    str_eq_nocase(scheme, "bearer") &&
 	    same_secret(str_trim(token), s->token))
 		return true;
-	site_fail(a, 401, NULL, "Invalid credentials in Authorization header");
+	reply_fail(a, 401, NULL, "Invalid credentials in Authorization header");
 	return false;
 }
 
@@ -611,11 +611,11 @@ current_site(struct serve *s)
 }
 
 static void
-ask_site(struct serve *s, const struct site_request *q, struct site_answer *a)
+ask_site(struct serve *s, const struct reply_request *q, struct reply *a)
 {
 	struct site *site = current_site(s);
 
-	site_answer(site, q, a);
+	reply_make(site, q, a);
 	site_release(site);
 	if (!a->prove)
 		return;
@@ -629,7 +629,7 @@ static void
 answer(struct serve *s, struct peer *c, const struct http_request *r,
     struct str body)
 {
-	const struct site_request q = {
+	const struct reply_request q = {
 	    .post = str_eq(r->method, "POST"),
 	    .head = str_eq(r->method, "HEAD"),
 	    .target = r->target,
@@ -641,19 +641,19 @@ answer(struct serve *s, struct peer *c, const struct http_request *r,
 	    .type = field(r, "content-type"),
 	    .body = body,
 	};
-	struct site_answer a = {.fd = -1};
+	struct reply a = {.fd = -1};
 
 	/* A client of HTTP/1.0 may wait for the end of the connection. */
 	c->keep = r->head.minor && http_keeps_alive(&r->head) && !s->stopping;
 	c->chunked = r->head.minor;
 	if (s->rebinds && !is_own_name(r->host))
-		site_fail(&a, 421, NULL,
+		reply_fail(&a, 421, NULL,
 		    "served as 127.0.0.1 and localhost; by other names only "
 		    "with --token-file");
 	else if (!is_allowed(s, r, &a))
 		;
 	else if (!q.post && !q.head && !str_eq(r->method, "GET")) {
-		site_fail(&a, 405, NULL, "read-only");
+		reply_fail(&a, 405, NULL, "read-only");
 		buf_puts(&a.fields, "Allow: GET, HEAD, POST\r\n");
 	} else {
 		ask_site(s, &q, &a);
@@ -728,7 +728,7 @@ take_request(struct serve *s, struct peer *c)
 	named = !status;
 	if (!status)
 		status = http_request_length(&r, &length);
-	if (!status && length > SITE_BODY_MAX)
+	if (!status && length > REPLY_BODY_MAX)
 		status = 413;
 	if (!status && length && !begin_long_request(s, c))
 		status = 503;
@@ -810,7 +810,7 @@ static enum result
 make_more(struct peer *c)
 {
 	struct buf piece = buf_make(HEAD_MAX);
-	int more = site_more(c->rest, &piece);
+	int more = reply_more(c->rest, &piece);
 
 	buf_clear(&c->out);
 	c->given = 0;
@@ -819,7 +819,7 @@ make_more(struct peer *c)
 	buf_release(&piece);
 	if (more > 0)
 		return MOVED;
-	site_rest_release(c->rest);
+	reply_rest_release(c->rest);
 	c->rest = NULL;
 	return more < 0 || c->out.full ? BROKEN : MOVED;
 }
@@ -858,7 +858,7 @@ end_answer(struct serve *s, struct peer *c)
 	end_long_request(s, c);
 	if (!c->in.len) {
 		buf_release(&c->in);
-		c->in = buf_make(HTTP_REQUEST_MAX + SITE_BODY_MAX + 8192);
+		c->in = buf_make(HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192);
 	}
 	c->phase = c->keep ? TAKES : ENDS;
 	c->deadline = wait_now() + (c->in.len    ? REQUEST_MS
@@ -1297,7 +1297,7 @@ begin_peer(struct loop *l, int fd, const struct sockaddr_storage *from)
 	c->fd = fd;
 	c->file = -1;
 	c->wants = POLLIN;
-	c->in = buf_make(HTTP_REQUEST_MAX + SITE_BODY_MAX + 8192);
+	c->in = buf_make(HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192);
 	c->deadline = wait_now() + REQUEST_MS;
 	name_peer(from, c->from);
 	c->holder = holder;

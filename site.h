@@ -2,20 +2,22 @@
 #define HUB_SITE_H
 
 /*
- * What `hub serve` offers, and its answers: the Hub's read-only API over folders
- * that were downloaded, and over the shared cache. It knows no sockets.
+ * What `hub serve` offers: the files of folders that were downloaded, and of the
+ * shared cache, by repository, commit and path.
  *
- * A path in a request is only compared with the paths that were found when the
- * folders were looked at: it never reaches the file system. Only a file whose
- * hash is the recorded one is offered: by our own stamp in its metadata, or
- * since its bytes were hashed; and only as long as its stamp stays the same.
+ * Only a file whose hash is the recorded one is offered: by our own stamp in its
+ * metadata, or since its bytes were hashed; and only as long as its stamp stays
+ * the same.
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache.h"
 #include "file.h"
+#include "hash.h"
 #include "str.h"
 
 struct err;
@@ -34,6 +36,65 @@ struct site_setup {
 	/* Reports a repository or a file that is left out, and why. */
 	void (*note)(void *ctx, const struct err *why);
 	void *ctx;
+};
+
+/* --- What there is. --- */
+
+enum site_proof {
+	SITE_UNPROVED, /* to be hashed */
+	SITE_RIGHT,
+	SITE_WRONG,  /* another content, until the stamp is another one */
+	SITE_UNREAD, /* not there, or not readable: the same, or until the
+		       * next look */
+};
+
+/* Bytes on the disk. proof, torn, stamp and seen are guarded by the lock of the
+ * site. */
+struct site_content {
+	char *at;  /* path below the root; of a blob of a cache, its name */
+	bool blob; /* of a cache */
+	bool used; /* a snapshot has it */
+	enum site_proof proof;
+	unsigned torn; /* times that it changed while it was hashed */
+	struct digest digest;
+	struct stamp stamp; /* the file that the proof is about, or that is to
+			     * be hashed; all zero: not known */
+	uint64_t seen;      /* when it was first seen with that stamp */
+	char commit[41];    /* as its metadata says; "" in a cache */
+};
+
+struct site_entry {
+	char *path; /* in the repository; owned, unless it is content->at */
+	struct site_content *content;
+};
+
+/* In the order of the paths. */
+struct site_snapshot {
+	char commit[41];
+	struct site_entry *entry;
+	size_t n, cap;
+};
+
+struct site_ref {
+	char *name;
+	const struct site_snapshot *snapshot;
+};
+
+struct site_repo {
+	char *key; /* "models/org/name" */
+	const struct site_root *root;
+	struct cache cache;
+	struct site_content **content; /* in the order of at */
+	size_t n, cap;
+	struct site_snapshot *snapshot;
+	size_t snapshots;
+	struct site_ref *ref;
+	size_t refs;
+	/* These are guarded by the lock, too. */
+	size_t unproved;    /* contents to be hashed */
+	size_t next;        /* the search for one begins here */
+	uint64_t doubts;    /* contents that were found to be changed */
+	atomic_bool wanted; /* a request waits for them */
 };
 
 struct site;
@@ -69,56 +130,34 @@ struct site_count site_count(struct site *s);
  * time; the others answer meanwhile. */
 int site_prove(struct site *s, struct err *e);
 
-struct site_request {
-	bool post; /* else GET or HEAD */
-	bool head;
-	struct str target; /* path and query */
-	struct str host;   /* for links; "": links are relative */
-	bool secure;       /* links begin with "https" */
-	struct str range, if_range, none_match; /* fields; "": there is none */
-	struct str type, body;                  /* of a POST */
+/* --- For answers. --- */
+
+/* While it is held, no proof changes. Do no I/O meanwhile. */
+void site_lock(struct site *s);
+void site_unlock(struct site *s);
+
+/* In the order of the keys. */
+const struct site_repo *site_repos(const struct site *s, size_t *n);
+
+/* By its key, in any case of letters; NULL: there is none. */
+struct site_repo *site_find(const struct site *s, const char *key);
+const struct site_snapshot *site_snapshot(
+    const struct site_repo *r, struct str commit);
+
+/* Under the lock. True if files of the snapshot are not proved yet: a listing
+ * without them would look whole. They are then hashed first. */
+bool site_is_unproved(struct site_repo *r, const struct site_snapshot *s);
+
+enum site_opened {
+	SITE_OPENED,
+	SITE_ABSENT, /* it is left out */
+	SITE_LATER,  /* it is to be proved first, or again */
+	SITE_BUSY,   /* there are no descriptors for it */
 };
 
-/* The largest body of a request. */
-#define SITE_BODY_MAX 262144
-
-/* The most paths that a request can ask for. */
-#define SITE_PATHS_MAX 1000
-
-/* What makes the rest of a long text. */
-struct site_rest;
-
-struct site_answer {
-	unsigned status;
-	struct buf fields; /* "Name: value\r\n" each, without the length */
-	struct buf body;
-	struct site_rest *rest; /* the body goes on with what site_more() adds,
-				 * and its length is not known; NULL: no */
-	int fd; /* the body is length bytes of this file from first on; the
-		 * caller closes it. -1: the body is the text. */
-	uint64_t first, length; /* of HEAD, length is what GET would send */
-	struct stamp stamp; /* of the file that was proved: what is read while
-			     * it differs may be other bytes */
-	bool prove;         /* something is to be proved: see site_prove() */
-};
-
-/* out is set as a whole; release it with site_answer_release(). */
-void site_answer(
-    struct site *s, const struct site_request *q, struct site_answer *out);
-void site_answer_release(struct site_answer *a);
-
-/* Adds a piece of some 16 KiB to out. 1: there is more; 0: that was the last
- * one; -1: a file has changed, so that the text cannot be ended. */
-int site_more(struct site_rest *rest, struct buf *out);
-void site_rest_release(struct site_rest *rest); /* takes NULL */
-
-/* Makes out the answer for a failure: code may be NULL. For refusals that the
- * site does not see, too. */
-void site_fail(struct site_answer *out, unsigned status, const char *code,
-    const char *fmt, ...)
-#if defined(__GNUC__)
-    __attribute__((format(printf, 4, 5)))
-#endif
-    ;
+/* Opens a content that is proved and still the same; the caller closes *fd, which
+ * else is -1. What is read while the stamp differs may be other bytes. */
+enum site_opened site_open(struct site *s, struct site_repo *r,
+    struct site_content *c, int *fd, struct stamp *stamp);
 
 #endif

@@ -143,10 +143,10 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # which are commands; litter, which download and verify call, and repair, which partial
 # and verify call: partial is about a file that is arriving.
 # And listing: which files are wanted, and where their list comes from, is not how they
-# are fetched; and site, what serve offers and answers, which knows no sockets, and on
-# which a fuzzer stands.
+# are fetched; and site, what serve finds and has proved, which knows nothing of HTTP,
+# and reply, what its API answers, which knows no sockets, and on which a fuzzer stands.
 # xetup: what a file still needs in the Xet storage, beside lfs, which sends it.
-SOURCES = 54
+SOURCES = 55
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \

@@ -1,6 +1,9 @@
 /* Requests of a client, up to the answer: it may give only what is offered. */
 
-#include "../../site.c"
+#include "../../reply.c"
+
+#include "plan.h"
+#include "wait.h"
 
 #include "tests/fuzz/folder.h"
 
@@ -92,7 +95,7 @@ check_fields(struct str fields)
 
 /* The body is a part of a file that was recorded, or JSON. */
 static void
-check_body(const struct site_answer *a, bool head)
+check_body(const struct reply *a, bool head)
 {
 	static const char *const known[] = {"hello\n", "", "weights\n"};
 	char text[64] = "";
@@ -121,7 +124,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	struct str text = fuzz_str(p, n), value;
 	size_t length = http_head_length(text, 0);
 	struct http_request r;
-	struct site_answer a;
+	struct reply a;
 	uint64_t first = 0, last = 0, body = 0;
 	char *copy;
 
@@ -138,7 +141,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	}
 	MUST(r.head.minor <= 1 && str_starts(r.target, "/"));
 	MUST(fuzz_inside(r.target, text) && fuzz_inside(r.host, text));
-	const struct site_request q = {
+	const struct reply_request q = {
 	    .post = str_eq(r.method, "POST"),
 	    .head = str_eq(r.method, "HEAD"),
 	    .target = r.target,
@@ -153,11 +156,11 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	    .body = str_make(copy + length, (size_t)body),
 	};
 
-	site_answer(site, &q, &a);
+	reply_make(site, &q, &a);
 	MUST(a.status >= 200 && a.status < 500);
 	check_fields(buf_str(&a.fields));
 	check_body(&a, q.head);
-	site_answer_release(&a);
+	reply_release(&a);
 	free(copy);
 	return 0;
 }
