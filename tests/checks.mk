@@ -145,8 +145,9 @@ PYTHON_FILES = $(wildcard tests/*/*.py tests/e2e/fakehub/*.py tests/bench/bench 
 # And listing: which files are wanted, and where their list comes from, is not how they
 # are fetched; and site, what serve finds and has proved, which knows nothing of HTTP,
 # and reply, what its API answers, which knows no sockets, and on which a fuzzer stands.
+# peer is one connection of serve, which has the command, the threads and the loop.
 # xetup: what a file still needs in the Xet storage, beside lfs, which sends it.
-SOURCES = 55
+SOURCES = 56
 
 lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	@test $(words $(wildcard *.c)) -le $(SOURCES) || { \
