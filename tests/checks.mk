@@ -60,7 +60,8 @@ test-long: $O/hub
 # looks names up in threads of its own, which ThreadSanitizer does not know.
 UNIT_TSAN = client conn crew hasher journal lease lfs meter mover pool progress wait
 E2E_TSAN = jobs interrupt_ ctrl_c large_and_many live_display progress_json \
-	two_at_once stalled_and round_trip kill_while broken_part s3_says
+	two_at_once stalled_and round_trip kill_while broken_part s3_says \
+	serve.test_many serve.test_log serve.test_looks serve.test_long_requests serve.test_tls
 
 tsan tsan_all:
 	$(MAKE) $@_run O=build/tsan CC=clang LDFLAGS= CFLAGS='-O1 -g -Werror \
@@ -84,9 +85,10 @@ HELGRIND = $(VALGRIND) --tool=helgrind
 
 UNIT_VALGRIND = answer cert chain config conn dns dotenv env http lfs_batch net \
 	plan progress repoid scan state tls token url
-E2E_MEMCHECK = test_jobs test_xet_files download.test_pages test_broken_part
+E2E_MEMCHECK = test_jobs test_xet_files download.test_pages test_broken_part \
+	serve.test_hostile serve.test_only
 E2E_HELGRIND = test_jobs test_to_standard test_terminate test_round_trip \
-	test_broken_part
+	test_broken_part serve.test_log serve.test_many
 
 valgrind valgrind_all:
 	$(MAKE) $@_run O=build/valgrind CC=gcc LDFLAGS= CFLAGS='-O1 -g'

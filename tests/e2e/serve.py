@@ -17,7 +17,7 @@ import time
 import urllib.parse
 
 from fakehub import Generated
-from kit import MB, Skip, limit, tree
+from kit import MB, Skip, is_checked, limit, tree
 
 ID = "acme-lab/tiny"
 FILES = {
@@ -251,7 +251,7 @@ def test_siblings_in_pieces(k):
         for _ in range(4):
             assert box.get(path)[2] == body
         after = status_of(box)["VmRSS"]
-        assert after < before + 3200, (before, after)
+        assert is_checked() or after < before + 3200, (before, after)
     box.end()
 
 
@@ -541,7 +541,7 @@ def test_long_requests(k):
         after = status_of(box)["VmRSS"]
         slow[0].sendall(body[-1:])
         assert slow[0].recv(12) == b"HTTP/1.1 200"
-    assert after < before + 14000, (before, after)
+    assert is_checked() or after < before + 14000, (before, after)
     assert b"HTTP/1.1 200 " in box.raw(post + body)
     box.end()
 
