@@ -1137,7 +1137,7 @@ walk_entry(struct folders *left, const struct folder_walk *w, DIR *d,
 					     buf_cstr(path));
 	if (!S_ISDIR(st.st_mode))
 		return w->each(w->ctx, buf_cstr(path), &st, e);
-	if (w->enters(w->ctx, buf_cstr(path)))
+	if (!w->enters || w->enters(w->ctx, buf_cstr(path)))
 		push(left, buf_cstr(path));
 	return 0;
 }

@@ -197,7 +197,7 @@ int file_sync(int fd, const char *name, struct err *e);
 struct folder_walk {
 	const struct folder *folder;
 	void *ctx;
-	/* Whether to look into a folder. */
+	/* Whether to look into a folder; NULL: into all. */
 	bool (*enters)(void *ctx, const char *path);
 	/* Called for everything else, links as such; st is by lstat(). */
 	int (*each)(

@@ -242,14 +242,6 @@ stamp_at(const struct folder *f, const char *path, struct stamp *out)
 	return true;
 }
 
-static bool
-enters_all(void *ctx, const char *path)
-{
-	(void)ctx;
-	(void)path;
-	return true;
-}
-
 /* A file is right at once if the metadata is our own, and nothing has changed
  * the file since its hash was checked. */
 static bool
@@ -382,7 +374,7 @@ static int
 look_refs(struct look *l, struct err *e)
 {
 	const struct site_root *root = l->repo->root;
-	const struct folder_walk w = {&root->folder, l, enters_all, take_ref};
+	const struct folder_walk w = {&root->folder, l, NULL, take_ref};
 	char *top = xstrdup(l->repo->cache.refs);
 	struct err ignored;
 
@@ -420,7 +412,7 @@ look_folder(struct look *l, struct err *e)
 {
 	struct site_repo *r = l->repo;
 	const struct folder *f = &r->root->folder;
-	const struct folder_walk w = {f, l, enters_all, take_note};
+	const struct folder_walk w = {f, l, NULL, take_note};
 	struct stat st;
 
 	if (folder_stat(f, LOCALDIR_PREFIX, &st, e) != 0 ||
@@ -540,8 +532,7 @@ static int
 look_snapshot(struct look *l, const char *commit, struct err *e)
 {
 	struct site_repo *r = l->repo;
-	const struct folder_walk w = {
-	    &r->root->folder, l, enters_all, take_link};
+	const struct folder_walk w = {&r->root->folder, l, NULL, take_link};
 	char *top;
 	struct err ignored;
 

@@ -151,14 +151,6 @@ is_wanted(const struct verify *v, const char *path)
 	return glob_kept(&include, &exclude, path);
 }
 
-static bool
-enters_all(void *ctx, const char *path)
-{
-	(void)ctx;
-	(void)path;
-	return true;
-}
-
 /* A metadata file: PREFIX PATH.metadata. */
 static int
 take_note(void *ctx, const char *path, const struct stat *st, struct err *e)
@@ -236,7 +228,7 @@ take_file(void *ctx, const char *path, const struct stat *st, struct err *e)
 static int
 collect(struct verify *v, struct err *e)
 {
-	const struct folder_walk notes = {&v->folder, v, enters_all, take_note};
+	const struct folder_walk notes = {&v->folder, v, NULL, take_note};
 	const struct folder_walk data = {&v->folder, v, enters_data, take_file};
 	struct stat st;
 

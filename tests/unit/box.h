@@ -82,7 +82,7 @@ box_make(struct box *b)
 {
 	struct err e;
 
-	*b = (struct box){.root.repo = NULL};
+	*b = (struct box){.root.repo = xstrdup("models/org/name")};
 	scratch_make(b->path);
 	CHECK(folder_open(&b->root.folder, b->path, false, &e) == 0);
 	b->setup = (struct site_setup){&b->root, 1, count_note, b};
@@ -114,6 +114,7 @@ static inline void
 box_release(struct box *b)
 {
 	site_release(b->site);
+	free(b->root.repo);
 	folder_close(&b->root.folder);
 	scratch_remove(b->path);
 }

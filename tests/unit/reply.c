@@ -4,16 +4,19 @@
 #include "tests/unit/box.h"
 
 static void
-fill(struct box *b)
+begin(struct box *b)
 {
 	const struct folder *f = &b->root.folder;
 
+	box_make(b);
 	put_recorded(f, "README.md", "hello\n", HASH_GIT, NEW, 20);
 	put_recorded(f, "empty", "", HASH_GIT, NEW, 20);
 	put_recorded(f, "a/b/deep.txt", "deep\n", HASH_GIT, NEW, 20);
 	put_recorded(f, "a/w\xc3\xa9 x.bin", "weights\n", HASH_SHA256, NEW, 20);
 	put_recorded(f, "old.txt", "old\n", HASH_GIT, OLD, 10);
 	put(f, "secret", "not recorded\n");
+	box_look(b);
+	box_prove(b);
 }
 
 static void
@@ -113,15 +116,10 @@ test_answers(void)
 	};
 	struct box b;
 
-	box_make(&b);
-	fill(&b);
-	b.root.repo = xstrdup("models/org/name");
-	box_look(&b);
-	box_prove(&b);
+	begin(&b);
 	for (size_t i = 0; i < countof(t); i++)
 		expect(
 		    (long)i, get(&b, t[i].target), t[i].status, t[i].a, t[i].b);
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -135,11 +133,7 @@ test_pages(void)
 	char all[8192] = "";
 	unsigned pages = 0;
 
-	box_make(&b);
-	fill(&b);
-	b.root.repo = xstrdup("models/org/name");
-	box_look(&b);
-	box_prove(&b);
+	begin(&b);
 	for (char *next = target; next && pages < 20; pages++) {
 		char *answer = get(&b, target), *end;
 
@@ -165,7 +159,6 @@ test_pages(void)
 		found = strstr(all, member);
 		CHECK_ROW(i, found && !strstr(found + 1, member));
 	}
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -197,11 +190,7 @@ test_fields(void)
 	};
 	struct box b;
 
-	box_make(&b);
-	fill(&b);
-	b.root.repo = xstrdup("models/org/name");
-	box_look(&b);
-	box_prove(&b);
+	begin(&b);
 	for (size_t i = 0; i < countof(t); i++) {
 		const struct reply_request q = {
 		    .head = t[i].head,
@@ -214,7 +203,6 @@ test_fields(void)
 
 		expect((long)i, ask(&b, &q), t[i].status, t[i].a, t[i].b);
 	}
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -268,11 +256,7 @@ test_paths(void)
 	};
 	struct box b;
 
-	box_make(&b);
-	fill(&b);
-	b.root.repo = xstrdup("models/org/name");
-	box_look(&b);
-	box_prove(&b);
+	begin(&b);
 	for (size_t i = 0; i < countof(t); i++) {
 		const struct reply_request q = {
 		    .post = true,
@@ -290,7 +274,6 @@ test_paths(void)
 		expect(1, ask_often(&b, n, false),
 		    n > REPLY_PATHS_MAX ? 413 : 200, "", "");
 	}
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -315,7 +298,6 @@ test_long_list(void)
 		snprintf(path, sizeof(path), "%0100u", i);
 		put_recorded(&b.root.folder, path, "a", HASH_SHA256, NEW, 20);
 	}
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	box_prove(&b);
 	reply_make(b.site, &q, &a);
@@ -341,7 +323,6 @@ test_long_list(void)
 	expect(0, get(&b, path), 503, "", "");
 	CHECK(reply_more(a.rest, &a.body) == -1);
 	reply_release(&a);
-	free(b.root.repo);
 	box_release(&b);
 }
 

@@ -52,7 +52,6 @@ test_proof(void)
 	put_recorded(&b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
 	put_recorded(&b.root.folder, "wrong", "wrong\n", HASH_SHA256, NEW, 20);
 	put(&b.root.folder, "wrong", "other\n");
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	/* Nothing is known of either: a listing would look whole. */
 	expect(0, get(&b, "/api/models/org/name/tree/main"), 503,
@@ -112,7 +111,6 @@ test_proof(void)
 	if (!scratch_tick())
 		expect(9, get(&b, "/org/name/resolve/main/stamped"), 200,
 		    "stamped\n", "");
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -129,7 +127,6 @@ test_looking_again(void)
 	put_recorded(&b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
 	put_recorded(&b.root.folder, "wrong", "wrong\n", HASH_GIT, NEW, 20);
 	put(&b.root.folder, "wrong", "other\n");
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	before = site_keep(b.site);
 	box_look(&b);
@@ -155,7 +152,6 @@ test_looking_again(void)
 	box_prove(&b);
 	expect(2, get(&b, "/org/name/resolve/main/right"), 404, "", "");
 	expect(3, get(&b, "/org/name/resolve/main/wrong"), 200, "wrong\n", "");
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -173,7 +169,6 @@ test_turns(void)
 		snprintf(text, sizeof(text), "%u\n", i);
 		put_recorded(&b.root.folder, path, text, HASH_SHA256, NEW, 20);
 	}
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	fails = true;
 	for (unsigned i = 0; i < 4; i++) {
@@ -187,7 +182,6 @@ test_turns(void)
 		box_look(&b);
 	}
 	CHECK(site_count(b.site).files == 9);
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -201,7 +195,6 @@ test_failing_disk(void)
 
 	box_make(&b);
 	put_recorded(&b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	hashed = 0;
 	fails = true;
@@ -231,7 +224,6 @@ test_failing_disk(void)
 	box_prove(&b);
 	expect(6, get(&b, path), 404, "", "");
 	CHECK(hashed == 5);
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -250,7 +242,6 @@ test_rough_clock(void)
 		box_make(&b);
 		put_recorded(
 		    &b.root.folder, "right", "right\n", HASH_GIT, NEW, 20);
-		b.root.repo = xstrdup("models/org/name");
 		box_look(&b);
 		box_prove(&b);
 		snprintf(path, sizeof(path), "%s/right", b.path);
@@ -260,7 +251,6 @@ test_rough_clock(void)
 		answer = get(&b, "/org/name/resolve/main/right");
 		CHECK_ROW(i, strtoul(answer, NULL, 10) == 503);
 		free(answer);
-		free(b.root.repo);
 		box_release(&b);
 	}
 	rough = false;
@@ -278,7 +268,6 @@ test_links(void)
 	put_recorded(&b.root.folder, "file", "in\n", HASH_GIT, NEW, 20);
 	snprintf(path, sizeof(path), "%s/file", b.path);
 	CHECK(unlink(path) == 0 && symlink("a/in", path) == 0);
-	b.root.repo = xstrdup("models/org/name");
 	box_look(&b);
 	box_prove(&b);
 	expect(0, get(&b, "/org/name/resolve/main/file"), 404, "", "");
@@ -291,7 +280,6 @@ test_links(void)
 	box_prove(&b);
 	expect(3, get(&b, "/org/name/resolve/main/a/in"), 404, "", "");
 	scratch_remove("/tmp/hub_test_moved");
-	free(b.root.repo);
 	box_release(&b);
 }
 
@@ -304,6 +292,8 @@ test_refusals(void)
 	box_make(&b);
 	CHECK(!site_look(&b.setup, NULL, &e) && e.kind == ERR_ABSENT);
 	/* Its metadata does not name the repository. */
+	free(b.root.repo);
+	b.root.repo = NULL;
 	put_recorded(&b.root.folder, "file", "in\n", HASH_GIT, NEW, 20);
 	CHECK(!site_look(&b.setup, NULL, &e) && e.kind == ERR_USAGE);
 	CHECK(strstr(e.hint, "-p ORG/NAME=") != NULL);
@@ -320,7 +310,6 @@ test_refusals(void)
 	expect(0, get(&b, "/name/resolve/main/file"), 200, "in\n", "");
 	expect(1, get(&b, "/name/resolve/main/.git/x"), 404, "", "");
 	expect(2, get(&b, "/api/models/name/tree/main"), 200, "file", "");
-	free(b.root.repo);
 	box_release(&b);
 }
 
