@@ -318,12 +318,20 @@ struct loop {
 	struct pollfd *fd;  /* 0: the pipe; 1: the listener; then theirs */
 	size_t n;
 	uint64_t deaf; /* until then no connection is accepted */
+	int newcomer;  /* accepted, and without a place; -1: none */
+	struct sockaddr_storage from;
+	uint64_t until; /* then it is turned away */
 };
 
 #define FIRST 2
 
 /* The time without new connections when there are no descriptors, ms. */
 #define DEAF_MS 100
+
+/* The time for which a newcomer waits for a place, and how often that is looked
+ * for, ms. */
+#define PLACE_MS 1000
+#define PLACE_STEP_MS 10
 
 static void
 loop_add(struct loop *l, struct peer *c)
@@ -419,21 +427,52 @@ turn_away(struct serve *s, int fd)
 	pthread_mutex_unlock(&s->lock);
 }
 
-static void
-begin_peer(struct loop *l, int fd, const struct sockaddr_storage *from)
+/* Gives the newcomer a place, or turns it away. False if it has to wait: workers
+ * have some that may make room soon. For a client that has most of the places
+ * itself no other newcomer has to wait. */
+static bool
+begin_peer(struct loop *l)
 {
 	struct serve *s = l->s;
+	const struct peer_holder *to = peer_holder(&s->peers, &l->from);
+	int fd = l->newcomer;
 	struct peer *c;
 
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
-	    (s->peers.conns >= s->most &&
-		!make_room(l, peer_holder(&s->peers, from)))) {
+	if (s->peers.conns >= s->most && !make_room(l, to)) {
+		if (s->peers.conns > l->n && to->conns < s->most / 2 &&
+		    wait_now() < l->until)
+			return false;
+		l->newcomer = -1;
 		turn_away(s, fd);
-		return;
+		return true;
 	}
-	c = peer_open(&s->peers, fd, from);
+	l->newcomer = -1;
+	c = peer_open(&s->peers, fd, &l->from);
 	if (c)
 		loop_add(l, c);
+	return true;
+}
+
+/* False if there is no newcomer. */
+static bool
+accept_one(struct loop *l)
+{
+	socklen_t n = sizeof(l->from);
+	int fd = accept(l->s->listener, (struct sockaddr *)&l->from, &n);
+
+	if (fd < 0 && errno != EINTR && errno != ECONNABORTED) {
+		/* Those that come stay, and would wake the loop at once. */
+		if (errno != EAGAIN && errno != EWOULDBLOCK)
+			l->deaf = wait_now() + DEAF_MS;
+		return false;
+	}
+	if (fd >= 0 && fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	l->newcomer = fd;
+	l->until = wait_now() + PLACE_MS;
+	return true;
 }
 
 static void
@@ -441,19 +480,10 @@ accept_all(struct loop *l)
 {
 	/* Not endless: those that are here have their turn. */
 	for (int i = 0; i < 64; i++) {
-		struct sockaddr_storage from = {0};
-		socklen_t n = sizeof(from);
-		int fd = accept(l->s->listener, (struct sockaddr *)&from, &n);
-
-		if (fd >= 0)
-			begin_peer(l, fd, &from);
-		else if (errno != EINTR && errno != ECONNABORTED) {
-			/* Those that come stay, and would wake the loop at
-			 * once. */
-			if (errno != EAGAIN && errno != EWOULDBLOCK)
-				l->deaf = wait_now() + DEAF_MS;
+		if (l->newcomer < 0 && !accept_one(l))
 			return;
-		}
+		if (l->newcomer >= 0 && !begin_peer(l))
+			return;
 	}
 }
 
@@ -507,6 +537,24 @@ ask_look(struct serve *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+/* Waits for something to do, and for no new connections while there is no place or
+ * no descriptor for them. */
+static void
+wait_for_some(struct loop *l)
+{
+	const struct serve *s = l->s;
+	bool deaf = wait_now() < l->deaf;
+	int ms = l->newcomer >= 0            ? PLACE_STEP_MS
+		 : deaf || s->peers.stopping ? DEAF_MS
+					     : 1000;
+
+	/* -1 is left out. */
+	l->fd[1].fd = deaf || l->newcomer >= 0 ? -1 : s->listener;
+	if (poll(l->fd, (nfds_t)(FIRST + l->n), ms) < 0)
+		for (size_t i = 0; i < FIRST + l->n; i++)
+			l->fd[i].revents = 0;
+}
+
 /* Until a signal has come and all is finished, or it took too long. */
 static void
 run_loop(struct loop *l)
@@ -517,13 +565,7 @@ run_loop(struct loop *l)
 	l->fd[0] = (struct pollfd){.fd = s->wake[0], .events = POLLIN};
 	l->fd[1].events = POLLIN;
 	while (!s->peers.stopping || (s->peers.conns && wait_now() < end)) {
-		bool deaf = wait_now() < l->deaf;
-		int ms = deaf || s->peers.stopping ? DEAF_MS : 1000;
-
-		l->fd[1].fd = deaf ? -1 : s->listener; /* -1: left out */
-		if (poll(l->fd, (nfds_t)(FIRST + l->n), ms) < 0)
-			for (size_t i = 0; i < FIRST + l->n; i++)
-				l->fd[i].revents = 0;
+		wait_for_some(l);
 		if (wait_stop() && !s->peers.stopping) {
 			s->peers.stopping = true;
 			end = wait_now() + STOP_MS;
@@ -538,7 +580,7 @@ run_loop(struct loop *l)
 		look_at_all(l);
 		if (l->fd[0].revents)
 			take_back(l);
-		if (l->fd[1].revents)
+		if (s->listener >= 0 && (l->fd[1].revents || l->newcomer >= 0))
 			accept_all(l);
 	}
 	take_back(l);
@@ -874,7 +916,7 @@ join_threads(struct serve *s, struct threads *t)
 static int
 run_all(struct serve *s, struct err *e)
 {
-	struct loop l = {.s = s};
+	struct loop l = {.s = s, .newcomer = -1};
 	struct threads t;
 	int rv;
 
@@ -887,6 +929,8 @@ run_all(struct serve *s, struct err *e)
 	take_back(&l);
 	while (l.n)
 		peer_close(&s->peers, loop_take(&l, 0));
+	if (l.newcomer >= 0)
+		close(l.newcomer);
 	free(l.conn);
 	free(l.fd);
 	return rv;
