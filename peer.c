@@ -415,11 +415,14 @@ take_small(struct reply *a)
 static void
 put_chunk(struct peer *c, struct str text, bool last)
 {
+	size_t before = c->out.len;
+
 	if (c->chunked)
 		buf_printf(&c->out, "%zx\r\n", text.n);
 	buf_str_add(&c->out, text);
 	if (c->chunked)
 		buf_puts(&c->out, last ? "\r\n0\r\n\r\n" : "\r\n");
+	c->head += c->out.len - before - text.n;
 }
 
 /* Takes over from a what makes the rest of the body. */

@@ -90,7 +90,7 @@ struct peer {
 	/* Of the answer under way, for the log. */
 	char *line; /* method and target */
 	unsigned status;
-	size_t head;          /* bytes of it */
+	size_t head;          /* bytes of it that are not of its body */
 	uint64_t gone, began; /* gone: bytes sent, with the head */
 	struct peer *next;    /* in a queue */
 };

@@ -709,6 +709,25 @@ inherit(
 	}
 }
 
+/* Both have their contents in the same order. */
+static void
+inherit_all(struct site_repo *r, const struct site_repo *was)
+{
+	size_t i = 0, k = 0;
+
+	while (i < r->n && k < was->n) {
+		struct site_content *c = r->content[i];
+		const struct site_content *o = was->content[k];
+		int order = strcmp(c->at, o->at);
+
+		if (order == 0 && c->proof == SITE_UNPROVED &&
+		    digest_same(&c->digest, &o->digest))
+			inherit(r, c, o);
+		i += order <= 0;
+		k += order >= 0;
+	}
+}
+
 void
 site_inherit(struct site *s, struct site *old)
 {
@@ -724,14 +743,7 @@ site_inherit(struct site *s, struct site *old)
 		if (!was || was->root != r->root)
 			continue;
 		r->next = was->next;
-		for (size_t k = 0; k < r->n; k++) {
-			struct site_content *c = r->content[k];
-			const struct site_content *o = content_at(was, c->at);
-
-			if (o && c->proof == SITE_UNPROVED &&
-			    digest_same(&c->digest, &o->digest))
-				inherit(r, c, o);
-		}
+		inherit_all(r, was);
 	}
 	pthread_rwlock_unlock(&s->lock);
 	pthread_rwlock_unlock(&old->lock);

@@ -1140,6 +1140,7 @@ take_blocks(struct tls_key *k, struct str pem, bool key, struct err *e)
 	bool found = false;
 	int more, rv = 0;
 
+	(void)buf_room(&der, DER_MAX); /* it does not grow, either */
 	while (rv == 0 && (more = pem_next(&pem, &label, &der)) != 0) {
 		bool is_key = str_ends(label, "PRIVATE KEY");
 

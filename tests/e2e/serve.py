@@ -232,7 +232,7 @@ def test_looks_again_often(k):
 def test_siblings_in_pieces(k):
     """The list of many files goes out in pieces, and takes no memory for each client that reads it slowly."""
     names = ["%0240d.txt" % i for i in range(400)]
-    box = Box(k, "-p", ID + "=" + str(noted(k, {name: b"a" for name in names})))
+    box = Box(k, "-p", ID + "=" + str(noted(k, {name: b"a" for name in names})), "--log")
     path = "/api/models/%s?blobs=true" % ID
     box.wait(path)
     status, h, body = box.get(path)
@@ -252,7 +252,8 @@ def test_siblings_in_pieces(k):
             assert box.get(path)[2] == body
         after = status_of(box)["VmRSS"]
         assert is_checked() or after < before + 3200, (before, after)
-    box.end()
+    lines = [line.split() for line in box.end().out.splitlines()]
+    assert [line[3] for line in lines if line[2] == "200"][0] == str(len(body)), lines[:9]
 
 
 def test_headers(k):
