@@ -18,7 +18,7 @@
 /* --- What is offered. --- */
 
 struct site {
-	/* Guards the proofs: proof, torn, stamp and seen of each content,
+	/* Guards the proofs: proof, changes, stamp and seen of each content,
 	 * unproved, next and doubts of each repository, and turn. */
 	pthread_rwlock_t lock;
 	atomic_uint users;
@@ -703,7 +703,7 @@ inherit(
 		r->unproved -= c->used;
 	}
 	if (o->proof != SITE_UNREAD && o->seen) {
-		c->torn = o->torn;
+		c->changes = o->changes;
 		c->stamp = o->stamp;
 		c->seen = o->seen;
 	}
@@ -827,8 +827,9 @@ site_look(const struct site_setup *setup, struct site *old, struct err *e)
 
 /* --- Proving. --- */
 
-/* Times that a file may change while it is hashed, until it is left out. */
-#define TORN_MAX 3
+/* Times that a file may have changed when it is to be hashed, until it is left
+ * out. */
+#define CHANGES_MAX 3
 
 /* The wait for descriptors and memory to open a file, ms. */
 #define SHORTAGE_MS 1000
@@ -931,38 +932,38 @@ tick_of(const struct stamp *s)
 	return stamp_coarse(s) ? 2100 : 20;
 }
 
-/* Sets *ready to the time when the file may be hashed. False if its stamp was
- * not known: then others have their turn first. */
+/* True if that stamp is known; *ready is the time when the file may be hashed. */
 static bool
-is_seen(struct site *s, struct site_content *c, const struct stamp *now,
-    uint64_t *ready)
+is_known_as(struct site *s, const struct site_content *c,
+    const struct stamp *now, uint64_t *ready)
 {
 	bool same;
 
-	pthread_rwlock_wrlock(&s->lock);
+	pthread_rwlock_rdlock(&s->lock);
 	same = stamp_same(&c->stamp, now);
-	if (!same) {
-		c->stamp = *now;
-		c->seen = wait_now();
-	}
 	*ready = c->seen + tick_of(now);
 	pthread_rwlock_unlock(&s->lock);
 	return same;
 }
 
-/* A file that changes while it is read may be a mixture of old and new. One that
- * keeps changing is not right. True if it may be hashed again. */
-static bool
-is_torn(struct site *s, struct site_content *c, const struct stamp *now)
+/* The file has another stamp than before: others have their turn, and then it is
+ * tried again. What is read while it changes may be a mixture of old and new, so
+ * one that keeps changing is left out. */
+static void
+try_later(struct site *s, struct site_repo *r, struct site_content *c,
+    const struct stamp *now)
 {
 	bool again;
 
 	pthread_rwlock_wrlock(&s->lock);
 	c->stamp = *now;
 	c->seen = wait_now();
-	again = ++c->torn < TORN_MAX;
+	again = c->changes++ < CHANGES_MAX;
 	pthread_rwlock_unlock(&s->lock);
-	return again;
+	if (again)
+		return;
+	set_proof(s, r, c, SITE_WRONG, now);
+	note_left_out(s, r, c, "it keeps changing");
 }
 
 /* Hashes an open file. 0, also if that is to be done later; -1: stopped by a
@@ -976,8 +977,10 @@ prove_file(struct site *s, struct site_repo *r, struct site_content *c, int fd,
 	uint64_t ready;
 	int rv;
 
-	if (!is_seen(s, c, stamp, &ready))
+	if (!is_known_as(s, c, stamp, &ready)) {
+		try_later(s, r, c, stamp);
 		return 0;
+	}
 	if (wait_until(ready, e) < 0)
 		return -1;
 	rv = filehash(
@@ -985,10 +988,7 @@ prove_file(struct site *s, struct site_repo *r, struct site_content *c, int fd,
 	if (rv < 0 && e->kind == ERR_STOPPED)
 		return -1;
 	if (!stamp_of_fd(fd, &now) || !stamp_same(stamp, &now)) {
-		if (is_torn(s, c, &now))
-			return 0;
-		set_proof(s, r, c, SITE_WRONG, &now);
-		note_left_out(s, r, c, "it changes while it is hashed");
+		try_later(s, r, c, &now);
 	} else if (rv < 0) {
 		set_proof(s, r, c, SITE_UNREAD, stamp);
 		note_left_out(s, r, c, e->msg);
@@ -1053,7 +1053,7 @@ doubt(struct site *s, struct site_repo *r, struct site_content *c,
 	pthread_rwlock_wrlock(&s->lock);
 	if (c->proof != SITE_UNPROVED) {
 		c->proof = SITE_UNPROVED;
-		c->torn = 0;
+		c->changes = 0;
 		c->stamp = *now;
 		c->seen = wait_now();
 		r->unproved++;

@@ -48,14 +48,14 @@ enum site_proof {
 		       * next look */
 };
 
-/* Bytes on the disk. proof, torn, stamp and seen are guarded by the lock of the
+/* Bytes on the disk. proof, changes, stamp and seen are guarded by the lock of the
  * site. */
 struct site_content {
 	char *at;  /* path below the root; of a blob of a cache, its name */
 	bool blob; /* of a cache */
 	bool used; /* a snapshot has it */
 	enum site_proof proof;
-	unsigned torn; /* times that it changed while it was hashed */
+	unsigned changes; /* seen when it was to be hashed */
 	struct digest digest;
 	struct stamp stamp; /* the file that the proof is about, or that is to
 			     * be hashed; all zero: not known */
