@@ -43,12 +43,16 @@
 /* Bytes that are sent before another connection has its turn. */
 #define SLICE ((size_t)4 << 20)
 
-#define HEAD_MAX 40000
-
 /* Reads of a connection before another one has its turn, and empty lines that
  * are let pass before a request (RFC 9112, 2.2). */
 #define READS 16
 #define EMPTY_LINES 4
+
+/* Bytes of a worker's room for answers that it keeps from one to the next. */
+#define ROOM ((size_t)32 << 10)
+
+/* reply.h has the limits of what comes in there. */
+#define ROOM_MAX (SIZE_MAX / 4)
 
 /* A file or a part of it of at most that many bytes is sent with the head; of a
  * larger one the last bytes, once it is known that the file is the same. */
@@ -69,6 +73,23 @@ peers_release(struct peers *p)
 {
 	pthread_mutex_destroy(&p->lock);
 	pthread_mutex_destroy(&p->log_lock);
+}
+
+struct peer_worker
+peer_worker_make(void)
+{
+	return (struct peer_worker){
+	    .room = buf_make(ROOM_MAX),
+	    .second = -1,
+	    .date = buf_make(64),
+	};
+}
+
+void
+peer_worker_release(struct peer_worker *w)
+{
+	buf_release(&w->room);
+	buf_release(&w->date);
 }
 
 void
@@ -396,19 +417,61 @@ read_proved(
 	return true;
 }
 
-/* Makes a small part of a file a text, which goes out with the head. */
-static void
-take_small(struct reply *a)
+static struct str
+date_now(struct peer_worker *w)
 {
-	if (a->fd < 0 || a->length > SMALL)
-		return;
-	if (!read_proved(
-		&a->body, a->fd, a->first, (size_t)a->length, &a->stamp)) {
-		reply_fail(a, 503, NULL, "the file has changed: ask again");
-		return;
+	time_t now = time(NULL);
+
+	if (now != w->second) {
+		buf_clear(&w->date);
+		http_put_date(&w->date, now);
+		w->second = now;
 	}
-	close(a->fd);
-	a->fd = -1;
+	return buf_str(&w->date);
+}
+
+static void
+put_head(struct peer *c, const struct reply *a)
+{
+	buf_puts(&c->out, "HTTP/1.1 ");
+	buf_num(&c->out, a->status);
+	buf_putc(&c->out, ' ');
+	buf_puts(&c->out, reason_of(a->status));
+	buf_puts(&c->out, "\r\nDate: ");
+	buf_str_add(&c->out, date_now(c->worker));
+	buf_puts(&c->out, "\r\nServer: hub/" HUB_VERSION "\r\n");
+	buf_str_add(&c->out, buf_str(&a->fields));
+	if (a->rest && c->chunked) {
+		buf_puts(&c->out, "Transfer-Encoding: chunked\r\n");
+	} else if (a->status != 304 && !a->rest) {
+		buf_puts(&c->out, "Content-Length: ");
+		buf_num(&c->out, a->length);
+		buf_puts(&c->out, "\r\n");
+	}
+	if (!c->keep)
+		buf_puts(&c->out, "Connection: close\r\n");
+	buf_puts(&c->out, "\r\n");
+	c->head = c->out.len;
+}
+
+/* Room that is used again: memory that is allocated for each answer would often
+ * be mapped, cleared and unmapped each time. */
+static void
+take_room(struct peer *c)
+{
+	c->out = c->worker->room;
+	c->worker->room = buf_make(ROOM_MAX);
+}
+
+static void
+give_room_back(struct peer *c)
+{
+	buf_clear(&c->out);
+	if (c->out.cap > ROOM)
+		buf_release(&c->out);
+	buf_release(&c->worker->room);
+	c->worker->room = c->out;
+	c->out = buf_make(0);
 }
 
 /* Puts a text behind c->out; framed, unless the client knows no chunks. */
@@ -425,33 +488,23 @@ put_chunk(struct peer *c, struct str text, bool last)
 	c->head += c->out.len - before - text.n;
 }
 
-/* Takes over from a what makes the rest of the body. */
+/* Takes over from a what makes the rest of the body, unless it is a small file:
+ * then it is a text, which goes out with the head. */
 static void
 begin_answer(struct peer *c, struct reply *a, bool head)
 {
-	if (!head)
-		take_small(a);
-	c->out = buf_make(HEAD_MAX + SMALL + a->body.len);
-	(void)buf_room(&c->out, 1500);
-	buf_puts(&c->out, "HTTP/1.1 ");
-	buf_num(&c->out, a->status);
-	buf_putc(&c->out, ' ');
-	buf_puts(&c->out, reason_of(a->status));
-	buf_puts(&c->out, "\r\nDate: ");
-	http_put_date(&c->out, time(NULL));
-	buf_puts(&c->out, "\r\nServer: hub/" HUB_VERSION "\r\n");
-	buf_str_add(&c->out, buf_str(&a->fields));
-	if (a->rest && c->chunked) {
-		buf_puts(&c->out, "Transfer-Encoding: chunked\r\n");
-	} else if (a->status != 304 && !a->rest) {
-		buf_puts(&c->out, "Content-Length: ");
-		buf_num(&c->out, a->length);
-		buf_puts(&c->out, "\r\n");
+	bool small = !head && a->fd >= 0 && a->length <= SMALL;
+
+	take_room(c);
+	(void)buf_room(
+	    &c->out, 1500 + a->body.len + (small ? (size_t)a->length : 0));
+	put_head(c, a);
+	if (small && !read_proved(&c->out, a->fd, a->first, (size_t)a->length,
+			 &a->stamp)) {
+		reply_fail(a, 503, NULL, "the file has changed: ask again");
+		buf_clear(&c->out);
+		put_head(c, a);
 	}
-	if (!c->keep)
-		buf_puts(&c->out, "Connection: close\r\n");
-	buf_puts(&c->out, "\r\n");
-	c->head = c->out.len;
 	c->gone = 0;
 	c->given = 0;
 	c->left = 0;
@@ -461,7 +514,7 @@ begin_answer(struct peer *c, struct reply *a, bool head)
 		a->rest = NULL;
 	} else if (!head && a->fd < 0) {
 		buf_str_add(&c->out, buf_str(&a->body));
-	} else if (!head) {
+	} else if (!head && !small) {
 		c->file = a->fd;
 		c->stamp = a->stamp;
 		c->at = a->first;
@@ -752,7 +805,7 @@ give_file(struct peer *c, size_t *sent)
 static enum peer_result
 make_more(struct peer *c)
 {
-	struct buf piece = buf_make(HEAD_MAX);
+	struct buf piece = buf_make(ROOM_MAX);
 	int more = reply_more(c->rest, &piece);
 
 	buf_clear(&c->out);
@@ -795,8 +848,7 @@ end_answer(struct peers *p, struct peer *c)
 	if (c->file >= 0)
 		close(c->file);
 	c->file = -1;
-	buf_release(&c->out);
-	c->out = buf_make(0);
+	give_room_back(c);
 	c->given = 0;
 	end_long_request(p, c);
 	if (!c->in.len) {
@@ -856,7 +908,12 @@ drain(struct peer *c)
 enum peer_result
 peer_step(struct peers *p, struct peer *c)
 {
-	if (c->phase == PEER_TAKES)
-		return p->stopping && !c->in.len ? PEER_BROKEN : take(p, c);
+	if (c->phase == PEER_TAKES) {
+		enum peer_result rv =
+		    p->stopping && !c->in.len ? PEER_BROKEN : take(p, c);
+
+		if (rv != PEER_MOVED || c->phase == PEER_TAKES)
+			return rv;
+	}
 	return c->phase == PEER_GIVES ? give(p, c) : drain(c);
 }

@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "file.h"
 #include "str.h"
@@ -60,7 +61,15 @@ enum peer_phase {
 	PEER_ENDS, /* the answer was a refusal: takes and drops what still comes */
 };
 
-/* The caller reads phase, in.len, wants, deadline and holder, and uses next. */
+/* What a thread keeps from one answer to the next. */
+struct peer_worker {
+	struct buf room; /* for answers */
+	time_t second;   /* that date is the text of */
+	struct buf date;
+};
+
+/* The caller reads phase, in.len, wants, deadline and holder, uses next, and
+ * sets worker. */
 struct peer {
 	int fd;
 	struct tls_peer *tls; /* NULL: plain */
@@ -71,8 +80,9 @@ struct peer {
 	unsigned empty; /* lines before the request */
 	bool promised;  /* "100 Continue" was sent */
 	struct buf out; /* the head of the answer, and its text */
-	size_t given;   /* of it */
-	int file;       /* the rest of the answer; -1: none */
+	struct peer_worker *worker; /* of the thread that has it */
+	size_t given;               /* of it */
+	int file;                   /* the rest of the answer; -1: none */
 	uint64_t at, left;
 	struct stamp stamp;      /* of the file */
 	struct reply_rest *rest; /* the same of a long text; NULL: none */
@@ -105,6 +115,9 @@ enum peer_result {
 /* All else is zero, or set by the caller. */
 void peers_init(struct peers *p);
 void peers_release(struct peers *p); /* after the last connection */
+
+struct peer_worker peer_worker_make(void);
+void peer_worker_release(struct peer_worker *w);
 
 /* Takes the socket over. NULL: TLS cannot begin, and it is closed. */
 struct peer *peer_open(

@@ -94,12 +94,18 @@ add_work(struct serve *s, struct peer *c)
 	s->queued++;
 }
 
+/* All of a list. */
 static void
-push(struct serve *s, struct peer *c)
+push(struct serve *s, struct peer *first)
 {
+	struct peer *next;
+
 	pthread_mutex_lock(&s->lock);
-	add_work(s, c);
-	pthread_cond_signal(&s->ready);
+	for (; first; first = next) {
+		next = first->next;
+		add_work(s, first);
+		pthread_cond_signal(&s->ready);
+	}
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -182,9 +188,13 @@ work(void *arg)
 {
 	struct serve *s = arg;
 	struct peer *c = NULL;
+	struct peer_worker w = peer_worker_make();
 
-	while ((c = next_work(s, c)))
+	while ((c = next_work(s, c))) {
+		c->worker = &w;
 		c = work_on(s, c);
+	}
+	peer_worker_release(&w);
 	return NULL;
 }
 
@@ -492,17 +502,21 @@ static void
 look_at_all(struct loop *l)
 {
 	uint64_t now = wait_now();
+	struct peer *ready = NULL;
 
 	for (size_t i = l->n; i-- > 0;) {
 		struct peer *c = l->conn[i];
 
-		if (l->fd[FIRST + i].revents)
-			push(l->s, loop_take(l, i));
-		else if ((now >= c->deadline && !peer_keeps_pace(c)) ||
-			 (l->s->peers.stopping && c->phase == PEER_TAKES &&
-			     !c->in.len))
+		if (l->fd[FIRST + i].revents) {
+			loop_take(l, i);
+			c->next = ready;
+			ready = c;
+		} else if ((now >= c->deadline && !peer_keeps_pace(c)) ||
+			   (l->s->peers.stopping && c->phase == PEER_TAKES &&
+			       !c->in.len))
 			peer_drop(&l->s->peers, loop_take(l, i));
 	}
+	push(l->s, ready);
 }
 
 static void

@@ -472,6 +472,9 @@ url_quote(struct buf *b, struct str s, const char *keep)
 int
 url_unquote(struct str s, struct buf *out)
 {
+	/* At once, not byte by byte. */
+	if (s.n <= out->max - out->len)
+		(void)buf_room(out, s.n);
 	for (size_t i = 0; i < s.n; i++) {
 		int hi, lo;
 
