@@ -1003,9 +1003,13 @@ take_folder(struct options *o, struct err *e)
 	to = o->cache ? &o->repo_id : &o->local_path;
 	most = o->command == COMMAND_VERIFY && !*to;
 
-	if (o->args.n > most)
-		return err_set(
+	if (o->args.n > most) {
+		err_set(
 		    e, ERR_USAGE, "unexpected argument '%s'", o->args.s[most]);
+		return o->command == COMMAND_SERVE
+			   ? err_hint(e, "-p ORG/NAME=%s", o->args.s[most])
+			   : -1;
+	}
 	if (o->args.n)
 		*to = o->args.s[0];
 	o->args.n = 0;

@@ -999,7 +999,8 @@ answer_resolve(struct asking *k, struct str path)
 		fail_method(k, "GET, HEAD");
 	else if (!next_part(&path, &verb) ||
 		 strcmp(buf_cstr(&verb), "resolve") != 0 || !path.n)
-		reply_fail(k->a, 404, NULL, "not offered");
+		reply_fail(k->a, 404, NULL,
+		    "not offered; files are at ID/resolve/main/PATH");
 	else if (take_snapshot(k, &path))
 		answer_file(k, path);
 	buf_release(&verb);

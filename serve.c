@@ -645,8 +645,9 @@ parse_listen(
 	*n = sizeof(*v6);
 	if (length)
 		return 0;
-	err_set(e, ERR_USAGE, "invalid address '%s'", text);
-	return err_hint(e, "--listen 127.0.0.1:%d", PORT);
+	err_set(e, ERR_USAGE,
+	    "invalid address '%s': it needs an IP address, or * for all", text);
+	return err_hint(e, "--listen '*:%d'", PORT);
 }
 
 static bool
@@ -803,7 +804,9 @@ open_cache(const struct serve *s, struct site_root *root, struct err *e)
 		err_set(e, ERR_USAGE, "there is no HOME, so no shared cache");
 		return err_hint(e, "--cache-dir DIR");
 	}
-	return folder_open(&root->folder, s->c->cache_dir, false, e);
+	if (folder_open(&root->folder, s->c->cache_dir, false, e) == 0)
+		return 0;
+	return err_hint(e, "-p ORG/NAME=DIR, or --cache-dir DIR");
 }
 
 static int

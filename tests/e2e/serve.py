@@ -730,10 +730,11 @@ def test_refusals(k):
     fetched(k)
     for args, status, said in (
             (("-p", "a b=" + str(k.dir)), 2, "a b"), (("-p", k.top / "none"), 7, "none"),
-            (("-p", "a/b=" + str(k.work)), 3, "no record"), (("argument",), 2, "argument"),
-            (("-p", k.dir, "--listen", "host.test:1"), 2, "host.test"),
+            (("-p", "a/b=" + str(k.work)), 3, "no record"), (("argument",), 2, "try: -p ORG/NAME=argument"),
+            (("-p", k.dir, "--listen", "host.test:1"), 2, "'host.test:1': it needs an IP address"),
             (("-p", k.dir, "--listen", "127.0.0.1:99999"), 2, "99999"),
-            (("--cache-dir", k.top / "none"), 7, "none")):
+            (("--cache-dir", k.top / "none"), 7, "none"),
+            (("--cache",), 7, "try: -p ORG/NAME=DIR")):
         k.ok(k.run("serve", *args), status, err=said)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
