@@ -9,10 +9,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import names
 from cache import Cache
 from fakehub import Generated
 from kit import MB, Skip, limit, sha256, tree
-from serve import Box
+from serve import Box, pull_cable
 
 ID = "acme-lab/tiny"
 FILES = {
@@ -437,6 +438,24 @@ def test_python_takes_it_from_our_hub(k):
     k.same(repo, folder=k.top / "again")
     assert not k.hub.asked()
     box.end()
+
+
+@limit(200)
+def test_their_cable_is_pulled(k):
+    """The official client goes on where it was."""
+    hf = place() + "/bin/hf"
+
+    def test(kit, _):
+        def begin(box):
+            return start(kit, [hf, "download", ID, "a.bin", "--local-dir", kit.dir],
+                         HF_HUB_DOWNLOAD_TIMEOUT="2", **far(kit, box))
+        box, data, process = pull_cable(kit, begin, copies=10)
+        end(process)
+        assert (kit.dir / "a.bin").read_bytes() == data
+        box.end()
+    if not os.environ.get("HUB_LONG"):
+        raise Skip("HUB_LONG is not set")
+    names.inside(k, test)
 
 
 @limit(200)

@@ -38,10 +38,15 @@ def enter():
         with open("/proc/self/" + name, "w") as f:
             f.write(text)
     mount("none", b"/", REC | PRIVATE)
+    set_loopback(True)
+
+
+def set_loopback(up):
+    """Plugs the only cable of this network in, or pulls it out."""
     with socket.socket() as s:
         flags = fcntl.ioctl(s, SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
-        up = struct.unpack("16sh14x", flags)[1] | UP
-        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", up))
+        flags = struct.unpack("16sh14x", flags)[1] & ~UP | (UP if up else 0)
+        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags))
 
 
 def inside(k, test, resolv="nameserver 127.0.0.1\n", hosts="127.0.0.1 localhost\n"):

@@ -8,6 +8,8 @@ import json
 import os
 import random
 import re
+import resource
+import shutil
 import signal
 import socket
 import ssl
@@ -15,9 +17,11 @@ import subprocess
 import threading
 import time
 import urllib.parse
+from pathlib import Path
 
+import names
 from fakehub import Generated
-from kit import MB, Skip, is_checked, limit, tree
+from kit import EMULATOR, MB, Skip, is_checked, limit, tree
 
 ID = "acme-lab/tiny"
 FILES = {
@@ -55,6 +59,8 @@ class Box:
             return r.status, r.headers, r.read()
 
     def connection(self):
+        if self.secure:
+            return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30, context=trusting())
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
 
     def wait(self, path="/api/models/" + ID):
@@ -69,6 +75,14 @@ class Box:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
         s.bind((client, 0))
         s.connect(("127.0.0.1", self.port))
+        s.sendall(data)
+        return s
+
+    def session(self, data=b""):
+        """A socket with TLS, if this is with TLS."""
+        s = self.socket()
+        if self.secure:
+            s = trusting().wrap_socket(s)
         s.sendall(data)
         return s
 
@@ -89,6 +103,12 @@ class Box:
         r = self.k.finish(self.process)
         self.k.ok(r, status)
         return r
+
+
+def trusting():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def noted(k, files, commit=OTHER, at=None):
@@ -743,73 +763,223 @@ def test_refusals(k):
         k.ok(r, 1, err=("in use", "another port"))
 
 
-# Hours.
+# Memory, a cable, and hours.
+
+def test_memory(k):
+    """1,000 connections that wait and 64 that are sent a file take at most 8 MiB."""
+    if is_checked() or EMULATOR:
+        raise Skip("not the plain binary on its own CPU")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 4096:
+        raise Skip("no 4096 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    at = noted(k, {"small.bin": os.urandom(4096), "big.bin": os.urandom(40 * MB)})
+    box = Box(k, "-p", ID + "=" + str(at))
+    box.wait()
+    up = "/%s/resolve/main/" % ID
+    try:
+        with contextlib.ExitStack() as stack:
+            idle = [stack.enter_context(box.socket(ask(up + "small.bin"))) for _ in range(1000)]
+            for s in idle:
+                got = b""
+                while len(got.partition(b"\r\n\r\n")[2]) < 4096:
+                    got += s.recv(65536)
+            busy = [stack.enter_context(box.socket(ask(up + "big.bin"))) for _ in range(64)]
+            for _ in range(40):
+                for s in busy:
+                    assert s.recv(1 << 16)
+            assert status_of(box)["VmHWM"] <= 8192, status_of(box)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    box.end()
+
+
+def over_cable():
+    """Bytes that have come over the only cable of this network."""
+    text = Path("/proc/net/dev").read_text()
+    return int(re.search(r"lo: *(\d+)", text).group(1))
+
+
+def pull_cable(k, start, copies=1):
+    """Serves a file, and pulls the cable for longer than the clients wait, in the middle of what
+    start(box) has started. Returns the box, the file's data, and what start returned."""
+    data = os.urandom(24 * MB + 1) * copies
+    box = Box(k, "-p", ID + "=" + str(noted(k, {"a.bin": data})))
+    box.wait()
+    before = over_cable()
+    started = start(box)
+    k.wait_for(lambda: over_cable() > before + 6 * MB)
+    names.set_loopback(False)
+    time.sleep(3)
+    names.set_loopback(True)
+    return box, data, started
+
+
+def test_cable_is_pulled(k):
+    """hub goes on by itself, and what curl has got is continued from there."""
+    def test(kit, _):
+        def start(box):
+            url = "%s/%s/resolve/main/a.bin" % (box.url, ID)
+            curl = ["curl", "-sSf", "-C", "-", "-o", str(kit.top / "curl"), "--speed-time", "2", url]
+            ours = kit.start("download", "-r", ID, "-p", kit.dir, "--timeout", "2", "--stall-timeout", "2",
+                             "--limit-rate", "4M", env=box.env())
+            theirs = subprocess.Popen([*curl, "--limit-rate", "4M"], stderr=subprocess.DEVNULL)
+            return ours, theirs, curl
+        before = over_cable()
+        box, data, (ours, theirs, curl) = pull_cable(kit, start)
+        kit.ok(kit.finish(ours))
+        assert (kit.dir / "a.bin").read_bytes() == data
+        if theirs.wait():
+            subprocess.run(curl, check=True)
+        assert (kit.top / "curl").read_bytes() == data
+        assert over_cable() - before < 2.4 * len(data)
+        box.end()
+    if not os.environ.get("HUB_LONG"):
+        raise Skip("HUB_LONG is not set")
+    if not shutil.which("curl"):
+        raise Skip("no curl")
+    names.inside(k, test)
+
+
+class Asker:
+    """A client of the soak. Each of its requests is right if it returns True."""
+
+    def __init__(self, box, data, seed):
+        self.box = box
+        self.data = data
+        self.rnd = random.Random(seed)
+        self.connection = box.connection()
+
+    def some(self):
+        kind = self.rnd.choices(list(self.KINDS), self.KINDS.values())[0]
+        self.name = self.rnd.choice(sorted(self.data))
+        self.path = "/%s/resolve/main/%s" % (ID, self.name)
+        self.bytes = self.data[self.name]
+        try:
+            good = getattr(self, kind)()
+        except (OSError, http.client.HTTPException) as e:
+            self.connection.close()
+            good = repr(e)
+        if self.rnd.random() < 0.02:
+            self.connection.close()
+        return good is True or (kind, self.name, good)
+
+    def ask(self, path, method="GET", **fields):
+        self.connection.request(method, path, headers=fields)
+        r = self.connection.getresponse()
+        return r.status, r.headers, r.read()
+
+    def whole(self):
+        return self.ask(self.path)[::2] == (200, self.bytes)
+
+    def part(self):
+        if not self.bytes:
+            return self.ask(self.path, Range="bytes=0-0")[0] in (200, 416)
+        first = self.rnd.randrange(len(self.bytes))
+        last = min(len(self.bytes) - 1, first + self.rnd.randrange(100000))
+        return self.ask(self.path, Range="bytes=%d-%d" % (first, last))[::2] == (206, self.bytes[first:last + 1])
+
+    def head(self):
+        status, fields, body = self.ask(self.path, "HEAD")
+        return status == 200 and not body and fields["X-Linked-Size"] == str(len(self.bytes))
+
+    def listing(self):
+        status, _, body = self.ask("/api/models/%s/tree/main?limit=7" % ID)
+        return status == 200 and len(json.loads(body)) == 7
+
+    def missing(self):
+        return self.ask(self.rnd.choice((self.path + "x", "/api/models/none/none", "/none")))[0] == 404
+
+    def no_such_part(self):
+        return self.ask(self.path, Range="bytes=%d-" % len(self.bytes))[0] == 416
+
+    def bad(self):
+        """The connection ends with the answer."""
+        with self.box.session(self.rnd.choice((b"GET / HTTP/1.1\r\n\r\n", ask("/", "A : b"),
+                                               ask("/")[:-2] + b" folded\r\n\r\n"))) as s:
+            got = b"".join(iter(lambda: s.recv(65536), b""))
+        return got.startswith(b"HTTP/1.1 400 ")
+
+    def cut(self):
+        """The connection breaks, before or after the request is whole."""
+        whole = self.rnd.random() < 0.6
+        with self.box.session(ask(self.rnd.choice((self.path, "/../"))) if whole else b"GET / HT") as s:
+            if whole:
+                s.recv(self.rnd.randrange(1, 1000))
+        return True
+
+    def slow(self):
+        """The request comes in pieces, and the answer is read in pieces."""
+        request, got = ask(self.path, "Connection: close"), b""
+        with self.box.session() as s:
+            for at in range(0, len(request), 40):
+                s.sendall(request[at:at + 40])
+                time.sleep(0.01)
+            for n in range(10**9):
+                more = s.recv(100000)
+                if not more:
+                    break
+                got += more
+                if n < 10:
+                    time.sleep(0.01)
+        return got.partition(b"\r\n\r\n")[2] == self.bytes
+
+    KINDS = {"whole": 5, "part": 50, "head": 12, "listing": 12, "missing": 7, "no_such_part": 3, "bad": 3,
+             "cut": 6, "slow": 2}
+
+
+REQUESTS = 100000
+
 
 @limit(3600)
 def test_soak(k):
-    """100,000 requests of all kinds, with connections that break; nothing is lost and nothing leaks."""
+    """100,000 requests of all kinds, with connections that break and signals in between, by plain
+    HTTP and by TLS: nothing is wrong, and nothing leaks."""
     if not os.environ.get("HUB_LONG"):
         raise Skip("HUB_LONG is not set")
     rnd = random.Random(1)
     data = {"f%d.bin" % i: os.urandom(rnd.choice((0, 1, 1000, 100000, 3 * MB))) for i in range(40)}
     at = noted(k, data)
-    box = Box(k, "-p", ID + "=" + str(at))
-    box.wait()
-    count, wrong, lock = [0], [], threading.Lock()
+    cert, key = key_pair(k, "ec")
+    boxes = [Box(k, "-p", ID + "=" + str(at), *how, stderr=subprocess.DEVNULL)
+             for how in ((), (), ("--cert", cert, "--key", key))]
+    wrong, lock, left = [], threading.Lock(), [REQUESTS]
 
-    def one(rnd, c):
-        name = rnd.choice(sorted(data))
-        what, path = rnd.random(), "/%s/resolve/main/%s" % (ID, name)
-        if what < 0.6 and data[name]:
-            first = rnd.randrange(len(data[name]))
-            last = min(len(data[name]) - 1, first + rnd.randrange(100000))
-            c.request("GET", path, headers={"Range": "bytes=%d-%d" % (first, last)})
-            r = c.getresponse()
-            return r.status == 206 and r.read() == data[name][first:last + 1]
-        if what < 0.8:
-            c.request("HEAD", path)
-            r = c.getresponse()
-            return r.status == 200 and not r.read() and r.headers["X-Linked-Size"] == str(len(data[name]))
-        if what < 0.95:
-            c.request("GET", "/api/models/%s/tree/main?limit=7" % ID)
-            r = c.getresponse()
-            return r.status == 200 and len(json.loads(r.read())) == 7
-        # Connections that break, before and after the request is whole.
-        whole = what < 0.98
-        s = box.socket(ask(rnd.choice((path, "/../"))) if whole else b"GET / HT")
-        if whole:
-            s.recv(rnd.randrange(1, 1000))
-        s.close()
-        return True
-
-    def some(seed):
-        rnd = random.Random(seed)
-        c = box.connection()
-        while count[0] < 100000:
-            try:
-                good = one(rnd, c)
-            except (OSError, http.client.HTTPException) as e:
-                good = repr(e)
+    def client(box, seed):
+        asker = Asker(box, data, seed)
+        while left[0] > 0:
+            good = asker.some()
             with lock:
-                count[0] += 1
+                left[0] -= 1
                 if good is not True:
-                    wrong.append((count[0], good))
-            if rnd.random() < 0.02:
-                c.close()
-    before = None
-    threads = [threading.Thread(target=some, args=(i,)) for i in range(24)]
+                    wrong.append(good)
+        asker.connection.close()
+    for box in boxes:
+        box.wait()
+    fds = [open_files(box) for box in boxes]
+    threads = [threading.Thread(target=client, args=(boxes[i % 3], i)) for i in range(24)]
     for t in threads:
         t.start()
-    k.wait_for(lambda: count[0] > 5000, 600)
-    before = status_of(box)
+    before = None
+    while left[0] > 0:
+        time.sleep(0.2)
+        for box in boxes:
+            box.process.send_signal(rnd.choice((signal.SIGHUP, signal.SIGUSR1)))
+        if not before and left[0] < REQUESTS - 20000:
+            before = [status_of(box) for box in boxes]
     for t in threads:
         t.join()
-    after = status_of(box)
-    assert not wrong, wrong[:9]
-    assert count[0] >= 100000
-    assert after["VmRSS"] < before["VmRSS"] + 2000, (before, after)
-    k.wait_for(lambda: len(os.listdir("/proc/%d/fd" % box.process.pid)) < 12)
-    box.end()
+    after = [status_of(box) for box in boxes]
+    assert not wrong, (len(wrong), wrong[:9])
+    for was, now in zip(before, after):
+        assert now["VmRSS"] < was["VmRSS"] + 2000, (was, now)
+    k.wait_for(lambda: [open_files(box) for box in boxes] == fds)
+    for box in boxes:
+        box.end()
+
+
+def open_files(box):
+    return len(os.listdir("/proc/%d/fd" % box.process.pid))
 
 
 def status_of(box):
