@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "err.h"
 #include "str.h"
@@ -369,11 +368,11 @@ cert_rsa_bits(const struct cert *c)
 void
 cert_day(int64_t t, char out[32])
 {
-	time_t when = (time_t)t;
-	struct tm tm;
+	struct date d;
 
-	if ((int64_t)when != t || !gmtime_r(&when, &tm) ||
-	    !strftime(out, 32, "%Y-%m-%d", &tm))
+	if (date_of(t, &d))
+		snprintf(out, 32, "%04u-%02u-%02u", d.year, d.month, d.day);
+	else
 		snprintf(out, 32, "(no date)");
 }
 

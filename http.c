@@ -1,7 +1,6 @@
 #include "http.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "err.h"
 #include "str.h"
@@ -747,13 +746,13 @@ http_ratelimit(
 	return has_r && has_t ? 0 : -1;
 }
 
+static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
 static unsigned
 month(struct str s)
 {
-	static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-
 	for (unsigned i = 0; i < 12; i++)
-		if (memcmp(s.s, names + 3 * i, 3) == 0)
+		if (memcmp(s.s, months + 3 * i, 3) == 0)
 			return i + 1;
 	return 0;
 }
@@ -786,13 +785,14 @@ http_date(struct str s, uint64_t *seconds)
 void
 http_put_date(struct buf *b, int64_t seconds)
 {
-	time_t when = (time_t)seconds;
-	char text[64];
-	struct tm tm;
+	static const char weekdays[] = "SunMonTueWedThuFriSat";
+	struct date d;
 
-	if (gmtime_r(&when, &tm) &&
-	    strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm))
-		buf_puts(b, text);
+	if (date_of(seconds, &d))
+		buf_printf(b, "%.3s, %02u %.3s %04u %02u:%02u:%02u GMT",
+		    weekdays + (size_t)3 * d.weekday, d.day,
+		    months + (size_t)3 * (d.month - 1), d.year, d.hour,
+		    d.minute, d.second);
 }
 
 /* Reads Retry-After: seconds, or a date (RFC 9110, 10.2.3). -1 if it asks for

@@ -346,13 +346,11 @@ peer_write_file(struct peer *c, size_t n, size_t *done)
 static void
 put_time(struct buf *b)
 {
-	time_t now = time(NULL);
-	struct tm tm;
-	char text[32];
+	struct date d;
 
-	if (gmtime_r(&now, &tm) &&
-	    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm))
-		buf_puts(b, text);
+	if (date_of(time(NULL), &d))
+		buf_printf(b, "%04u-%02u-%02uT%02u:%02u:%02uZ", d.year, d.month,
+		    d.day, d.hour, d.minute, d.second);
 }
 
 /* A line that cannot be written at once is left out: whoever reads it must not

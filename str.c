@@ -691,6 +691,33 @@ date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
 }
 
 bool
+date_of(int64_t seconds, struct date *out)
+{
+	const int64_t first = date_seconds(1, 1, 1, 0, 0, 0);
+	unsigned days, years, cycles, month;
+
+	if (seconds < first || seconds > date_seconds(9999, 12, 31, 23, 59, 59))
+		return false;
+	/* Days from 1 March of the year 0: the leap day is the last one of its
+	 * year, and after 400 years all begins again. */
+	days = (unsigned)((seconds - first) / 86400) + 306;
+	out->weekday = (days + 3) % 7;
+	cycles = days / 146097;
+	days %= 146097;
+	years = (days - days / 1460 + days / 36524 - days / 146096) / 365;
+	days -= 365 * years + years / 4 - years / 100;
+	month = (5 * days + 2) / 153;
+	out->day = days - (153 * month + 2) / 5 + 1;
+	out->month = month < 10 ? month + 3 : month - 9;
+	out->year = 400 * cycles + years + (month >= 10);
+	days = (unsigned)((seconds - first) % 86400);
+	out->hour = days / 3600;
+	out->minute = days / 60 % 60;
+	out->second = days % 60;
+	return true;
+}
+
+bool
 date_field(struct str s, size_t at, size_t n, unsigned low, unsigned high,
     unsigned *out)
 {

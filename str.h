@@ -180,11 +180,19 @@ uint64_t bytes_get_be(const unsigned char *p, size_t n);
 
 /* --- Dates. --- */
 
-/* Dates of the Gregorian calendar to Unix time. Pure. */
+/* Dates of the Gregorian calendar, in UTC, to and from Unix time. Pure. */
+
+struct date {
+	unsigned year, month, day, hour, minute, second;
+	unsigned weekday; /* 0: Sunday */
+};
 
 /* Seconds since 1970 of a date and a time. */
 int64_t date_seconds(unsigned year, unsigned month, unsigned day, unsigned hour,
     unsigned minute, unsigned second);
+
+/* The date of seconds since 1970; false if its year is not one of 1 to 9999. */
+bool date_of(int64_t seconds, struct date *out);
 
 /* Reads the n digits of s from at on as a number from low to high; false if
  * they are not such a number. */

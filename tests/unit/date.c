@@ -2,6 +2,37 @@
 
 #include "tests/unit/test.h"
 
+/* The first and the last second of each day of 400 years, after which all begins
+ * again; then the ends. */
+static void
+test_date_of(void)
+{
+	const int64_t low = date_seconds(1, 1, 1, 0, 0, 0);
+	const int64_t high = date_seconds(9999, 12, 31, 23, 59, 59);
+	struct date d, last = {.weekday = 0};
+	unsigned wrong = 0;
+
+	for (int64_t t = low; t < low + INT64_C(146097) * 86400; t += 86400) {
+		wrong += !date_of(t, &d);
+		wrong += date_days(d.year, d.month, d.day) * 86400 != t ||
+			 d.hour || d.minute || d.second || d.day > 31 ||
+			 d.month > 12 || d.weekday != (last.weekday + 1) % 7;
+		last = d;
+		wrong += !date_of(t + 86399, &d);
+		wrong += d.day != last.day || d.hour != 23 || d.minute != 59 ||
+			 d.second != 59;
+	}
+	CHECK(wrong == 0);
+	CHECK(last.year == 400 && last.month == 12 && last.day == 31);
+	CHECK(date_of(high, &d) && d.year == 9999 && d.month == 12 &&
+	      d.day == 31 && d.weekday == 5);
+	CHECK(date_of(784111777, &d) && d.year == 1994 && d.month == 11 &&
+	      d.day == 6 && d.hour == 8 && d.minute == 49 && d.second == 37);
+	CHECK(date_of(-1, &d) && d.year == 1969 && d.second == 59);
+	CHECK(!date_of(low - 1, &d) && !date_of(high + 1, &d));
+	CHECK(!date_of(INT64_MIN, &d) && !date_of(INT64_MAX, &d));
+}
+
 int
 main(void)
 {
@@ -16,6 +47,7 @@ main(void)
 
 	for (size_t i = 0; i < countof(t); i++)
 		CHECK_ROW(i, date_days(t[i].y, t[i].m, t[i].d) == t[i].days);
+	test_date_of();
 	/* The first of each month lies 28 to 31 days behind the one before. */
 	last = date_days(1600, 1, 1);
 	for (unsigned y = 1600; y < 2400; y++)
