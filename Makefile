@@ -123,8 +123,8 @@ $O/roots.c: $O/roots $(wildcard $(ROOTS)/*.crt)
 	$O/roots $(ROOTS) >$@.new
 	mv $@.new $@
 
-ROOTS_FROM = tools/roots.c cert.c str.c err.c
-$O/roots: $(ROOTS_FROM) cert.h str.h err.h Makefile
+ROOTS_FROM = tools/roots.c cert.c lz4.c str.c err.c
+$O/roots: $(ROOTS_FROM) cert.h lz4.h str.h err.h Makefile
 	$(if $(wildcard /usr/include/bearssl.h),,$(error install libbearssl-dev))
 	@mkdir -p $(@D)
 	$(HOSTCC) -std=c11 -D_POSIX_C_SOURCE=200809L -D_FILE_OFFSET_BITS=64 -O1 \

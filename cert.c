@@ -436,79 +436,80 @@ take_byte(struct str *in, unsigned *out)
 	return true;
 }
 
+/* Takes a length from heads and that many bytes from another part, or from heads
+ * itself. */
 static bool
-take_bytes(struct str *in, unsigned char **p, size_t *n)
+take_bytes(struct str *heads, struct str *from, unsigned char **p, size_t *n)
 {
 	unsigned high, low;
 
-	if (!take_byte(in, &high) || !take_byte(in, &low))
+	if (!take_byte(heads, &high) || !take_byte(heads, &low))
 		return false;
 	*n = high << 8 | low;
-	if (*n > in->n)
+	if (*n > from->n)
 		return false;
-	*p = lend(in->s);
-	*in = str_make(in->s + *n, in->n - *n);
+	*p = lend(from->s);
+	*from = str_make(from->s + *n, from->n - *n);
 	return true;
 }
 
 static bool
-unpack(struct str *in, br_x509_trust_anchor *a)
+unpack(struct str *heads, struct str *keys, br_x509_trust_anchor *a)
 {
 	br_rsa_public_key *rsa = &a->pkey.key.rsa;
 	br_ec_public_key *ec = &a->pkey.key.ec;
 	unsigned curve;
 
-	if (!take_byte(in, &a->flags) ||
-	    !take_bytes(in, &a->dn.data, &a->dn.len) || !take_byte(in, &curve))
+	if (!take_byte(heads, &a->flags) ||
+	    !take_bytes(heads, heads, &a->dn.data, &a->dn.len) ||
+	    !take_byte(heads, &curve))
 		return false;
 	if (!curve) {
 		a->pkey.key_type = BR_KEYTYPE_RSA;
-		return take_bytes(in, &rsa->n, &rsa->nlen) &&
-		       take_bytes(in, &rsa->e, &rsa->elen);
+		return take_bytes(heads, heads, &rsa->e, &rsa->elen) &&
+		       take_bytes(heads, keys, &rsa->n, &rsa->nlen);
 	}
 	a->pkey.key_type = BR_KEYTYPE_EC;
 	ec->curve = (int)curve;
-	return take_bytes(in, &ec->q, &ec->qlen);
+	return take_bytes(heads, keys, &ec->q, &ec->qlen);
 }
 
 bool
-anchors_add_packed(struct anchors *list, const void *p, size_t n)
+anchors_add_packed(struct anchors *list, struct str heads, struct str keys)
 {
-	struct str in = str_make(p, n);
-
-	while (in.n) {
-		if (!unpack(&in, append(list))) {
+	while (heads.n) {
+		if (!unpack(&heads, &keys, append(list))) {
 			list->n--;
 			return false;
 		}
 		list->lent = list->n;
 	}
-	return true;
+	return keys.n == 0;
 }
 
 static void
-pack_bytes(struct buf *out, const unsigned char *p, size_t n)
+pack_bytes(struct buf *heads, struct buf *to, const unsigned char *p, size_t n)
 {
-	buf_putc(out, (char)(unsigned char)(n >> 8));
-	buf_putc(out, (char)(unsigned char)(n & 0xff));
-	buf_add(out, p, n);
+	buf_putc(heads, (char)(unsigned char)(n >> 8));
+	buf_putc(heads, (char)(unsigned char)(n & 0xff));
+	buf_add(to, p, n);
 }
 
 void
-anchor_pack(const br_x509_trust_anchor *a, struct buf *out)
+anchor_pack(const br_x509_trust_anchor *a, struct buf *heads, struct buf *keys)
 {
 	const br_rsa_public_key *rsa = &a->pkey.key.rsa;
 	const br_ec_public_key *ec = &a->pkey.key.ec;
 
-	buf_putc(out, (char)a->flags);
-	pack_bytes(out, a->dn.data, a->dn.len);
+	buf_putc(heads, (char)a->flags);
+	pack_bytes(heads, heads, a->dn.data, a->dn.len);
 	if (a->pkey.key_type == BR_KEYTYPE_RSA) {
-		buf_putc(out, 0);
-		pack_bytes(out, rsa->n, rsa->nlen);
-		pack_bytes(out, rsa->e, rsa->elen);
+		buf_putc(heads, 0);
+		pack_bytes(heads, heads, rsa->e, rsa->elen);
+		pack_bytes(heads, keys, rsa->n, rsa->nlen);
 	} else {
-		buf_putc(out, (char)ec->curve);
-		pack_bytes(out, ec->q, ec->qlen);
+		buf_putc(heads, (char)ec->curve);
+		pack_bytes(heads, keys, ec->q, ec->qlen);
 	}
 }
 

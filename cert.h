@@ -84,9 +84,11 @@ struct anchors {
 /* Leaves it empty: all zero. */
 void anchors_release(struct anchors *list);
 
-/* Adds packed anchors, which must stay where they are. Call it before all other
- * additions. False if they are broken; those before the fault are added. */
-bool anchors_add_packed(struct anchors *list, const void *p, size_t n);
+/* Adds packed anchors. They are in two parts: heads repeat themselves and are worth
+ * compressing, keys are not. Both must stay where they are. Call it before all
+ * other additions. False if they are broken; those before the fault are added. */
+bool anchors_add_packed(
+    struct anchors *list, struct str heads, struct str keys);
 
 /* Adds all certificates of a PEM text (RFC 7468, or what copying and
  * concatenation make of it), skips all text between them, and counts them in
@@ -100,6 +102,7 @@ int anchors_add_pem(
 int pem_next(struct str *rest, struct str *label, struct buf *der);
 
 /* Appends it in packed form. */
-void anchor_pack(const br_x509_trust_anchor *a, struct buf *out);
+void anchor_pack(
+    const br_x509_trust_anchor *a, struct buf *heads, struct buf *keys);
 
 #endif

@@ -20,6 +20,7 @@
 #include "cipher_cpu.h"
 #include "err.h"
 #include "file.h"
+#include "lz4.h"
 #include "roots.h"
 #include "str.h"
 #include "wait.h"
@@ -433,6 +434,7 @@ chain_explain(const struct chain *c, int code, struct err *e)
 
 struct tls_trust {
 	struct anchors anchors;
+	unsigned char *heads; /* of the built-in anchors, unpacked */
 	struct clock *clock;
 };
 
@@ -453,13 +455,29 @@ struct tls {
 	unsigned char obuf[BR_SSL_BUFSIZE_OUTPUT];
 };
 
+/* Adds the built-in anchors. That they are whole is shown by the unit test. */
+static void
+add_roots(struct tls_trust *t)
+{
+	struct lz4 z;
+	struct err e;
+	size_t used;
+
+	t->heads = xmalloc(roots_heads_length);
+	lz4_init(&z, t->heads, roots_heads_length);
+	if (lz4_read(&z, roots_heads, roots_heads_size, &used, &e) == 0)
+		anchors_add_packed(&t->anchors,
+		    str_make((const char *)t->heads, roots_heads_length),
+		    str_make((const char *)roots_keys, roots_keys_size));
+}
+
 struct tls_trust *
 tls_trust_open(void)
 {
 	struct tls_trust *t = xcalloc(1, sizeof(*t));
 
 	t->clock = clock_open();
-	anchors_add_packed(&t->anchors, roots, roots_size);
+	add_roots(t);
 	return t;
 }
 
@@ -469,6 +487,7 @@ tls_trust_close(struct tls_trust *t)
 	if (!t)
 		return;
 	anchors_release(&t->anchors);
+	free(t->heads);
 	clock_close(t->clock);
 	free(t);
 }

@@ -13,6 +13,7 @@
 
 #include "cert.h"
 #include "err.h"
+#include "lz4.h"
 #include "str.h"
 
 #define FILE_MAX 1048576
@@ -116,34 +117,53 @@ add_dir(struct state *s, const char *dir, struct err *e)
 }
 
 static void
-print_bytes(struct str s)
+print_bytes(const char *name, struct str s)
 {
+	printf("const unsigned char %s[] = {\n", name);
 	for (size_t i = 0; i < s.n; i++)
 		printf("%u,%s", (unsigned)(unsigned char)s.s[i],
 		    i % 20 == 19 ? "\n" : "");
+	printf("};\nconst size_t %s_size = sizeof(%s);\n", name, name);
+}
+
+static void
+print_heads(struct str heads)
+{
+	static uint32_t table[LZ4_TABLE];
+	unsigned char *frame = xmalloc(heads.n + 15);
+	size_t n = lz4_write((const unsigned char *)heads.s, heads.n, frame,
+	    heads.n + 15, table);
+
+	print_bytes("roots_heads", str_make((char *)frame, n));
+	printf("const size_t roots_heads_length = %zu;\n", heads.n);
+	free(frame);
 }
 
 static void
 print(struct state *s)
 {
-	struct buf packed = buf_make(16777216);
+	struct buf heads = buf_make(262144), keys = buf_make(16777216);
 	unsigned char sum[32];
 	char hex[65], day[32];
 
 	for (size_t i = 0; i < s->anchors.n; i++)
-		anchor_pack(&s->anchors.a[i], &packed);
+		anchor_pack(&s->anchors.a[i], &heads, &keys);
+	if (heads.full || keys.full) {
+		fprintf(stderr, "roots: too many\n");
+		exit(1);
+	}
 	br_sha256_out(&s->hash, sum);
 	hex_encode(sum, sizeof(sum), hex);
 	cert_day(s->newest, day);
-	printf("/* Made by tools/roots. */\n#include \"roots.h\"\n"
-	       "const unsigned char roots[] = {\n");
-	print_bytes(buf_str(&packed));
-	printf("};\nconst size_t roots_size = sizeof(roots);\n"
-	       "const size_t roots_count = %zu;\n"
+	printf("/* Made by tools/roots. */\n#include \"roots.h\"\n");
+	print_heads(buf_str(&heads));
+	print_bytes("roots_keys", buf_str(&keys));
+	printf("const size_t roots_count = %zu;\n"
 	       "const char roots_date[] = \"%s\";\n"
 	       "const char roots_sha256[] = \"%s\";\n",
 	    s->anchors.n, day, hex);
-	buf_release(&packed);
+	buf_release(&heads);
+	buf_release(&keys);
 }
 
 int

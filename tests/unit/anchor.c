@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "err.h"
+#include "lz4.h"
 #include "roots.h"
 #include "str.h"
 #include "tests/unit/pem.h"
@@ -13,33 +14,45 @@ static void
 test_built_in(void)
 {
 	struct anchors list = {0};
-	struct buf again = buf_make(1 << 20);
-	size_t authorities = 0;
+	struct buf heads = buf_make(1 << 20), keys = buf_make(1 << 20);
+	unsigned char *unpacked = xmalloc(roots_heads_length);
+	struct str parts[] = {
+	    str_make((const char *)unpacked, roots_heads_length),
+	    str_make((const char *)roots_keys, roots_keys_size)};
+	size_t authorities = 0, used;
+	struct err e = {0};
+	struct lz4 z;
 
-	CHECK(anchors_add_packed(&list, roots, roots_size));
+	lz4_init(&z, unpacked, roots_heads_length);
+	CHECK(lz4_read(&z, roots_heads, roots_heads_size, &used, &e) == 0);
+	CHECK(used == roots_heads_size && lz4_done(&z));
+	CHECK(roots_heads_size < roots_heads_length / 2);
+	CHECK(anchors_add_packed(&list, parts[0], parts[1]));
 	CHECK(list.n == roots_count && list.lent == list.n && list.n > 50);
 	for (size_t i = 0; i < list.n; i++) {
 		authorities += (list.a[i].flags & BR_X509_TA_CA) != 0;
-		anchor_pack(&list.a[i], &again);
+		anchor_pack(&list.a[i], &heads, &keys);
 	}
 	CHECK(authorities == list.n);
-	CHECK(again.len == roots_size);
-	CHECK(memcmp(again.s, roots, roots_size) == 0);
+	CHECK(str_same(buf_str(&heads), parts[0]));
+	CHECK(str_same(buf_str(&keys), parts[1]));
 	CHECK(str_is_hex(str_of(roots_sha256), 64));
 	CHECK(strlen(roots_date) == 10);
-	buf_release(&again);
+	buf_release(&heads);
+	buf_release(&keys);
 	anchors_release(&list);
 	anchors_release(&list);
+	free(unpacked);
 }
 
-/* Two packed anchors, cut everywhere. */
+/* Two packed anchors, each part cut everywhere. */
 static void
 test_packed_cuts(void)
 {
 	struct anchors list = {0};
-	struct buf packed = buf_make(65536), pem;
+	struct buf heads = buf_make(65536), keys = buf_make(65536), pem;
 	struct err e = {0};
-	size_t added = 0, first;
+	size_t added = 0, first, first_key;
 
 	pem = pem_text("ca");
 	CHECK(anchors_add_pem(&list, buf_str(&pem), &added, &e) == 0);
@@ -48,20 +61,32 @@ test_packed_cuts(void)
 	CHECK(anchors_add_pem(&list, buf_str(&pem), &added, &e) == 0);
 	buf_release(&pem);
 	CHECK(added == 2 && list.n == 2 && list.lent == 0);
-	anchor_pack(&list.a[0], &packed);
-	first = packed.len;
-	anchor_pack(&list.a[1], &packed);
-	for (size_t n = 0; n <= packed.len; n++) {
+	anchor_pack(&list.a[0], &heads, &keys);
+	first = heads.len;
+	first_key = keys.len;
+	anchor_pack(&list.a[1], &heads, &keys);
+	for (size_t n = 0; n <= heads.len; n++) {
 		struct anchors part = {0};
-		char *copy = test_exact(packed.s, n);
-		bool whole = n == 0 || n == first || n == packed.len;
+		char *copy = test_exact(heads.s, n);
 
-		CHECK_ROW(n, anchors_add_packed(&part, copy, n) == whole);
-		CHECK_ROW(n, part.n == (n == packed.len ? 2u : n >= first));
+		CHECK_ROW(n, anchors_add_packed(&part, str_make(copy, n),
+				 buf_str(&keys)) == (n == heads.len));
+		CHECK_ROW(n, part.n == (n == heads.len ? 2u : n >= first));
 		anchors_release(&part);
 		free(copy);
 	}
-	buf_release(&packed);
+	for (size_t n = 0; n <= keys.len; n++) {
+		struct anchors part = {0};
+		char *copy = test_exact(keys.s, n);
+
+		CHECK_ROW(n, anchors_add_packed(&part, buf_str(&heads),
+				 str_make(copy, n)) == (n == keys.len));
+		CHECK_ROW(n, part.n == (n == keys.len ? 2u : n >= first_key));
+		anchors_release(&part);
+		free(copy);
+	}
+	buf_release(&heads);
+	buf_release(&keys);
 	anchors_release(&list);
 }
 
