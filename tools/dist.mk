@@ -42,8 +42,9 @@ test-all: $(CPUS:%=test-%) twice-$(firstword $(CPUS))
 $(CPUS:%=twice-%): twice-%: dist-%
 	tests/check/twice $* SOURCE_DATE_EPOCH=$(BUILD_TIME) COMMIT='$(COMMIT)'
 
-$(CPUS:%=test-%): test-%: dist-%
-	$(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
+$(CPUS:%=test-%): test-%: dist-% $O/xet_dump
+	XET_DUMP=$(abspath $O/xet_dump) \
+	    $(MAKE) $(FOR_CPU) test_cpu EMULATOR=$(shell tools/cross -e $*)
 
 test_cpu: $O/hub $(TESTS:%=$O/%)
 	JOBS=1 EMULATOR=$(EMULATOR) tests/run $(TESTS:%=$O/%)
@@ -52,7 +53,8 @@ test_cpu: $O/hub $(TESTS:%=$O/%)
 E2E_CPU = whole_repository odd_names large_and_many rsa_certificate to_standard \
 	resume_after_kill ignored_range wrong_content_is_6 power_cut \
 	one_and_sixteen upload.test_folder again_sends round_trip delete \
-	kill_while_sending refused_commit
+	kill_while_sending refused_commit \
+	xet.test_small_chunks xet_upload.test_all_of_a_folder serve.test_log
 
 # What a byte costs in instructions on each of them; see the head of tests/bench/insn.
 insn: build/insn.so $(CPUS:%=insn-%)
