@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Draws the README's tables of wall time as bars: chart.py README.md OUT.svg
+"""Draws the wall times of downloads as bars: chart.py bench.md OUT.svg
 
-Each table of the section that bench writes becomes a group of bars with a scale of its own."""
+Each table becomes a group of bars with a scale of its own."""
 
 import re
 import sys
 from html import escape
 from pathlib import Path
+
+from pages import WALL, tables
 
 LEFT_OUT = ("hf without Xet",)
 WIDTH, COLUMNS, MARGIN = 840, 2, 24
@@ -16,18 +18,10 @@ FONT = "font-family=\"'DejaVu Sans', Verdana, sans-serif\""
 
 
 def groups(text):
-    """(title, [(tool, seconds)]) for each table between the markers."""
-    text = text.partition("<!-- bench: begin -->\n")[2].partition("<!-- bench: end -->")[0]
-    found = []
-    for title, table in re.findall(r"^(.+):\n\n((?:\|.*\n)+)", text, re.M):
-        rows = [[cell.strip() for cell in line.strip("|\n").split("|")]
-                for line in table.splitlines()]
-        if "wall s" not in rows[0]:
-            continue
-        wall = rows[0].index("wall s")
-        found.append((title, [(row[0], float(row[wall])) for row in rows[2:]
-                              if row[0] not in LEFT_OUT]))
-    return found
+    """(title, [(tool, seconds)]) for each download."""
+    return [(title, [(tool, float(costs[WALL])) for tool, costs in rows.items()
+                     if tool not in LEFT_OUT])
+            for title, rows in tables(text).values() if not title.startswith("Upload")]
 
 
 def draw(found):
@@ -64,10 +58,10 @@ def group(out, x, y, width, title, rows):
 
 
 def main():
-    readme, out = map(Path, sys.argv[1:])
-    found = groups(readme.read_text())
+    page, out = map(Path, sys.argv[1:])
+    found = groups(page.read_text())
     if not found:
-        sys.exit("chart: no tables in %s" % readme)
+        sys.exit("chart: no tables in %s" % page)
     out.write_text(draw(found))
 
 
