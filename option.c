@@ -731,6 +731,9 @@ unknown_option(
 	}
 	err_set(e, ERR_USAGE, "hub %s: unknown option '%s'", command_name(c),
 	    shown);
+	if (c == COMMAND_SERVE &&
+	    (!strcmp(shown, "-r") || spelling_same(word, "repo_id")))
+		return err_hint(e, "-p ORG/NAME=DIR, or --cache");
 	return suggest(word, c, e);
 }
 
