@@ -26,7 +26,7 @@
 
 /* Times in ms: for a request from its first byte on (TLS: from the connect on),
  * between two requests, in which a client takes PACE bytes of an answer, and for
- * the rest of what a refused client sends. */
+ * what a client sends after the last answer. */
 #define REQUEST_MS 30000
 #define IDLE_MS 75000
 #define PACE_MS 30000
@@ -54,9 +54,46 @@
 /* reply.h has the limits of what comes in there. */
 #define ROOM_MAX (SIZE_MAX / 4)
 
+/* The longest request, and the bytes of the next one that came with its end. */
+#define IN_MAX (HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192)
+
 /* A file or a part of it of at most that many bytes is sent with the head; of a
  * larger one the last bytes, once it is known that the file is the same. */
 #define SMALL ((size_t)16 << 10)
+
+/* --- The log. --- */
+
+static void
+put_time(struct buf *b)
+{
+	struct date d;
+
+	if (date_of(time(NULL), &d))
+		buf_printf(b, "%04u-%02u-%02uT%02u:%02u:%02uZ", d.year, d.month,
+		    d.day, d.hour, d.minute, d.second);
+}
+
+/* A line that cannot be written at once is left out: whoever reads it must not
+ * hold up what is served. PIPE_BUF is at least 512, and so much is written as a
+ * whole. */
+static void
+log_answer(struct peers *p, const struct peer *c)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+	struct buf b = buf_make(4096);
+	uint64_t ms = wait_now() - c->began;
+	uint64_t body = c->gone > c->head ? c->gone - c->head : 0;
+
+	put_time(&b);
+	buf_printf(&b, " %s %u %" PRIu64 " %" PRIu64 ".%03u %.300s\n", c->from,
+	    c->status, body, ms / 1000, (unsigned)(ms % 1000),
+	    c->line ? c->line : "-");
+	pthread_mutex_lock(&p->log_lock);
+	if (poll(&out, 1, 0) == 1 && file_write(STDOUT_FILENO, b.s, b.len) < 0)
+		p->log = false;
+	pthread_mutex_unlock(&p->log_lock);
+	buf_release(&b);
+}
 
 /* --- Connections. --- */
 
@@ -166,6 +203,8 @@ peer_holder(struct peers *p, const struct sockaddr_storage *a)
 void
 peer_close(struct peers *p, struct peer *c)
 {
+	if (c->phase == PEER_GIVES && p->log)
+		log_answer(p, c);
 	peer_count(p, c);
 	tls_peer_close(c->tls);
 	close(c->fd);
@@ -193,7 +232,7 @@ peer_open(struct peers *p, int fd, const struct sockaddr_storage *from)
 	c->fd = fd;
 	c->file = -1;
 	c->wants = POLLIN;
-	c->in = buf_make(HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192);
+	c->in = buf_make(IN_MAX);
 	c->deadline = wait_now() + REQUEST_MS;
 	peer_name(from, c->from);
 	c->holder = peer_holder(p, from);
@@ -339,40 +378,6 @@ peer_write_file(struct peer *c, size_t n, size_t *done)
 	*done = (size_t)sent;
 	/* 0: the file has become shorter. */
 	return sent ? PEER_MOVED : PEER_BROKEN;
-}
-
-/* --- The log. --- */
-
-static void
-put_time(struct buf *b)
-{
-	struct date d;
-
-	if (date_of(time(NULL), &d))
-		buf_printf(b, "%04u-%02u-%02uT%02u:%02u:%02uZ", d.year, d.month,
-		    d.day, d.hour, d.minute, d.second);
-}
-
-/* A line that cannot be written at once is left out: whoever reads it must not
- * hold up what is served. PIPE_BUF is at least 512, and so much is written as a
- * whole. */
-static void
-log_answer(struct peers *p, const struct peer *c)
-{
-	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
-	struct buf b = buf_make(4096);
-	uint64_t ms = wait_now() - c->began;
-	uint64_t body = c->gone > c->head ? c->gone - c->head : 0;
-
-	put_time(&b);
-	buf_printf(&b, " %s %u %" PRIu64 " %" PRIu64 ".%03u %.300s\n", c->from,
-	    c->status, body, ms / 1000, (unsigned)(ms % 1000),
-	    c->line ? c->line : "-");
-	pthread_mutex_lock(&p->log_lock);
-	if (poll(&out, 1, 0) == 1 && file_write(STDOUT_FILENO, b.s, b.len) < 0)
-		p->log = false;
-	pthread_mutex_unlock(&p->log_lock);
-	buf_release(&b);
 }
 
 /* --- Answers. --- */
@@ -539,7 +544,7 @@ refuse(struct peer *c, unsigned status)
 	if (status == 503)
 		buf_puts(&a.fields, "Retry-After: 5\r\n");
 	c->keep = false;
-	c->refused = true;
+	c->unread = true;
 	begin_answer(c, &a, false);
 }
 
@@ -664,8 +669,6 @@ note_line(struct peers *p, struct peer *c, const struct http_request *r)
 	struct buf b = buf_make(HTTP_TARGET_MAX);
 
 	c->began = wait_now();
-	free(c->line);
-	c->line = NULL;
 	if (!p->log || !r)
 		return;
 	path = r->target;
@@ -838,27 +841,52 @@ is_given(const struct peer *c)
 	return c->given == c->out.len && !c->left && !c->rest;
 }
 
+/* Keeps what came behind a request, but not the room that its body took. */
+static void
+shrink_input(struct peer *c)
+{
+	struct buf rest = buf_make(IN_MAX);
+
+	if (c->in.len)
+		buf_str_add(&rest, buf_str(&c->in));
+	buf_release(&c->in);
+	c->in = rest;
+}
+
+/* Tells the client that nothing follows. */
+static void
+end_stream(struct peer *c)
+{
+	tls_peer_close(c->tls);
+	c->tls = NULL;
+	shutdown(c->fd, SHUT_WR);
+	/* More may be on the way. */
+	c->unread = c->unread || c->in.len;
+	c->phase = PEER_ENDS;
+	c->deadline = wait_now() + DRAIN_MS;
+}
+
 static void
 end_answer(struct peers *p, struct peer *c)
 {
 	if (p->log)
 		log_answer(p, c);
+	free(c->line);
+	c->line = NULL;
 	if (c->file >= 0)
 		close(c->file);
 	c->file = -1;
 	give_room_back(c);
 	c->given = 0;
+	if (c->long_request || !c->in.len)
+		shrink_input(c);
 	end_long_request(p, c);
-	if (!c->in.len) {
-		buf_release(&c->in);
-		c->in = buf_make(HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192);
+	if (!c->keep || (p->stopping && !c->in.len)) {
+		end_stream(c);
+		return;
 	}
-	c->phase = c->keep ? PEER_TAKES : PEER_ENDS;
-	c->deadline = wait_now() + (c->in.len    ? REQUEST_MS
-				       : c->keep ? IDLE_MS
-						 : DRAIN_MS);
-	if (!c->keep && !c->tls)
-		shutdown(c->fd, SHUT_WR);
+	c->phase = PEER_TAKES;
+	c->deadline = wait_now() + (c->in.len ? REQUEST_MS : IDLE_MS);
 }
 
 /* Sends the answer, up to SLICE bytes. */
@@ -879,26 +907,25 @@ give(struct peers *p, struct peer *c)
 		rv = result_of_tls(c, tls_peer_flush(c->tls));
 	if (rv == PEER_MOVED && is_given(c))
 		end_answer(p, c);
-	if (rv == PEER_BROKEN && p->log)
-		log_answer(p, c);
 	return rv;
 }
 
-/* Closing while bytes of the client are unread would reset the connection, and
- * the client could lose the answer. */
+/* Takes and drops what the client still sends: closing while it is unread would
+ * reset the connection, and the client could lose the end of the answer. */
 static enum peer_result
 drain(struct peer *c)
 {
 	char piece[4096];
 	size_t n;
 
-	if (!c->refused || c->tls)
-		return PEER_BROKEN;
 	for (int i = 0; i < 64; i++) {
 		enum peer_result rv = peer_read(c, piece, sizeof(piece), &n);
 
+		if (rv == PEER_BLOCKED && !c->unread)
+			return PEER_BROKEN;
 		if (rv != PEER_MOVED)
 			return rv;
+		c->unread = true;
 	}
 	return PEER_BROKEN;
 }

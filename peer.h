@@ -88,7 +88,7 @@ struct peer {
 	struct reply_rest *rest; /* the same of a long text; NULL: none */
 	bool chunked;            /* the text goes out in chunks */
 	bool keep;               /* another request may follow */
-	bool refused;            /* not all of the request was read */
+	bool unread;             /* bytes of the client may be unread */
 	short wants;             /* POLLIN or POLLOUT, while it waits */
 	uint64_t deadline;
 	char from[INET6_ADDRSTRLEN];
