@@ -24,41 +24,38 @@
 #include "url.h"
 #include "wait.h"
 
-/* Times in ms: for a request from its first byte on (TLS: from the connect on),
- * between two requests, in which a client takes PACE bytes of an answer, and for
- * what a client sends after the last answer. */
-#define REQUEST_MS 30000
-#define IDLE_MS 75000
-#define PACE_MS 30000
+/* Limits of time, ms. */
+#define REQUEST_MS 30000 /* for a request; with TLS for the handshake, too */
+#define IDLE_MS 75000    /* between two requests */
+#define PACE_MS 30000    /* in which a client takes PACE bytes of an answer */
 #define PACE 16384
-#define DRAIN_MS 2000
+#define CRAWL_MS 10000 /* the same when another client needs its place */
+#define DRAIN_MS 2000  /* for what a client sends after the last answer */
 
-/* The time after which a client's pace counts when there is no room, ms. */
-#define CRAWL_MS 10000
-
-/* Requests with long bodies, and their answers, take more memory: so many are
- * taken at once, and one of each client beyond that. */
+/* A request with a body takes more memory, until it is answered. At most this
+ * many are taken at once, and one more of each group of clients. */
 #define LONG_REQUESTS 32
 
 /* Bytes that are sent before another connection has its turn. */
 #define SLICE ((size_t)4 << 20)
 
-/* Reads of a connection before another one has its turn, and empty lines that
- * are let pass before a request (RFC 9112, 2.2). */
+/* Reads of a connection before another one has its turn. */
 #define READS 16
+
+/* Empty lines before a request that are skipped (RFC 9112, 2.2). */
 #define EMPTY_LINES 4
 
-/* Bytes of a worker's room for answers that it keeps from one to the next. */
+/* A worker keeps memory for answers of at most this size. */
 #define ROOM ((size_t)32 << 10)
 
-/* reply.h has the limits of what comes in there. */
+/* reply.h limits what an answer has. */
 #define ROOM_MAX (SIZE_MAX / 4)
 
-/* The longest request, and the bytes of the next one that came with its end. */
+/* The longest request, and the bytes of the next one that come with its end. */
 #define IN_MAX (HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192)
 
-/* A file or a part of it of at most that many bytes is sent with the head; of a
- * larger one the last bytes, once it is known that the file is the same. */
+/* A file, or a range of it, of at most this size is sent with the head. The last
+ * bytes of a larger one are sent after a check that the file is unchanged. */
 #define SMALL ((size_t)16 << 10)
 
 /* --- The log. --- */

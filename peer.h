@@ -3,10 +3,11 @@
 
 /*
  * A connection of a client of `hub serve`: reads requests, and sends the answers
- * of reply.h. It never waits: what would block, and until when, is for its
- * caller to wait for.
+ * of reply.h. No call waits: when the socket would block, the call returns, and
+ * the caller waits for the socket or for the deadline.
  *
- * One thread at a time works on a connection; what they share is in peers.
+ * One thread at a time works on a connection. What connections share is in
+ * struct peers.
  */
 
 #include <netinet/in.h>
@@ -26,10 +27,11 @@ struct site;
 struct tls_key;
 struct tls_peer;
 
-/* Clients are counted by a hash of their address. */
+/* The number of groups of clients. The hash of its address says which group a
+ * client is in. */
 #define PEER_HOLDERS 256
 
-/* What clients of one address have of what is limited. */
+/* What the clients of one group hold of limited things. */
 struct peer_holder {
 	atomic_uint conns, long_requests;
 };
@@ -39,11 +41,12 @@ struct peers {
 	/* The caller sets these before the first one. */
 	const char *token;         /* that clients must bring; NULL: none */
 	const struct tls_key *key; /* NULL: plain */
-	bool rebinds; /* another site's name could lead a browser here */
+	bool rebinds; /* refuse requests to names: a page of another site could
+		       * have led a browser here */
 	struct site *(*site)(void *ctx); /* a reference to what is served */
 	void (*prove)(void *ctx);        /* something is to be proved */
 	void *ctx;
-	uint64_t salt; /* so that nobody can choose whom he is counted with */
+	uint64_t salt; /* of the hash, so that no client can choose its group */
 
 	atomic_bool log;      /* a line for each answer on standard output */
 	atomic_bool stopping; /* no request is taken any more */
@@ -58,90 +61,102 @@ struct peers {
 enum peer_phase {
 	PEER_TAKES, /* a request */
 	PEER_GIVES, /* an answer */
-	PEER_ENDS, /* the answer was a refusal: takes and drops what still comes */
+	PEER_ENDS,  /* nothing more: takes and drops what still comes */
 };
 
-/* What a thread keeps from one answer to the next. */
+/* What a worker keeps from one answer to the next. */
 struct peer_worker {
-	struct buf room; /* for answers */
-	time_t second;   /* that date is the text of */
-	struct buf date;
+	struct buf room; /* memory for the next answer; empty */
+	time_t second;   /* the time that date shows */
+	struct buf date; /* the value of a Date field */
 };
 
-/* The caller reads phase, in.len, wants, deadline and holder, uses next, and
- * sets worker. */
+/* The caller reads phase, in.len, wants, deadline and holder, sets worker before
+ * each peer_step(), and may use next. */
 struct peer {
 	int fd;
 	struct tls_peer *tls; /* NULL: plain */
 	enum peer_phase phase;
-	struct buf in;  /* what came and is not answered */
-	size_t seen;    /* of it, for http_head_length() */
-	size_t needed;  /* head and body of the request; 0: not known yet */
-	unsigned empty; /* lines before the request */
-	bool promised;  /* "100 Continue" was sent */
-	struct buf out; /* the head of the answer, and its text */
-	struct peer_worker *worker; /* of the thread that has it */
-	size_t given;               /* of it */
-	int file;                   /* the rest of the answer; -1: none */
-	uint64_t at, left;
-	struct stamp stamp;      /* of the file */
-	struct reply_rest *rest; /* the same of a long text; NULL: none */
-	bool chunked;            /* the text goes out in chunks */
+	struct peer_worker *worker; /* of the thread that works on it */
+
+	/* The request. */
+	struct buf in;     /* bytes that came and are not answered yet */
+	size_t seen;       /* bytes of in without an end of the head */
+	size_t needed;     /* length of head and body; 0: not known yet */
+	unsigned empty;    /* empty lines before it */
+	bool promised;     /* "100 Continue" was sent */
+	bool long_request; /* it is counted in long_requests */
+
+	/* The answer. */
+	struct buf out;          /* its head, and text behind it */
+	size_t given;            /* bytes of out that were sent */
+	int file;                /* what follows out; -1: no file */
+	uint64_t at, left;       /* the bytes of file that are not sent yet */
+	struct stamp stamp;      /* of file when it was proved */
+	struct reply_rest *rest; /* makes more text; NULL: there is no more */
+	bool chunked;            /* the client knows chunks */
 	bool keep;               /* another request may follow */
 	bool unread;             /* bytes of the client may be unread */
-	short wants;             /* POLLIN or POLLOUT, while it waits */
-	uint64_t deadline;
+
+	short wants;       /* POLLIN or POLLOUT, if it is blocked */
+	uint64_t deadline; /* wait_now() */
 	char from[INET6_ADDRSTRLEN];
-	struct peer_holder *holder; /* the client */
-	bool long_request;          /* it is one of those */
+	struct peer_holder *holder; /* the group of the client */
 	uint64_t total;             /* bytes sent */
-	uint64_t taken;             /* of them, at the last look at the pace */
-	uint64_t requests, sent;    /* not yet added to those of all */
-	/* Of the answer under way, for the log. */
-	char *line; /* method and target */
-	unsigned status;
-	size_t head;          /* bytes of it that are not of its body */
-	uint64_t gone, began; /* gone: bytes sent, with the head */
-	struct peer *next;    /* in a queue */
+	uint64_t taken; /* bytes that the client had taken when the deadline was
+			 * set */
+	uint64_t requests, sent; /* peer_count() adds these to struct peers */
+
+	/* For the log. */
+	char *line;      /* method and path of the request; NULL: none */
+	unsigned status; /* of the answer */
+	size_t head;     /* bytes of the head and of the frames of chunks */
+	uint64_t gone, began; /* gone: bytes sent, with head */
+
+	struct peer *next; /* in a list of the caller */
 };
 
-/* What I/O came to. */
 enum peer_result {
-	PEER_MOVED,   /* something, or all of it, was done */
-	PEER_BLOCKED, /* wants says for what */
-	PEER_BROKEN,
+	PEER_MOVED,   /* something was done: call again */
+	PEER_BLOCKED, /* wait until wants is possible */
+	PEER_BROKEN,  /* close it */
 };
 
-/* All else is zero, or set by the caller. */
+/* p is zero, but for what the caller has set. */
 void peers_init(struct peers *p);
 void peers_release(struct peers *p); /* after the last connection */
 
 struct peer_worker peer_worker_make(void);
 void peer_worker_release(struct peer_worker *w);
 
-/* Takes the socket over. NULL: TLS cannot begin, and it is closed. */
+/* Takes the socket, which does not block. NULL: TLS cannot begin; the socket is
+ * closed. */
 struct peer *peer_open(
     struct peers *p, int fd, const struct sockaddr_storage *from);
+
+/* The kernel still sends what waits in the socket. */
 void peer_close(struct peers *p, struct peer *c);
 
-/* The same for a client that does not take its answer: frees what waits for it in
- * the socket. */
+/* The same, but if an answer is under way, what waits in the socket is freed, too:
+ * its client may never read it. */
 void peer_drop(struct peers *p, struct peer *c);
 
-/* Does some of what can be done now. The connection is to be closed if that is
- * PEER_BROKEN, or at its deadline, unless it keeps pace. */
+/* Does a limited part of what can be done now. The caller closes the connection
+ * after PEER_BROKEN, and at its deadline unless peer_keeps_pace(). */
 enum peer_result peer_step(struct peers *p, struct peer *c);
 
-/* True, with a new deadline, if the client has taken enough of its answer since
- * the last one was set. */
+/* True, and sets a new deadline, if the client has taken enough of its answer
+ * since the deadline was set. */
 bool peer_keeps_pace(struct peer *c);
 
-/* True for a client that has taken next to nothing for a while. */
+/* While an answer is under way: true if its client has taken next to nothing for
+ * 10 s. */
 bool peer_crawls(const struct peer *c);
 
-/* Adds its requests and bytes to those of all. */
+/* Adds its requests and bytes to those of struct peers. */
 void peer_count(struct peers *p, struct peer *c);
 
+/* The group of the client with that address. */
 struct peer_holder *peer_holder(
     struct peers *p, const struct sockaddr_storage *a);
 

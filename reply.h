@@ -22,9 +22,9 @@ struct reply_request {
 	bool post; /* else GET or HEAD */
 	bool head;
 	struct str target; /* path and query */
-	struct str host;   /* for links; "": links are relative */
+	struct str host;   /* of links; "": links have a path only */
 	bool secure;       /* links begin with "https" */
-	struct str range, if_range, none_match; /* fields; "": there is none */
+	struct str range, if_range, none_match; /* fields; "": absent */
 	struct str type, body;                  /* of a POST */
 };
 
@@ -34,24 +34,24 @@ struct reply_request {
 /* The most paths that a request can ask for. */
 #define REPLY_PATHS_MAX 1000
 
-/* What makes the rest of a long text. */
+/* Makes the rest of a long text, piece by piece. */
 struct reply_rest;
 
 struct reply {
 	unsigned status;
 	struct buf fields; /* "Name: value\r\n" each, without the length */
 	struct buf body;
-	struct reply_rest *rest; /* makes more of the body (reply_more()),
-				  * whose length is not known; NULL: none */
+	struct reply_rest *rest; /* reply_more() makes more of the body, whose
+				  * length is unknown; NULL: it is whole */
 	int fd; /* the body is length bytes of this file from first on; the
 		 * caller closes it. -1: the body is the text. */
 	uint64_t first, length; /* of HEAD, length is what GET would send */
-	struct stamp stamp; /* of the file that was proved: what is read while
-			     * it differs may be other bytes */
-	bool prove;         /* something is to be proved: see site_prove() */
+	struct stamp stamp; /* of fd. Send no bytes that are read while the file
+			     * has another one: they are not proved. */
+	bool prove;         /* call site_prove() soon */
 };
 
-/* out is set as a whole; release it with reply_release(). Any thread. */
+/* Sets all of out; release it with reply_release(). Any thread may call it. */
 void reply_make(
     struct site *s, const struct reply_request *q, struct reply *out);
 void reply_release(struct reply *a);
@@ -61,8 +61,8 @@ void reply_release(struct reply *a);
 int reply_more(struct reply_rest *rest, struct buf *out);
 void reply_rest_release(struct reply_rest *rest); /* takes NULL */
 
-/* Makes out the answer for a failure: code may be NULL. For refusals that the
- * site does not see, too. */
+/* Replaces out, which is released, by a refusal with that text. code is the
+ * X-Error-Code; NULL: none. */
 void reply_fail(
     struct reply *out, unsigned status, const char *code, const char *fmt, ...)
 #if defined(__GNUC__)

@@ -33,19 +33,19 @@
 
 #define PORT 8090
 
-/* The time for all that is left after SIGTERM, ms. */
+/* The time to finish after SIGTERM, ms. */
 #define STOP_MS 10000
 
-/* A worker waits that long for the next request of its connection, or for room
- * to send, if another worker is free; ms. */
+/* How long a worker waits for the next request of its connection, or for room to
+ * send, while another worker is free; ms. */
 #define LINGER 10
 
 /* Two a core, since one may wait for the disk. */
 #define WORKERS_MIN 4
 #define WORKERS_MAX 16
 
-/* At most that many connections, and as many as fit into a share of the memory
- * if all hold what a connection can: a head, and a piece of a listing. */
+/* The most connections; fewer if the most memory that each can hold (a head, and a
+ * piece of a listing) does not fit into a share of the machine's. */
 #define CONNECTIONS 4096
 #define CONNECTIONS_MIN 16
 #define CONNECTION_SIZE ((size_t)96 << 10)
@@ -70,16 +70,17 @@ struct serve {
 	pthread_mutex_t lock; /* guards what follows */
 	pthread_cond_t ready, prove;
 	struct queue work; /* for the workers */
-	struct peer *back; /* for the loop */
-	bool woken;        /* the loop knows of back */
+	struct peer *back; /* connections for the loop to wait for */
+	bool woken;        /* the loop was told that there are some */
 	bool look;         /* SIGHUP: look again */
 	bool unproved;     /* something is to be proved */
 	struct site *site;
 	uint64_t refused;
 
 	/* Also read without the lock. */
-	atomic_uint queued, resting;
-	atomic_bool over; /* threads are to end */
+	atomic_uint queued;  /* connections in work */
+	atomic_uint resting; /* workers without one */
+	atomic_bool over;    /* threads end now */
 };
 
 /* --- Workers. --- */
@@ -109,8 +110,8 @@ push(struct serve *s, struct peer *first)
 	pthread_mutex_unlock(&s->lock);
 }
 
-/* Puts c (NULL: none) at the end, and takes the first; NULL: the thread is to
- * end. */
+/* Puts c (NULL: none) at the end of the queue, and takes the first one. NULL: the
+ * thread ends now. */
 static struct peer *
 next_work(struct serve *s, struct peer *c)
 {
@@ -160,7 +161,8 @@ linger(const struct serve *s, const struct peer *c)
 	       poll(&p, 1, LINGER) > 0;
 }
 
-/* Returns c if others have their turn before it goes on, else NULL. */
+/* Works on c until it has to wait. Returns c if others have their turn first;
+ * NULL: the loop has it, or it is closed. */
 static struct peer *
 work_on(struct serve *s, struct peer *c)
 {
@@ -327,10 +329,10 @@ struct loop {
 	struct peer **conn; /* those that wait */
 	struct pollfd *fd;  /* 0: the pipe; 1: the listener; then theirs */
 	size_t n;
-	uint64_t deaf; /* until then no connection is accepted */
-	int newcomer;  /* accepted, and without a place; -1: none */
-	struct sockaddr_storage from;
-	uint64_t until; /* then it is turned away */
+	uint64_t deaf; /* no connection is accepted before this time */
+	int newcomer;  /* a client that waits for a place; -1: none */
+	struct sockaddr_storage from; /* its address */
+	uint64_t until;               /* when it is turned away */
 };
 
 #define FIRST 2
@@ -338,8 +340,8 @@ struct loop {
 /* The time without new connections when there are no descriptors, ms. */
 #define DEAF_MS 100
 
-/* The time for which a newcomer waits for a place, and how often that is looked
- * for, ms. */
+/* How long a newcomer waits for a place, and the time between two looks for one,
+ * ms. */
 #define PLACE_MS 1000
 #define PLACE_STEP_MS 10
 
@@ -383,8 +385,8 @@ take_back(struct loop *l)
 	}
 }
 
-/* True if c is to make room for a client: it only waits or crawls, or its
- * client has more connections. */
+/* True if c may be closed for a client of that group: it waits for a request, it
+ * crawls, or its own group has more connections. */
 static bool
 gives_way(const struct peer *c, const struct peer_holder *to)
 {
@@ -392,8 +394,9 @@ gives_way(const struct peer *c, const struct peer_holder *to)
 	       peer_crawls(c);
 }
 
-/* True if c is to go rather than the other one: which only waits, then whose
- * client has more, then which does so for longer. */
+/* True if c is closed rather than the other one. First goes one that waits for a
+ * request, then one whose group has more connections, then the one with the
+ * earlier deadline. */
 static bool
 goes_first(const struct peer *c, const struct peer *other)
 {
@@ -404,9 +407,9 @@ goes_first(const struct peer *c, const struct peer *other)
 	return c->deadline < other->deadline;
 }
 
-/* Closes a connection for one of that client, so that neither those which only
- * wait, nor those which read slowly, nor those of one client can shut out the
- * others. */
+/* Closes a connection to make a place for a client of that group, so that neither
+ * clients that only wait, nor slow readers, nor those of one machine can shut out
+ * the others. False if none may be closed. */
 static bool
 make_room(struct loop *l, const struct peer_holder *to)
 {
@@ -438,8 +441,8 @@ turn_away(struct serve *s, int fd)
 }
 
 /* Gives the newcomer a place, or turns it away. False if it has to wait: workers
- * have some that may make room soon. For a client that has most of the places
- * itself no other newcomer has to wait. */
+ * may soon be done with a connection that can be closed. Others wait behind the
+ * newcomer: so one whose group has half of the places does not wait. */
 static bool
 begin_peer(struct loop *l)
 {
@@ -497,7 +500,8 @@ accept_all(struct loop *l)
 	}
 }
 
-/* Gives to the workers what can go on, and closes what took too long. */
+/* Gives connections that can go on to the workers, and closes those whose time is
+ * over. */
 static void
 look_at_all(struct loop *l)
 {

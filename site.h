@@ -48,19 +48,20 @@ enum site_proof {
 		       * next look */
 };
 
-/* Bytes on the disk. proof, changes, stamp and seen are guarded by the lock of the
- * site. */
+/* Bytes on the disk. The lock of the site guards proof, changes, stamp and
+ * seen. */
 struct site_content {
 	char *at;  /* path below the root; of a blob of a cache, its name */
 	bool blob; /* of a cache */
 	bool used; /* a snapshot has it */
 	enum site_proof proof;
-	unsigned changes; /* seen when it was to be hashed */
+	unsigned changes; /* how often it had changed when it was to be
+			   * hashed */
 	struct digest digest;
 	struct stamp stamp; /* the file that the proof is about, or that is to
 			     * be hashed; all zero: not known */
-	uint64_t seen;      /* when it was first seen with that stamp */
-	char commit[41];    /* as its metadata says; "" in a cache */
+	uint64_t seen;      /* wait_now() when it was first seen with it */
+	char commit[41];    /* of its metadata; "" in a cache */
 };
 
 struct site_entry {
@@ -90,11 +91,11 @@ struct site_repo {
 	size_t snapshots;
 	struct site_ref *ref;
 	size_t refs;
-	/* These are guarded by the lock, too. */
+	/* The lock guards these, too. */
 	size_t unproved;    /* contents to be hashed */
-	size_t next;        /* the search for one begins here */
-	uint64_t doubts;    /* contents that were found to be changed */
-	atomic_bool wanted; /* a request waits for them */
+	size_t next;        /* where the search for one of them begins */
+	uint64_t doubts;    /* times that a proved content had changed */
+	atomic_bool wanted; /* a request waits for the unproved ones */
 };
 
 struct site;
@@ -106,33 +107,33 @@ struct site;
 struct site *site_look(
     const struct site_setup *setup, struct site *old, struct err *e);
 
-/* Takes over what old, of the same setup, has proved since s was made from it or
- * from a later one. */
+/* Takes over what old has proved; both have the same setup, and s is the newer
+ * one. */
 void site_inherit(struct site *s, struct site *old);
 
-/* Any thread may take a reference, and gives it back. */
+/* A reference, which site_release() gives back. Any thread. */
 struct site *site_keep(struct site *s);
 void site_release(struct site *s); /* takes NULL */
 
 struct site_count {
 	size_t repos, files; /* files: those that are offered */
-	size_t wrong;        /* left out, or not readable */
-	size_t unproved;
-	uint64_t bytes;
+	size_t wrong;        /* files left out, or not readable */
+	size_t unproved;     /* files to be hashed */
+	uint64_t bytes;      /* of the offered files */
 };
 struct site_count site_count(struct site *s);
 
-/* Takes the next file that is neither proved nor left out, first of the
- * repositories that requests wait for, and hashes it unless it has changed just
- * now. One that is another content, or cannot be read, is left out and noted,
- * until it is another file; one that cannot be read also until the next look.
- * 1: call again; 0: there is none; -1: stopped by a signal. One thread at a
- * time; the others answer meanwhile. */
+/* Hashes the next file that is neither proved nor left out, first of the
+ * repositories that requests wait for; one that has just changed is left for a
+ * later call. A file with another content, or that cannot be read, is noted and
+ * left out until its stamp changes; one that cannot be read also until the next
+ * look. 1: call again; 0: there is none; -1: stopped by a signal. One thread at a
+ * time may call it; others answer meanwhile. */
 int site_prove(struct site *s, struct err *e);
 
 /* --- For answers. --- */
 
-/* While it is held, no proof changes. Do no I/O meanwhile. */
+/* While the lock is held, no proof changes. Do no I/O meanwhile. */
 void site_lock(struct site *s);
 void site_unlock(struct site *s);
 
@@ -144,19 +145,20 @@ struct site_repo *site_find(const struct site *s, const char *key);
 const struct site_snapshot *site_snapshot(
     const struct site_repo *r, struct str commit);
 
-/* Under the lock. True if files of the snapshot are not proved yet: a listing
- * without them would look whole. They are then hashed first. */
+/* Under the lock. True if files of the snapshot are not proved yet: do not list
+ * it, since a list without them would look whole. They are hashed first then. */
 bool site_is_unproved(struct site_repo *r, const struct site_snapshot *s);
 
 enum site_opened {
 	SITE_OPENED,
 	SITE_ABSENT, /* it is left out */
-	SITE_LATER,  /* it is to be proved first, or again */
+	SITE_LATER,  /* it has to be hashed first, or again */
 	SITE_BUSY,   /* there are no descriptors for it */
 };
 
-/* Opens a content that is proved and still the same; the caller closes *fd, which
- * else is -1. What is read while the stamp differs may be other bytes. */
+/* Opens a content that is proved and unchanged, and returns its stamp; the caller
+ * closes *fd. Else *fd is -1. Bytes that are read while the stamp of *fd differs
+ * are not proved. */
 enum site_opened site_open(struct site *s, struct site_repo *r,
     struct site_content *c, int *fd, struct stamp *stamp);
 
