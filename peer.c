@@ -54,9 +54,15 @@
 /* The longest request, and the bytes of the next one that come with its end. */
 #define IN_MAX (HTTP_REQUEST_MAX + REPLY_BODY_MAX + 8192)
 
-/* A file, or a range of it, of at most this size is sent with the head. The last
- * bytes of a larger one are sent after a check that the file is unchanged. */
+/* A file, or a range of it, of at most this size is sent with the head. The end of
+ * a larger one is read in pieces of this size. */
 #define SMALL ((size_t)16 << 10)
+
+/* What sendfile() has put into the socket is read from the file only when it
+ * leaves. So the last bytes of an answer are read here: when the very last ones
+ * follow, after a check that the file is unchanged, all others have left. This is
+ * the most that a socket holds by default on Linux. */
+#define TAIL ((size_t)4 << 20)
 
 /* --- The log. --- */
 
@@ -774,18 +780,20 @@ take(struct peers *p, struct peer *c)
 	return rv;
 }
 
-/* Sends from the file. Its last bytes become a text: they go out once the file
- * is known to be the same still, so that an answer which is whole is right. */
+/* Sends from the file, or reads the next piece of its end. The last one is read
+ * when all others are sent, so that an answer which is whole is right. */
 static enum peer_result
 give_file(struct peer *c, size_t *sent)
 {
-	size_t n = c->left < SLICE ? (size_t)c->left : SLICE;
+	size_t tail = c->tls ? SMALL : TAIL;
+	size_t n = c->left < SMALL ? (size_t)c->left : SMALL;
 	enum peer_result rv;
 
 	*sent = 0;
-	if (c->left > SMALL) {
-		rv = peer_write_file(
-		    c, c->left - n < SMALL ? (size_t)c->left - SMALL : n, sent);
+	if (c->left > tail) {
+		rv = peer_write_file(c,
+		    c->left - tail < SLICE ? (size_t)c->left - tail : SLICE,
+		    sent);
 		c->at += *sent;
 		c->left -= *sent;
 		return is_same_file(c->file, &c->stamp) ? rv : PEER_BROKEN;
@@ -794,7 +802,8 @@ give_file(struct peer *c, size_t *sent)
 	c->given = 0;
 	if (!read_proved(&c->out, c->file, c->at, n, &c->stamp))
 		return PEER_BROKEN;
-	c->left = 0;
+	c->at += n;
+	c->left -= n;
 	return PEER_MOVED;
 }
 

@@ -678,6 +678,25 @@ def test_file_that_changes(k):
     box.end()
 
 
+def test_file_that_changes_in_the_socket(k):
+    """Nor has it bytes that were overwritten before they left the box."""
+    for n in (1000001, 12 * MB):
+        data = os.urandom(n)
+        at = noted(k, {"a.bin": data}, at=k.top / str(n))
+        box = Box(k, "-p", ID + "=" + str(at))
+        box.wait()
+        with box.socket(ask("/%s/resolve/main/a.bin" % ID, "Connection: close"), room=1 << 15) as s:
+            got = s.recv(1000)
+            time.sleep(0.2)
+            with open(str(at / "a.bin"), "r+b") as f:
+                f.seek(700001)
+                f.write(b"other" * 100)
+            got += unhurried(s)
+        body = got.partition(b"\r\n\r\n")[2]
+        assert len(body) < n or body == data
+        box.end()
+
+
 # TLS and tokens.
 
 def key_pair(k, kind):
