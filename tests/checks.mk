@@ -162,6 +162,7 @@ lint: $(LINT_C:%=$L/%.ok) $(LINT_T:%=$L/%.ok)
 	mandoc -Tlint -W style hub.1
 	shellcheck $(SHELL_FILES)
 	pyflakes3 $(PYTHON_FILES)
+	tests/check/mutants -n
 
 $(LINT_C:%=$L/%.ok): $L/%.ok: % .clang-tidy Makefile
 	@mkdir -p $(@D)
