@@ -2,10 +2,10 @@
 #define HUB_LFS_H
 
 /*
- * Sends contents to the Hub's storage by Git LFS (hub-protocol.md, 9.5 and
- * 9.6), or by Xet (xetup.h) where the Hub wants that: asks in batches what is missing, sends files and parts of files over N
- * connections from one queue, completes and verifies. Memory does not depend on
- * the sizes. A stored content costs only its line in the batch request of each
+ * Sends contents to the Hub's storage by Git LFS, or by Xet (xetup.h) where the
+ * Hub wants that: asks in batches what is missing, sends files, parts of files
+ * and xorbs over N connections from one queue (queue.h), completes and verifies.
+ * Memory does not depend on the sizes. A stored content costs only its line in the batch request of each
  * run; equal contents are sent once.
  *
  * With the journal (may be NULL) a later run continues inside a file. Expired
