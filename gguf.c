@@ -10,23 +10,12 @@
 
 /* --- Names of GGUF files. --- */
 
-static bool
-same_nocase(struct str a, struct str b)
-{
-	if (a.n != b.n)
-		return false;
-	for (size_t i = 0; i < a.n; i++)
-		if (chr_lower(a.s[i]) != chr_lower(b.s[i]))
-			return false;
-	return true;
-}
-
 /* Where word begins in s from at on; s.n if it does not. */
 static size_t
 find_nocase(struct str s, struct str word, size_t at)
 {
 	for (; at + word.n <= s.n; at++)
-		if (same_nocase(str_make(s.s + at, word.n), word))
+		if (str_same_nocase(str_make(s.s + at, word.n), word))
 			return at;
 	return s.n;
 }
@@ -49,7 +38,7 @@ take_nocase(struct str *word, const char *start)
 {
 	size_t n = strlen(start);
 
-	if (word->n < n || !same_nocase(str_make(word->s, n), str_of(start)))
+	if (word->n < n || !str_eq_nocase(str_make(word->s, n), start))
 		return false;
 	*word = from(*word, n);
 	return true;
@@ -188,7 +177,7 @@ gguf_parse(const char *path)
 	struct str all;
 
 	if (g.stem.n <= 5 ||
-	    !same_nocase(from(g.stem, g.stem.n - 5), str_of(".gguf")))
+	    !str_eq_nocase(from(g.stem, g.stem.n - 5), ".gguf"))
 		return g;
 	g.stem.n -= 5;
 	take_part_number(&g.stem, &g.part, &g.parts);
@@ -211,10 +200,10 @@ gguf_fits(const char *path, const char *quant)
 
 	if (g.kind == GGUF_NONE || !want.n)
 		return 0;
-	if (same_nocase(g.quant, want))
+	if (str_same_nocase(g.quant, want))
 		return 3;
 	take_nocase(&bare, "UD-");
-	if (same_nocase(bare, want) || same_nocase(g.tag, want))
+	if (str_same_nocase(bare, want) || str_same_nocase(g.tag, want))
 		return 2;
 	/* Not as the end of another word, as F16 is of BF16. */
 	while ((at = find_nocase(all, want, at)) < all.n) {

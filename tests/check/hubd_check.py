@@ -412,14 +412,15 @@ def test_unknown_and_malformed(k):
     k.hub.violations.clear()
 
 
-def main():
+def run_tests(names, prepare, **options):
+    """Those of a module that the command line names, each with a Hub and a client of its own."""
     passed = failed = 0
-    for name, test in list(globals().items()):
+    for name, test in list(names.items()):
         if not name.startswith("test_") or not any(w in name for w in sys.argv[1:] or [""]):
             continue
-        with Hub(tls=False, quotas={"api": 10 ** 6}) as hub:
+        with Hub(tls=False, quotas={"api": 10 ** 6}, **options) as hub:
             client = Client(hub)
-            client.repo = hub.add_repo(ID, {"a.txt": "hello", "big.bin": BIG})
+            prepare(client)
             try:
                 test(client)
                 assert not hub.violations, hub.violations
@@ -431,5 +432,9 @@ def main():
     return failed != 0
 
 
+def prepare(k):
+    k.repo = k.hub.add_repo(ID, {"a.txt": "hello", "big.bin": BIG})
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(globals(), prepare))

@@ -6,12 +6,11 @@ import hashlib
 import json
 import struct
 import sys
-import traceback
 from pathlib import Path
 
-from hubd_check import ID, LFS, Client, commit
+from hubd_check import ID, LFS, commit, run_tests
 
-from fakehub import Hub, mixed, xet
+from fakehub import mixed, xet
 from fakehub.content import Bytes
 
 SHARDS = Path(__file__).resolve().parent.parent / "fuzz/corpus/shard"
@@ -396,29 +395,18 @@ def test_telemetry_and_unknown(k):
     k.hub.violations.clear()
 
 
+def prepare(k):
+    k.big = Bytes(mixed(7, 1_000_000))
+    k.repo = k.hub.add_repo(ID, {"a.txt": "hello"})
+
+
 def main():
     try:
         xet.program()
     except FileNotFoundError as e:
         print("skipped: %s" % e)
         return 0
-    passed = failed = 0
-    for name, test in list(globals().items()):
-        if not name.startswith("test_") or not any(w in name for w in sys.argv[1:] or [""]):
-            continue
-        with Hub(tls=False, xet=True, quotas={"api": 10 ** 6}) as hub:
-            client = Client(hub)
-            client.big = Bytes(mixed(7, 1_000_000))
-            client.repo = hub.add_repo(ID, {"a.txt": "hello"})
-            try:
-                test(client)
-                assert not hub.violations, hub.violations
-                passed += 1
-            except Exception:
-                failed += 1
-                print("%s:\n%s" % (name, traceback.format_exc()))
-    print("%d passed, %d failed" % (passed, failed))
-    return failed != 0
+    return run_tests(globals(), prepare, xet=True)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@
 #include "tests/unit/data/trees.h"
 #include "tests/unit/data/xet.h"
 #include "tests/unit/test.h"
+#include "tests/unit/xethash.h"
 
 static struct xethash
 hash_of(const char *text)
@@ -14,15 +15,6 @@ hash_of(const char *text)
 
 	CHECK(xethash_parse(str_of(text), &h) == 0);
 	return h;
-}
-
-static bool
-is(const struct xethash *h, const char *want)
-{
-	char text[XETHASH_TEXT + 1];
-
-	xethash_text(h, text);
-	return strcmp(text, want) == 0;
 }
 
 /* --- Hashes. --- */

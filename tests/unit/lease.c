@@ -16,6 +16,7 @@
 #include "err.h"
 #include "str.h"
 #include "tests/unit/scratch.h"
+#include "tests/unit/strange.h"
 #include "tests/unit/test.h"
 #include "wait.h"
 
@@ -146,20 +147,6 @@ take(struct lease *l)
 	return rv;
 }
 
-static unsigned
-count_files(const struct place *p)
-{
-	char cmd[96];
-	unsigned n = 99;
-	FILE *f;
-
-	snprintf(cmd, sizeof(cmd), "find %s -type f | wc -l", p->root);
-	f = popen(cmd, "r");
-	CHECK(f && fscanf(f, "%u", &n) == 1);
-	pclose(f);
-	return n;
-}
-
 static void
 test_turns(void)
 {
@@ -188,7 +175,7 @@ test_turns(void)
 		lease_release(&a);
 		lease_release(&a);
 		lease_release(&b);
-		CHECK(count_files(&p) == 1);
+		CHECK(scratch_files(p.root) == 1);
 		place_release(&p);
 	}
 }
@@ -234,7 +221,7 @@ test_verdicts(void)
 		if (t[i].rv == 0) {
 			CHECK_ROW(i, holds(&b, false) && !holds(&a, false));
 			/* No claim and no temporary file is left. */
-			CHECK_ROW(i, count_files(&p) == 1);
+			CHECK_ROW(i, scratch_files(p.root) == 1);
 		}
 		if (t[i].rv == 0 && t[i].old)
 			CHECK_ROW(i, lease_check(&a, &e) < 0 && e.hint[0]);
@@ -343,69 +330,8 @@ test_no_locks(void)
 	no_locks = false;
 	lease_release(&a);
 	lease_release(&b);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
-}
-
-/* Files under the name that this process could not have made. */
-enum strange {
-	FOREIGN,
-	GROUP,
-	OTHERS,
-	HARD_LINK,
-	SYMBOLIC,
-	DANGLING,
-	FIFO,
-	FOLDER,
-	STRANGE
-};
-
-static void
-make_strange(const struct place *p, enum strange how)
-{
-	char path[SCRATCH_PATH + 32], other[SCRATCH_PATH + 32];
-
-	snprintf(path, sizeof(path), "%s/" STEM ".state", p->root);
-	snprintf(other, sizeof(other), "%s/a/other", p->root);
-	scratch_write(how >= HARD_LINK ? other : path, "some text");
-	switch (how) {
-	case FOREIGN:
-		CHECK(chown(path, 12345, 12345) == 0);
-		break;
-	case GROUP:
-		CHECK(chmod(path, 0620) == 0);
-		break;
-	case OTHERS:
-		CHECK(chmod(path, 0602) == 0);
-		break;
-	case HARD_LINK:
-		CHECK(link(other, path) == 0);
-		break;
-	case SYMBOLIC:
-		CHECK(symlink("other", path) == 0);
-		break;
-	case DANGLING:
-		CHECK(symlink("none", path) == 0);
-		break;
-	case FIFO:
-		CHECK(mkfifo(path, 0600) == 0);
-		break;
-	case FOLDER:
-		CHECK(mkdir(path, 0700) == 0);
-		break;
-	case STRANGE:
-		break;
-	}
-}
-
-static bool
-same_stat(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_mode == b->st_mode &&
-	       a->st_uid == b->st_uid && a->st_size == b->st_size &&
-	       a->st_nlink == b->st_nlink &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static void
@@ -413,6 +339,7 @@ test_strange(void)
 {
 	for (int i = 0; i < 2 * STRANGE; i++) {
 		enum strange how = (enum strange)(i / 2);
+		char path[SCRATCH_PATH + 32];
 		struct stat before, after;
 		struct buf b = buf_make(64);
 		struct place p;
@@ -424,7 +351,9 @@ test_strange(void)
 			continue;
 		}
 		place_init(&p);
-		make_strange(&p, how);
+		snprintf(path, sizeof(path), "%s/" STEM ".state", p.root);
+		scratch_write(path, "some text");
+		put_strange(path, how);
 		CHECK(folder_stat(&p.f, STEM ".state", &before, &e) == 0);
 		a = mine(&p, i % 2);
 		CHECK_ROW(i, take(&a) == 2);
@@ -657,7 +586,7 @@ test_claim(void)
 	CHECK(take(&b) == 0 && holds(&b, false));
 	lease_release(&a);
 	lease_release(&b);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 
@@ -673,7 +602,7 @@ test_clock(void)
 	wait_until(wait_now() + 20 + scratch_tick(), &e);
 	CHECK(lease_clock(&p.f, "t", &b, &e) == 0);
 	CHECK(b - a >= 10 && b - a < 5000);
-	CHECK(count_files(&p) == 0);
+	CHECK(scratch_files(p.root) == 0);
 	CHECK(rmdir(p.root) < 0);
 	scratch_remove(p.root);
 	CHECK(lease_clock(&p.f, "t", &b, &e) < 0 && e.kind == ERR_FILE);

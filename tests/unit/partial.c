@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -28,13 +27,13 @@ test_small(void)
 		place_init(&p, size[i]);
 		part = must_open(&p, true, PARTIAL_NEW, 0);
 		other = must_open(&p, false, PARTIAL_NEW, 0);
-		CHECK_ROW(i, count_files(&p) == 2);
+		CHECK_ROW(i, scratch_files(p.root) == 2);
 		CHECK_ROW(i, !partial_in_order(part));
 		CHECK_ROW(i, partial_tend(part, &e) == 0);
 		complete(&p, part);
-		CHECK_ROW(i, count_files(&p) == 2);
+		CHECK_ROW(i, scratch_files(p.root) == 2);
 		partial_close(other, false);
-		CHECK_ROW(i, count_files(&p) == 1);
+		CHECK_ROW(i, scratch_files(p.root) == 1);
 		CHECK_ROW(i, partial_left(&p.f, PREFIX, &p.want, p.size) == 0);
 		place_release(&p);
 	}
@@ -76,7 +75,7 @@ test_missing(void)
 	CHECK(partial_missing(part, BLOCK + 1, UINT64_MAX, &first, &end));
 	CHECK(first == 3 * BLOCK && end == p.size);
 	complete(&p, part);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 
@@ -167,7 +166,7 @@ test_resume(void)
 	place_init(&p, 9 * BLOCK - 1);
 	part = must_open(&p, true, PARTIAL_NEW, 0);
 	partial_close(part, false);
-	CHECK(count_files(&p) == 0);
+	CHECK(scratch_files(p.root) == 0);
 	part = must_open(&p, false, PARTIAL_NEW, 0);
 	fill(&p, part, 0, 3 * BLOCK);
 	fill(&p, part, 8 * BLOCK, p.size);
@@ -187,7 +186,7 @@ test_resume(void)
 	part = must_open(&p, true, PARTIAL_RESUMED, BLOCK);
 	CHECK(only(&p, part, 2));
 	complete(&p, part);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 
@@ -569,7 +568,7 @@ test_check_private(void)
 	CHECK(partial_here(b) == 0);
 	complete(&p, b);
 	partial_close(a, false);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 
@@ -590,7 +589,7 @@ test_forget(void)
 	CHECK(partial_forget(part) == 0 && only(&p, part, 0));
 	CHECK(partial_forget(part) == 0 && only(&p, part, 0));
 	partial_close(part, false);
-	CHECK(count_files(&p) == 0);
+	CHECK(scratch_files(p.root) == 0);
 	part = must_open(&p, true, PARTIAL_NEW, 0);
 	complete(&p, part);
 	place_release(&p);
@@ -758,7 +757,7 @@ test_note_fails(void)
 		    how, partial_left(&p.f, PREFIX, &p.want, p.size) == 0);
 		CHECK_ROW(how, access(data, F_OK) == 0);
 		complete(&p, must_open(&p, true, PARTIAL_NEW, 0));
-		CHECK_ROW(how, count_files(&p) == 1);
+		CHECK_ROW(how, scratch_files(p.root) == 1);
 		place_release(&p);
 	}
 }
@@ -874,7 +873,7 @@ test_odd_syncs(void)
 		CHECK_ROW(i, only(&p, part, 1));
 		complete(&p, part);
 		disk.bytes = disk.notes = 0;
-		CHECK_ROW(i, count_files(&p) == 1);
+		CHECK_ROW(i, scratch_files(p.root) == 1);
 		place_release(&p);
 	}
 }
@@ -924,10 +923,10 @@ test_refused(void)
 	CHECK(!open_as(&p, true, NULL, NULL, &e));
 	CHECK(e.kind == ERR_FILE && strstr(e.msg, "5242880 bytes are needed"));
 	/* Nothing was there, and nothing is. */
-	CHECK(count_files(&p) == 0);
+	CHECK(scratch_files(p.root) == 0);
 	p.setup.traits.free = 5 * BLOCK;
 	partial_close(must_open(&p, true, PARTIAL_NEW, 0), false);
-	CHECK(count_files(&p) == 0);
+	CHECK(scratch_files(p.root) == 0);
 	/* What is here needs no room; and if it is refused, it stays. */
 	leave_blocks(&p, 0x13);
 	p.setup.traits.free = 2 * BLOCK - 1;
@@ -1001,7 +1000,7 @@ test_threads(void)
 		CHECK(partial_left(&p.f, PREFIX, &p.want, p.size) ==
 		      partial_here(part));
 		complete(&p, part);
-		CHECK(count_files(&p) == 1);
+		CHECK(scratch_files(p.root) == 1);
 		place_release(&p);
 	}
 }
@@ -1149,17 +1148,18 @@ test_kill(void)
 		here = after;
 	}
 	/* Dead drafts may be there, but no more than one a death. */
-	CHECK(count_files(&p) < 64);
+	CHECK(scratch_files(p.root) < 64);
 	place_release(&p);
 }
 
 /* In a file system of 4 MiB. */
 static int
-fill_disk(struct place *p)
+fill_disk(struct place *p, bool unused)
 {
 	struct partial *part;
 	struct err e;
 
+	(void)unused;
 	folder_close(&p->f);
 	place_look(p);
 	p->setup.sync = 0;
@@ -1191,26 +1191,9 @@ static void
 test_full(void)
 {
 	struct place p;
-	pid_t pid;
-	int status;
 
 	place_init(&p, 8 * BLOCK);
-	pid = fork();
-	if (pid == 0) {
-		if (unshare(CLONE_NEWNS) < 0 ||
-		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		    mount("t", p.root, "tmpfs", 0, "size=4m") < 0)
-			_exit(77);
-		test_failed = 0;
-		status = fill_disk(&p);
-		fflush(stdout);
-		_exit(status);
-	}
-	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
-		puts("skipped: no mount of a small tmpfs without root");
-	else
-		CHECK_ROW(WEXITSTATUS(status), status == 0);
+	place_on_small_disk(&p, "size=4m", fill_disk, false);
 	place_release(&p);
 }
 

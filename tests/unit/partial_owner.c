@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/unit/place.h"
+#include "tests/unit/strange.h"
 
 static mode_t
 mode_of(const char *path)
@@ -88,68 +89,6 @@ test_modes(void)
 	}
 }
 
-/* What stands at a name and is not a file that we made. */
-enum strange {
-	FOREIGN,
-	GROUP,
-	OTHERS,
-	SYMBOLIC,
-	DANGLING,
-	FIFO,
-	FOLDER,
-	LINKED, /* a state only: see test_linked */
-	STRANGE
-};
-
-static void
-put_strange(const struct place *p, const char *path, enum strange how)
-{
-	char other[160];
-
-	snprintf(other, sizeof(other), "%s/" PREFIX "other", p->root);
-	if (how >= SYMBOLIC) {
-		CHECK(rename(path, other) == 0);
-	}
-	switch (how) {
-	case FOREIGN:
-		CHECK(chown(path, 12345, 12345) == 0);
-		break;
-	case GROUP:
-		CHECK(chmod(path, 0620) == 0);
-		break;
-	case OTHERS:
-		CHECK(chmod(path, 0602) == 0);
-		break;
-	case SYMBOLIC:
-		CHECK(symlink("other", path) == 0);
-		break;
-	case DANGLING:
-		CHECK(symlink("none", path) == 0);
-		break;
-	case FIFO:
-		CHECK(mkfifo(path, 0600) == 0);
-		break;
-	case FOLDER:
-		CHECK(mkdir(path, 0700) == 0);
-		break;
-	case LINKED:
-		CHECK(link(other, path) == 0);
-		break;
-	case STRANGE:
-		break;
-	}
-}
-
-static bool
-same_stat(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_mode == b->st_mode &&
-	       a->st_uid == b->st_uid && a->st_size == b->st_size &&
-	       a->st_nlink == b->st_nlink &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 /* It is left alone, and so is what it leads to: a copy of our own. */
 static void
 check_strange(const char *kind, enum strange how, bool network)
@@ -164,8 +103,8 @@ check_strange(const char *kind, enum strange how, bool network)
 	leave_blocks(&p, 1);
 	path_of(&p, kind, path);
 	path_of(&p, kind[0] == 's' ? "part" : "state", other);
-	put_strange(&p, path, how);
-	if (how == SYMBOLIC || how == LINKED)
+	put_strange(path, how);
+	if (how == SYMBOLIC || how == HARD_LINK)
 		snprintf(other, sizeof(other), "%s/" PREFIX "other", p.root);
 	CHECK(lstat(path, &was[0]) == 0 && lstat(other, &was[1]) == 0);
 	part = must_open(&p, true, PARTIAL_FOREIGN, 0);
@@ -177,7 +116,7 @@ check_strange(const char *kind, enum strange how, bool network)
 	CHECK_ROW(how, lstat(path, &is[0]) == 0 && same_stat(&was[0], &is[0]));
 	CHECK_ROW(how, lstat(other, &is[1]) == 0);
 	/* On a network the owner is in the head of the state. */
-	if (!network || how == SYMBOLIC || how == LINKED)
+	if (!network || how == SYMBOLIC || how == HARD_LINK)
 		CHECK_ROW(how, same_stat(&was[1], &is[1]));
 	snprintf(other, sizeof(other), "%s/" PREFIX "none", p.root);
 	CHECK_ROW(how, lstat(other, &is[0]) < 0);
@@ -196,7 +135,8 @@ test_strange(void)
 		}
 		for (int network = 0; network < 2; network++) {
 			check_strange("state", how, network);
-			if (how != LINKED)
+			/* test_linked() has that of the part. */
+			if (how != HARD_LINK)
 				check_strange("part", how, network);
 		}
 	}
@@ -219,9 +159,9 @@ test_foreign_alone(void)
 	CHECK(chown(path, 12345, 12345) == 0);
 	part = must_open(&p, true, PARTIAL_FOREIGN, 0);
 	/* No state is made for it. */
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	complete(&p, part);
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	CHECK(lstat(path, &st) == 0 && st.st_size == 1 && st.st_uid == 12345);
 	CHECK(partial_left(&p.f, PREFIX, &p.want, p.size) == 0);
 	place_release(&p);
@@ -270,12 +210,12 @@ test_owners(void)
 		CHECK(is_true(&p, a) && is_true(&p, b));
 		partial_close(a, false);
 		/* A private one goes with its owner. */
-		CHECK(count_files(&p) == 3);
+		CHECK(scratch_files(p.root) == 3);
 		a = must_open(&p, true, PARTIAL_RESUMED, 2 * BLOCK);
 		complete(&p, b);
 		CHECK(is_true(&p, a));
 		complete(&p, a);
-		CHECK(count_files(&p) == 1);
+		CHECK(scratch_files(p.root) == 1);
 		place_release(&p);
 	}
 }
@@ -311,7 +251,7 @@ test_takeover(void)
 	partial_close(a, false);
 	CHECK(only(&p, b, 7));
 	complete(&p, b);
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 

@@ -225,20 +225,6 @@ path_of(const struct place *p, const char *kind, char out[160])
 	snprintf(out, 160, "%s/%s%s.%s", p->root, PREFIX, hex, kind);
 }
 
-static inline unsigned
-count_files(const struct place *p)
-{
-	char cmd[96];
-	unsigned n = 99;
-	FILE *f;
-
-	snprintf(cmd, sizeof(cmd), "find %s -type f | wc -l", p->root);
-	f = popen(cmd, "r");
-	CHECK(f && fscanf(f, "%u", &n) == 1);
-	pclose(f);
-	return n;
-}
-
 static inline struct partial *
 open_as(struct place *p, bool resume, enum partial_found *found, uint64_t *had,
     struct err *e)
@@ -447,6 +433,32 @@ overwrite(const char *path, const void *text, size_t n)
 }
 
 /* At the end of a test's main(). */
+/* Runs it in a process of its own, for which the place is a file system of that
+ * size; it returns 0, or another number for what went wrong. */
+static inline void
+place_on_small_disk(struct place *p, const char *size,
+    int (*run)(struct place *p, bool flag), bool flag)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		    mount("t", p->root, "tmpfs", 0, size) < 0)
+			_exit(77);
+		test_failed = 0;
+		status = run(p, flag);
+		fflush(stdout);
+		_exit(status);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		puts("skipped: no mount of a small tmpfs without root");
+	else
+		CHECK_ROW(WEXITSTATUS(status), status == 0);
+}
+
 static inline int
 place_end(void)
 {

@@ -2,18 +2,10 @@
 #include "err.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/test.h"
+#include "tests/unit/xethash.h"
 
 #define A "1f6a2b8e9d3c4075a2e8c5fd4f0b763e6f3c1d7a9b2e6487de3f91ab7c6d5401"
 #define B "7c94fe2a38bdcf9b4d2a6f7e1e08ac35bc24a7903d6f5a0e7d1c2b93e5f748de"
-
-static bool
-is(const struct xethash *h, const char *want)
-{
-	char text[XETHASH_TEXT + 1];
-
-	xethash_text(h, text);
-	return strcmp(text, want) == 0;
-}
 
 /* Both versions of one answer. */
 static void

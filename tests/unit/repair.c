@@ -4,11 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -152,7 +150,7 @@ test_right(void)
 	struct err e;
 
 	place_publish(&p, 3 * BLOCK + 5);
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	CHECK(repair_has_blocks(
 	    &p.f, PREFIX, &p.want, p.size, &p.setup.traits.maker));
 	CHECK(!repair_has_blocks(
@@ -162,11 +160,11 @@ test_right(void)
 	CHECK(partial_finish(part, &name, &e) == 0);
 	CHECK(strcmp(name, "a/file") == 0);
 	partial_close(part, true);
-	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	CHECK(has_name(&p, "a/file") && scratch_files(p.root) == 2);
 	/* And if the run ends early. */
 	part = must_adopt(&p);
 	partial_close(part, false);
-	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	CHECK(has_name(&p, "a/file") && scratch_files(p.root) == 2);
 	/* And if another program changed it after it was opened. */
 	part = must_adopt(&p);
 	file_of(&p, "a/file", path);
@@ -175,7 +173,7 @@ test_right(void)
 	CHECK(strstr(e.msg, "is writing to"));
 	partial_close(part, false);
 	CHECK(truncate(path, (off_t)p.size) == 0);
-	CHECK(has_name(&p, "a/file") && count_files(&p) == 2);
+	CHECK(has_name(&p, "a/file") && scratch_files(p.root) == 2);
 	path_of(&p, "blocks", path);
 	CHECK(unlink(path) == 0);
 	CHECK(refuses(&p, "no checksums"));
@@ -210,7 +208,7 @@ test_lying_checksums(void)
 		CHECK_ROW(i, is.st_ino == was.st_ino &&
 				 is.st_mtim.tv_nsec == was.st_mtim.tv_nsec &&
 				 is.st_ctim.tv_nsec == was.st_ctim.tv_nsec);
-		CHECK_ROW(i, count_files(&p) == 2);
+		CHECK_ROW(i, scratch_files(p.root) == 2);
 	}
 	place_release(&p);
 }
@@ -241,12 +239,13 @@ check_broken(bool linked, mode_t mode)
 	/* Its bytes are other ones than those that were hashed. */
 	CHECK(partial_copied(part) == linked && !partial_copied(part));
 	partial_close(part, false);
-	CHECK(has_name(&p, "a/file") && count_files(&p) == (linked ? 5 : 2));
+	CHECK(has_name(&p, "a/file") &&
+	      scratch_files(p.root) == (linked ? 5 : 2));
 	st = stat_of(&p, "a/file");
 	CHECK((st.st_mode & 0777) == mode && (uint64_t)st.st_size == p.size);
 	if (linked) {
 		CHECK(refuses(&p, "an earlier run left"));
-		CHECK(count_files(&p) == 5);
+		CHECK(scratch_files(p.root) == 5);
 		part = must_open(&p, true, PARTIAL_RESUMED, 2 * BLOCK + 5);
 	} else {
 		part = must_adopt(&p);
@@ -255,7 +254,7 @@ check_broken(bool linked, mode_t mode)
 	fill(&p, part, 2 * BLOCK, 3 * BLOCK);
 	finish(&p, part);
 	st = stat_of(&p, "a/file");
-	CHECK(count_files(&p) == (linked ? 3 : 2) && st.st_nlink == 1);
+	CHECK(scratch_files(p.root) == (linked ? 3 : 2) && st.st_nlink == 1);
 	CHECK(linked || (st.st_mode & 0777) == mode);
 	place_release(&p);
 }
@@ -315,11 +314,11 @@ test_killed_before(void)
 	CHECK(unlink(path) == 0);
 	break_at(&p, 9);
 	part = must_adopt(&p);
-	CHECK(count_files(&p) == 3);
+	CHECK(scratch_files(p.root) == 3);
 	CHECK(look_at_all(&p, part) == 1);
 	fill(&p, part, 0, BLOCK);
 	finish(&p, part);
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	buf_release(&was);
 	buf_release(&is);
 	place_release(&p);
@@ -343,7 +342,7 @@ test_two_at_once(void)
 	p.setup.shared = true;
 	CHECK(!open_as(&p, true, NULL, NULL, &e) && e.kind == ERR_FILE);
 	CHECK(strstr(e.msg, "another process"));
-	CHECK(count_files(&p) == 3);
+	CHECK(scratch_files(p.root) == 3);
 	finish(&p, part);
 	place_release(&p);
 }
@@ -382,7 +381,7 @@ test_refused(void)
 	partial_close(part, false);
 	CHECK(folder_remove(&p.f, "a/file", &e) == 0);
 	CHECK(refuses(&p, "cannot be opened"));
-	CHECK(count_files(&p) == 1);
+	CHECK(scratch_files(p.root) == 1);
 	place_release(&p);
 }
 
@@ -427,7 +426,7 @@ test_stuck(void)
 	CHECK(e.kind == ERR_FILE && partial_stuck(part));
 	partial_close(part, false);
 	CHECK(has_name(&p, "a/file") && rmdir(path) == 0);
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	/* Its folder cannot be written. */
 	file_of(&p, "a/file", path);
 	CHECK(chmod(path, 0444) == 0);
@@ -439,7 +438,7 @@ test_stuck(void)
 	CHECK(e.kind == ERR_FILE && partial_stuck(part));
 	partial_close(part, false);
 	CHECK((stat_of(&p, "a/file").st_mode & 0777) == 0444);
-	CHECK(count_files(&p) == 2);
+	CHECK(scratch_files(p.root) == 2);
 	place_release(&p);
 }
 
@@ -516,10 +515,10 @@ copy_in_small(struct place *p, bool seen)
 		return 4;
 	if (seen != (strstr(e.msg, "are needed") != NULL))
 		return 9;
-	if (!partial_stuck(part) || count_files(p) != 4)
+	if (!partial_stuck(part) || scratch_files(p->root) != 4)
 		return 5;
 	partial_close(part, false);
-	if (count_files(p) != 3)
+	if (scratch_files(p->root) != 3)
 		return 6;
 	/* Without the second name there is nothing to copy. */
 	if (unlink(other) < 0)
@@ -534,26 +533,9 @@ static void
 check_no_room(bool seen)
 {
 	struct place p;
-	pid_t pid;
-	int status;
 
 	place_init(&p, 3 * BLOCK + 5);
-	pid = fork();
-	if (pid == 0) {
-		if (unshare(CLONE_NEWNS) < 0 ||
-		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		    mount("t", p.root, "tmpfs", 0, "size=5m") < 0)
-			_exit(77);
-		test_failed = 0;
-		status = copy_in_small(&p, seen);
-		fflush(stdout);
-		_exit(status);
-	}
-	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
-		puts("skipped: no mount of a small tmpfs without root");
-	else
-		CHECK_ROW(WEXITSTATUS(status), status == 0);
+	place_on_small_disk(&p, "size=5m", copy_in_small, seen);
 	place_release(&p);
 }
 
@@ -582,7 +564,7 @@ test_replaced(void)
 	CHECK(e.kind == ERR_CONTENT && strstr(e.msg, "replaced 'a/file'"));
 	partial_close(part, false);
 	CHECK(folder_read(&p.f, "a/file", &text, &e) == 0);
-	CHECK(str_eq(buf_str(&text), "new") && count_files(&p) == 2);
+	CHECK(str_eq(buf_str(&text), "new") && scratch_files(p.root) == 2);
 	buf_release(&text);
 	place_release(&p);
 }

@@ -53,6 +53,21 @@ scratch_remove(const char *path)
 	CHECK(system(command) == 0);
 }
 
+/* How many files are in it. */
+static inline unsigned
+scratch_files(const char *path)
+{
+	char command[SCRATCH_PATH + 32];
+	unsigned n = 99;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "find %s -type f | wc -l", path);
+	f = popen(command, "r");
+	CHECK(f && fscanf(f, "%u", &n) == 1);
+	pclose(f);
+	return n;
+}
+
 static inline void
 scratch_leave(const char *path)
 {

@@ -2,6 +2,7 @@
 #include "err.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/test.h"
+#include "tests/unit/xethash.h"
 
 /* Writes what is read, but for the footer. */
 static void
@@ -61,15 +62,6 @@ test_vectors(void)
 		buf_release(&text);
 		buf_release(&b);
 	}
-}
-
-static bool
-is(const struct xethash *h, const char *want)
-{
-	char text[XETHASH_TEXT + 1];
-
-	xethash_text(h, text);
-	return strcmp(text, want) == 0;
 }
 
 /* All fields of a file and of a xorb. */
