@@ -288,6 +288,7 @@ def test_headers(k):
     assert h["ETag"] == h["X-Linked-ETag"] == etag and h["X-Repo-Commit"] == commit
     assert h["Accept-Ranges"] == "bytes" and "filename=\"model.safetensors\"" in h["Content-Disposition"]
     assert "xet" not in str(h).lower() and "Date" in h
+    assert h["X-Content-Type-Options"] == "nosniff"
     for value, first, end in (("bytes=0-0", 0, 1), ("bytes=1000000-1000004", 1000000, 1000005),
                               ("bytes=700001-", 700001, len(data)), ("bytes=-1", len(data) - 1, len(data))):
         status, h, body = box.get(path, Range=value)

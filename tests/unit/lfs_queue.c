@@ -144,8 +144,10 @@ test_lapsed(void)
 	j->users--;
 	CHECK(next(&q, LFS_TASK_RENEW, j, 0));
 	CHECK(multipart_init(&m, 20, 10) == 0);
+	j->complete = true;
 	lfs_job_renew(j, &m);
 	CHECK(!m.url && !j->stale && !j->busy[0] && !j->busy[1]);
+	CHECK(!j->complete); /* nothing of the new one is there yet */
 	j->users--;
 	CHECK(next(&q, LFS_TASK_PART, j, 0));
 	drop(&q);

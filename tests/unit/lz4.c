@@ -395,14 +395,52 @@ test_refused_lengths(const unsigned char *content)
 
 /* --- Writing. --- */
 
+/* What a length is more than 15, behind its token. */
+static size_t
+take_length(const unsigned char **p, size_t length)
+{
+	if (length == 15)
+		do
+			length += **p;
+		while (*(*p)++ == 255);
+	return length;
+}
+
+/* A packed block of that many bytes, before end, ends as other readers want it,
+ * who copy more than they must: with five literals, and no match in the last
+ * twelve bytes. */
+static bool
+ends_well(const unsigned char *p, const unsigned char *end, size_t size)
+{
+	size_t at = 0;
+
+	for (;;) {
+		size_t literals = *p >> 4, match = *p & 15;
+
+		p++;
+		literals = take_length(&p, literals);
+		p += literals;
+		at += literals;
+		if (p >= end)
+			return p == end && at == size && literals >= 5;
+		if (size - at < 12)
+			return false;
+		p += 2;
+		at += take_length(&p, match) + 4;
+	}
+}
+
 static void
-test_written(const unsigned char *content, size_t n)
+test_written(const unsigned char *whole, size_t n)
 {
 	size_t room = n + n / 255 + 64, length;
+	unsigned char *content = test_exact(whole, n);
 	unsigned char *out = xmalloc(room), *less;
 	struct err e;
 
 	length = lz4_write(content, n, out, room, table);
+	CHECK_ROW(
+	    n, out[10] & 0x80 || ends_well(out + 11, out + length - 4, n));
 	CHECK_ROW(n, length >= 16 && length < room);
 	CHECK_ROW(n, memcmp(out,
 			 n > 65536 ? "\x04\x22\x4d\x18\x60\x50\xfb"
@@ -422,6 +460,27 @@ test_written(const unsigned char *content, size_t n)
 		free(less);
 	}
 	free(out);
+	free(content);
+}
+
+/* The same bytes again, as far as a match can be, and farther. */
+static void
+test_far(const unsigned char *content)
+{
+	unsigned char out[1000];
+	size_t length[4];
+
+	for (size_t i = 0; i < countof(length); i++) {
+		size_t far = 65534 + i, n = far + 60;
+		unsigned char *p = xcalloc(1, n);
+
+		memcpy(p, content, 40);
+		memcpy(p + far, content, 40);
+		test_written(p, n);
+		length[i] = lz4_write(p, n, out, sizeof(out), table);
+		free(p);
+	}
+	CHECK(length[1] && length[1] + 30 < length[2]);
 }
 
 static void
@@ -490,6 +549,7 @@ main(void)
 	test_refused_blocks();
 	test_refused_lengths(content);
 	test_writing(content);
+	test_far(content);
 	test_bg4(content);
 	free(content);
 	return test_end();

@@ -15,6 +15,7 @@ struct owner {
 	unsigned running; /* jobs */
 	unsigned most;    /* running at the same time */
 	bool above;       /* a job was picked above what ramp allows */
+	unsigned workers; /* at the last pick */
 	unsigned done, failed;
 	/* What becomes of content i. */
 	void (*outcome)(struct owner *o, size_t i);
@@ -41,6 +42,7 @@ pick(void *ctx, uint64_t now, bool more, void *job)
 	struct owner *o = ctx;
 	size_t *i = job;
 
+	o->workers = o->mover.crew.count;
 	if (!more || o->next == JOBS || now < o->mover.not_before)
 		return false;
 	*i = o->next++;
@@ -143,6 +145,21 @@ test_as_many_as_allowed(void)
 	owner_release(&o);
 }
 
+/* Workers beyond the connections are there, and get no job that needs one. */
+static void
+test_workers_beyond(void)
+{
+	struct owner o;
+	struct err e;
+
+	owner_init(&o, 1, do_nothing);
+	o.mover.ramp.max = 1;
+	o.mover.least = 5;
+	CHECK(mover_run(&o.mover, &e) == 0);
+	CHECK(o.done == JOBS && o.workers == 5 && o.most == 1 && !o.above);
+	owner_release(&o);
+}
+
 static void
 lost(struct owner *o, size_t i)
 {
@@ -230,6 +247,7 @@ int
 main(void)
 {
 	test_as_many_as_allowed();
+	test_workers_beyond();
 	test_failures();
 	test_retry();
 	return test_end();

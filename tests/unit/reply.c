@@ -277,6 +277,30 @@ test_paths(void)
 	box_release(&b);
 }
 
+/* Without the files that are not proved yet no answer would be whole. */
+static void
+test_unproved(void)
+{
+	static const char *const target[] = {"/api/models/org/name",
+	    "/api/models/org/name/tree/main",
+	    "/org/name/resolve/main/README.md"};
+	struct box b;
+
+	box_make(&b);
+	put_recorded(&b.root.folder, "README.md", "hello\n", HASH_GIT, NEW, 20);
+	box_look(&b);
+	for (unsigned status = 503;; status = 200) {
+		for (size_t i = 0; i < countof(target); i++)
+			expect((long)i, get(&b, target[i]), status,
+			    status == 503 ? "Retry-After: " : "", "");
+		expect(3, ask_often(&b, 1, true), status, "", "");
+		if (status == 200)
+			break;
+		box_prove(&b);
+	}
+	box_release(&b);
+}
+
 /* Much more than a piece. */
 static void
 test_long_list(void)
@@ -333,6 +357,7 @@ main(void)
 	test_pages();
 	test_fields();
 	test_paths();
+	test_unproved();
 	test_long_list();
 	return test_end();
 }

@@ -657,9 +657,20 @@ test_trust(void)
 	tls_trust_close(t);
 }
 
+/* tests/unit/anchor.c looks at what they are. */
+static void
+test_built_in(void)
+{
+	struct tls_trust *t = tls_trust_open();
+
+	CHECK(t->anchors.n == roots_count);
+	tls_trust_close(t);
+}
+
 int
 main(void)
 {
+	test_built_in();
 	wait_signals();
 	test_echo();
 	test_refusals();
