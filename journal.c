@@ -746,25 +746,25 @@ journal_pieces_close(struct journal_pieces *p)
 	p->fd = -1;
 }
 
-/* Opens a file of pieces. */
+/* Opens a file of pieces, each of at most max bytes. What follows the last good
+ * one is cut off. */
 static void
-open_pieces(
-    const struct journal *j, const char *name, struct journal_pieces *out)
+open_pieces(const struct journal *j, const char *name, size_t max,
+    struct journal_pieces *out)
 {
+	struct buf b = buf_make(max);
 	struct stat st;
 
 	*out = (struct journal_pieces){.fd = open_own(j, name, O_RDWR)};
 	if (out->fd >= 0 && fstat(out->fd, &st) == 0 && st.st_size > 0)
 		out->end = (uint64_t)st.st_size;
-}
-
-/* All good pieces were read: cuts off what follows them. */
-static void
-cut_torn(struct journal_pieces *p)
-{
-	if (p->at < p->end && ftruncate(p->fd, (off_t)p->at) < 0)
-		journal_pieces_close(p);
-	p->end = p->at;
+	while (journal_next(out, &b))
+		buf_clear(&b);
+	if (out->at < out->end && ftruncate(out->fd, (off_t)out->at) < 0)
+		journal_pieces_close(out);
+	out->end = out->at;
+	out->at = 0;
+	buf_release(&b);
 }
 
 /* Appends a piece to a file. If that would be longer than max, what it has is
@@ -786,15 +786,19 @@ put_piece(
 		folder_remove(&j->dir, name, &ignored);
 		fd = -1;
 	}
-	if (fd < 0)
+	if (fd < 0) {
+		st.st_size = 0;
 		fd = folder_create(&j->dir, name, 0600, &ignored);
+	}
 	if (fd < 0)
 		return;
 	bytes_put_le(head, crc32_of(records.s, records.n), 4);
 	bytes_put_le(head + 4, records.n, 4);
 	buf_add(&b, head, sizeof(head));
 	buf_str_add(&b, records);
-	flush(fd, &b);
+	/* Behind a torn piece no other would be found once there is room. */
+	if (flush(fd, &b) < 0 && ftruncate(fd, st.st_size) < 0)
+		folder_remove(&j->dir, name, &ignored);
 	buf_release(&b);
 	close(fd);
 }
@@ -803,18 +807,11 @@ void
 journal_xorbs(
     const struct journal *j, const struct digest *d, struct journal_pieces *out)
 {
-	struct buf b = buf_make(JOURNAL_XORB_MAX);
 	char name[NAME_SIZE];
 
 	*out = (struct journal_pieces){.fd = -1};
-	if (!upload_name(j, d, XORBS, name))
-		return;
-	open_pieces(j, name, out);
-	while (journal_next(out, &b))
-		buf_clear(&b);
-	cut_torn(out);
-	out->at = 0;
-	buf_release(&b);
+	if (upload_name(j, d, XORBS, name))
+		open_pieces(j, name, JOURNAL_XORB_MAX, out);
 }
 
 void
@@ -856,18 +853,13 @@ journal_put_chunks(struct journal *j, struct str records)
 }
 
 void
-journal_chunks(const struct journal *j, struct buf *b)
+journal_chunks(const struct journal *j, struct journal_pieces *out)
 {
-	struct journal_pieces p;
 	char name[NAME_SIZE];
 
-	if (!chunks_name(j, name))
-		return;
-	open_pieces(j, name, &p);
-	while (journal_next(&p, b))
-		;
-	cut_torn(&p);
-	journal_pieces_close(&p);
+	*out = (struct journal_pieces){.fd = -1};
+	if (chunks_name(j, name))
+		open_pieces(j, name, JOURNAL_CHUNKS_MAX, out);
 }
 
 void

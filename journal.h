@@ -125,11 +125,11 @@ void journal_drop_xorbs(struct journal *j, const struct digest *d);
 
 /* Saves records of xorbs (chunk.h) that are stored: the chunks of 8 GiB; if
  * there are more, the earlier ones are dropped. */
+#define JOURNAL_CHUNKS_MAX ((size_t)6 << 20)
 void journal_put_chunks(struct journal *j, struct str records);
 
-/* Adds all that were saved to b, whose limit is for JOURNAL_CHUNKS_MAX. */
-#define JOURNAL_CHUNKS_MAX ((size_t)6 << 20)
-void journal_chunks(const struct journal *j, struct buf *b);
+/* Opens all that were saved until now. */
+void journal_chunks(const struct journal *j, struct journal_pieces *out);
 
 /* Removes them: they turned out to be wrong. */
 void journal_drop_chunks(struct journal *j);

@@ -874,16 +874,13 @@ put_shard(struct run *run, struct lfs_job *j, const struct buf *records)
 		if (wait_until(until, &e) < 0)
 			break;
 	}
+	if (end == FETCH_OK && records) {
+		journal_put_chunks(l->journal, buf_str(records));
+		return false;
+	}
 	if (end == FETCH_OK) {
-		struct buf all = buf_make(JOURNAL_CHUNKS_MAX);
-
-		/* No xorb is left whose end would add records to a file. */
-		if (!records)
-			xetup_records(j->file, &all);
-		journal_put_chunks(
-		    run->l->journal, buf_str(records ? records : &all));
-		buf_release(&all);
-		return !records;
+		xetup_save(j->file, l->journal);
+		return true;
 	}
 	crew_lock(&run->mover.crew);
 	if (end == FETCH_ELSEWHERE && xetup_trusts(j->file))

@@ -1135,11 +1135,11 @@ open_xet(const struct upload *u)
 	struct xetup *x =
 	    xetup_open(&u->s.repo, u->d.new_pr ? NULL : u->d.branch,
 		u->d.packing > 0, u->c->verbose ? u->s.progress : NULL);
-	struct buf records = buf_make(JOURNAL_CHUNKS_MAX);
+	struct journal_pieces chunks;
 
-	journal_chunks(u->journal, &records);
-	xetup_remember(x, buf_str(&records));
-	buf_release(&records);
+	journal_chunks(u->journal, &chunks);
+	xetup_remember(x, &chunks);
+	journal_pieces_close(&chunks);
 	return x;
 }
 

@@ -87,6 +87,7 @@ struct xetup {
 	unsigned silent;   /* questions in a row without an answer */
 	bool doubted;      /* an answer may have been wrong: no other counts */
 	bool v1;           /* it has only version 1 of /shards */
+	unsigned files;    /* that are open */
 	uint64_t there;    /* see xetup_there() */
 };
 
@@ -301,29 +302,43 @@ learn_shard(struct xetup *x, const struct shard *s, bool answer)
 	return bytes;
 }
 
-/* Takes records of the journal; returns as learn_shard(). */
-static uint64_t
-remember(struct xetup *x, struct str records)
+/* What a shard without files has around its records. */
+#define AROUND ((size_t)3 * SHARD_RECORD)
+
+/* Takes the next piece of the journal, by way of b: *records are in there, and
+ * *bytes is as learn_shard() gives it. False if there is none. */
+static bool
+remember(struct xetup *x, struct journal_pieces *from, struct buf *b,
+    struct str *records, uint64_t *bytes)
 {
-	struct buf b = buf_make(SHARD_MAX);
-	uint64_t bytes = 0;
 	struct shard s;
 	struct err ignored;
+	size_t before;
 
-	shard_begin(&b);
-	shard_end(&b);
-	buf_str_add(&b, records);
-	shard_end(&b);
-	if (!b.full && shard_parse(buf_str(&b), &s, &ignored) == 0)
-		bytes = learn_shard(x, &s, false);
-	buf_release(&b);
-	return bytes;
+	buf_clear(b);
+	shard_begin(b);
+	shard_end(b);
+	before = b->len;
+	if (!journal_next(from, b))
+		return false;
+	shard_end(b);
+	*bytes = 0;
+	if (!b->full && shard_parse(buf_str(b), &s, &ignored) == 0)
+		*bytes = learn_shard(x, &s, false);
+	*records = str_make(b->s + before, b->len - before - SHARD_RECORD);
+	return true;
 }
 
 void
-xetup_remember(struct xetup *x, struct str records)
+xetup_remember(struct xetup *x, struct journal_pieces *from)
 {
-	remember(x, records);
+	struct buf b = buf_make(JOURNAL_CHUNKS_MAX + AROUND);
+	struct str records;
+	uint64_t bytes;
+
+	while (remember(x, from, &b, &records, &bytes))
+		;
+	buf_release(&b);
 }
 
 /* Takes an answer about a chunk. False if it makes no sense. */
@@ -379,8 +394,9 @@ ask_chunk(struct xetup *x, const struct xethash *chunk)
 /* xetup_plan() returns after this many bytes. */
 #define PLAN_BYTES ((uint64_t)64 << 20)
 
-/* Terms of a file that name known chunks, or packed xorbs, which are small; if
- * it has more, its other chunks are sent, unpacked. 3 MiB of memory. */
+/* Terms of a file that may name known chunks; if it has more, its other chunks
+ * are sent. If it has that many again, they are sent unpacked, since packed xorbs
+ * are small. 3 MiB of memory. */
 #define TERMS_MAX 32768
 
 /* Chunks of a file that are read before the first of them gets its place: what
@@ -396,9 +412,11 @@ ask_chunk(struct xetup *x, const struct xethash *chunk)
 /* Bytes of a xorb that is packed, before that. */
 #define PACKED_MAX (XETUP_PACKING - sizeof(struct packing))
 
-/* Records of xorbs that are kept for the shard of the file, in bytes: those of
- * 2.7 GB. */
+/* Records of xorbs that are kept for the shards of all open files, in bytes:
+ * those of 2.7 GB; and of each at least those of 8 xorbs, since as many
+ * connections do not store them in order. */
 #define RECORDS_MAX ((size_t)2 << 20)
+#define RECORDS_LEAST ((size_t)8 * 1024 * SHARD_RECORD)
 
 /* What an earlier run has sent is taken over up to this many bytes before it is
  * needed: xorbs are stored in about the order in which they are found, and the
@@ -481,6 +499,9 @@ xetup_begin(struct xetup *x, uint64_t size, const struct digest *proof,
 	f->told = buf_make(SHARD_MAX);
 	f->records = buf_make(SHARD_MAX);
 	start(f);
+	pthread_mutex_lock(&x->lock);
+	x->files++;
+	pthread_mutex_unlock(&x->lock);
 	return f;
 }
 
@@ -505,6 +526,9 @@ xetup_end(struct xetup_file *f)
 		return;
 	if (f->open)
 		xetup_drop(f->x, f->open);
+	pthread_mutex_lock(&f->x->lock);
+	f->x->files--;
+	pthread_mutex_unlock(&f->x->lock);
 	journal_pieces_close(&f->earlier);
 	buf_release(&f->told);
 	buf_release(&f->records);
@@ -743,7 +767,7 @@ place_chunk(struct plan *p, struct err *e)
 	if (use_known(f, &chunk->hash, chunk->size)) {
 		p->kept += chunk->size;
 	} else {
-		if (f->terms >= TERMS_MAX)
+		if (f->terms >= 2 * TERMS_MAX)
 			f->scheme = ENTRY_STORED;
 		else if (f->x->packs && !f->until_sample &&
 			 sample(p, chunk, e) < 0)
@@ -810,12 +834,24 @@ take_bytes(struct plan *p, const unsigned char *bytes, size_t n, bool last,
 	return rv;
 }
 
+/* The records that a file may keep. */
+static size_t
+records_max(struct xetup *x)
+{
+	size_t most;
+
+	pthread_mutex_lock(&x->lock);
+	most = RECORDS_MAX / x->files;
+	pthread_mutex_unlock(&x->lock);
+	return most < RECORDS_LEAST ? RECORDS_LEAST : most;
+}
+
 /* Moves records that have become many to *full. */
 static void
-take_full(struct buf *records, struct buf *full)
+take_full(struct xetup *x, struct buf *records, struct buf *full)
 {
 	*full = buf_make(0);
-	if (records->len > RECORDS_MAX) {
+	if (records->len > records_max(x)) {
 		*full = *records;
 		*records = buf_make(SHARD_MAX);
 	}
@@ -825,16 +861,17 @@ take_full(struct buf *records, struct buf *full)
 static void
 take_earlier(struct xetup_file *f)
 {
-	struct buf b = buf_make(JOURNAL_XORB_MAX);
+	struct buf b = buf_make(JOURNAL_XORB_MAX + AROUND);
+	size_t most = records_max(f->x);
+	struct str records;
+	uint64_t bytes;
 
 	while (f->earlier_bytes < f->at + EARLIER_AHEAD &&
-	       f->told.len <= RECORDS_MAX && journal_next(&f->earlier, &b)) {
-		uint64_t bytes = remember(f->x, buf_str(&b));
-
+	       f->told.len <= most &&
+	       remember(f->x, &f->earlier, &b, &records, &bytes)) {
 		if (bytes)
-			buf_str_add(&f->told, buf_str(&b));
+			buf_str_add(&f->told, records);
 		f->earlier_bytes += bytes;
-		buf_clear(&b);
 	}
 	buf_release(&b);
 	if (f->told.len) {
@@ -868,7 +905,7 @@ xetup_plan(struct xetup_file *f, int fd, const char *name, struct xorb **xorb,
 		rv = place_chunk(&p, e);
 	if (rv == 0 && !p.xorb && f->at == f->size)
 		rv = end_plan(&p, e);
-	take_full(&f->told, full);
+	take_full(f->x, &f->told, full);
 	*xorb = p.xorb;
 	*kept = p.kept;
 	f->kept += p.kept;
@@ -1059,7 +1096,7 @@ xetup_stored(struct xetup_file *f, struct xorb *xorb, struct buf *full)
 	struct xetup *x = f->x;
 
 	xetup_put_records(x, xorb, &f->records);
-	take_full(&f->records, full);
+	take_full(x, &f->records, full);
 	pthread_mutex_lock(&x->lock);
 	x->named[xorb->number].state = NAMED_STORED;
 	pthread_mutex_unlock(&x->lock);
@@ -1221,10 +1258,10 @@ xetup_state(const struct xetup_file *f)
 }
 
 void
-xetup_records(const struct xetup_file *f, struct buf *b)
+xetup_save(const struct xetup_file *f, struct journal *j)
 {
-	buf_str_add(b, buf_str(&f->told));
-	buf_str_add(b, buf_str(&f->records));
+	journal_put_chunks(j, buf_str(&f->told));
+	journal_put_chunks(j, buf_str(&f->records));
 }
 
 static void
@@ -1270,10 +1307,9 @@ xetup_register(struct xetup_file *f, const struct digest *sha256,
 	if (!records)
 		put_file(f, sha256, &b);
 	shard_end(&b);
-	if (records)
-		buf_str_add(&b, buf_str(records));
-	else
-		xetup_records(f, &b);
+	if (!records)
+		buf_str_add(&b, buf_str(&f->told));
+	buf_str_add(&b, buf_str(records ? records : &f->records));
 	shard_end(&b);
 	end = post(f->x, buf_str(&b), e);
 	if (end == FETCH_OK && !records) {

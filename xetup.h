@@ -35,6 +35,7 @@
 #include "str.h"
 
 struct err;
+struct journal;
 struct journal_pieces;
 struct progress;
 struct repo;
@@ -53,8 +54,9 @@ bool xetup_is_on(const struct xetup *x);
 /* That file is sent by LFS instead, for that reason. */
 void xetup_give_up(struct xetup *x, const char *name, const struct err *why);
 
-/* Takes records of xorbs that an earlier run has sent. */
-void xetup_remember(struct xetup *x, struct str records);
+/* Takes records of xorbs that earlier runs have sent; the last ones count
+ * most. */
+void xetup_remember(struct xetup *x, struct journal_pieces *from);
 
 /* Bytes of the files of this run that need not be sent. */
 uint64_t xetup_there(struct xetup *x);
@@ -146,9 +148,9 @@ enum xetup_state xetup_state(const struct xetup_file *f);
  * there. */
 bool xetup_trusts(const struct xetup_file *f);
 
-/* Under the lock: adds the records of the xorbs that are stored to b, but those
- * that were given as full. */
-void xetup_records(const struct xetup_file *f, struct buf *b);
+/* The file is registered: saves the records of its xorbs, but those that were
+ * given as full. */
+void xetup_save(const struct xetup_file *f, struct journal *j);
 
 /* Tries once to tell the storage of what the file with that SHA-256 is made; or of
  * the xorbs in records alone, if that is not NULL. ELSEWHERE: it refuses that. */

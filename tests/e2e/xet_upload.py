@@ -151,12 +151,18 @@ def test_memory_of_packing(k):
 
 @hub_with(xet=True)
 def test_little_memory(k):
-    """There nothing is packed."""
+    """There nothing is packed. All that the journal can have is read, even there."""
     if is_checked():
         raise Skip("a sanitizer wants address space without end")
     write(k.dir, {"w.bin": weights(56, 3 * MB)})
     by_xet(k, k.ok(up(k, "-j", "2", wrap=bounded(18))))
     assert set(schemes(k.hub.cas.xorbs.values())) == {xet.STORED}
+    chunks, = (k.dir / ".cache/huggingface/upload").glob("*.chunks")
+    piece = chunks.read_bytes()
+    chunks.write_bytes(piece * (6 * MB // len(piece)))
+    write(k.dir, {"w.bin": weights(56, 3 * MB) + b"more"})
+    k.hub.dedupe = False
+    by_xet(k, k.ok(up(k, "-j", "2", wrap=bounded(10)), err="of it new"))
 
 
 @hub_with(xet=True)

@@ -2,8 +2,10 @@
 #include "../../journal.c"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -379,23 +381,37 @@ test_nothing(void)
 	teardown(&t);
 }
 
-/* By content, each name once more for each time that it was saved; a line that is
- * wrong counts as none. */
-/* All pieces of a content, each with a blank behind it, are these. */
+/* All pieces, each with a blank behind it, are these. Closes them. */
+static bool
+are(struct journal_pieces *p, const char *want)
+{
+	struct buf b = buf_make(1000);
+	bool same;
+
+	while (journal_next(p, &b))
+		buf_putc(&b, ' ');
+	same = str_eq(buf_str(&b), want);
+	journal_pieces_close(p);
+	buf_release(&b);
+	return same;
+}
+
 static bool
 has_xorbs(const struct journal *j, const struct digest *d, const char *want)
 {
-	struct buf b = buf_make(1000);
 	struct journal_pieces p;
-	bool same;
 
 	journal_xorbs(j, d, &p);
-	while (journal_next(&p, &b))
-		buf_putc(&b, ' ');
-	same = str_eq(buf_str(&b), want);
-	journal_pieces_close(&p);
-	buf_release(&b);
-	return same;
+	return are(&p, want);
+}
+
+static bool
+has_chunks(const struct journal *j, const char *want)
+{
+	struct journal_pieces p;
+
+	journal_chunks(j, &p);
+	return are(&p, want);
 }
 
 /* Appends to a file of pieces what a killed run may have left of one. */
@@ -468,36 +484,58 @@ test_chunks(void)
 {
 	struct bench t;
 	struct journal *j;
-	struct buf b = buf_make(JOURNAL_CHUNKS_MAX);
 	char *much = xcalloc(1, JOURNAL_CHUNKS_MAX / 2);
+	struct journal_pieces p;
 	char name[NAME_SIZE];
 
 	setup(&t);
 	j = journal_open(&t.o);
-	journal_chunks(j, &b);
-	CHECK(!b.len);
+	CHECK(has_chunks(j, ""));
 	journal_put_chunks(j, str_of("one"));
 	journal_put_chunks(j, str_of(""));
 	journal_put_chunks(j, str_of("two"));
 	CHECK(chunks_name(j, name));
 	tear(j, name, "1234\3\0\0\0tor", 11);
-	journal_chunks(j, &b);
+	CHECK(has_chunks(j, "one two "));
 	journal_put_chunks(j, str_of("three"));
-	buf_clear(&b);
-	journal_chunks(j, &b);
-	CHECK(str_eq(buf_str(&b), "onetwothree"));
-	buf_clear(&b);
+	CHECK(has_chunks(j, "one two three "));
 	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
 	journal_put_chunks(j, str_make(much, JOURNAL_CHUNKS_MAX / 2));
-	journal_chunks(j, &b);
-	CHECK(b.len == JOURNAL_CHUNKS_MAX / 2);
-	buf_clear(&b);
+	journal_chunks(j, &p);
+	CHECK(p.end == PIECE_HEAD + JOURNAL_CHUNKS_MAX / 2);
+	journal_pieces_close(&p);
 	journal_drop_chunks(j);
-	journal_chunks(j, &b);
-	journal_chunks(NULL, &b);
-	CHECK(!b.len);
+	CHECK(has_chunks(j, "") && has_chunks(NULL, ""));
 	journal_close(j);
-	buf_release(&b);
+	free(much);
+	teardown(&t);
+}
+
+/* While the disk is full nothing is saved; what follows is found. */
+static void
+test_no_room(void)
+{
+	struct bench t;
+	struct journal *j;
+	struct digest a = digest(A);
+	struct rlimit had, full;
+	char name[NAME_SIZE];
+	char *much = xcalloc(1, 1000);
+
+	setup(&t);
+	j = journal_open(&t.o);
+	journal_put_xorb(j, &a, str_of("one"));
+	CHECK(upload_name(j, &a, XORBS, name));
+	CHECK(!getrlimit(RLIMIT_FSIZE, &had));
+	full = had;
+	full.rlim_cur = 100;
+	signal(SIGXFSZ, SIG_IGN);
+	CHECK(!setrlimit(RLIMIT_FSIZE, &full));
+	journal_put_xorb(j, &a, str_make(much, 1000));
+	CHECK(!setrlimit(RLIMIT_FSIZE, &had));
+	journal_put_xorb(j, &a, str_of("two"));
+	CHECK(has_xorbs(j, &a, "one two "));
+	journal_close(j);
 	free(much);
 	teardown(&t);
 }
@@ -859,6 +897,7 @@ main(void)
 	test_nothing();
 	test_xorbs();
 	test_chunks();
+	test_no_room();
 	test_ages();
 	test_cut();
 	test_flipped();

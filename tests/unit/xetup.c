@@ -219,15 +219,11 @@ test_stored(void)
 	xetup_stored(f, xorb, &full);
 	CHECK(xetup_state(f) == XETUP_READY);
 	told = records.len;
-	buf_clear(&records);
-	xetup_records(f, &records);
-	CHECK(records.len > told && f->told.len == told);
+	CHECK(f->records.len && f->told.len == told);
 
 	xetup_again(f, true);
 	CHECK(!xetup_trusts(f));
-	buf_clear(&records);
-	xetup_records(f, &records);
-	CHECK(records.len && !f->told.len);
+	CHECK(f->records.len && !f->told.len);
 	CHECK(plan(&t, f, &sent, NULL) < 1100000 && sent > 1900000);
 	CHECK(xetup_state(f) == XETUP_READY && !xetup_trusts(f));
 	xetup_end(f);
@@ -264,7 +260,7 @@ test_large_earlier(void)
 	struct buf records = buf_make(JOURNAL_XORB_MAX), full;
 	struct journal_pieces earlier;
 	const uint64_t xorb = 64 << 20;
-	struct xetup_file *f;
+	struct xetup_file *f, *other[7];
 	struct journal *j;
 	struct bench t;
 
@@ -280,7 +276,7 @@ test_large_earlier(void)
 	f = xetup_begin(t.x, 100 * xorb, NULL, &earlier);
 	take_earlier(f);
 	CHECK(f->earlier_bytes == 32 * xorb && f->told.len == 32 * records.len);
-	take_full(&f->told, &full);
+	take_full(t.x, &f->told, &full);
 	CHECK(!full.len && xetup_trusts(f));
 	f->at = 3 * xorb + 1;
 	take_earlier(f);
@@ -300,12 +296,26 @@ test_large_earlier(void)
 	f = xetup_begin(t.x, 100 * xorb, NULL, &earlier);
 	take_earlier(f);
 	CHECK(f->earlier_bytes == 6 * xorb);
-	take_full(&f->told, &full);
+	take_full(t.x, &f->told, &full);
 	CHECK(full.len == 6 * records.len && !f->told.len);
 	buf_release(&full);
 	take_earlier(f);
 	CHECK(f->earlier_bytes == 9 * xorb);
 	xetup_end(f);
+
+	/* Of several files they become many together. */
+	for (size_t i = 0; i < countof(other); i++)
+		other[i] = xetup_begin(t.x, 100 * xorb, NULL, &no_pieces);
+	journal_xorbs(j, &t.digest, &earlier);
+	f = xetup_begin(t.x, 100 * xorb, NULL, &earlier);
+	take_earlier(f);
+	CHECK(f->earlier_bytes == xorb);
+	take_full(t.x, &f->told, &full);
+	CHECK(full.len == records.len && !f->told.len);
+	buf_release(&full);
+	xetup_end(f);
+	for (size_t i = 0; i < countof(other); i++)
+		xetup_end(other[i]);
 	journal_close(j);
 	buf_release(&records);
 	teardown(&t);
@@ -521,6 +531,45 @@ test_packed(void)
 	teardown(&t);
 }
 
+/* A file of ever the same chunk gets many terms: what follows them is sent again,
+ * packed, as long as that does not need too many more. */
+static void
+test_many_terms(void)
+{
+	static const struct {
+		size_t terms;
+		bool known;
+		enum entry_scheme scheme;
+	} rows[] = {{TERMS_MAX - 2, true, 0}, {TERMS_MAX, false, ENTRY_LZ4},
+	    {2 * TERMS_MAX - 2, false, ENTRY_LZ4},
+	    {2 * TERMS_MAX, false, ENTRY_STORED}};
+
+	for (size_t i = 0; i < countof(rows); i++) {
+		struct bench t;
+		struct plan p = {.name = "file"};
+		struct piece zeros = {.size = CHUNK_MAX};
+		struct err e;
+
+		setup(&t);
+		make(&t, "0");
+		p.f = xetup_begin(t.x, t.size, NULL, &no_pieces);
+		p.fd = t.fd;
+		put_chunk(p.f, &zeros);
+		free(p.f->term);
+		p.f->term = xcalloc(2 * TERMS_MAX, sizeof(p.f->term[0]));
+		p.f->terms = rows[i].terms;
+		put_ahead(p.f, &zeros);
+		CHECK_ROW(i, !place_chunk(&p, &e));
+		CHECK_ROW(i, (p.kept > 0) == rows[i].known);
+		CHECK_ROW(i, p.f->open->scheme == rows[i].scheme);
+		if (p.xorb)
+			xetup_drop(t.x, p.xorb);
+		free(p.packing);
+		xetup_end(p.f);
+		teardown(&t);
+	}
+}
+
 static void
 test_another_hash(void)
 {
@@ -625,6 +674,7 @@ main(void)
 	test_keys();
 	test_doubt();
 	test_packed();
+	test_many_terms();
 	test_another_hash();
 	test_index();
 	test_events();
