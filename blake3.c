@@ -543,7 +543,7 @@ four(const struct job *job, const unsigned char *const p[], size_t n,
     unsigned char *out)
 {
 	uint64_t counter = job->counter;
-	vector4 low, high, cv[8];
+	vector4 low = {0}, high = {0}, cv[8];
 
 	for (size_t i = 0; i < 4; i++) {
 		low[i] = (uint32_t)counter;
