@@ -3,7 +3,7 @@
 
     run.py [-v] [-l] [-jN] [PART-OF-A-NAME...]     -v: name each; -l: list them
 
-Runs every function test_* of the modules beside it, N at a time (one more than there are
+Runs every function test_* of the modules beside it, N at a time (two more than there are
 cores: half of the time is waiting), each with a Hub of its own; prints only what fails.
 
 HUB_ONCE=1, for a machine that runs them with the plain binary and with AddressSanitizer: a test that
@@ -60,7 +60,7 @@ def jobs():
     for arg in sys.argv[1:]:
         if arg.startswith("-j"):
             return int(arg[2:])
-    return os.cpu_count() + 1
+    return os.cpu_count() + 2
 
 
 def get_ready():
