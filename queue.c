@@ -417,7 +417,7 @@ mover_retry(struct mover *m, unsigned failed, const struct err *e)
  * REQUEST_LEAST. */
 #define REQUEST_MAX ((uint64_t)64 << 20)
 #define REQUEST_MIN ((uint64_t)8 << 20)
-#define REQUEST_LEAST ((uint64_t)1 << 20)
+#define REQUEST_LEAST ((uint64_t)2 << 20)
 
 /* A connection that receives nothing for this long (ms) loses its range to an
  * idle one. */
@@ -474,13 +474,13 @@ transfer_give_up(struct transfer_file *f, const struct err *why)
 }
 
 /* The shortest range that is worth a request: as long as no rate is known, so
- * long that there are two for each connection; then what a connection receives
- * in a quarter of a second, since the last ones end so far apart. */
+ * long that there is one for each connection; then what a connection receives
+ * in half a second. */
 static uint64_t
 request_min(const struct ramp *ramp, uint64_t left)
 {
 	uint64_t min =
-	    ramp->rate ? ramp->rate / ramp->allowed / 4 : left / ramp->max / 2;
+	    ramp->rate ? ramp->rate / ramp->allowed / 2 : left / ramp->max;
 
 	if (min < REQUEST_LEAST)
 		return REQUEST_LEAST;
