@@ -304,8 +304,8 @@ ramp_back(struct ramp *r, uint64_t now)
 /* Waiting workers check this often (ms) whether time has made a job due. */
 #define LOOK_MS 200
 
-/* Under the lock: starts the workers that ramp allows, or that are of use
- * besides, and that do not run yet. */
+/* Under the lock: starts workers until as many run as ramp allows connections,
+ * or m->least if that is more. */
 static int
 add_workers(struct mover *m, struct err *e)
 {

@@ -170,8 +170,9 @@ struct mover {
 	struct crew crew; /* left: contents that are neither done nor failed */
 	struct ramp ramp;
 	unsigned idle; /* workers in mover_next() */
-	/* Workers that are of use however few connections are; the owner sets
-	 * it, up to what crew_init() got. */
+	/* The number of workers that run at least, also where ramp allows fewer
+	 * connections: they compress. The owner sets it, up to what crew_init()
+	 * got. */
 	unsigned least;
 	/* Contents that failed for the network, one after the other
 	 * (mover_failed). The owner sets it to 0 when a transfer makes progress. */
