@@ -186,8 +186,8 @@ test_others(void)
 	teardown(&t);
 }
 
-/* What the journal has is not sent, but if that is doubted. What was sent is told
- * to the storage all the same. */
+/* Xorbs of the journal are not sent again, unless the storage says that it lacks
+ * them. The shard names them, too. */
 static void
 test_stored(void)
 {
