@@ -182,7 +182,9 @@ $(LINT_T:%=$L/%.ok): $L/%.ok: % .clang-tidy tests/.clang-tidy Makefile
 
 LINT_OURS = $(OURS) -DHUB_BUILD_TIME=0 -DHUB_BEARSSL='""' -DHUB_COMMIT='""'
 
-TIDY = clang-tidy --quiet
+# clang's analyzer looks at 75,000 states of a function, not at 225,000: a third of the time.
+# gcc's looks at all of them.
+TIDY = clang-tidy --quiet $(addprefix --extra-arg=,-Xclang -analyzer-config -Xclang max-nodes=75000)
 
 # readdirCalled: readdir_r() is the worse one, and POSIX.1-2024 drops it.
 # doubleFree: parse() of that test gives a new copy each time.

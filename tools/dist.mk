@@ -28,10 +28,10 @@ $(CPUS:%=dist-%): dist-%: $(CROSS)/%/ready
 	@mkdir -p dist
 	cp build/dist/$*/hub dist/hub-$*
 
-# One after the other: they share the sources.
+# One after the other: they share the sources. The + is for -j in what it makes.
 $(CROSS)/%/ready: tools/cross
 	@mkdir -p $(CROSS)
-	flock $(CROSS) tools/cross $* $(CROSS)
+	+flock $(CROSS) tools/cross $* $(CROSS)
 	@touch $@
 
 # The unit tests and an end-to-end download and upload on all of these CPUs, by
