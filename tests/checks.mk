@@ -58,7 +58,7 @@ test-long: $O/hub
 
 # The tests in which threads have most to do; `make tsan_all` runs all but net: glibc
 # looks names up in threads of its own, which ThreadSanitizer does not know.
-UNIT_TSAN = client conn crew hasher journal lease lfs meter mover pool progress wait
+UNIT_TSAN = client client_redirect client_wait conn crew hasher journal lease lfs meter mover pool progress wait
 E2E_TSAN = jobs interrupt_ ctrl_c large_and_many live_display progress_json \
 	two_at_once stalled_and round_trip kill_while broken_part s3_says \
 	serve.test_many serve.test_log serve.test_looks serve.test_long_requests serve.test_tls

@@ -1,173 +1,6 @@
-#include "client.h"
+/* Requests, answers and their bodies, and the connections that are kept. */
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "err.h"
-#include "str.h"
-#include "tests/unit/script.h"
-#include "tests/unit/test.h"
-#include "tls.h"
-#include "wait.h"
-
-#define OK "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-/* What a test asks of a client, and what the hooks have seen. */
-struct bench {
-	struct script server;
-	struct client_opts o;
-	struct client *client;
-	struct tls_trust *trust; /* NULL: plain */
-	char endpoint[80];
-	char log[1024];
-	unsigned waits, checks;
-	unsigned last_checked; /* status */
-};
-
-static void
-on_log(void *ctx, const char *line)
-{
-	struct bench *b = ctx;
-	size_t n = strlen(b->log);
-
-	snprintf(b->log + n, sizeof(b->log) - n, "%s\n", line);
-}
-
-static void
-on_waiting(void *ctx, const struct err *why, uint64_t until)
-{
-	struct bench *b = ctx;
-
-	b->waits++;
-	CHECK(why->kind == ERR_NET && *why->msg);
-	CHECK(until <= wait_now() + 8000);
-}
-
-static int
-on_check(
-    void *ctx, const struct http_head *h, const struct url *url, struct err *e)
-{
-	struct bench *b = ctx;
-
-	b->checks++;
-	b->last_checked = h->status;
-	CHECK(url->host.n > 0);
-	if (h->status == 299)
-		return err_set(e, ERR_CONTENT, "refused by the hook");
-	return 0;
-}
-
-static struct tls_trust *
-test_trust(void)
-{
-	struct tls_trust *trust = tls_trust_open();
-	struct buf pem = pem_text("ca");
-	struct err e;
-
-	CHECK(!tls_trust_add_pem(trust, buf_str(&pem), "ca", &e));
-	buf_release(&pem);
-	return trust;
-}
-
-enum { PLAIN, TLS };
-
-/* A server that plays, and a client whose endpoint it is. */
-static void
-bench_open_as(struct bench *b, int how, const struct turn *turn, size_t turns)
-{
-	struct err e;
-
-	memset(b, 0, sizeof(*b));
-	script_open(&b->server);
-	if (how == TLS) {
-		script_secure(&b->server);
-		b->trust = test_trust();
-	}
-	memcpy(b->endpoint, b->server.url, sizeof(b->server.url));
-	b->o = (struct client_opts){.endpoint = b->endpoint,
-	    .token = "secret",
-	    .user_agent = "hub/test",
-	    .trust = b->trust,
-	    .connect_ms = 5000,
-	    .answer_ms = 5000,
-	    .stall_ms = 5000,
-	    .log = on_log,
-	    .waiting = on_waiting,
-	    .ctx = b};
-	b->client = client_open(&b->o, &e);
-	script_start(&b->server, turn, turns);
-}
-
-static void
-bench_open(struct bench *b, const struct turn *turn, size_t turns)
-{
-	bench_open_as(b, PLAIN, turn, turns);
-}
-
-/* The same with other options. */
-static void
-bench_options(struct bench *b)
-{
-	struct err e;
-
-	client_close(b->client);
-	b->client = client_open(&b->o, &e);
-}
-
-static bool
-bench_close(struct bench *b)
-{
-	client_close(b->client);
-	tls_trust_close(b->trust);
-	return script_end(&b->server);
-}
-
-static char *
-join(const char *a, const char *b)
-{
-	struct buf t = buf_make(1 << 20);
-
-	buf_puts(&t, a);
-	buf_puts(&t, b);
-	return buf_detach(&t);
-}
-
-/* Sends and reads all; the text is the caller's. NULL: failed. */
-static char *
-fetch(struct bench *b, const struct request *q, unsigned *status, struct err *e)
-{
-	struct buf text = buf_make(1 << 20);
-	struct response *r = client_send(b->client, q, e);
-	int rc = r ? response_text(r, &text, e) : -1;
-
-	if (r && status)
-		*status = response_head(r)->status;
-	response_close(r);
-	if (!rc)
-		return buf_detach(&text);
-	buf_release(&text);
-	return NULL;
-}
-
-static char *
-get(struct bench *b, const char *path, unsigned *status, struct err *e)
-{
-	char *url = join(b->server.url, path), *text;
-	struct request q = {.method = "GET", .url = url, .ctx = b};
-
-	text = fetch(b, &q, status, e);
-	free(url);
-	return text;
-}
-
-static bool
-got(char *text, const char *want)
-{
-	bool same = text && !strcmp(text, want);
-
-	free(text);
-	return same;
-}
+#include "tests/unit/client_bench.h"
 
 /* Body text by each framing, and every way of cutting it short. text NULL:
  * an error of that kind. */
@@ -479,283 +312,6 @@ test_dead_kept(void)
 	}
 }
 
-/* From "/a" to where; what the second request must begin with. */
-static void
-test_redirect_methods(void)
-{
-	static const struct {
-		const char *status, *method, *want;
-		const char *body; /* of the second one */
-	} row[] = {
-	    {"301", "GET", "GET /b HTTP", NULL},
-	    {"302", "GET", "GET /b HTTP", NULL},
-	    {"303", "GET", "GET /b HTTP", NULL},
-	    {"307", "GET", "GET /b HTTP", NULL},
-	    {"308", "GET", "GET /b HTTP", NULL},
-	    {"302", "HEAD", "HEAD /b HTTP", NULL},
-	    {"303", "HEAD", "HEAD /b HTTP", NULL},
-	    {"307", "POST", "POST /b HTTP", "data"},
-	    {"308", "POST", "POST /b HTTP", "data"},
-	    {"301", "PUT", "PUT /b HTTP", "data"},
-	};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		bool sends = *row[i].method == 'P';
-		char answer[128];
-		const struct turn turns[] = {
-		    {.answer = answer, .body = sends ? "data" : NULL},
-		    {.want = row[i].want,
-			.avoid = row[i].body ? NULL : "Content-",
-			.body = row[i].body,
-			.answer = "HTTP/1.1 204 x\r\n\r\n"},
-		};
-		struct request q = {.method = row[i].method,
-		    .content_type = "a/b",
-		    .body = sends ? "data" : NULL,
-		    .length = sends ? 4 : 0,
-		    .check = on_check};
-		struct bench b;
-		struct err e;
-
-		snprintf(answer, sizeof(answer),
-		    "HTTP/1.1 %s x\r\nLocation: b\r\nContent-Length: %d\r\n"
-		    "\r\n%s",
-		    row[i].status, *q.method == 'H' ? 9 : 2,
-		    *q.method == 'H' ? "" : "xx");
-		bench_open(&b, turns, 2);
-		q.ctx = &b;
-		q.url = b.server.url;
-		CHECK_ROW(i, got(fetch(&b, &q, NULL, &e), ""));
-		CHECK_ROW(i, b.checks == 2 && b.last_checked == 204);
-		CHECK_ROW(i, b.server.accepts == 1);
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* What would lose what was sent is no answer to it. */
-static void
-test_redirect_loses(void)
-{
-	static const char *const row[][2] = {{"301", "POST"}, {"302", "POST"},
-	    {"303", "POST"}, {"303", "PUT"}, {"303", "DELETE"}};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		bool sends = *row[i][1] == 'P';
-		char answer[128];
-		const struct turn turn = {
-		    .answer = answer, .body = sends ? "data" : NULL};
-		struct request q = {.method = row[i][1],
-		    .body = sends ? "data" : NULL,
-		    .length = sends ? 4 : 0};
-		struct bench b;
-		struct err e;
-
-		snprintf(answer, sizeof(answer),
-		    "HTTP/1.1 %s x\r\nLocation: b\r\nContent-Length: 2\r\n"
-		    "\r\nxx",
-		    row[i][0]);
-		bench_open(&b, &turn, 1);
-		q.url = b.server.url;
-		CHECK_ROW(i, fetch(&b, &q, NULL, &e) == NULL);
-		CHECK_ROW(i, e.kind == ERR_OTHER && strstr(e.msg, row[i][1]));
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* Locations that are followed and those that are not. */
-static void
-test_locations(void)
-{
-	static const struct {
-		const char *location, *want; /* NULL: refused */
-	} row[] = {
-	    {"/b/c?d=e", "GET /b/c?d=e HTTP"},
-	    {"c", "GET /a/c HTTP"},
-	    {"?x", "GET /a/b?x HTTP"},
-	    {"http://127.0.0.1:@/z", "GET /z HTTP"},
-	    {"HTTP://127.0.0.1:@/z", "GET /z HTTP"},
-	    {"//127.0.0.1:@/z", "GET /z HTTP"},
-	    {"", NULL},
-	    {"http://u:p@127.0.0.1:@/z", NULL},
-	    {"ftp://127.0.0.1:@/z", NULL},
-	    {"file:///etc/passwd", NULL},
-	    {"http://", NULL},
-	    {"http://127.0.0.1:99999/", NULL},
-	};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		struct buf answer = buf_make(1024);
-		struct turn turns[2] = {
-		    {0}, {.want = row[i].want, .answer = OK}};
-		const char *s = strrchr(row[i].location, '@');
-		struct bench b;
-		struct err e = {0};
-
-		bench_open(&b, turns, row[i].want ? 2 : 1);
-		buf_puts(&answer,
-		    "HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: ");
-		if (s)
-			buf_printf(&answer, "%.*s%u%s",
-			    (int)(s - row[i].location), row[i].location,
-			    b.server.port, s + 1);
-		else
-			buf_puts(&answer, row[i].location);
-		buf_puts(&answer, "\r\n\r\n");
-		turns[0].answer = buf_cstr(&answer);
-		CHECK_ROW(
-		    i, got(get(&b, "/a/b", NULL, &e), "ok") == !!row[i].want);
-		if (!row[i].want)
-			CHECK_ROW(
-			    i, e.kind == ERR_OTHER && strstr(e.msg, "/a/b"));
-		CHECK_ROW(i, bench_close(&b));
-		buf_release(&answer);
-	}
-}
-
-static void
-test_redirect_limits(void)
-{
-	static const char loop[] =
-	    "HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n";
-	static const char lost[] =
-	    "HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n";
-	struct turn turns[12];
-	struct bench b;
-	struct err e = {0};
-	struct request q = {.method = "GET", .no_follow = true};
-	unsigned status = 0;
-
-	for (size_t i = 0; i < countof(turns); i++)
-		turns[i] = (struct turn){.answer = loop};
-	bench_open(&b, turns, 11);
-	CHECK(!get(&b, "/x", NULL, &e) && e.kind == ERR_OTHER);
-	CHECK(strstr(e.msg, "10 redirects"));
-	CHECK(bench_close(&b));
-
-	turns[10].answer = OK;
-	bench_open(&b, turns, 11);
-	CHECK(got(get(&b, "/x", NULL, &e), "ok"));
-	CHECK(bench_close(&b));
-
-	turns[0].answer = lost;
-	bench_open(&b, turns, 1);
-	CHECK(!get(&b, "/x", NULL, &e) && e.kind == ERR_OTHER);
-	CHECK(bench_close(&b));
-
-	turns[0].answer = loop;
-	bench_open(&b, turns, 1);
-	q.url = b.server.url;
-	CHECK(got(fetch(&b, &q, &status, &e), "") && status == 302);
-	CHECK(bench_close(&b));
-}
-
-/* A request's own token goes to its address in the place of the client's, and
- * no redirect leads it elsewhere. */
-static void
-test_bearer(void)
-{
-	struct bench a, b;
-	char to_a[128];
-	struct turn at_a[] = {
-	    {.want = "Authorization: Bearer own\r\n",
-		.avoid = "secret",
-		.answer = OK},
-	};
-	struct turn at_b[] = {
-	    {.want = "Authorization: Bearer own\r\n", .answer = OK},
-	    {.want = "Authorization: Bearer own\r\n", .answer = to_a},
-	};
-	struct request q = {.method = "GET", .bearer = "own"};
-	unsigned status;
-	struct err e;
-
-	bench_open(&a, at_a, countof(at_a));
-	bench_open(&b, at_b, countof(at_b));
-	snprintf(to_a, sizeof(to_a),
-	    "HTTP/1.1 307 x\r\nContent-Length: 0\r\nLocation: %s/back\r\n\r\n",
-	    a.server.url);
-	q.url = a.server.url;
-	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
-	q.url = b.server.url;
-	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
-	CHECK(got(fetch(&a, &q, &status, &e), "") && status == 307);
-	CHECK(bench_close(&a));
-	CHECK(bench_close(&b));
-}
-
-/* The token goes to the endpoint only: not to another port, nor back to the
- * endpoint when another one says so. */
-static void
-test_token(void)
-{
-	struct bench a, b;
-	char to_b[128], to_a[128];
-	struct turn at_a[] = {
-	    {.want = "Authorization: Bearer secret", .answer = to_b},
-	    {.want = "GET /back", .avoid = "uthorization", .answer = OK},
-	    {.want = "Authorization: Bearer secret", .answer = OK},
-	    {.avoid = "uthorization", .answer = OK},
-	};
-	struct turn at_b[] = {
-	    {.avoid = "uthorization", .answer = to_a},
-	    {.avoid = "uthorization", .answer = OK},
-	};
-	struct request q = {.method = "GET"};
-	struct err e;
-	char *url;
-
-	bench_open(&a, at_a, countof(at_a));
-	bench_open(&b, at_b, countof(at_b));
-	snprintf(to_b, sizeof(to_b),
-	    "HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: %s/b\r\n\r\n",
-	    b.server.url);
-	snprintf(to_a, sizeof(to_a),
-	    "HTTP/1.1 307 x\r\nContent-Length: 0\r\nLocation: %s/back\r\n\r\n",
-	    a.server.url);
-	CHECK(got(get(&a, "/", NULL, &e), "ok"));
-	q.url = b.server.url;
-	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
-	q.url = a.server.url;
-	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
-	/* Another name for the same host is another origin. */
-	url = join("http://localhost", strrchr(a.server.url, ':'));
-	q.url = url;
-	CHECK(got(fetch(&a, &q, NULL, &e), "ok"));
-	free(url);
-	CHECK(!strstr(a.log, "secret"));
-	CHECK(bench_close(&a));
-	CHECK(bench_close(&b));
-}
-
-static void
-test_clear_text(void)
-{
-	static const struct {
-		const char *endpoint, *url;
-	} row[] = {
-	    {"https://hub.test", "http://hub.test/"},
-	    {"https://hub.test", "http://192.0.2.1/"},
-	    {"https://hub.test", "http://127.0.0.1:1/"},
-	    {"https://hub.test", "http://localhost:1/"},
-	    {"https://hub.test", "ftp://127.0.0.1/"},
-	    {"https://hub.test", "http://u:p@127.0.0.1:1/"},
-	    {"https://hub.test", ""},
-	    {"https://hub.test", "http://127.0.0.1:1/a b"},
-	    {"http://hub.test", "http://u@hub.test/"},
-	};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		const struct client_opts o = {.endpoint = row[i].endpoint};
-		struct err e = {0};
-		struct client *c = client_open(&o, &e);
-		struct request q = {.method = "GET", .url = row[i].url};
-
-		CHECK_ROW(i, c && !client_send(c, &q, &e));
-		CHECK_ROW(i, e.kind == ERR_OTHER);
-		client_close(c);
-	}
-}
-
 static void
 test_refused_options(void)
 {
@@ -771,84 +327,6 @@ test_refused_options(void)
 	}
 	client_close(NULL);
 	response_close(NULL);
-}
-
-/* An http proxy, to which requests go in absolute form. */
-static void
-test_http_proxy(void)
-{
-	static const struct turn turns[] = {
-	    {.want = "GET http://hub.test/a?b HTTP/1.1\r\nHost: hub.test\r\n",
-		.avoid = "secret", /* it is in clear text */
-		.answer = OK},
-	    {.want = "\r\nProxy-Authorization: Basic dXNlcjpwOnc=\r\n",
-		.answer = OK},
-	    {.want = "GET http://[::1]:8080/ HTTP/1.1\r\nHost: [::1]:8080\r\n",
-		.avoid = "secret",
-		.answer = OK},
-	};
-	static const char *const url[] = {
-	    "http://hub.test/a?b", "http://hub.test/", "http://[::1]:8080"};
-	struct bench b;
-	struct request q = {.method = "GET"};
-	struct err e = {0};
-	char *proxy;
-
-	bench_open(&b, turns, countof(turns));
-	proxy = join("http://user:p%3Aw@", strchr(b.server.url, '1'));
-	b.o.proxy.http = proxy;
-	b.o.endpoint = "http://hub.test";
-	bench_options(&b);
-	for (size_t i = 0; i < countof(url); i++) {
-		q.url = url[i];
-		CHECK_ROW(i, got(fetch(&b, &q, NULL, &e), "ok"));
-	}
-	/* One for each origin. */
-	CHECK(b.server.accepts == 2);
-	CHECK(!strstr(b.log, "p%3Aw"));
-	CHECK(bench_close(&b));
-	free(proxy);
-}
-
-/* A proxy is another machine, even on the way to this one. */
-static void
-test_loopback_proxy(void)
-{
-	static const struct turn turn = {
-	    .want = "GET http://127.0.0.1:9/ HTTP/1.1\r\n",
-	    .avoid = "secret",
-	    .answer = OK};
-	struct request q = {.method = "GET", .url = "http://127.0.0.1:9"};
-	struct bench b;
-	struct err e;
-
-	bench_open(&b, &turn, 1);
-	b.o.proxy.http = b.server.url;
-	b.o.endpoint = q.url;
-	bench_options(&b);
-	CHECK(got(fetch(&b, &q, NULL, &e), "ok"));
-	CHECK(bench_close(&b));
-}
-
-static void
-test_https_refused(void)
-{
-	static const struct turn turn = {
-	    .want = "CONNECT hub.test:443 HTTP/1.1\r\nHost: hub.test:443\r\n",
-	    .avoid = "secret",
-	    .answer = "HTTP/1.1 407 Login\r\nContent-Length: 0\r\n\r\n"};
-	struct bench b;
-	struct request q = {.method = "GET", .url = "https://hub.test/?sig=1"};
-	struct err e = {0};
-
-	bench_open(&b, &turn, 1);
-	b.o.proxy.https = b.server.url;
-	b.o.endpoint = "https://hub.test";
-	bench_options(&b);
-	CHECK(!client_send(b.client, &q, &e) && e.kind == ERR_AUTH);
-	CHECK(!strstr(e.msg, "sig=1") && !strstr(b.log, "sig=1"));
-	CHECK(strstr(b.log, "GET https://hub.test/: "));
-	CHECK(bench_close(&b));
 }
 
 static void
@@ -915,17 +393,6 @@ stream_read(
 		to[i] = (unsigned char)('a' + (offset + i) % 26);
 	s->at = offset + *n;
 	return 0;
-}
-
-static char *
-alphabet(size_t n)
-{
-	char *text = malloc(n + 1);
-
-	for (size_t i = 0; i < n; i++)
-		text[i] = (char)('a' + i % 26);
-	text[n] = '\0';
-	return text;
 }
 
 static void
@@ -1092,88 +559,6 @@ test_unasked_continue(void)
 	free(body);
 }
 
-/* Said in the answer: a POST that meets the end of a kept connection is one try. */
-#define CLOSES "\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-static void
-test_retry(void)
-{
-	static const struct {
-		const char *first;
-		unsigned retries;
-		unsigned status; /* of the last; 0: error */
-		unsigned waits;
-	} row[] = {
-	    {"HTTP/1.1 503 Busy" CLOSES, 1, 200, 1},
-	    {"HTTP/1.1 429 Slow" CLOSES, 1, 200, 1},
-	    {"HTTP/1.1 502 x\r\nContent-Length: 9\r\n\r\ncut", 1, 200, 1},
-	    {"", 1, 200, 1},
-	    {"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut", 1, 200, 1},
-	    {"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", 0, 503, 0},
-	    {"", 0, 0, 0},
-	    {"HTTP/1.1 404 x\r\nContent-Length: 0\r\n\r\n", 3, 404, 0},
-	    {"HTTP/1.1 501 x" CLOSES, 1, 200, 1},
-	    {"HTTP/1.1 525 x" CLOSES, 1, 200, 1},
-	    {"HTTP/1.1 510 x\r\nContent-Length: 0\r\n\r\n", 3, 510, 0},
-	    {"HTTP/1.1 404 x\r\nContent-Length: 9\r\n\r\ncut", 3, 404, 0},
-	    {"HTTP/1.1 403 x\r\nContent-Encoding: br\r\n\r\n\1\2", 3, 403, 0},
-	};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		const struct turn turns[] = {
-		    {.answer = row[i].first, .after = SCRIPT_CLOSE},
-		    {.answer = OK},
-		};
-		struct buf text = buf_make(64);
-		struct request q = {.method = "POST"};
-		struct response *r;
-		struct bench b;
-		struct err e = {0};
-
-		bench_open(&b, turns, row[i].waits ? 2 : 1);
-		b.o.retries = row[i].retries;
-		bench_options(&b);
-		q.url = b.server.url;
-		r = client_call(b.client, &q, &text, &e);
-		CHECK_ROW(i, !r == !row[i].status);
-		if (r)
-			CHECK_ROW(i, response_head(r)->status == row[i].status);
-		if (row[i].status == 200)
-			CHECK_ROW(i, str_eq(buf_str(&text), "ok"));
-		CHECK_ROW(i, r || e.kind == ERR_NET);
-		CHECK_ROW(i, b.waits == row[i].waits);
-		response_close(r);
-		buf_release(&text);
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* What the server asks for is waited for. */
-static void
-test_retry_after(void)
-{
-	static const struct turn turns[] = {
-	    {.answer = "HTTP/1.1 503 x\r\nRetry-After: 0\r\n"
-		       "Content-Length: 0\r\n\r\n"},
-	    {.answer = OK},
-	};
-	struct buf text = buf_make(64);
-	struct request q = {.method = "GET"};
-	struct bench b;
-	struct err e;
-	uint64_t start = wait_now();
-
-	bench_open(&b, turns, 2);
-	b.o.retries = 1;
-	bench_options(&b);
-	q.url = b.server.url;
-	response_close(client_call(b.client, &q, &text, &e));
-	CHECK(str_eq(buf_str(&text), "ok"));
-	CHECK(wait_now() - start >= 1000);
-	buf_release(&text);
-	CHECK(bench_close(&b));
-}
-
 static void
 test_text_limit(void)
 {
@@ -1204,184 +589,52 @@ test_text_limit(void)
 	}
 }
 
-/* Answers too many interim, one way or the other. */
-static void
-test_endless(void)
+static void *
+many_gets(void *arg)
 {
-	static const char *const unit[] = {
-	    "HTTP/1.1 100 Continue\r\n\r\n",
-	    "HTTP/1.1 103 x\r\nLink: y\r\n\r\n",
-	    "X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy",
-	    "\r\n",
-	    "HTTP/1.1 200 OK\r\nX: 1\r\nY: 2\r\nZ: 3",
-	};
-	static const char *const why[] = {"too many interim",
-	    "too many interim", "larger than", "", "larger than"};
-
-	for (size_t i = 0; i < countof(unit); i++) {
-		const struct turn turn = {
-		    .answer = unit[i], .times = 5000, .after = SCRIPT_CLOSE};
-		struct bench b;
-		struct err e = {0};
-
-		bench_open(&b, &turn, 1);
-		CHECK_ROW(i, !get(&b, "/", NULL, &e) && e.kind == ERR_NET);
-		CHECK_ROW(i, strstr(e.msg, why[i]));
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* Silence before the answer, within its head, and within each body. */
-static void
-test_stall(void)
-{
-	static const char *const answer[] = {
-	    "",
-	    "HTTP/1.1 100 Continue\r\n\r\n",
-	    "HTTP/1.1 200 OK\r\nConte",
-	    "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok",
-	    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
-	    "HTTP/1.1 200 OK\r\n\r\nok",
-	};
-
-	for (size_t i = 0; i < countof(answer); i++) {
-		const struct turn turn = {.answer = answer[i]};
-		uint64_t start = wait_now();
-		struct bench b;
-		struct err e = {0};
-
-		bench_open(&b, &turn, 1);
-		b.o.answer_ms = b.o.stall_ms = 100;
-		bench_options(&b);
-		CHECK_ROW(i, !get(&b, "/", NULL, &e) && e.kind == ERR_NET);
-		CHECK_ROW(i, strstr(e.msg, "for 1 s"));
-		CHECK_ROW(i, wait_now() - start >= 100);
-		CHECK_ROW(i, wait_now() - start < 3000);
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* A slow body that moves is none that stalls, but there are limits. */
-static void
-test_slow(void)
-{
-	static const struct {
-		const char *head;
-		size_t size, piece;
-		const char *why; /* NULL: it comes through */
-	} row[] = {
-	    {"HTTP/1.1 200 OK\r\nContent-Length: 16000\r\n\r\n", 16000, 40,
-		NULL},
-	    {"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", 5000, 1,
-		"too slow"},
-	};
-
-	for (size_t i = 0; i < countof(row); i++) {
-		char *body = alphabet(row[i].size);
-		char *answer = join(row[i].head, body);
-		const struct turn turn = {
-		    .answer = answer, .piece = row[i].piece};
-		struct bench b;
-		struct err e = {0};
-		char *text;
-
-		bench_open(&b, &turn, 1);
-		b.o.stall_ms = 300;
-		bench_options(&b);
-		text = get(&b, "/", NULL, &e);
-		CHECK_ROW(i, !text == !!row[i].why);
-		CHECK_ROW(i, !text || strlen(text) == row[i].size);
-		CHECK_ROW(i,
-		    text || (e.kind == ERR_NET && strstr(e.msg, row[i].why)));
-		free(text);
-		CHECK_ROW(i, bench_close(&b));
-		free(answer);
-		free(body);
-	}
-}
-
-/* A kept connection that has fallen silent: no second try in secret, which
- * would double the deadline. */
-static void
-test_silent_kept(void)
-{
-	static const struct turn turns[] = {{.answer = OK}, {.answer = ""}};
-	struct bench b;
-	struct err e = {0};
-
-	bench_open(&b, turns, 2);
-	b.o.answer_ms = 100;
-	bench_options(&b);
-	CHECK(got(get(&b, "/", NULL, &e), "ok"));
-	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
-	CHECK(b.server.accepts == 1);
-	CHECK(bench_close(&b));
-}
-
-/* Slow by the user's will is no slow server, and a slow server is one also
- * where the user has set a limit. */
-static void
-test_rate_below_floor(void)
-{
-	char *body = alphabet(400), *longer = alphabet(5000);
-	char *answer =
-	    join("HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n", body);
-	char *chunks = join("HTTP/1.1 200 OK\r\nTransfer-Encoding: "
-			    "chunked\r\n\r\n190;some=long;ext=ension\r\n",
-	    body);
-	char *chunked = join(chunks, "\r\n0\r\nAn: answer\r\n\r\n");
-	char *drips =
-	    join("HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n", longer);
-	const struct turn turns[] = {{.answer = answer}, {.answer = chunked},
-	    {.answer = drips, .piece = 1}};
-	struct bench b;
+	struct bench *b = arg;
 	struct err e;
+	size_t bad = 0;
 
-	bench_open(&b, turns, 3);
-	b.o.rate = 500;
-	b.o.stall_ms = 100;
-	bench_options(&b);
-	CHECK(got(get(&b, "/", NULL, &e), body));
-	CHECK(got(get(&b, "/", NULL, &e), body));
-	b.o.rate = 1000000;
-	b.o.stall_ms = 300;
-	bench_options(&b);
-	CHECK(!get(&b, "/", NULL, &e) && e.kind == ERR_NET);
-	CHECK(strstr(e.msg, "too slow"));
-	CHECK(bench_close(&b));
-	free(answer);
-	free(chunks);
-	free(chunked);
-	free(drips);
-	free(longer);
-	free(body);
+	for (size_t i = 0; i < 20; i++)
+		bad += !got(get(b, "/", NULL, &e), "ok");
+	return bad ? arg : NULL;
 }
 
+/* Threads share a client. The server knows one connection at a time and takes
+ * each new one for the end of the last, so each thread has its own. */
 static void
-test_rate(void)
+test_threads(void)
 {
-	char *body = alphabet(60000);
-	char *answer =
-	    join("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", body);
-	struct turn turns[] = {
-	    {.answer = answer}, {.body = body, .answer = OK}};
-	struct request q = {.method = "PUT", .body = body, .length = 60000};
-	uint64_t start;
-	struct bench b;
-	struct err e;
+	enum { THREADS = 4 };
+	struct bench *b = calloc(THREADS, sizeof(*b));
+	struct turn turns[20];
+	struct client *own[THREADS];
+	pthread_t id[THREADS];
 
-	bench_open(&b, turns, 2);
-	b.o.rate = 200000;
-	bench_options(&b);
-	start = wait_now();
-	CHECK(got(get(&b, "/", NULL, &e), body));
-	q.url = b.server.url;
-	CHECK(got(fetch(&b, &q, NULL, &e), "ok"));
-	/* 120 kB, of which one eighth of a second is free. */
-	CHECK(wait_now() - start >= 300);
-	CHECK(bench_close(&b));
-	free(answer);
-	free(body);
+	for (size_t i = 0; i < countof(turns); i++)
+		turns[i] = (struct turn){.answer = OK};
+	for (size_t i = 0; i < THREADS; i++) {
+		bench_open(&b[i], turns, countof(turns));
+		b[i].o.log = NULL; /* it is for one thread */
+		bench_options(&b[i]);
+		own[i] = b[i].client;
+		b[i].client = own[0];
+	}
+	for (size_t i = 0; i < THREADS; i++)
+		CHECK(!pthread_create(&id[i], NULL, many_gets, &b[i]));
+	for (size_t i = 0; i < THREADS; i++) {
+		void *bad;
+
+		pthread_join(id[i], &bad);
+		CHECK_ROW(i, !bad && b[i].server.accepts == 1);
+	}
+	CHECK(client_received(own[0]) == THREADS * 40);
+	for (size_t i = THREADS; i-- > 0;) {
+		b[i].client = own[i];
+		CHECK_ROW(i, bench_close(&b[i]));
+	}
+	free(b);
 }
 
 /* The end of a body that only the end of the stream tells: over TLS it must
@@ -1475,65 +728,6 @@ test_tls_early_answer(void)
 	}
 }
 
-/* From https to http, whatever the host; no request is made. */
-static void
-test_downgrade(void)
-{
-	static const char *const location[] = {"http://127.0.0.1:1/",
-	    "http://hub.test/", "http://localhost/", "HTTP://127.0.0.1/",
-	    "http:/x", "http:x"};
-
-	for (size_t i = 0; i < countof(location); i++) {
-		char answer[256];
-		const struct turn turn = {.answer = answer};
-		struct bench b;
-		struct err e = {0};
-
-		snprintf(answer, sizeof(answer),
-		    "HTTP/1.1 307 x\r\nContent-Length: 0\r\n"
-		    "Location: %s\r\n\r\n",
-		    location[i]);
-		bench_open_as(&b, TLS, &turn, 1);
-		CHECK_ROW(i, !get(&b, "/a?sig=1", NULL, &e));
-		CHECK_ROW(i, e.kind == ERR_OTHER && strstr(e.msg, "/a"));
-		CHECK_ROW(i, !strstr(e.msg, "sig"));
-		CHECK_ROW(i, bench_close(&b));
-	}
-}
-
-/* Through a tunnel the token goes to the origin and the login to the proxy. */
-static void
-test_tunnel(void)
-{
-	static const struct turn turns[] = {
-	    {.want = "\r\nProxy-Authorization: Basic YTpi\r\n",
-		.avoid = "secret",
-		.answer = "HTTP/1.1 200 x\r\n\r\n",
-		.after = SCRIPT_TLS},
-	    {.want = "GET /x HTTP/1.1\r\nHost: hub.test\r\n", .answer = OK},
-	    {.want = "Authorization: Bearer secret\r\n",
-		.avoid = "Proxy-",
-		.answer = OK},
-	};
-	struct request q = {.method = "GET", .url = "https://hub.test/x"};
-	struct bench b;
-	struct err e;
-	char *proxy;
-
-	bench_open(&b, turns, countof(turns));
-	proxy = join("a:b@", strchr(b.server.url, '1'));
-	b.trust = test_trust();
-	b.o.trust = b.trust;
-	b.o.proxy.all = proxy;
-	b.o.endpoint = "https://hub.test";
-	bench_options(&b);
-	CHECK(got(fetch(&b, &q, NULL, &e), "ok"));
-	CHECK(got(fetch(&b, &q, NULL, &e), "ok"));
-	CHECK(b.server.accepts == 1);
-	CHECK(bench_close(&b));
-	free(proxy);
-}
-
 /* Who may say what time it is: the endpoint, over TLS, no later than its
  * certificate is good for. */
 static void
@@ -1578,54 +772,6 @@ test_date(void)
 #undef DATED
 }
 
-static void *
-many_gets(void *arg)
-{
-	struct bench *b = arg;
-	struct err e;
-	size_t bad = 0;
-
-	for (size_t i = 0; i < 20; i++)
-		bad += !got(get(b, "/", NULL, &e), "ok");
-	return bad ? arg : NULL;
-}
-
-/* Threads share a client. The server knows one connection at a time and takes
- * each new one for the end of the last, so each thread has its own. */
-static void
-test_threads(void)
-{
-	enum { THREADS = 4 };
-	struct bench *b = calloc(THREADS, sizeof(*b));
-	struct turn turns[20];
-	struct client *own[THREADS];
-	pthread_t id[THREADS];
-
-	for (size_t i = 0; i < countof(turns); i++)
-		turns[i] = (struct turn){.answer = OK};
-	for (size_t i = 0; i < THREADS; i++) {
-		bench_open(&b[i], turns, countof(turns));
-		b[i].o.log = NULL; /* it is for one thread */
-		bench_options(&b[i]);
-		own[i] = b[i].client;
-		b[i].client = own[0];
-	}
-	for (size_t i = 0; i < THREADS; i++)
-		CHECK(!pthread_create(&id[i], NULL, many_gets, &b[i]));
-	for (size_t i = 0; i < THREADS; i++) {
-		void *bad;
-
-		pthread_join(id[i], &bad);
-		CHECK_ROW(i, !bad && b[i].server.accepts == 1);
-	}
-	CHECK(client_received(own[0]) == THREADS * 40);
-	for (size_t i = THREADS; i-- > 0;) {
-		b[i].client = own[i];
-		CHECK_ROW(i, bench_close(&b[i]));
-	}
-	free(b);
-}
-
 /* By address, so that they do not all share the frame of main(). */
 static void (*const tests[])(void) = {
     test_read_sizes,
@@ -1634,17 +780,7 @@ static void (*const tests[])(void) = {
     test_reuse,
     test_close_early,
     test_dead_kept,
-    test_redirect_methods,
-    test_redirect_loses,
-    test_locations,
-    test_redirect_limits,
-    test_bearer,
-    test_token,
-    test_clear_text,
     test_refused_options,
-    test_http_proxy,
-    test_loopback_proxy,
-    test_https_refused,
     test_log,
     test_check,
     test_stream,
@@ -1653,21 +789,11 @@ static void (*const tests[])(void) = {
     test_answer_while_blocked,
     test_early_answer_spoils,
     test_unasked_continue,
-    test_retry,
-    test_retry_after,
     test_text_limit,
-    test_endless,
-    test_stall,
-    test_slow,
-    test_silent_kept,
-    test_rate,
-    test_rate_below_floor,
     test_threads,
     test_tls_end,
     test_tls_reuse,
     test_tls_early_answer,
-    test_downgrade,
-    test_tunnel,
     test_date,
 };
 
