@@ -110,8 +110,9 @@ void lfs_batch_put(struct buf *b, const char *revision, bool xet,
     const struct lfs_asked *asked, size_t n);
 
 /*
- * Sets the answer to each object; LFS_XET only if xet was offered. Parts follow the size in the request, not the
- * one in the answer. Objects that were not requested are skipped.
+ * Sets the answer to each object; LFS_XET only if xet was offered. Parts follow
+ * the size in the request, not the one in the answer. Objects that were not
+ * requested are skipped.
  *
  * An object whose answer is missing or makes no sense (parts that do not add
  * up, addresses that are missing) is an LFS_ERROR, ERR_CONTENT. Fails, and sets

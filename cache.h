@@ -2,8 +2,8 @@
 #define HUB_CACHE_H
 
 /*
- * The layout of the shared Hugging Face cache  as the official
- * client has it: which names a repository's contents, revisions and listings have there. It
+ * The layout of the shared Hugging Face cache, as the official client has it:
+ * which names a repository's contents, revisions and listings have there. It
  * moves no bytes.
  *
  *	CACHEDIR.TAG

@@ -45,7 +45,7 @@ int xethash_compare(const struct xethash *a, const struct xethash *b);
 /* A SHA-256 as shards have it: as if its hex digits were such a text. */
 void xethash_of_sha256(const struct digest *sha256, struct xethash *out);
 
-/* What is hashed has a key of its own each. */
+/* Each kind of content is hashed with a key of its own. */
 enum xet_key {
 	XET_CHUNK, /* the bytes of a chunk */
 	XET_RANGE, /* the hashes of a term's chunks: proof of having them */
@@ -281,10 +281,11 @@ bool shard_next(struct shard_iter *it, struct shard_record *out);
 
 /*
  * What the storage answers when asked for a range of a file: terms, in order,
- * and the byte ranges of xorbs in which their chunks are. Of both versions of
- * the answer. The memory is at most four times the text, whose length the caller
- * limits. Addresses are signed, so they are not for messages.
+ * and the byte ranges of xorbs in which their chunks are. Both versions of the
+ * answer are read. The memory is at most four times the text, whose length the
+ * caller limits. Addresses are signed, so they are not for messages.
  */
+
 /* A writer may put unneeded chunks between the needed ones, so ranges may be
  * longer than their terms: at most twice as long and this. */
 #define RECON_SPARE ((uint64_t)XORB_MAX)

@@ -75,8 +75,7 @@ struct conn *conn_open(const struct url *target, const struct conn_how *how,
     struct tls_resume *resume, struct err *e);
 
 /* Sets the error that conn_open() would for the proxy's own answer to a request
- * in absolute form.
- * Returns -1. */
+ * in absolute form. Returns -1. */
 int conn_refused(
     const struct url *proxy, const struct http_head *h, struct err *e);
 

@@ -68,8 +68,8 @@ bool maker_made(const struct maker *m, const struct stat *st);
 bool maker_made_in(
     struct maker *m, const struct folder *f, const struct stat *st);
 
-/* True for a regular file of that owner that no other user may write to who may
- * not write to each new file, by the umask. */
+/* True for a regular file of that owner to which no more users may write than to
+ * each new file, by the umask. */
 bool maker_published(const struct maker *m, const struct stat *st);
 
 /* lstat. Returns 0; 1 if there is no such file (nor parent); -1 on errors. */

@@ -45,10 +45,8 @@ struct gguf_model {
  * the caller frees. NULL if there are none. */
 struct gguf_model *gguf_list(struct plan *p, size_t *n);
 
-/* The model that a quantization stands for: the one that fits best, of several
- * the first. ""
- * stands for Q4_K_M, else Q8_0, else the first model. NULL:
- * none. */
+/* The model of a quantization: the one that fits best, of several the first. ""
+ * is Q4_K_M, else Q8_0, else the first model. NULL: none fits. */
 const struct gguf_model *gguf_pick(
     const struct gguf_model *q, size_t n, const char *wanted);
 

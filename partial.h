@@ -214,8 +214,9 @@ uint64_t partial_forget(struct partial *p);
  * bytes. */
 uint64_t partial_forget_range(struct partial *p, uint64_t first, uint64_t end);
 
-/* published: removes the state, or keeps it as HASH.blocks (keep). Else both stay for the next run (a private or
- * stateless one is removed), synced as far as that goes quickly. Takes NULL. */
+/* published: removes the state, or keeps it as HASH.blocks (keep). Else both
+ * stay for the next run (a private or stateless one is removed), synced as far
+ * as that goes quickly. Takes NULL. */
 void partial_close(struct partial *p, bool published);
 
 #endif

@@ -378,8 +378,10 @@ display_rows(struct str drawn, unsigned width)
  * somebody waits for them. */
 #define LARGE 10000000
 
-/* Of a name, a reason or a message in one line. */
+/* Columns of a name, a reason or a message; bytes of one in JSON. */
 #define TEXT_MAX 2048
+
+/* Bytes of one update. */
 #define OUT_MAX (1 << 16)
 
 struct slot {

@@ -38,9 +38,10 @@ struct progress_opts {
 	bool ci;          /* CI is set */
 };
 
+/* Keeps nothing of o. */
 struct progress *progress_open(const struct progress_opts *o);
 
-/* Restores the terminal: removes the live display. */
+/* Ends the phase, removes the live display, and frees. Takes NULL. */
 void progress_close(struct progress *p);
 
 /* Ends the phase, and begins a new one ("hashing", "downloading", "committing")
@@ -64,7 +65,8 @@ void progress_there(struct progress *p, unsigned file, uint64_t bytes);
 /* Takes back bytes that must be fetched again. */
 void progress_lost(struct progress *p, unsigned file, uint64_t bytes);
 
-/* The same for filehash(): ctx is a struct progress_file. */
+/* progress_add() in the form that filehash() calls: ctx is a struct
+ * progress_file. */
 struct progress_file {
 	struct progress *progress;
 	unsigned file;
@@ -72,7 +74,8 @@ struct progress_file {
 void progress_moved(void *ctx, size_t bytes);
 
 enum progress_outcome { PROGRESS_DONE, PROGRESS_KEPT, PROGRESS_FAILED };
-/* KEPT: was there already. why is for FAILED, else NULL. */
+/* A file ends, and its number is free for another one. KEPT: it was there
+ * already. why is for FAILED, else NULL. */
 void progress_finish(struct progress *p, unsigned file,
     enum progress_outcome how, const char *why);
 

@@ -16,22 +16,25 @@
 
 /* --- Files that leave no copy of the token. --- */
 
-/* The room is taken at once: a buffer that grows leaves copies behind. */
-int
+/* Read a file or a pipe to its end into the empty b. -1 sets errno: EFBIG if
+ * there is more than b's limit. The room is taken at once: a buffer that grows
+ * leaves copies behind. */
+static int
 secret_read_fd(int fd, struct buf *b)
 {
 	buf_room(b, b->max);
 	return file_read_fd(fd, b);
 }
 
-int
+static int
 secret_read_file(const char *path, struct buf *b)
 {
 	buf_room(b, b->max);
 	return file_read(path, b);
 }
 
-void
+/* Wipes and releases. */
+static void
 secret_release(struct buf *b)
 {
 	if (b->s)

@@ -50,16 +50,6 @@ void token_release(struct token *t);
  * "--api_token, --token-file, HUGGINGFACE_WRITE_API, ...". */
 const char *token_places(enum token_purpose p);
 
-/* --- Files that leave no copy of the token. --- */
-
-/* Read a file or a pipe to its end into the empty b, and leave no copy of what
- * may contain a token. -1 sets errno: EFBIG if there is more than b's limit. */
-int secret_read_fd(int fd, struct buf *b);
-int secret_read_file(const char *path, struct buf *b);
-
-/* Wipes and releases. */
-void secret_release(struct buf *b);
-
 /* --- Which .env file counts. --- */
 
 /*

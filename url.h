@@ -17,9 +17,9 @@ struct err;
 
 /*
  * A parsed absolute URL; the views point into the text it was parsed from. host
- * is without brackets and keeps its case (compare with
- * str_eq_nocase); user is the raw "user:password" before '@' or empty. A
- * request line contains path ("/" if that is empty) and query.
+ * is without brackets and keeps its case (compare with str_eq_nocase); user is
+ * the raw "user:password" before '@' or empty. A request line contains path
+ * ("/" if that is empty) and query.
  */
 struct url {
 	struct str text;  /* all of it, without fragment */

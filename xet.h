@@ -2,10 +2,11 @@
 #define HUB_XET_H
 
 /*
- * Access to the Hub's Xet storage, and downloads from it. A file is there as chunks in xorbs
- * (chunk.h). The storage is asked for a window of the file at a time: which
- * ranges of which xorbs have its chunks. Each of these ranges is fetched once,
- * in the order in which the file needs them, and unpacked as it arrives.
+ * Access to the Hub's Xet storage, and downloads from it. A file is there as
+ * chunks in xorbs (chunk.h). The storage is asked for a window of the file at a
+ * time: which ranges of which xorbs have its chunks. Each of these ranges is
+ * fetched once, in the order in which the file needs them, and unpacked as it
+ * arrives.
  *
  * Everything that the storage says is checked by the hash of the whole file in
  * the end, as the bytes of any other server are. The same bytes can always be
@@ -61,10 +62,10 @@ bool xet_is_on(struct xet *x);
  * chunks are copied from here.
  *
  * Reads all of fd, of that size, if there is access to the storage; closes it
- * with xet_close(). If nothing can be used, the reason is noted. Fails only with ERR_STOPPED. tick is called for
- * each n bytes that were read. Call it before the first xet_fetch(); it is not
- * for several threads. Keeps 12 bytes for each chunk of the file,
- * so that no chunk that has changed since is taken.
+ * with xet_close(). If nothing can be used, the reason is noted. Fails only with
+ * ERR_STOPPED. Calls tick after each read, with its number of bytes. Call it
+ * before the first xet_fetch(), from one thread. Keeps 12 bytes for each chunk
+ * of the file, so that no chunk that has changed since is taken.
  */
 int xet_from(struct xet *x, int fd, uint64_t size, const char *name,
     void (*tick)(void *ctx, size_t n), void *ctx, struct err *e);

@@ -255,7 +255,7 @@ test_small_files(void)
 	free(out);
 }
 
-/* A large file has its own line, how many small ones there may be. */
+/* A large file has its own line, however many small ones there are. */
 static void
 test_large_file(void)
 {

@@ -1,4 +1,4 @@
-#include "token.h"
+#include "../../token.c"
 
 #include <errno.h>
 #include <fcntl.h>
