@@ -512,12 +512,61 @@ test_whoami(void)
 	}
 }
 
+/* A longer list than is kept. */
+static void
+test_many_organisations(void)
+{
+	struct buf text = buf_make(1 << 16);
+	struct whoami w;
+	struct err e;
+
+	buf_puts(&text, "{\"name\":\"rosa\",\"orgs\":[");
+	for (int i = 0; i < WHOAMI_ITEMS; i++)
+		buf_printf(&text, "{\"name\":\"o%d\"},", i);
+	buf_puts(&text, "{\"name\":\"more\",\"roleInOrg\":\"x\"}]}");
+	CHECK(!text.full && answer_whoami(buf_str(&text), &w, &e) == 0);
+	CHECK(w.orgs.n == WHOAMI_ITEMS);
+	CHECK(test_same(w.orgs.item[WHOAMI_ITEMS - 1].name, "o999"));
+	whoami_release(&w);
+	buf_release(&text);
+}
+
+/* What a status says where the question was whose the token is. */
+static void
+test_account_errors(void)
+{
+	static const struct {
+		const char *head;
+		enum err_kind kind;
+	} t[] = {
+	    {"HTTP/1.1 401 x\r\n\r\n", ERR_AUTH},
+	    {"HTTP/1.1 404 x\r\n\r\n", ERR_ABSENT},
+	    {"HTTP/1.1 404 x\r\nX-Error-Code: RepoNotFound\r\n\r\n",
+		ERR_ABSENT},
+	    {"HTTP/1.1 412 x\r\n\r\n", ERR_ABSENT},
+	    {"HTTP/1.1 503 x\r\n\r\n", ERR_NET},
+	};
+	const struct answer_about about = {
+	    .has_token = true, .endpoint = "https://hub.example"};
+
+	for (size_t i = 0; i < countof(t); i++) {
+		struct http_head h;
+		struct err e;
+
+		CHECK_ROW(i, http_head_parse(str_of(t[i].head), &h, &e) == 0);
+		CHECK_ROW(i, answer_error(&h, str_of(""), &about, &e) < 0);
+		CHECK_ROW(i, e.kind == t[i].kind && !strstr(e.msg, "(null)"));
+	}
+}
+
 int
 main(void)
 {
 	test_entries();
 	test_refs();
 	test_whoami();
+	test_many_organisations();
+	test_account_errors();
 	test_tree();
 	test_commit();
 	test_xet();

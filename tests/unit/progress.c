@@ -281,6 +281,32 @@ test_large_file(void)
 	free(out);
 }
 
+/* A reason is said once in a row, whatever request it is of. */
+static void
+test_same_reason(void)
+{
+	static const char *const why[] = {"no (request 1)", "no (request 2)",
+	    "no", "other (request 3)", "no (request 4)"};
+	struct progress *p;
+	struct record r;
+	char *out;
+
+	record_begin(&r);
+	p = open_mode(PROGRESS_LINES);
+	progress_phase(p, "downloading", countof(why), 0);
+	for (size_t i = 0; i < countof(why); i++)
+		progress_finish(
+		    p, progress_start(p, "f", 1, 0), PROGRESS_FAILED, why[i]);
+	progress_close(p);
+	out = record_end(&r);
+	CHECK(strstr(out, "failed: f: no (request 1)\n"
+			  "failed: f: for the same reason\n"
+			  "failed: f: for the same reason\n"
+			  "failed: f: other (request 3)\n"
+			  "failed: f: no (request 4)\n"));
+	free(out);
+}
+
 /* The last line speaks of one file, and of what is over. */
 static void
 test_one_file(void)
@@ -642,6 +668,7 @@ main(void)
 	test_wait();
 	test_small_files();
 	test_large_file();
+	test_same_reason();
 	test_one_file();
 	test_too_many_files();
 	wait_signals();
