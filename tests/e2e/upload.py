@@ -633,7 +633,8 @@ def test_kill_while_sending(k):
     k.ok(up(k))
     twice = [p for p in puts(k) if p["status"] == 200]
     same(k)
-    assert len(twice) <= 12 + 1 and len(arrived) >= 4, "%d parts, %d of them before" % (
+    # Each connection may have a part that arrived and whose answer was not yet noted.
+    assert len(twice) <= 12 + 2 and len(arrived) >= 4, "%d parts, %d of them before" % (
         len(twice), len(arrived))
 
 
